@@ -1,0 +1,2 @@
+//! travertine
+fn main() {}

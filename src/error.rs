@@ -1,0 +1,183 @@
+//! The one error of the library.
+
+use std::fmt;
+use std::io;
+use std::path::{Path, PathBuf};
+
+/// `Result` with the library's [`Error`].
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// Anything that can go wrong; [`Error::kind`] tells what.
+///
+/// The message names the operation, every operand with its shape, every rule broken, and where one is known the cure.
+///
+/// ```
+/// use travertine::{Matrix, engine, ops};
+/// let cpu = engine::open::<f32>("cpu")?;
+/// let (a, b) = (Matrix::zeros(&cpu, 4, 3)?, Matrix::zeros(&cpu, 2, 5)?);
+/// let mut c = Matrix::zeros(&cpu, 4, 6)?;
+/// let error = ops::gemm(1.0, a.view(), b.view(), 0.0, c.view_mut()).unwrap_err();
+/// assert_eq!(
+///     error.to_string(),
+///     "gemm: a is 4x3, b is 2x5, c is 4x6; columns of a must equal rows of b; columns of b must equal columns of c"
+/// );
+/// # Ok::<(), travertine::Error>(())
+/// ```
+pub struct Error(Box<ErrorKind>);
+
+/// What went wrong.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ErrorKind {
+    /// Operands do not fit each other; `rules` lists every rule that is broken.
+    #[error("{operation}: {operands}; {rules}")]
+    Shape {
+        /// The public operation that was called.
+        operation: &'static str,
+        /// Each operand and its shape.
+        operands: String,
+        /// Every broken rule, `; ` between them.
+        rules: String,
+    },
+    /// An argument is out of its range.
+    #[error("{operation}: {reason}")]
+    Argument {
+        /// The public operation that was called.
+        operation: &'static str,
+        /// What is wrong, and what would be right.
+        reason: String,
+    },
+    /// The engine or device is not on this machine.
+    #[error("{engine} is not available: {reason}; {cure}")]
+    Unavailable {
+        /// The engine or device asked for.
+        engine: String,
+        /// Why it cannot be used.
+        reason: String,
+        /// What would mend it.
+        cure: String,
+    },
+    /// Memory ran out.
+    #[error("{engine}: out of memory, {asked} bytes asked for{}", available.map_or(String::new(), |n| format!(", {n} available")))]
+    Memory {
+        /// The engine whose memory it is.
+        engine: String,
+        /// Bytes asked for.
+        asked: u64,
+        /// Bytes that were free, where the engine can tell.
+        available: Option<u64>,
+    },
+    /// A device or its driver failed.
+    #[error("{engine}: {call} failed with code {code}: {detail}")]
+    Device {
+        /// The engine.
+        engine: String,
+        /// The driver's call.
+        call: &'static str,
+        /// The driver's code.
+        code: i64,
+        /// What is known beyond the code, the build log for kernels.
+        detail: String,
+    },
+    /// A file holds something else than it should.
+    #[error("{file}: {place}: expected {expected}, found {found}")]
+    Format {
+        /// The file, as the caller named it.
+        file: String,
+        /// Line, byte, column or tensor.
+        place: String,
+        /// What should stand there.
+        expected: String,
+        /// What stands there.
+        found: String,
+    },
+    /// The operating system refused a file operation.
+    #[error("cannot {action} {}: {source}", path.display())]
+    Io {
+        /// "read", "create" ...
+        action: &'static str,
+        /// The file or folder.
+        path: PathBuf,
+        /// The system's own error.
+        source: io::Error,
+    },
+    /// Training produced a number that is not finite; the parameters are those of the last good epoch.
+    #[error(
+        "training diverged at step {step} (epoch {epoch}): {what} of layer {layer} is not finite; use a smaller learning rate"
+    )]
+    Diverged {
+        /// The first step, counted from 0 over the whole training, whose loss is not finite.
+        step: u64,
+        /// The epoch of that step, counted from 0.
+        epoch: u64,
+        /// The first layer, counted from 0, that is affected.
+        layer: usize,
+        /// "output", "weights" or "loss".
+        what: &'static str,
+    },
+}
+
+impl Error {
+    /// What went wrong.
+    pub fn kind(&self) -> &ErrorKind {
+        &self.0
+    }
+
+    /// Whether the caller's input is to blame (a program should exit with status 2), rather than the machine.
+    pub fn is_input(&self) -> bool {
+        use io::ErrorKind::*;
+        match self.kind() {
+            ErrorKind::Shape { .. }
+            | ErrorKind::Argument { .. }
+            | ErrorKind::Unavailable { .. }
+            | ErrorKind::Format { .. } => true,
+            ErrorKind::Io { source, .. } => {
+                matches!(source.kind(), NotFound | PermissionDenied | IsADirectory | NotADirectory | InvalidFilename)
+            }
+            ErrorKind::Memory { .. } | ErrorKind::Device { .. } | ErrorKind::Diverged { .. } => false,
+        }
+    }
+
+    pub(crate) fn argument(operation: &'static str, reason: impl Into<String>) -> Self {
+        ErrorKind::Argument { operation, reason: reason.into() }.into()
+    }
+
+    pub(crate) fn format(
+        file: impl Into<String>,
+        place: impl Into<String>,
+        expected: impl Into<String>,
+        found: impl Into<String>,
+    ) -> Self {
+        ErrorKind::Format { file: file.into(), place: place.into(), expected: expected.into(), found: found.into() }
+            .into()
+    }
+
+    pub(crate) fn io(action: &'static str, path: &Path, source: io::Error) -> Self {
+        ErrorKind::Io { action, path: path.to_owned(), source }.into()
+    }
+}
+
+impl From<ErrorKind> for Error {
+    fn from(kind: ErrorKind) -> Self {
+        Error(Box::new(kind))
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// The message, so that `unwrap` and `main` returning an error stay readable.
+impl fmt::Debug for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl std::error::Error for Error {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        self.0.source()
+    }
+}

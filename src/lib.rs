@@ -1,0 +1,11 @@
+//! Layered neural networks.
+
+pub mod data;
+mod error;
+pub mod random;
+mod scalar;
+
+pub use error::{Error, ErrorKind, Result};
+#[doc(hidden)]
+pub use scalar::Family;
+pub use scalar::Scalar;

@@ -1,0 +1,127 @@
+//! Random numbers as a function of where they are used.
+//!
+//! [`Philox`] is the counter-based generator Philox4x32-10 of Salmon, Moraes, Dror and Shaw, "Parallel Random Numbers:
+//! As Easy as 1, 2, 3" (SC 2011). There is no state to advance: number `index` of a stream is computed from
+//! (seed, purpose, step, index) alone, so any engine and any number of threads draw the same bits.
+
+/// What random numbers are used for; streams of different purposes are independent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Purpose {
+    /// Initial weights; the step is the layer's number.
+    Weights,
+    /// The order of the samples; the step is the epoch.
+    Shuffle,
+    /// Which samples are held out.
+    Split,
+    /// Anything the library does not know of.
+    User,
+}
+
+/// One stream of random numbers.
+///
+/// ```
+/// use travertine::random::{Philox, Purpose};
+/// let stream = Philox::new(1, Purpose::Weights, 0);
+/// assert_eq!(stream.uniform(5), stream.uniform(5)); // a function, not a sequence
+/// assert!((0.0..1.0).contains(&stream.uniform(6)));
+/// ```
+#[derive(Clone, Copy, Debug)]
+pub struct Philox {
+    key: [u32; 2],
+    purpose: u32,
+    step: u32,
+}
+
+impl Philox {
+    /// The stream of (seed, purpose, step).
+    pub fn new(seed: u64, purpose: Purpose, step: u32) -> Self {
+        Philox { key: [seed as u32, (seed >> 32) as u32], purpose: purpose as u32, step }
+    }
+
+    /// Four independent 32-bit words.
+    pub fn words(&self, index: u64) -> [u32; 4] {
+        philox4x32_10([index as u32, (index >> 32) as u32, self.step, self.purpose], self.key)
+    }
+
+    /// Uniform in [0, 1), a multiple of 2^-53.
+    pub fn uniform(&self, index: u64) -> f64 {
+        let [a, b, ..] = self.words(index);
+        unit(a, b)
+    }
+
+    /// Normal with mean 0 and deviation 1, by the transform of Box and Muller. Computed with a portable library, so
+    /// that every machine draws the same bits.
+    pub fn normal(&self, index: u64) -> f64 {
+        let [a, b, c, d] = self.words(index);
+        let radius = libm::sqrt(-2.0 * libm::log(1.0 - unit(a, b)));
+        radius * libm::cos(std::f64::consts::TAU * unit(c, d))
+    }
+
+    /// An integer in `0..bound`, each with the same probability up to 2^-64 · bound. `bound` must not be 0.
+    pub fn below(&self, index: u64, bound: u64) -> u64 {
+        let [a, b, ..] = self.words(index);
+        let word = u64::from(a) << 32 | u64::from(b);
+        ((u128::from(word) * u128::from(bound)) >> 64) as u64
+    }
+
+    /// Shuffles `items` (Fisher and Yates).
+    pub fn shuffle<I>(&self, items: &mut [I]) {
+        for i in (1..items.len()).rev() {
+            items.swap(i, self.below(i as u64, i as u64 + 1) as usize);
+        }
+    }
+}
+
+fn unit(high: u32, low: u32) -> f64 {
+    let bits = (u64::from(high) << 32 | u64::from(low)) >> 11;
+    bits as f64 / (1u64 << 53) as f64
+}
+
+fn philox4x32_10(mut counter: [u32; 4], mut key: [u32; 2]) -> [u32; 4] {
+    const MULTIPLIERS: [u32; 2] = [0xD251_1F53, 0xCD9E_8D57];
+    const WEYL: [u32; 2] = [0x9E37_79B9, 0xBB67_AE85];
+    for _ in 0..10 {
+        let [c0, c1, c2, c3] = counter;
+        let p0 = u64::from(MULTIPLIERS[0]) * u64::from(c0);
+        let p1 = u64::from(MULTIPLIERS[1]) * u64::from(c2);
+        counter = [(p1 >> 32) as u32 ^ c1 ^ key[0], p1 as u32, (p0 >> 32) as u32 ^ c3 ^ key[1], p0 as u32];
+        key = [key[0].wrapping_add(WEYL[0]), key[1].wrapping_add(WEYL[1])];
+    }
+    counter
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The known answers that the authors publish with Random123 (kat_vectors, philox4x32 10).
+    #[test]
+    fn published_vectors() {
+        assert_eq!(philox4x32_10([0; 4], [0; 2]), [0x6627_e8d5, 0xe169_c58d, 0xbc57_ac4c, 0x9b00_dbd8]);
+        assert_eq!(philox4x32_10([u32::MAX; 4], [u32::MAX; 2]), [0x408f_276d, 0x41c8_3b0e, 0xa20b_c7c6, 0x6d54_51fd]);
+        assert_eq!(
+            philox4x32_10([0x243f_6a88, 0x85a3_08d3, 0x1319_8a2e, 0x0370_7344], [0xa409_3822, 0x299f_31d0]),
+            [0xd16c_fe09, 0x94fd_cceb, 0x5001_e420, 0x2412_6ea1]
+        );
+    }
+
+    #[test]
+    fn moments() {
+        let stream = Philox::new(7, Purpose::User, 3);
+        let n = 100_000;
+        let mean = |f: &dyn Fn(u64) -> f64| (0..n).map(f).sum::<f64>() / n as f64;
+        assert!((mean(&|i| stream.uniform(i)) - 0.5).abs() < 0.005);
+        assert!(mean(&|i| stream.normal(i)).abs() < 0.02);
+        assert!((mean(&|i| stream.normal(i).powi(2)) - 1.0).abs() < 0.03);
+    }
+
+    #[test]
+    fn shuffle_is_a_permutation() {
+        let mut items: Vec<usize> = (0..1000).collect();
+        Philox::new(1, Purpose::Shuffle, 0).shuffle(&mut items);
+        assert!(items.iter().enumerate().filter(|&(i, &x)| i == x).count() < 20);
+        items.sort_unstable();
+        assert!(items.iter().enumerate().all(|(i, &x)| i == x));
+    }
+}
