@@ -1,6 +1,7 @@
 //! Layered neural networks.
 
 pub mod data;
+pub mod engine;
 mod error;
 pub mod random;
 mod scalar;

@@ -1,0 +1,117 @@
+//! An engine that counts what another one does.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+
+use super::*;
+
+/// Passes every call on to another engine and counts allocations, bytes and calls: tests show with it that nothing leaks
+/// and that a training step allocates nothing.
+///
+/// ```
+/// use std::sync::Arc;
+/// use travertine::{Matrix, engine::{self, Counting, Engine}};
+/// let counting = Arc::new(Counting::new(engine::open::<f32>("cpu")?));
+/// let engine: Arc<dyn Engine<f32>> = counting.clone();
+/// let matrix = Matrix::zeros(&engine, 2, 3)?;
+/// assert_eq!((counting.counts().live, counting.counts().live_bytes), (1, 24));
+/// drop(matrix);
+/// assert_eq!((counting.counts().live, counting.counts().allocations), (0, 1));
+/// # Ok::<(), travertine::Error>(())
+/// ```
+pub struct Counting<T: Scalar> {
+    inner: Arc<dyn Engine<T>>,
+    allocations: AtomicUsize,
+    frees: AtomicUsize,
+    live_bytes: AtomicUsize,
+    calls: AtomicUsize,
+}
+
+/// What a [`Counting`] engine has seen so far.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Counts {
+    /// Allocations made.
+    pub allocations: usize,
+    /// Allocations not yet given back.
+    pub live: usize,
+    /// Their bytes.
+    pub live_bytes: usize,
+    /// Calls that compute or transfer.
+    pub calls: usize,
+}
+
+impl<T: Scalar> Counting<T> {
+    /// Counts what `inner` does.
+    pub fn new(inner: Arc<dyn Engine<T>>) -> Self {
+        let zero = || AtomicUsize::new(0);
+        Counting { inner, allocations: zero(), frees: zero(), live_bytes: zero(), calls: zero() }
+    }
+
+    /// The counts so far.
+    pub fn counts(&self) -> Counts {
+        let allocations = self.allocations.load(Relaxed);
+        Counts {
+            allocations,
+            live: allocations - self.frees.load(Relaxed),
+            live_bytes: self.live_bytes.load(Relaxed),
+            calls: self.calls.load(Relaxed),
+        }
+    }
+}
+
+macro_rules! counted {
+    ($($name:ident($($argument:ident: $type:ty),*) $(-> $result:ty)?;)*) => {
+        $(unsafe fn $name(&self, $($argument: $type),*) -> Result<counted!(@ $($result)?)> {
+            self.calls.fetch_add(1, Relaxed);
+            // SAFETY: the caller's promise to this engine is the promise to the inner one.
+            unsafe { self.inner.$name($($argument),*) }
+        })*
+    };
+    (@) => { () };
+    (@ $result:ty) => { $result };
+}
+
+impl<T: Scalar> Engine<T> for Counting<T> {
+    fn device(&self) -> &Device {
+        self.inner.device()
+    }
+
+    fn allocate(&self, bytes: usize) -> Result<Handle> {
+        let handle = self.inner.allocate(bytes)?;
+        self.allocations.fetch_add(1, Relaxed);
+        self.live_bytes.fetch_add(bytes, Relaxed);
+        Ok(handle)
+    }
+
+    unsafe fn free(&self, handle: Handle, bytes: usize) {
+        self.frees.fetch_add(1, Relaxed);
+        self.live_bytes.fetch_sub(bytes, Relaxed);
+        // SAFETY: the caller's promise.
+        unsafe { self.inner.free(handle, bytes) }
+    }
+
+    fn borrow_host(&self, memory: *const T) -> Option<Handle> {
+        self.inner.borrow_host(memory)
+    }
+
+    fn synchronize(&self) -> Result<()> {
+        self.inner.synchronize()
+    }
+
+    counted! {
+        write(from: &[T], to: Span);
+        read(from: Span, to: &mut [T]);
+        write_indices(from: &[u32], to: Handle);
+        map(f: &'static Map, p: [f64; 4], x: Span, y: Span);
+        zip(f: &'static Zip, p: [f64; 4], x: Span, y: Span, z: Span);
+        gemm(alpha: T, a: Span, b: Span, beta: T, c: Span);
+        row_sums(alpha: T, x: Span, beta: T, y: Span);
+        reduce(reduction: Reduction, x: Span, y: Span) -> f64;
+        gather(from: Span, indices: Handle, from_index: usize, to: Span);
+        dense_forward(call: &DenseForward);
+        dense_propagate(weights: Span, delta: Span, derivative: Derivative, out: Span);
+        dense_gradient(call: &DenseGradient);
+        loss(call: &LossCall);
+        hits(output: Span, target: Span, threshold: T, hits: Span);
+    }
+}

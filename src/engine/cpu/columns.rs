@@ -1,0 +1,190 @@
+//! Loops over the columns of a matrix: sums, softmax, cross-entropy.
+
+use super::vector::{Isa, Vector, Vectors, isa_functions};
+use crate::engine::cpu::math::exp;
+use crate::scalar::{Family, Scalar};
+
+/// The loops of one instruction set.
+#[derive(Clone, Copy)]
+pub(super) struct ColumnLoops<T> {
+    /// `(rows, columns, alpha, x, x_column, beta, y)`: `y_i = alpha sum_j x_ij + beta y_i`, in the order of j.
+    pub row_sums: unsafe fn(usize, usize, T, *const T, usize, T, *mut T),
+    /// `(n, x, y)`: `y = softmax(x)`; y may be x.
+    pub softmax: unsafe fn(usize, *const T, *mut T),
+    /// `(n, a, delta)`: `delta = a ⊙ (delta - a · delta)`.
+    pub softmax_derivative: unsafe fn(usize, *const T, *mut T),
+    /// `(n, z, t, delta)`: gives `-sum t ln softmax(z)`; `delta = (sum t) softmax(z) - t` unless it is null.
+    pub softmax_cross_entropy: unsafe fn(usize, *const T, *const T, *mut T) -> T,
+}
+
+impl Family for ColumnLoops<f32> {
+    type Of<T: Scalar> = ColumnLoops<T>;
+}
+
+impl<T: Scalar> ColumnLoops<T> {
+    pub(super) fn new(isa: Isa) -> ColumnLoops<T> {
+        T::pick::<ColumnLoops<f32>>(loops(isa), loops(isa))
+    }
+}
+
+fn loops<T: Vectors>(isa: Isa) -> ColumnLoops<T> {
+    macro_rules! table {
+        ($sums:ident $softmax:ident $derivative:ident $entropy:ident) => {
+            ColumnLoops {
+                row_sums: $sums::<T>,
+                softmax: $softmax::<T>,
+                softmax_derivative: $derivative::<T>,
+                softmax_cross_entropy: $entropy::<T>,
+            }
+        };
+    }
+    match isa {
+        Isa::Portable => table!(sums_portable softmax_portable derivative_portable entropy_portable),
+        Isa::Avx2 => table!(sums_avx2 softmax_avx2 derivative_avx2 entropy_avx2),
+        Isa::Avx512 => table!(sums_avx512 softmax_avx512 derivative_avx512 entropy_avx512),
+    }
+}
+
+isa_functions!(sums_portable sums_avx2 sums_avx512 = row_sums [] []
+    (rows: usize, columns: usize, alpha: T, x: *const T, x_column: usize, beta: T, y: *mut T));
+isa_functions!(softmax_portable softmax_avx2 softmax_avx512 = softmax [] []
+    (n: usize, x: *const T, y: *mut T));
+isa_functions!(derivative_portable derivative_avx2 derivative_avx512 = softmax_derivative [] []
+    (n: usize, a: *const T, delta: *mut T));
+isa_functions!(entropy_portable entropy_avx2 entropy_avx512 = softmax_cross_entropy [] []
+    (n: usize, z: *const T, t: *const T, delta: *mut T) -> T);
+
+/// Calls `f(index, elements)` for every vector in n elements; the last one may be partial.
+#[inline(always)]
+fn each<V: Vector>(n: usize, mut f: impl FnMut(usize, usize)) {
+    for i in (0..n).step_by(V::LANES) {
+        f(i, V::LANES.min(n - i));
+    }
+}
+
+#[inline(always)]
+unsafe fn load<V: Vector>(p: *const V::T, n: usize) -> V {
+    // SAFETY: the caller's promise.
+    unsafe { if n == V::LANES { V::load(p) } else { V::load_partial(p, n) } }
+}
+
+#[inline(always)]
+unsafe fn store<V: Vector>(x: V, p: *mut V::T, n: usize) {
+    // SAFETY: the caller's promise.
+    unsafe { if n == V::LANES { x.store(p) } else { x.store_partial(p, n) } }
+}
+
+/// The first n lanes, folded from first to last.
+#[inline(always)]
+fn fold<V: Vector>(x: V, n: usize, first: f64, f: impl Fn(f64, f64) -> f64) -> f64 {
+    let mut lanes = [V::T::from_f64(0.0); 16];
+    // SAFETY: no vector has more than 16 lanes.
+    unsafe { x.store(lanes.as_mut_ptr()) };
+    lanes[..n.min(V::LANES)].iter().fold(first, |sum, x| f(sum, x.to_f64()))
+}
+
+#[inline(always)]
+unsafe fn row_sums<V: Vector>(
+    rows: usize,
+    columns: usize,
+    alpha: V::T,
+    x: *const V::T,
+    x_column: usize,
+    beta: V::T,
+    y: *mut V::T,
+) {
+    each::<V>(rows, |i, n| {
+        let mut sum = V::of(0.0);
+        for j in 0..columns {
+            // SAFETY: the caller's promise.
+            sum = sum + unsafe { load(x.add(i + j * x_column), n) };
+        }
+        let mut value = sum * V::splat(alpha);
+        // SAFETY: the caller's promise.
+        unsafe {
+            if beta != V::T::from_f64(0.0) {
+                value = load::<V>(y.add(i), n).mul_add(V::splat(beta), value);
+            }
+            store(value, y.add(i), n);
+        }
+    });
+}
+
+/// The largest element; NaN where there is one.
+#[inline(always)]
+unsafe fn largest<V: Vector>(n: usize, x: *const V::T) -> f64 {
+    let mut largest = f64::NEG_INFINITY;
+    each::<V>(n, |i, count| {
+        // SAFETY: the caller's promise.
+        let x: V = unsafe { load(x.add(i), count) };
+        largest = fold(x, count, largest, |a, b| if b > a || b.is_nan() { b } else { a });
+    });
+    largest
+}
+
+/// `y = exp(x - largest)`; gives the sum.
+#[inline(always)]
+unsafe fn exponentials<V: Vector>(n: usize, x: *const V::T, largest: f64, y: *mut V::T) -> f64 {
+    let mut sum = 0.0;
+    each::<V>(n, |i, count| {
+        // SAFETY: the caller's promise.
+        let e: V = exp(unsafe { load::<V>(x.add(i), count) } - V::of(largest));
+        sum = fold(e, count, sum, |a, b| a + b);
+        // SAFETY: the caller's promise.
+        unsafe { store(e, y.add(i), count) };
+    });
+    sum
+}
+
+#[inline(always)]
+unsafe fn softmax<V: Vector>(n: usize, x: *const V::T, y: *mut V::T) {
+    // SAFETY: the caller's promise.
+    unsafe {
+        let largest = largest::<V>(n, x);
+        let sum = exponentials::<V>(n, x, largest, y);
+        each::<V>(n, |i, count| store(load::<V>(y.add(i), count) / V::of(sum), y.add(i), count));
+    }
+}
+
+#[inline(always)]
+unsafe fn softmax_derivative<V: Vector>(n: usize, a: *const V::T, delta: *mut V::T) {
+    let mut dot = 0.0;
+    // SAFETY: the caller's promise.
+    unsafe {
+        each::<V>(n, |i, count| {
+            dot = fold(load::<V>(a.add(i), count) * load(delta.add(i), count), count, dot, |a, b| a + b);
+        });
+        each::<V>(n, |i, count| {
+            let value = load::<V>(a.add(i), count) * (load::<V>(delta.add(i), count) - V::of(dot));
+            store(value, delta.add(i), count);
+        });
+    }
+}
+
+#[inline(always)]
+unsafe fn softmax_cross_entropy<V: Vector>(n: usize, z: *const V::T, t: *const V::T, delta: *mut V::T) -> V::T {
+    // -sum t ln softmax(z) = sum t (largest + ln sum - z)
+    // SAFETY: the caller's promise.
+    unsafe {
+        let largest = largest::<V>(n, z);
+        let (mut sum, mut targets, mut picked) = (0.0, 0.0, 0.0);
+        each::<V>(n, |i, count| {
+            let (z, t) = (load::<V>(z.add(i), count) - V::of(largest), load::<V>(t.add(i), count));
+            let e = exp(z);
+            sum = fold(e, count, sum, |a, b| a + b);
+            targets = fold(t, count, targets, |a, b| a + b);
+            picked = fold(t * z, count, picked, |a, b| a + b);
+            if !delta.is_null() {
+                store(e, delta.add(i), count);
+            }
+        });
+        if !delta.is_null() {
+            let scale = V::of(targets / sum);
+            each::<V>(n, |i, count| {
+                let value = load::<V>(delta.add(i), count).mul_add(scale, -load::<V>(t.add(i), count));
+                store(value, delta.add(i), count);
+            });
+        }
+        V::T::from_f64(targets * libm::log(sum) - picked)
+    }
+}

@@ -1,0 +1,396 @@
+//! The host engine: matrix products, fused loops, threads.
+
+use std::alloc::{Layout, alloc_zeroed, dealloc};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use self::columns::ColumnLoops;
+use self::elements::{Elements, for_columns};
+use self::gemm::{Epilogue, Finish, Gemm, Product, Strided};
+use self::pool::Pool;
+use self::tile::Tiles;
+use self::vector::Isa;
+use super::*;
+
+mod columns;
+mod elements;
+mod gemm;
+pub(crate) mod math;
+mod pool;
+mod tile;
+pub(crate) mod vector;
+
+/// Every allocation begins at a cache line.
+const ALIGNMENT: usize = 64;
+/// Allocations from this size on are held against the memory that the machine has left.
+const LARGE: usize = 64 << 20;
+/// More threads than any machine has cores.
+const MOST_THREADS: usize = 1024;
+
+/// The CPU as an engine.
+struct Cpu<T: Scalar> {
+    device: Device,
+    isa: Isa,
+    columns: ColumnLoops<T>,
+    /// Threads and scratch memory: calls take turns.
+    stream: Mutex<Stream<T>>,
+}
+
+struct Stream<T> {
+    pool: Pool,
+    gemm: Gemm<T>,
+}
+
+pub(super) fn probe() -> Vec<Device> {
+    vec![device(Isa::best(), cores())]
+}
+
+pub(super) fn open<T: Scalar>(device: &str, settings: &Settings) -> Result<Arc<dyn Engine<T>>> {
+    if !device.is_empty() {
+        return Err(unavailable(
+            &format!("cpu:{device}"),
+            "there is one cpu",
+            "write cpu, and give a number of threads",
+        ));
+    }
+    open_isa(Isa::best(), settings)
+}
+
+/// An engine that is held to one instruction set; the machine must have it.
+fn open_isa<T: Scalar>(isa: Isa, settings: &Settings) -> Result<Arc<dyn Engine<T>>> {
+    let threads = settings.threads.unwrap_or_else(cores);
+    if !(1..=MOST_THREADS).contains(&threads) {
+        return Err(Error::argument("open cpu", format!("threads must be from 1 to {MOST_THREADS}, not {threads}")));
+    }
+    let pool = Pool::new(threads).map_err(|source| Error::io("start threads in", "cpu".as_ref(), source))?;
+    let gemm = Gemm::new(Tiles::new(isa), threads);
+    let stream = Mutex::new(Stream { pool, gemm });
+    Ok(Arc::new(Cpu { device: self::device(isa, threads), isa, columns: ColumnLoops::new(isa), stream }))
+}
+
+fn cores() -> usize {
+    std::thread::available_parallelism().map_or(1, usize::from).min(MOST_THREADS)
+}
+
+fn device(isa: Isa, threads: usize) -> Device {
+    Device {
+        name: "cpu".to_owned(),
+        description: format!("{} ({}), {threads} threads", std::env::consts::ARCH, isa.name()),
+        threads: Some(threads),
+        memory: memory("MemTotal:"),
+        missing: None,
+    }
+}
+
+/// A line of the system's account of its memory, in bytes.
+fn memory(key: &str) -> Option<u64> {
+    let text = std::fs::read_to_string("/proc/meminfo").ok()?;
+    let line = text.lines().find(|line| line.starts_with(key))?;
+    line.split_whitespace().nth(1)?.parse::<u64>().ok()?.checked_mul(1024)
+}
+
+impl<T: Scalar> Cpu<T> {
+    /// A thread that panicked has lost its own call, not the scratch memory.
+    fn stream(&self) -> MutexGuard<'_, Stream<T>> {
+        self.stream.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn elements<'s>(&self, stream: &'s mut Stream<T>) -> Elements<'s> {
+        Elements { pool: &mut stream.pool }
+    }
+
+    /// `g ⊙ f'` where the gradient already lies in `delta`.
+    unsafe fn apply(&self, derivative: Derivative, delta: Span) {
+        match derivative {
+            Derivative::One => {}
+            Derivative::Zip(f, p, kept) => {
+                let (f, p) = (f.host::<T>(self.isa), p.map(T::from_f64));
+                let mut stream = self.stream();
+                // SAFETY: the caller's promise.
+                unsafe { self.elements(&mut stream).zip(f, &p, delta, kept, delta) }
+            }
+            Derivative::Softmax(a) => for_columns(self.stream().pool_for(delta), delta.columns, &|j| {
+                // SAFETY: the caller's promise: rows lie side by side.
+                unsafe { (self.columns.softmax_derivative)(delta.rows, at(a, j), at_mut(delta, j)) }
+            }),
+        }
+    }
+}
+
+impl<T> Stream<T> {
+    /// The threads, if work on this matrix is worth their hand-over.
+    fn pool_for(&mut self, span: Span) -> Option<&mut Pool> {
+        (span.rows * span.columns >= elements::PARALLEL).then_some(&mut self.pool)
+    }
+}
+
+/// The first element of column j.
+fn at<T>(span: Span, j: usize) -> *const T {
+    at_mut::<T>(span, j).cast_const()
+}
+
+fn at_mut<T>(span: Span, j: usize) -> *mut T {
+    span.handle.0.cast::<T>().wrapping_add(span.offset + j * span.column_stride)
+}
+
+fn strided<T>(span: Span) -> Strided<*const T> {
+    Strided { p: at(span, 0), row: span.row_stride, column: span.column_stride }
+}
+
+fn strided_mut<T>(span: Span) -> Strided<*mut T> {
+    Strided { p: at_mut(span, 0), row: span.row_stride, column: span.column_stride }
+}
+
+fn layout(bytes: usize) -> Option<Layout> {
+    Layout::from_size_align(bytes.max(1), ALIGNMENT).ok()
+}
+
+// SAFETY argument of every block below: it does what the trait's method promises with what its caller promises.
+#[allow(clippy::undocumented_unsafe_blocks)]
+impl<T: Scalar> Engine<T> for Cpu<T> {
+    fn device(&self) -> &Device {
+        &self.device
+    }
+
+    fn allocate(&self, bytes: usize) -> Result<Handle> {
+        let available = if bytes >= LARGE { memory("MemAvailable:") } else { None };
+        let fits = available.is_none_or(|available| bytes as u64 <= available);
+        let memory = match layout(bytes) {
+            Some(layout) if fits => unsafe { alloc_zeroed(layout) },
+            _ => std::ptr::null_mut(),
+        };
+        if memory.is_null() {
+            return Err(ErrorKind::Memory { engine: "cpu".to_owned(), asked: bytes as u64, available }.into());
+        }
+        Ok(Handle(memory.cast()))
+    }
+
+    unsafe fn free(&self, handle: Handle, bytes: usize) {
+        if let Some(layout) = layout(bytes) {
+            unsafe { dealloc(handle.0.cast(), layout) }
+        }
+    }
+
+    fn borrow_host(&self, memory: *const T) -> Option<Handle> {
+        Some(Handle(memory.cast_mut().cast()))
+    }
+
+    unsafe fn write(&self, from: &[T], to: Span) -> Result<()> {
+        let from = Span {
+            handle: Handle(from.as_ptr().cast_mut().cast()),
+            offset: 0,
+            row_stride: 1,
+            column_stride: to.rows,
+            ..to
+        };
+        unsafe { elements::copy::<T>(from, to) };
+        Ok(())
+    }
+
+    unsafe fn read(&self, from: Span, to: &mut [T]) -> Result<()> {
+        let to =
+            Span { handle: Handle(to.as_mut_ptr().cast()), offset: 0, row_stride: 1, column_stride: from.rows, ..from };
+        unsafe { elements::copy::<T>(from, to) };
+        Ok(())
+    }
+
+    unsafe fn write_indices(&self, from: &[u32], to: Handle) -> Result<()> {
+        unsafe { std::ptr::copy_nonoverlapping(from.as_ptr(), to.0.cast(), from.len()) };
+        Ok(())
+    }
+
+    fn synchronize(&self) -> Result<()> {
+        Ok(())
+    }
+
+    unsafe fn map(&self, f: &'static Map, p: [f64; 4], x: Span, y: Span) -> Result<()> {
+        let p = p.map(T::from_f64);
+        unsafe { self.elements(&mut self.stream()).map(f.host::<T>(self.isa), &p, x, y) };
+        Ok(())
+    }
+
+    unsafe fn zip(&self, f: &'static Zip, p: [f64; 4], x: Span, y: Span, z: Span) -> Result<()> {
+        let p = p.map(T::from_f64);
+        unsafe { self.elements(&mut self.stream()).zip(f.host::<T>(self.isa), &p, x, y, z) };
+        Ok(())
+    }
+
+    unsafe fn gemm(&self, alpha: T, a: Span, b: Span, beta: T, c: Span) -> Result<()> {
+        let product = Product {
+            m: c.rows,
+            n: c.columns,
+            k: a.columns,
+            alpha,
+            a: strided(a),
+            b: strided(b),
+            beta,
+            c: strided_mut(c),
+            epilogue: None,
+        };
+        let Stream { pool, gemm } = &mut *self.stream();
+        unsafe { gemm.run(pool, product) };
+        Ok(())
+    }
+
+    unsafe fn row_sums(&self, alpha: T, x: Span, beta: T, y: Span) -> Result<()> {
+        if x.row_stride == 1 && y.row_stride == 1 {
+            // Blocks of rows, a few cache lines each, are independent of one another.
+            let block = 1024 / size_of::<T>();
+            let mut stream = self.stream();
+            for_columns(stream.pool_for(x), x.rows.div_ceil(block), &|index| {
+                let row = index * block;
+                let rows = block.min(x.rows - row);
+                let (from, to) = (at::<T>(x, 0).wrapping_add(row), at_mut::<T>(y, 0).wrapping_add(row));
+                unsafe { (self.columns.row_sums)(rows, x.columns, alpha, from, x.column_stride, beta, to) }
+            });
+        } else {
+            unsafe { elements::row_sums(alpha, x, beta, y) }
+        }
+        Ok(())
+    }
+
+    unsafe fn reduce(&self, reduction: Reduction, x: Span, y: Span) -> Result<f64> {
+        Ok(unsafe { elements::reduce::<T>(reduction, x, y) })
+    }
+
+    unsafe fn gather(&self, from: Span, indices: Handle, from_index: usize, to: Span) -> Result<()> {
+        let indices = indices.0.cast::<u32>().cast_const();
+        for j in 0..to.columns {
+            unsafe {
+                let column = *indices.add(from_index + j) as usize;
+                elements::copy::<T>(from.columns(column, 1), to.columns(j, 1));
+            }
+        }
+        Ok(())
+    }
+
+    unsafe fn dense_forward(&self, call: &DenseForward) -> Result<()> {
+        let DenseForward { weights, input, bias, transfer, z, output } = *call;
+        let sum = z.unwrap_or(output);
+        let activation = match transfer {
+            Transfer::Map(f, p) => Some(Finish::Map(f.host::<T>(self.isa), p.map(T::from_f64))),
+            _ => None,
+        };
+        let (one, zero) = (T::from_f64(1.0), T::from_f64(0.0));
+        let mut product = Product {
+            m: output.rows,
+            n: output.columns,
+            k: input.rows,
+            alpha: one,
+            a: strided(weights),
+            b: strided(input),
+            beta: zero,
+            c: strided_mut(sum),
+            epilogue: Some(Epilogue { bias: at(bias, 0), finish: activation, out: strided_mut(output) }),
+        };
+        let fused = sum.row_stride == 1 && output.row_stride == 1 && bias.row_stride == 1;
+        {
+            let Stream { pool, gemm } = &mut *self.stream();
+            if !fused {
+                product.epilogue = None;
+            }
+            unsafe { gemm.run(pool, product) };
+        }
+        if !fused {
+            let every_column = Span { columns: sum.columns, column_stride: 0, ..bias };
+            unsafe {
+                self.elements(&mut self.stream()).zip(elements::add(self.isa), &[zero; 4], sum, every_column, sum);
+                if let Transfer::Map(f, p) = transfer {
+                    self.map(f, p, sum, output)?;
+                }
+            }
+        }
+        let moved = matches!(transfer, Transfer::Identity) && sum != output;
+        if moved || matches!(transfer, Transfer::Softmax) && sum != output {
+            unsafe { elements::copy::<T>(sum, output) };
+        }
+        if matches!(transfer, Transfer::Softmax) {
+            for_columns(self.stream().pool_for(output), output.columns, &|j| unsafe {
+                (self.columns.softmax)(output.rows, at(output, j), at_mut(output, j))
+            });
+        }
+        Ok(())
+    }
+
+    unsafe fn dense_propagate(&self, weights: Span, delta: Span, derivative: Derivative, out: Span) -> Result<()> {
+        let finish = match derivative {
+            Derivative::Zip(f, p, kept) if out.row_stride == 1 && kept.row_stride == 1 => {
+                Some(Finish::Zip(f.host::<T>(self.isa), p.map(T::from_f64), strided(kept)))
+            }
+            _ => None,
+        };
+        let product = Product {
+            m: out.rows,
+            n: out.columns,
+            k: delta.rows,
+            alpha: T::from_f64(1.0),
+            a: strided(weights.t()),
+            b: strided(delta),
+            beta: T::from_f64(0.0),
+            c: strided_mut(out),
+            epilogue: finish.map(|finish| Epilogue {
+                bias: std::ptr::null(),
+                finish: Some(finish),
+                out: strided_mut(out),
+            }),
+        };
+        {
+            let Stream { pool, gemm } = &mut *self.stream();
+            unsafe { gemm.run(pool, product) };
+        }
+        if product.epilogue.is_none() {
+            unsafe { self.apply(derivative, out) };
+        }
+        Ok(())
+    }
+
+    unsafe fn dense_gradient(&self, call: &DenseGradient) -> Result<()> {
+        let DenseGradient { delta, input, weights, bias, scale, keep } = *call;
+        let scale = T::from_f64(scale / delta.columns as f64);
+        unsafe {
+            self.gemm(scale, delta, input.t(), T::from_f64(keep), weights)?;
+            self.row_sums(scale, delta, T::from_f64(keep), bias)
+        }
+    }
+
+    unsafe fn loss(&self, call: &LossCall) -> Result<()> {
+        let LossCall { formula, output, target, values, delta, derivative } = *call;
+        let n = output.rows;
+        let column = |j: usize| unsafe {
+            let (y, t) = (at::<T>(output, j), at::<T>(target, j));
+            let delta = delta.map_or(std::ptr::null_mut(), |delta| at_mut::<T>(delta, j));
+            *at_mut(values, j) = match formula {
+                LossFormula::Elements { value, gradient, p } => {
+                    let p = p.map(T::from_f64);
+                    let value = value.host_sum::<T>(self.isa)(n, &p, y, t);
+                    if !delta.is_null() {
+                        gradient.host::<T>(self.isa)(n, &p, y, t, delta);
+                    }
+                    value
+                }
+                LossFormula::SoftmaxCrossEntropy => (self.columns.softmax_cross_entropy)(n, y, t, delta),
+            };
+        };
+        for_columns(self.stream().pool_for(output), output.columns, &column);
+        if let Some(delta) = delta {
+            unsafe { self.apply(derivative, delta) };
+        }
+        Ok(())
+    }
+
+    unsafe fn hits(&self, output: Span, target: Span, threshold: T, hits: Span) -> Result<()> {
+        for j in 0..output.columns {
+            let hit = unsafe {
+                if output.rows == 1 {
+                    (*at::<T>(output, j) > threshold) == (*at::<T>(target, j) > T::from_f64(0.5))
+                } else {
+                    elements::largest::<T>(output, j) == elements::largest::<T>(target, j)
+                }
+            };
+            unsafe { *at_mut(hits, j) = T::from_f64(f64::from(u8::from(hit))) };
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests;
