@@ -23,9 +23,6 @@ pub(crate) trait Binary {
     fn eval<V: Vector>(x: V, y: V, p: [V; 4]) -> V;
 }
 
-/// Parameters of a formula, the unused ones 0.
-pub(crate) type Params = [f64; 4];
-
 /// A formula of one operand, ready to run.
 pub struct Map {
     /// Its name, for messages.

@@ -1,0 +1,225 @@
+//! What a layer does to its linear output: one formula and its derivative each.
+
+use std::fmt;
+use std::str::FromStr;
+
+use crate::engine::cpu::math;
+use crate::engine::formula::formula;
+use crate::engine::{Map, Transfer, Zip};
+use crate::error::{Error, Result};
+use crate::matrix::MatrixRef;
+use crate::ops::fused::Fold;
+use crate::scalar::Scalar;
+
+/// `a = f(z)`, the activation of a layer.
+///
+/// ```
+/// use travertine::Activation;
+/// assert_eq!("leaky_relu(0.01)".parse::<Activation>()?, Activation::LeakyRelu(0.01));
+/// assert_eq!(Activation::Tanh.to_string(), "tanh");
+/// # Ok::<(), travertine::Error>(())
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq)]
+#[non_exhaustive]
+pub enum Activation {
+    /// `z`
+    Identity,
+    /// `1 / (1 + exp(-z))`
+    Sigmoid,
+    /// `tanh(z)`
+    Tanh,
+    /// `max(z, 0)` (Nair and Hinton 2010)
+    Relu,
+    /// `z` above 0, `slope z` below, with 0 <= slope (Maas 2013)
+    LeakyRelu(f64),
+    /// `z` above 0, `alpha (exp(z) - 1)` below, with 0 <= alpha (Clevert 2015)
+    Elu(f64),
+    /// `z P(z)` with P the distribution function of the normal distribution (Hendrycks and Gimpel 2016)
+    Gelu,
+    /// `z sigmoid(z)` (Elfwing 2017)
+    Silu,
+    /// `ln(1 + exp(z))`
+    Softplus,
+    /// `exp(z_i) / sum_j exp(z_j)`, a probability for every class; for the output layer
+    Softmax,
+}
+
+formula!(Sigmoid = "sigmoid", |z, _p| math::sigmoid(z));
+formula!(SigmoidDerivative = "sigmoid'", |g, a, _p| g * (a * (V::of(1.0) - a)));
+formula!(Tanh = "tanh", |z, _p| math::tanh(z));
+formula!(TanhDerivative = "tanh'", |g, a, _p| g * (V::of(1.0) - a * a));
+formula!(Relu = "relu", |z, _p| V::of(0.0).max(z));
+formula!(ReluDerivative = "relu'", |g, a, _p| V::select(V::of(0.0).less(a), g, V::of(0.0)));
+formula!(LeakyRelu = "leaky_relu", |z, p| V::select(V::of(0.0).less(z), z, p[0] * z));
+formula!(LeakyReluDerivative = "leaky_relu'", |g, a, p| V::select(V::of(0.0).less(a), g, p[0] * g));
+formula!(Elu = "elu", |z, p| V::select(V::of(0.0).less(z), z, p[0] * math::expm1(V::of(1.0).min(z))));
+formula!(EluDerivative = "elu'", |g, a, p| g * V::select(V::of(0.0).less(a), V::of(1.0), a + p[0]));
+formula!(Gelu = "gelu", |z, _p| z * math::normal_cdf(z));
+formula!(GeluDerivative = "gelu'", |g, z, _p| {
+    const INVERSE_SQRT_TAU: f64 = 0.398_942_280_401_432_7;
+    g * z.mul_add(V::of(INVERSE_SQRT_TAU) * math::bell(z), math::normal_cdf(z))
+});
+formula!(Silu = "silu", |z, _p| z * math::sigmoid(z));
+formula!(SiluDerivative = "silu'", |g, z, _p| {
+    let s = math::sigmoid(z);
+    g * (s * z.mul_add(V::of(1.0) - s, V::of(1.0)))
+});
+formula!(Softplus = "softplus", |z, _p| math::softplus(z));
+// 1 - exp(-a) is sigmoid(z); a is never negative.
+formula!(SoftplusDerivative = "softplus'", |g, a, _p| -(g * math::expm1(-a)));
+
+/// What the derivative is computed from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Keeps {
+    /// z alone, so that the training layer keeps it beside a.
+    Sum,
+    /// a alone: z need not be kept.
+    Output,
+}
+
+/// An element-wise activation, ready to run.
+struct Entry {
+    map: Map,
+    derivative: Zip,
+    keeps: Keeps,
+}
+
+static SIGMOID: Entry =
+    Entry { map: Map::of::<Sigmoid>(), derivative: Zip::of::<SigmoidDerivative>(), keeps: Keeps::Output };
+static TANH: Entry = Entry { map: Map::of::<Tanh>(), derivative: Zip::of::<TanhDerivative>(), keeps: Keeps::Output };
+static RELU: Entry = Entry { map: Map::of::<Relu>(), derivative: Zip::of::<ReluDerivative>(), keeps: Keeps::Output };
+static LEAKY_RELU: Entry =
+    Entry { map: Map::of::<LeakyRelu>(), derivative: Zip::of::<LeakyReluDerivative>(), keeps: Keeps::Output };
+static ELU: Entry = Entry { map: Map::of::<Elu>(), derivative: Zip::of::<EluDerivative>(), keeps: Keeps::Output };
+static GELU: Entry = Entry { map: Map::of::<Gelu>(), derivative: Zip::of::<GeluDerivative>(), keeps: Keeps::Sum };
+static SILU: Entry = Entry { map: Map::of::<Silu>(), derivative: Zip::of::<SiluDerivative>(), keeps: Keeps::Sum };
+static SOFTPLUS: Entry =
+    Entry { map: Map::of::<Softplus>(), derivative: Zip::of::<SoftplusDerivative>(), keeps: Keeps::Output };
+
+impl Activation {
+    /// Every activation, with the usual parameter where there is one.
+    pub const ALL: [Activation; 10] = [
+        Activation::Identity,
+        Activation::Sigmoid,
+        Activation::Tanh,
+        Activation::Relu,
+        Activation::LeakyRelu(0.01),
+        Activation::Elu(1.0),
+        Activation::Gelu,
+        Activation::Silu,
+        Activation::Softplus,
+        Activation::Softmax,
+    ];
+
+    /// The name without parameters, as files and the command line write it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Activation::Identity => "identity",
+            Activation::Sigmoid => "sigmoid",
+            Activation::Tanh => "tanh",
+            Activation::Relu => "relu",
+            Activation::LeakyRelu(_) => "leaky_relu",
+            Activation::Elu(_) => "elu",
+            Activation::Gelu => "gelu",
+            Activation::Silu => "silu",
+            Activation::Softplus => "softplus",
+            Activation::Softmax => "softmax",
+        }
+    }
+
+    fn entry(self) -> Option<&'static Entry> {
+        match self {
+            Activation::Identity | Activation::Softmax => None,
+            Activation::Sigmoid => Some(&SIGMOID),
+            Activation::Tanh => Some(&TANH),
+            Activation::Relu => Some(&RELU),
+            Activation::LeakyRelu(_) => Some(&LEAKY_RELU),
+            Activation::Elu(_) => Some(&ELU),
+            Activation::Gelu => Some(&GELU),
+            Activation::Silu => Some(&SILU),
+            Activation::Softplus => Some(&SOFTPLUS),
+        }
+    }
+
+    fn parameter(self) -> Option<f64> {
+        match self {
+            Activation::LeakyRelu(p) | Activation::Elu(p) => Some(p),
+            _ => None,
+        }
+    }
+
+    fn parameters(self) -> [f64; 4] {
+        [self.parameter().unwrap_or(0.0), 0.0, 0.0, 0.0]
+    }
+
+    /// Refuses a parameter outside of its range.
+    pub(crate) fn validate(self) -> Result<Self> {
+        match self.parameter() {
+            Some(p) if !(p >= 0.0 && p.is_finite()) => {
+                let reason = format!("the parameter must be a finite number not below 0, not {p}");
+                Err(Error::argument(self.name(), reason))
+            }
+            _ => Ok(self),
+        }
+    }
+
+    /// For the engine: `a = f(z)`.
+    pub(crate) fn transfer(self) -> Transfer {
+        match (self, self.entry()) {
+            (Activation::Softmax, _) => Transfer::Softmax,
+            (_, Some(entry)) => Transfer::Map(&entry.map, self.parameters()),
+            (_, None) => Transfer::Identity,
+        }
+    }
+
+    /// Which of z and a a training layer keeps.
+    pub(crate) fn keeps(self) -> Keeps {
+        self.entry().map_or(Keeps::Output, |entry| entry.keeps)
+    }
+
+    /// The factor f' of a gradient, from what [`Activation::keeps`] names.
+    pub(crate) fn derivative<T: Scalar>(self, kept: MatrixRef<'_, T>) -> Fold<'_, T> {
+        match (self, self.entry()) {
+            (Activation::Softmax, _) => Fold::Softmax(kept),
+            (_, Some(entry)) => Fold::Zip(&entry.derivative, self.parameters(), kept),
+            (_, None) => Fold::One,
+        }
+    }
+}
+
+/// The name and, where there is one, the parameter: `elu(1)`.
+impl fmt::Display for Activation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.parameter() {
+            Some(parameter) => write!(f, "{}({parameter})", self.name()),
+            None => f.write_str(self.name()),
+        }
+    }
+}
+
+/// Reads what `Display` writes; a parameter may be left out, `linear` is `identity`.
+impl FromStr for Activation {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self> {
+        let (name, parameter) = match text.strip_suffix(')').and_then(|text| text.split_once('(')) {
+            Some((name, parameter)) => (name, Some(parameter)),
+            None => (text, None),
+        };
+        let name = if name == "linear" { "identity" } else { name };
+        let Some(known) = Activation::ALL.into_iter().find(|activation| activation.name() == name) else {
+            let names: Vec<&str> = Activation::ALL.iter().map(|activation| activation.name()).collect();
+            return Err(Error::argument("activation", format!("'{text}' is none of {}", names.join(", "))));
+        };
+        let Some(parameter) = parameter else { return Ok(known) };
+        let number = parameter.trim().parse::<f64>().ok();
+        match (known, number) {
+            (Activation::LeakyRelu(_), Some(p)) => Activation::LeakyRelu(p).validate(),
+            (Activation::Elu(_), Some(p)) => Activation::Elu(p).validate(),
+            (Activation::LeakyRelu(_) | Activation::Elu(_), None) => {
+                Err(Error::argument("activation", format!("the parameter of '{text}' is not a number")))
+            }
+            _ => Err(Error::argument("activation", format!("{name} takes no parameter, found '{text}'"))),
+        }
+    }
+}

@@ -1,0 +1,158 @@
+//! What training makes small: one formula and its gradient each.
+
+use std::fmt;
+use std::str::FromStr;
+
+use crate::activation::Activation;
+use crate::engine::cpu::math;
+use crate::engine::formula::formula;
+use crate::engine::{LossFormula, Zip};
+use crate::error::{Error, Result};
+
+/// The loss of a sample: a sum over the outputs. The loss of a batch is the mean over its samples.
+///
+/// The two cross-entropies are computed *from logits*, the numbers before the output's sigmoid or softmax, which is
+/// stable and gives the short gradient `a - t`. Behind an output layer that has the matching activation, they read that
+/// layer's z; behind any other, the layer's output is taken as the logits.
+///
+/// ```
+/// use travertine::Loss;
+/// assert_eq!("huber(2)".parse::<Loss>()?, Loss::Huber(2.0));
+/// # Ok::<(), travertine::Error>(())
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq)]
+#[non_exhaustive]
+pub enum Loss {
+    /// `(a - t)^2 / 2`
+    Quadratic,
+    /// `|a - t|`
+    MeanAbsolute,
+    /// `e^2 / 2` where `|e| <= d`, else `d (|e| - d/2)`, with `e = a - t` and 0 < d (Huber 1964)
+    Huber(f64),
+    /// `ln(1 + exp(z)) - t z`: the cross-entropy of independent probabilities `sigmoid(z)`
+    BinaryCrossEntropy,
+    /// `-sum_i t_i ln softmax(z)_i`: the cross-entropy of one class among many
+    SoftmaxCrossEntropy,
+}
+
+formula!(Quadratic = "quadratic", |y, t, _p| {
+    let e = y - t;
+    V::of(0.5) * (e * e)
+});
+formula!(QuadraticGradient = "quadratic'", |y, t, _p| y - t);
+formula!(Absolute = "mean_absolute", |y, t, _p| (y - t).abs());
+formula!(AbsoluteGradient = "mean_absolute'", |y, t, _p| {
+    let e = y - t;
+    V::select(V::of(0.0).less(e.abs()), V::of(1.0).copysign(e), e)
+});
+formula!(Huber = "huber", |y, t, p| {
+    let e = (y - t).abs();
+    V::select(e.less(p[0]), V::of(0.5) * (e * e), p[0] * (e - V::of(0.5) * p[0]))
+});
+formula!(HuberGradient = "huber'", |y, t, p| p[0].min((-p[0]).max(y - t)));
+formula!(Binary = "binary_cross_entropy", |z, t, _p| {
+    // ln(1 + exp(z)) - t z without cancellation: max(z, 0) - t z + ln(1 + exp(-|z|))
+    V::of(0.0).max(z) - t * z + math::softplus(-z.abs())
+});
+formula!(BinaryGradient = "binary_cross_entropy'", |z, t, _p| math::sigmoid(z) - t);
+
+/// An element-wise loss, ready to run.
+struct Entry {
+    value: Zip,
+    gradient: Zip,
+}
+
+static QUADRATIC: Entry = Entry { value: Zip::of::<Quadratic>(), gradient: Zip::of::<QuadraticGradient>() };
+static ABSOLUTE: Entry = Entry { value: Zip::of::<Absolute>(), gradient: Zip::of::<AbsoluteGradient>() };
+static HUBER: Entry = Entry { value: Zip::of::<Huber>(), gradient: Zip::of::<HuberGradient>() };
+static BINARY: Entry = Entry { value: Zip::of::<Binary>(), gradient: Zip::of::<BinaryGradient>() };
+
+impl Loss {
+    /// Every loss, with the usual parameter where there is one.
+    pub const ALL: [Loss; 5] =
+        [Loss::Quadratic, Loss::MeanAbsolute, Loss::Huber(1.0), Loss::BinaryCrossEntropy, Loss::SoftmaxCrossEntropy];
+
+    /// The name without parameters, as files and the command line write it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Loss::Quadratic => "quadratic",
+            Loss::MeanAbsolute => "mean_absolute",
+            Loss::Huber(_) => "huber",
+            Loss::BinaryCrossEntropy => "binary_cross_entropy",
+            Loss::SoftmaxCrossEntropy => "softmax_cross_entropy",
+        }
+    }
+
+    fn parameter(self) -> Option<f64> {
+        if let Loss::Huber(p) = self { Some(p) } else { None }
+    }
+
+    /// Refuses a parameter outside of its range.
+    pub(crate) fn validate(self) -> Result<Self> {
+        match self.parameter() {
+            Some(p) if !(p > 0.0 && p.is_finite()) => {
+                Err(Error::argument(self.name(), format!("the parameter must be a finite number above 0, not {p}")))
+            }
+            _ => Ok(self),
+        }
+    }
+
+    /// For the engine.
+    pub(crate) fn formula(self) -> LossFormula {
+        let entry = match self {
+            Loss::SoftmaxCrossEntropy => return LossFormula::SoftmaxCrossEntropy,
+            Loss::Quadratic => &QUADRATIC,
+            Loss::MeanAbsolute => &ABSOLUTE,
+            Loss::Huber(_) => &HUBER,
+            Loss::BinaryCrossEntropy => &BINARY,
+        };
+        let p = [self.parameter().unwrap_or(0.0), 0.0, 0.0, 0.0];
+        LossFormula::Elements { value: &entry.value, gradient: &entry.gradient, p }
+    }
+
+    /// Whether the loss reads z of an output layer with this activation, whose derivative it then holds already.
+    pub(crate) fn is_fused_with(self, output: Activation) -> bool {
+        matches!(
+            (self, output),
+            (Loss::BinaryCrossEntropy, Activation::Sigmoid) | (Loss::SoftmaxCrossEntropy, Activation::Softmax)
+        )
+    }
+
+    /// Whether the loss takes its input for logits rather than for what the network says.
+    fn is_from_logits(self) -> bool {
+        matches!(self, Loss::BinaryCrossEntropy | Loss::SoftmaxCrossEntropy)
+    }
+
+    /// Above which the input of the loss means "yes", where there is one output.
+    pub(crate) fn threshold(self) -> f64 {
+        if self.is_from_logits() { 0.0 } else { 0.5 }
+    }
+}
+
+/// The name and, where there is one, the parameter: `huber(1)`.
+impl fmt::Display for Loss {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.parameter() {
+            Some(parameter) => write!(f, "{}({parameter})", self.name()),
+            None => f.write_str(self.name()),
+        }
+    }
+}
+
+/// Reads what `Display` writes; a parameter may be left out.
+impl FromStr for Loss {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self> {
+        if let Some(parameter) = text.strip_prefix("huber(").and_then(|text| text.strip_suffix(')')) {
+            return match parameter.trim().parse() {
+                Ok(parameter) => Loss::Huber(parameter).validate(),
+                Err(_) => Err(Error::argument("loss", format!("the parameter of '{text}' is not a number"))),
+            };
+        }
+        Loss::ALL.into_iter().find(|loss| loss.name() == text).ok_or_else(|| {
+            let names: Vec<&str> = Loss::ALL.iter().map(|loss| loss.name()).collect();
+            Error::argument("loss", format!("'{text}' is none of {}", names.join(", ")))
+        })
+    }
+}
