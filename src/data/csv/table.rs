@@ -32,7 +32,7 @@ impl Table {
         };
         table.parse(&mut rows, &mut second)?;
         if options.header.unwrap_or_else(|| detect_header(&first, &second, options)) {
-            let header = (1..).zip(&first).map(column_name).collect();
+            let header: Vec<String> = (1..).zip(&first).map(column_name).collect();
             table.check_header(&header, start)?;
             table.header = header;
         }
@@ -100,7 +100,7 @@ impl Table {
         }
     }
 
-    /// The line of the row that starts at byte `start`, or after the line ends there. The parser's own count misses these.
+    /// The line of the row at byte `start`, or after the line ends that stand there: the parser's own count misses these.
     fn line(&self, start: usize) -> String {
         let (before, rest) = self.text.as_bytes().split_at(start.min(self.text.len()));
         let blank = rest.iter().take_while(|byte| matches!(byte, b'\r' | b'\n'));
