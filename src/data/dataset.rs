@@ -1,0 +1,259 @@
+//! Samples and their targets in host memory.
+
+use std::collections::HashSet;
+
+use crate::random::{Philox, Purpose};
+use crate::{Error, ErrorKind, Result, Scalar};
+
+/// What a network should learn to answer.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Targets<T> {
+    /// Each sample belongs to one class.
+    Classes {
+        /// The class of each sample, an index into `names`.
+        labels: Vec<u32>,
+        /// The classes, all different; there may be more than occur in `labels`.
+        names: Vec<String>,
+    },
+    /// Each sample has one number for each output (regression).
+    Values {
+        /// `outputs x samples`, one sample after the other.
+        values: Vec<T>,
+        /// One name for each output.
+        names: Vec<String>,
+    },
+    /// Nothing is known, as when a network shall predict.
+    None,
+}
+
+/// Samples in host memory: features `features x samples` in column-major order, and their [`Targets`].
+///
+/// It is never empty, and every number in it is finite.
+///
+/// ```
+/// use travertine::data::{Dataset, Targets};
+/// let targets = Targets::Classes { labels: vec![0, 1, 1], names: vec!["low".into(), "high".into()] };
+/// let data = Dataset::<f32>::new(2, vec![0.1, 0.2, 0.8, 0.9, 0.7, 0.9], targets)?
+///     .with_feature_names(vec!["left".into(), "right".into()])?;
+/// assert_eq!((data.inputs(), data.samples(), data.outputs()), (2, 3, 2));
+/// assert_eq!(data.sample(1), Some(&[0.8, 0.9][..]));
+/// assert_eq!(data.target_columns()?, [1.0, 0.0, 0.0, 1.0, 0.0, 1.0]);
+/// # Ok::<(), travertine::Error>(())
+/// ```
+#[derive(Clone, Debug, PartialEq)]
+pub struct Dataset<T: Scalar> {
+    inputs: usize,
+    features: Vec<T>,
+    targets: Targets<T>,
+    feature_names: Vec<String>,
+    target_name: Option<String>,
+}
+
+impl<T: Scalar> Dataset<T> {
+    /// A data set of samples with `inputs` features each; `features` is `inputs x samples`, one sample after the other.
+    ///
+    /// # Errors
+    /// An argument error if there is no sample or no feature, if lengths do not fit each other, if a label has no
+    /// class, if class names repeat, or if a number is infinite or NaN.
+    pub fn new(inputs: usize, features: Vec<T>, targets: Targets<T>) -> Result<Self> {
+        check_features(inputs, &features).and_then(|samples| check_targets(&targets, samples)).map_err(argument)?;
+        Ok(Dataset { inputs, features, targets, feature_names: Vec::new(), target_name: None })
+    }
+
+    /// Names the features.
+    ///
+    /// # Errors
+    /// An argument error unless there is one name for each feature, or none at all.
+    pub fn with_feature_names(self, names: Vec<String>) -> Result<Self> {
+        if !names.is_empty() && names.len() != self.inputs {
+            let reason = format!("{} names for {} features; give one each, or none", names.len(), self.inputs);
+            return Err(Error::argument("Dataset::with_feature_names", reason));
+        }
+        Ok(Dataset { feature_names: names, ..self })
+    }
+
+    /// Names what is to be learned, such as the label's column.
+    pub fn with_target_name(self, name: impl Into<String>) -> Self {
+        Dataset { target_name: Some(name.into()), ..self }
+    }
+
+    /// Number of samples, at least 1.
+    pub fn samples(&self) -> usize {
+        self.features.len() / self.inputs
+    }
+
+    /// Number of features of a sample, at least 1.
+    pub fn inputs(&self) -> usize {
+        self.inputs
+    }
+
+    /// Number of outputs a network for these targets has: of classes, or of values a sample; 0 without targets.
+    pub fn outputs(&self) -> usize {
+        match &self.targets {
+            Targets::Classes { names, .. } | Targets::Values { names, .. } => names.len(),
+            Targets::None => 0,
+        }
+    }
+
+    /// All features, `inputs x samples`, one sample after the other.
+    pub fn features(&self) -> &[T] {
+        &self.features
+    }
+
+    /// The features of sample `i`, counted from 0; `None` if there are not so many samples.
+    pub fn sample(&self, i: usize) -> Option<&[T]> {
+        self.features.chunks_exact(self.inputs).nth(i)
+    }
+
+    /// What is to be learned.
+    pub fn targets(&self) -> &Targets<T> {
+        &self.targets
+    }
+
+    /// One name for each feature, or empty.
+    pub fn feature_names(&self) -> &[String] {
+        &self.feature_names
+    }
+
+    /// The name of what is to be learned, where it has one.
+    pub fn target_name(&self) -> Option<&str> {
+        self.target_name.as_deref()
+    }
+
+    /// Targets as a network's outputs, `outputs x samples`: classes one-hot (two classes, too, are two rows), values as
+    /// they are, nothing without targets.
+    ///
+    /// # Errors
+    /// A memory error: with very many classes, one-hot columns are far larger than the labels.
+    pub fn target_columns(&self) -> Result<Vec<T>> {
+        match &self.targets {
+            Targets::Classes { labels, names } => one_hot(labels, names.len()),
+            Targets::Values { values, .. } => Ok(values.clone()),
+            Targets::None => Ok(Vec::new()),
+        }
+    }
+
+    /// The first `n` samples, or all if there are fewer.
+    ///
+    /// # Errors
+    /// An argument error if `n` is 0, as a data set is never empty.
+    pub fn take(&self, n: usize) -> Result<Self> {
+        if n == 0 {
+            return Err(Error::argument("Dataset::take", "0 samples asked for; take at least 1"));
+        }
+        Ok(self.select(0..n.min(self.samples())))
+    }
+
+    /// Splits into (train, held out). The samples are shuffled by `seed`, and `held_out_fraction` of them, rounded, are
+    /// held out. The same seed gives the same split on every machine.
+    ///
+    /// # Errors
+    /// An argument error unless both parts have samples.
+    pub fn split(&self, held_out_fraction: f64, seed: u64) -> Result<(Self, Self)> {
+        let samples = self.samples();
+        let held_out = (samples as f64 * held_out_fraction).round();
+        if !(held_out >= 1.0 && held_out < samples as f64) {
+            let reason = format!(
+                "fraction {held_out_fraction} of {samples} samples leaves one part empty; both parts need samples"
+            );
+            return Err(Error::argument("Dataset::split", reason));
+        }
+        let mut order: Vec<usize> = (0..samples).collect();
+        Philox::new(seed, Purpose::Split, 0).shuffle(&mut order);
+        let (held_out, train) = order.split_at(held_out as usize);
+        Ok((self.select(train.iter().copied()), self.select(held_out.iter().copied())))
+    }
+
+    pub(super) fn features_mut(&mut self) -> &mut Vec<T> {
+        &mut self.features
+    }
+
+    fn select(&self, chosen: impl Iterator<Item = usize> + Clone) -> Self {
+        let targets = match &self.targets {
+            Targets::Classes { labels, names } => {
+                Targets::Classes { labels: select_columns(labels, 1, chosen.clone()), names: names.clone() }
+            }
+            Targets::Values { values, names } => {
+                Targets::Values { values: select_columns(values, names.len(), chosen.clone()), names: names.clone() }
+            }
+            Targets::None => Targets::None,
+        };
+        Dataset {
+            inputs: self.inputs,
+            features: select_columns(&self.features, self.inputs, chosen),
+            targets,
+            feature_names: self.feature_names.clone(),
+            target_name: self.target_name.clone(),
+        }
+    }
+}
+
+fn argument(reason: String) -> Error {
+    Error::argument("Dataset::new", reason)
+}
+
+fn check_features<T: Scalar>(inputs: usize, features: &[T]) -> Result<usize, String> {
+    if inputs == 0 || features.is_empty() {
+        return Err("a data set needs at least one sample and one feature".into());
+    }
+    if !features.len().is_multiple_of(inputs) {
+        return Err(format!("{} numbers are not a whole number of samples of {inputs} features", features.len()));
+    }
+    check_finite("feature", inputs, features)?;
+    Ok(features.len() / inputs)
+}
+
+fn check_targets<T: Scalar>(targets: &Targets<T>, samples: usize) -> Result<(), String> {
+    match targets {
+        Targets::Classes { labels, names } => check_classes(labels, names, samples),
+        Targets::Values { values, names } => check_values(values, names.len(), samples),
+        Targets::None => Ok(()),
+    }
+}
+
+fn check_classes(labels: &[u32], names: &[String], samples: usize) -> Result<(), String> {
+    if labels.len() != samples {
+        return Err(format!("{} labels for {samples} samples", labels.len()));
+    }
+    if let Some(i) = labels.iter().position(|&label| label as usize >= names.len()) {
+        return Err(format!("the label of sample {i} is {}, but there are {} classes", labels[i], names.len()));
+    }
+    let mut seen = HashSet::new();
+    match names.iter().find(|name| !seen.insert(*name)) {
+        Some(name) => Err(format!("two classes are named {name:?}")),
+        None => Ok(()),
+    }
+}
+
+fn check_values<T: Scalar>(values: &[T], outputs: usize, samples: usize) -> Result<(), String> {
+    if outputs == 0 || outputs.checked_mul(samples) != Some(values.len()) {
+        return Err(format!("{} target values for {samples} samples with {outputs} named outputs", values.len()));
+    }
+    check_finite("target", outputs, values)
+}
+
+fn check_finite<T: Scalar>(what: &str, rows: usize, columns: &[T]) -> Result<(), String> {
+    match columns.iter().position(|x| !x.is_finite()) {
+        Some(i) => Err(format!("{what} {} of sample {} (both counted from 0) is {}", i % rows, i / rows, columns[i])),
+        None => Ok(()),
+    }
+}
+
+fn one_hot<T: Scalar>(labels: &[u32], classes: usize) -> Result<Vec<T>> {
+    let out_of_memory = || {
+        let asked = labels.len() as u128 * classes as u128 * size_of::<T>() as u128;
+        ErrorKind::Memory { engine: "host".into(), asked: asked.try_into().unwrap_or(u64::MAX), available: None }
+    };
+    let length = labels.len().checked_mul(classes).ok_or_else(out_of_memory)?;
+    let mut columns = Vec::new();
+    columns.try_reserve_exact(length).map_err(|_| out_of_memory())?;
+    columns.resize(length, T::default());
+    for (column, &label) in columns.chunks_exact_mut(classes).zip(labels) {
+        column[label as usize] = T::from_f64(1.0);
+    }
+    Ok(columns)
+}
+
+fn select_columns<X: Copy>(columns: &[X], rows: usize, chosen: impl Iterator<Item = usize>) -> Vec<X> {
+    chosen.flat_map(|i| &columns[i * rows..(i + 1) * rows]).copied().collect()
+}

@@ -1,0 +1,218 @@
+//! IDX files, the format of MNIST: a magic number, the sizes, then bytes.
+
+use std::fs::File;
+use std::io::{self, BufReader, Cursor, Read};
+use std::path::{Path, PathBuf};
+
+use flate2::read::MultiGzDecoder;
+
+use super::{Dataset, Targets};
+use crate::{Error, Result, Scalar};
+
+/// The images of an IDX file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Images {
+    /// Number of images.
+    pub count: usize,
+    /// Height of an image, in pixels.
+    pub rows: usize,
+    /// Width of an image, in pixels.
+    pub columns: usize,
+    /// `rows * columns` bytes an image, row by row, one image after the other.
+    pub pixels: Vec<u8>,
+}
+
+/// Reads images from an IDX file (`idx3-ubyte`), plain or gzipped.
+///
+/// # Errors
+/// A format error with the byte's position (in the unpacked file) if the file is anything else, ends early or goes on
+/// after the last image; an I/O error if it cannot be read.
+pub fn read_images(path: impl AsRef<Path>) -> Result<Images> {
+    let ([count, rows, columns], pixels) = Source::open(path.as_ref())?.read_array("images")?;
+    Ok(Images { count, rows, columns, pixels })
+}
+
+/// Reads labels from an IDX file (`idx1-ubyte`), plain or gzipped.
+///
+/// # Errors
+/// As [`read_images`].
+pub fn read_labels(path: impl AsRef<Path>) -> Result<Vec<u8>> {
+    let ([_], labels) = Source::open(path.as_ref())?.read_array("labels")?;
+    Ok(labels)
+}
+
+/// Reads a pair of IDX files, plain or gzipped. Pixels are divided by 255; classes are named "0", "1" ... up to the
+/// highest label.
+///
+/// # Errors
+/// As [`read_images`]; also a format error if there are not as many labels as images.
+pub fn read_idx<T: Scalar>(images: impl AsRef<Path>, labels: impl AsRef<Path>) -> Result<Dataset<T>> {
+    let pair = Pair::read(images.as_ref(), labels.as_ref())?;
+    let classes = pair.classes();
+    pair.into_dataset(classes)
+}
+
+/// Reads MNIST, or whatever has the same four files (Fashion-MNIST, KMNIST), as (train, test). Pixels are divided by
+/// 255, and there are at least ten classes.
+///
+/// The files may be gzipped and are found under their usual names: `train-images-idx3-ubyte`,
+/// `train-labels.idx1-ubyte`, `t10k-images-idx3-ubyte.gz` ...
+///
+/// # Errors
+/// As [`read_idx`]; also an I/O error if a file is not there, and a format error if train and test images differ in
+/// size.
+///
+/// ```no_run
+/// let (train, test) = travertine::data::mnist::<f32>("data/mnist")?;
+/// assert_eq!((train.inputs(), train.samples(), test.samples()), (784, 60_000, 10_000));
+/// # Ok::<(), travertine::Error>(())
+/// ```
+pub fn mnist<T: Scalar>(folder: impl AsRef<Path>) -> Result<(Dataset<T>, Dataset<T>)> {
+    let folder = folder.as_ref();
+    let read = |part| Pair::read(&find(folder, part, "images", 3)?, &find(folder, part, "labels", 1)?);
+    let (train, test) = (read("train")?, read("t10k")?);
+    if train.size() != test.size() {
+        let describe = |(rows, columns)| format!("images of {rows}x{columns}");
+        return Err(Error::format(&test.file, "byte 8", describe(train.size()), describe(test.size())));
+    }
+    let classes = train.classes().max(test.classes()).max(10);
+    Ok((train.into_dataset(classes)?, test.into_dataset(classes)?))
+}
+
+fn find(folder: &Path, part: &str, what: &str, rank: u8) -> Result<PathBuf> {
+    let names = ["-", "."].map(|mark| format!("{part}-{what}{mark}idx{rank}-ubyte"));
+    let candidates = names.iter().flat_map(|name| [folder.join(name), folder.join(format!("{name}.gz"))]);
+    candidates.into_iter().find(|path| path.is_file()).ok_or_else(|| {
+        let reason = format!("not found, nor {}, with or without .gz", names[1]);
+        Error::io("read", &folder.join(&names[0]), io::Error::new(io::ErrorKind::NotFound, reason))
+    })
+}
+
+/// Images and as many labels.
+struct Pair {
+    file: String,
+    images: Images,
+    labels: Vec<u8>,
+}
+
+impl Pair {
+    fn read(images_path: &Path, labels_path: &Path) -> Result<Self> {
+        let (images, labels) = (read_images(images_path)?, read_labels(labels_path)?);
+        let file = images_path.display().to_string();
+        if images.count != labels.len() {
+            let expected = format!("{} labels, as {file} has images", images.count);
+            let found = format!("{} labels", labels.len());
+            return Err(Error::format(labels_path.display().to_string(), "byte 4", expected, found));
+        }
+        Ok(Pair { file, images, labels })
+    }
+
+    fn size(&self) -> (usize, usize) {
+        (self.images.rows, self.images.columns)
+    }
+
+    fn classes(&self) -> usize {
+        self.labels.iter().max().map_or(0, |&label| usize::from(label) + 1)
+    }
+
+    fn into_dataset<T: Scalar>(self, classes: usize) -> Result<Dataset<T>> {
+        let features = self.images.pixels.iter().map(|&pixel| T::from_f64(f64::from(pixel) / 255.0)).collect();
+        let labels = self.labels.into_iter().map(u32::from).collect();
+        let names = (0..classes).map(|class| class.to_string()).collect();
+        Dataset::new(self.images.rows * self.images.columns, features, Targets::Classes { labels, names })
+    }
+}
+
+/// A file, unpacked on the way if it is gzipped.
+struct Source {
+    path: PathBuf,
+    reader: Box<dyn Read>,
+    packed: bool,
+    position: u64,
+}
+
+impl Source {
+    fn open(path: &Path) -> Result<Self> {
+        let mut file = File::open(path).map_err(|e| Error::io("read", path, e))?;
+        let mut start = Vec::new();
+        file.by_ref().take(2).read_to_end(&mut start).map_err(|e| Error::io("read", path, e))?;
+        let packed = start == [0x1f, 0x8b];
+        let whole = BufReader::new(Cursor::new(start).chain(file));
+        let reader: Box<dyn Read> = if packed { Box::new(MultiGzDecoder::new(whole)) } else { Box::new(whole) };
+        Ok(Source { path: path.to_owned(), reader, packed, position: 0 })
+    }
+
+    /// Reads a whole file of bytes with `RANK` sizes.
+    fn read_array<const RANK: usize>(&mut self, what: &str) -> Result<([usize; RANK], Vec<u8>)> {
+        self.read_magic(RANK, what)?;
+        let mut sizes = [0; RANK];
+        for size in &mut sizes {
+            *size = self.read_word("a size")? as usize;
+        }
+        let shape = sizes.map(|size| size.to_string()).join(" x ");
+        match sizes.iter().try_fold(1u64, |product, &size| product.checked_mul(size as u64)) {
+            Some(0) => Err(self.unexpected(4, format!("at least one of {what}, and not empty"), shape)),
+            Some(promised) => Ok((sizes, self.read_body(promised)?)),
+            None => Err(self.unexpected(4, "sizes whose product fits in 64 bits", shape)),
+        }
+    }
+
+    fn read_magic(&mut self, rank: usize, what: &str) -> Result<()> {
+        let [zero, zero_too, code, dimensions] = self.read_word("an IDX magic number")?.to_be_bytes();
+        if (zero, zero_too) != (0, 0) {
+            let found = format!("bytes {zero:#04x} {zero_too:#04x}");
+            return Err(self.unexpected(0, "an IDX file, which starts with two zero bytes", found));
+        }
+        if code != 0x08 {
+            return Err(self.unexpected(2, "type code 0x08 (unsigned bytes)", format!("{code:#04x}")));
+        }
+        if usize::from(dimensions) != rank {
+            return Err(self.unexpected(3, format!("{rank} dimensions, as {what} have"), dimensions.to_string()));
+        }
+        Ok(())
+    }
+
+    fn read_word(&mut self, what: &str) -> Result<u32> {
+        let bytes = self.read_up_to(4)?;
+        <[u8; 4]>::try_from(bytes)
+            .map(u32::from_be_bytes)
+            .map_err(|_| self.unexpected(self.position, format!("the rest of {what} (4 bytes)"), "the end of the file"))
+    }
+
+    fn read_body(&mut self, promised: u64) -> Result<Vec<u8>> {
+        let start = self.position;
+        let body = self.read_up_to(promised.saturating_add(1))?;
+        let expected = format!("{promised} bytes from byte {start} on, as the sizes say");
+        match (body.len() as u64).cmp(&promised) {
+            std::cmp::Ordering::Less => Err(self.unexpected(self.position, expected, "the end of the file")),
+            std::cmp::Ordering::Equal => Ok(body),
+            std::cmp::Ordering::Greater => {
+                let end = start.saturating_add(promised);
+                Err(self.unexpected(end, format!("the end of the file ({expected})"), "more bytes"))
+            }
+        }
+    }
+
+    /// Reads until `limit` or the end. Memory grows with what arrives, not with `limit`, which a file may invent.
+    fn read_up_to(&mut self, limit: u64) -> Result<Vec<u8>> {
+        let mut bytes = Vec::new();
+        let outcome = self.reader.by_ref().take(limit).read_to_end(&mut bytes);
+        self.position += bytes.len() as u64;
+        match outcome {
+            Ok(_) => Ok(bytes),
+            Err(e) if self.packed && is_corruption(&e) => {
+                Err(self.unexpected(self.position, "sound gzip data", e.to_string()))
+            }
+            Err(e) => Err(Error::io("read", &self.path, e)),
+        }
+    }
+
+    fn unexpected(&self, position: u64, expected: impl Into<String>, found: impl Into<String>) -> Error {
+        let place = format!("byte {position}{}", if self.packed { " of the unpacked file" } else { "" });
+        Error::format(self.path.display().to_string(), place, expected, found)
+    }
+}
+
+fn is_corruption(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::InvalidInput | io::ErrorKind::InvalidData | io::ErrorKind::UnexpectedEof)
+}

@@ -1,0 +1,227 @@
+//! NumPy files, written by hand as the format's specification (NEP 1) says, and by NumPy where it is installed.
+
+use std::path::Path;
+use std::process::Command;
+
+use travertine::data::{Dataset, Label, NpyOptions, Targets, Task, read_npy};
+use travertine::{ErrorKind, Result};
+
+use super::{Folder, assert_message, classes, left_out, read_damaged, values};
+
+/// A file of version 1, padded as NumPy pads it.
+fn npy(descr: &str, fortran_order: bool, shape: &str, body: &[u8]) -> Vec<u8> {
+    let order = if fortran_order { "True" } else { "False" };
+    npy_of(1, &format!("{{'descr': '{descr}', 'fortran_order': {order}, 'shape': {shape}, }}"), body)
+}
+
+fn npy_of(version: u8, dictionary: &str, body: &[u8]) -> Vec<u8> {
+    let start = if version == 1 { 10 } else { 12 };
+    let padding = 64 - (start + dictionary.len() + 1) % 64;
+    let header = format!("{dictionary}{}\n", " ".repeat(padding));
+    let length = (header.len() as u32).to_le_bytes();
+    let length = if version == 1 { &length[..2] } else { &length[..] };
+    [b"\x93NUMPY", &[version, 0][..], length, header.as_bytes(), body].concat()
+}
+
+fn read_with(bytes: impl AsRef<[u8]>, options: &NpyOptions) -> Result<Dataset<f64>> {
+    read_npy(Folder::new().write("x.npy", bytes), options)
+}
+
+fn unlabeled() -> NpyOptions {
+    NpyOptions { label: Label::None, ..NpyOptions::default() }
+}
+
+/// 2 samples of 3 features: 0 1 2, 3 4 5.
+fn counting() -> Vec<u8> {
+    npy("|u1", false, "(2, 3)", &[0, 1, 2, 3, 4, 5])
+}
+
+#[test]
+fn every_type_of_number() {
+    let numbers: [(&str, Vec<u8>, [f64; 2]); 17] = [
+        ("|b1", vec![0, 1], [0.0, 1.0]),
+        ("|u1", vec![255, 1], [255.0, 1.0]),
+        ("|i1", vec![255, 1], [-1.0, 1.0]),
+        ("<u1", vec![255, 1], [255.0, 1.0]),
+        ("<u2", vec![1, 2, 255, 255], [513.0, 65535.0]),
+        (">u2", vec![1, 2, 255, 255], [258.0, 65535.0]),
+        ("<i2", vec![254, 255, 1, 0], [-2.0, 1.0]),
+        (">i2", vec![255, 254, 0, 1], [-2.0, 1.0]),
+        ("<u4", [u32::MAX, 1].map(u32::to_le_bytes).concat(), [4294967295.0, 1.0]),
+        (">i4", [i32::MIN, 7].map(i32::to_be_bytes).concat(), [-2147483648.0, 7.0]),
+        ("<i4", [-5, 7].map(i32::to_le_bytes).concat(), [-5.0, 7.0]),
+        ("<u8", [1 << 63, 1].map(u64::to_le_bytes).concat(), [9223372036854775808.0, 1.0]),
+        ("<i8", [-5, 7].map(i64::to_le_bytes).concat(), [-5.0, 7.0]),
+        (">i8", [-5, 7].map(i64::to_be_bytes).concat(), [-5.0, 7.0]),
+        ("<f4", [0.5, -1.25].map(f32::to_le_bytes).concat(), [0.5, -1.25]),
+        (">f4", [0.5, -1.25].map(f32::to_be_bytes).concat(), [0.5, -1.25]),
+        (">f8", [0.1, -1e300].map(f64::to_be_bytes).concat(), [0.1, -1e300]),
+    ];
+    for (descr, body, expected) in numbers {
+        let data = read_with(npy(descr, false, "(2, 1)", &body), &unlabeled()).unwrap();
+        assert_eq!(data.features(), expected, "{descr}");
+    }
+}
+
+#[test]
+fn versions_and_ways_to_write_a_header() {
+    let body = [1, 2, 3, 4];
+    let plain = "{'descr': '|u1', 'fortran_order': False, 'shape': (2, 2), }";
+    let python2 = "{\"shape\":(2L,2L),\"fortran_order\":False,\"descr\":\"|u1\"}";
+    for (version, dictionary) in [(1, plain), (2, plain), (3, plain), (1, python2)] {
+        let data = read_with(npy_of(version, dictionary, &body), &unlabeled()).unwrap();
+        assert_eq!((data.inputs(), data.features()), (2, &[1.0, 2.0, 3.0, 4.0][..]));
+    }
+}
+
+#[test]
+fn order_and_dimensions() {
+    let read = |fortran_order, shape| {
+        let data = read_with(npy("|u1", fortran_order, shape, &(0..12).collect::<Vec<u8>>()), &unlabeled()).unwrap();
+        (data.inputs(), data.sample(1).unwrap().to_vec())
+    };
+    assert_eq!(read(false, "(12,)"), (1, vec![1.0]));
+    assert_eq!(read(true, "(12,)"), (1, vec![1.0]));
+    assert_eq!(read(false, "(3, 4)"), (4, vec![4.0, 5.0, 6.0, 7.0]));
+    assert_eq!(read(true, "(3, 4)"), (4, vec![1.0, 4.0, 7.0, 10.0]));
+    assert_eq!(read(false, "(2, 3, 2)"), (6, vec![6.0, 7.0, 8.0, 9.0, 10.0, 11.0]));
+    assert_eq!(read(true, "(2, 3, 2)"), (6, vec![1.0, 7.0, 3.0, 9.0, 5.0, 11.0]));
+}
+
+#[test]
+fn labels_in_a_column() {
+    let read = |label| read_with(counting(), &NpyOptions { label, ..NpyOptions::default() });
+    let last = read(Label::Last).unwrap();
+    assert_eq!((last.features(), classes(&last)), (&[0.0, 1.0, 3.0, 4.0][..], (vec![0, 1], vec!["2", "5"])));
+    let first = read(Label::Number(1)).unwrap();
+    assert_eq!((first.features(), classes(&first).1), (&[1.0, 2.0, 4.0, 5.0][..], vec!["0", "3"]));
+    assert_eq!(read(Label::None).unwrap().targets(), &Targets::None);
+    assert_message(read(Label::Number(4)), &["x.npy", "header", "at least 4 columns", "found 3 columns"]);
+    assert_message(read(Label::Number(0)), &["read_npy", "counted from 1"]);
+    assert_message(read(Label::Name("y".into())), &["read_npy", "no names"]);
+    let one_column = read_with(npy("|u1", false, "(2,)", &[1, 2]), &NpyOptions::default());
+    assert_message(one_column, &["features beside the label", "found 1 column"]);
+}
+
+#[test]
+fn options_of_a_model() {
+    let read = |options: NpyOptions| read_with(counting(), &options);
+    let inputs = |inputs| NpyOptions { inputs: Some(inputs), ..NpyOptions::default() };
+    assert_eq!(read(inputs(3)).unwrap().targets(), &Targets::None);
+    assert_eq!(read(inputs(2)).unwrap().outputs(), 2);
+    assert_message(read(inputs(4)), &["header", "4 features", "found 3 columns"]);
+    let known = |names: &[&str], task| {
+        let classes = Some(names.iter().map(|name| name.to_string()).collect());
+        read(NpyOptions { classes, task, ..NpyOptions::default() })
+    };
+    assert_eq!(classes(&known(&["5", "1", "2"], None).unwrap()).0, [2, 0]);
+    assert_message(known(&["5", "1"], None), &["(row 1, column 3)", "known classes \"5\", \"1\"", "\"2\""]);
+    assert_message(known(&["5"], Some(Task::Values)), &["read_npy", "classes are given"]);
+    assert_eq!(values(&read(NpyOptions { task: Some(Task::Values), ..NpyOptions::default() }).unwrap()), [2.0, 5.0]);
+}
+
+#[test]
+fn labels_in_a_file() {
+    let folder = Folder::new();
+    let samples = folder.write("x.npy", counting());
+    let read = |bytes: Vec<u8>, task| {
+        let labels = Some(folder.write("y.npy", bytes));
+        read_npy::<f64>(&samples, &NpyOptions { labels, task, ..NpyOptions::default() })
+    };
+    let data = read(npy("<i8", false, "(2,)", &[-1, 7].map(i64::to_le_bytes).concat()), None).unwrap();
+    assert_eq!((data.inputs(), classes(&data)), (3, (vec![0, 1], vec!["-1", "7"])));
+    let fractions = [0.5, 1.0].map(f64::to_le_bytes).concat();
+    assert_eq!(values(&read(npy("<f8", false, "(2, 1)", &fractions), None).unwrap()), [0.5, 1.0]);
+    let two_values = npy("|u1", true, "(2, 2)", &[1, 2, 3, 4]);
+    let data = read(two_values.clone(), None).unwrap();
+    assert_eq!((values(&data), data.outputs()), (&[1.0, 3.0, 2.0, 4.0][..], 2));
+    assert_message(read(two_values, Some(Task::Classes)), &["y.npy", "one column of classes", "2 columns"]);
+    assert_message(read(npy("|u1", false, "(1,)", &[1]), None), &["y.npy", "2 labels", "x.npy", "found 1 label"]);
+    let not_finite = npy("<f8", false, "(2,)", &[1.0, f64::NAN].map(f64::to_le_bytes).concat());
+    assert_message(read(not_finite, Some(Task::Classes)), &["y.npy", "(row 2, column 1)", "NaN"]);
+    let absent = NpyOptions { labels: Some(folder.0.join("no.npy")), ..NpyOptions::default() };
+    let error = assert_message(read_npy::<f64>(&samples, &absent), &["cannot read", "no.npy"]);
+    assert!(matches!(error.kind(), ErrorKind::Io { .. }));
+}
+
+#[test]
+fn damaged_headers() {
+    let read = |bytes: &[u8]| read_with(bytes, &unlabeled());
+    assert_message(read(b""), &["x.npy", "byte 0", "93 N U M P Y"]);
+    assert_message(read(b"PK\x03\x04zip"), &["byte 0", "[50, 4b, 03"]);
+    assert_message(read(b"\x93NUMPY"), &["byte 6", "end of the file"]);
+    assert_message(read(b"\x93NUMPY\x04\0aaaaaa"), &["byte 6", "version 1, 2 or 3", "found 4"]);
+    assert_message(read(b"\x93NUMPY\x02\0\xff\xff\xff\xff{"), &["byte 13", "header of 4294967295 bytes", "end of"]);
+    let dictionary = |text: &str| read(&npy_of(1, text, &[]));
+    assert_message(dictionary("[]"), &["byte 10", "'{'"]);
+    assert_message(dictionary("{'descr': '|u1'}"), &["byte 10", "descr, fortran_order and shape"]);
+    assert_message(dictionary("{'color': 1}"), &["byte 11", "the key descr", "'color'"]);
+    assert_message(dictionary("{'descr' '|u1'}"), &["byte 19", "':'"]);
+    assert_message(dictionary("{'fortran_order': 1}"), &["byte 28", "True or False"]);
+    assert_message(dictionary("{'descr: 1}"), &["byte", "expected ':'", "the end of the header"]);
+    for descr in ["'<f2'", "'<c8'", "'|O'", "'<U3'", "'|u2'", "'=f8'", "[('a', '<f8')]"] {
+        assert_message(dictionary(&format!("{{'descr': {descr}}}")), &["byte 20", "a type of number", descr]);
+    }
+}
+
+#[test]
+fn hostile_shapes() {
+    let shape = |shape: &str| read_with(npy("<f8", false, shape, &[0; 16]), &unlabeled());
+    assert_message(shape("(-1, 2)"), &["a size of at least 0", "-1, 2"]);
+    assert_message(shape("(99999999999999999999999,)"), &["a size of at least 0 that fits in memory"]);
+    assert_message(shape("(4294967296, 4294967296)"), &["(the end)", "more bytes than can be counted"]);
+    assert_message(shape("(1152921504606846976, 1)"), &["9223372036854775808 bytes", "found 16 bytes"]);
+    assert_message(shape("(3,)"), &["byte 144 (the end)", "24 bytes after the header", "[3]", "found 16 bytes"]);
+    assert_message(shape("(1,)"), &["8 bytes after the header", "found 16 bytes"]);
+    assert_message(shape("(0, 9223372036854775807, 4)"), &["header", "at least one sample"]);
+    assert_message(shape("()"), &["header", "at least one sample"]);
+}
+
+#[test]
+fn numbers_that_are_not_finite() {
+    let bytes = npy("<f8", false, "(2, 2)", &[1.0, 2.0, f64::NAN, 1e39].map(f64::to_le_bytes).concat());
+    assert_message(read_with(bytes, &unlabeled()), &["byte 144 (row 2, column 1)", "a finite number (f64)", "NaN"]);
+    let folder = Folder::new();
+    let large = folder.write("x.npy", npy("<f8", false, "(1, 1)", &1e39_f64.to_le_bytes()));
+    assert_message(read_npy::<f32>(&large, &unlabeled()), &["(row 1, column 1)", "(f32)"]);
+    assert!(read_npy::<f64>(&large, &unlabeled()).is_ok());
+}
+
+#[test]
+fn damaged_files() {
+    read_damaged("x.npy", &counting(), |path| read_npy::<f32>(path, &NpyOptions::default()));
+}
+
+/// NumPy writes each array twice: as it is, and as C-ordered little-endian f64 of two dimensions.
+#[test]
+fn files_written_by_numpy() {
+    const SCRIPT: &str = r#"
+import sys, itertools, numpy as np
+random = np.random.default_rng(1)
+types = ["?", "i1", "u1", "<i2", ">i2", "<u2", ">u4", "<i4", "<i8", ">i8", ">u8", "<u8", "<f4", ">f4", "<f8", ">f8"]
+shapes = [(6,), (4, 3), (3, 2, 2), (2, 3, 4, 2)]
+for i, (type, shape, order) in enumerate(itertools.product(types, shapes, "CF")):
+    numbers = random.integers(-100, 100, shape)
+    numbers = numbers / 8 if "f" in type else abs(numbers) if "u" in type else numbers
+    array = np.asarray(numbers.astype(type), order=order)
+    version = [(1, 0), (2, 0), (3, 0)][i % 3]
+    np.lib.format.write_array(open(f"{sys.argv[1]}/{i}.npy", "wb"), array, version)
+    np.save(f"{sys.argv[1]}/{i}-plain.npy", np.ascontiguousarray(array.reshape(shape[0], -1, order="C"), "<f8"))
+print(i + 1)
+"#;
+    let folder = Folder::new();
+    let output = match Command::new("python3").arg("-c").arg(SCRIPT).arg(&folder.0).output() {
+        Ok(output) if output.status.success() => output,
+        Ok(output) if String::from_utf8_lossy(&output.stderr).contains("No module named") => {
+            return left_out("files_written_by_numpy", "python3 has no numpy");
+        }
+        Ok(output) => panic!("{}", String::from_utf8_lossy(&output.stderr)),
+        Err(e) => return left_out("files_written_by_numpy", &format!("python3 does not run: {e}")),
+    };
+    let count: usize = String::from_utf8_lossy(&output.stdout).trim().parse().unwrap();
+    assert_eq!(count, 128);
+    for i in 0..count {
+        let read = |name: String| read_npy::<f64>(Path::join(&folder.0, name), &unlabeled()).unwrap();
+        assert_eq!(read(format!("{i}.npy")), read(format!("{i}-plain.npy")), "array {i}");
+    }
+}
