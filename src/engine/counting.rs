@@ -98,6 +98,10 @@ impl<T: Scalar> Engine<T> for Counting<T> {
         self.inner.synchronize()
     }
 
+    fn peak_flops(&self) -> Option<f64> {
+        self.inner.peak_flops()
+    }
+
     counted! {
         write(from: &[T], to: Span);
         read(from: Span, to: &mut [T]);

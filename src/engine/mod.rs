@@ -292,6 +292,10 @@ pub trait Engine<T: Scalar>: Send + Sync {
     unsafe fn write_indices(&self, from: &[u32], to: Handle) -> Result<()>;
     /// Waits until everything enqueued is done.
     fn synchronize(&self) -> Result<()>;
+    /// The floating-point operations a second that the device attains, measured now; `None` where nobody knows how.
+    fn peak_flops(&self) -> Option<f64> {
+        None
+    }
 
     /// `y = f(x; p)`; y may be x.
     unsafe fn map(&self, f: &'static Map, p: [f64; 4], x: Span, y: Span) -> Result<()>;

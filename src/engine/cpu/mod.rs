@@ -15,6 +15,7 @@ mod columns;
 mod elements;
 mod gemm;
 pub(crate) mod math;
+mod peak;
 mod pool;
 mod tile;
 pub(crate) mod vector;
@@ -200,6 +201,10 @@ impl<T: Scalar> Engine<T> for Cpu<T> {
 
     fn synchronize(&self) -> Result<()> {
         Ok(())
+    }
+
+    fn peak_flops(&self) -> Option<f64> {
+        Some(peak::flops::<T>(self.isa, &mut self.stream().pool))
     }
 
     unsafe fn map(&self, f: &'static Map, p: [f64; 4], x: Span, y: Span) -> Result<()> {

@@ -1,0 +1,64 @@
+//! The most that the machine's multiply-add units do: chains of them in registers, nothing else.
+
+use std::hint::black_box;
+use std::time::Instant;
+
+use super::pool::Pool;
+use super::vector::{Isa, Vector, Vectors, isa_functions};
+use crate::scalar::{Family, Scalar};
+
+/// Independent chains: enough to hide the latency of two units, few enough for the registers.
+const CHAINS: usize = 12;
+/// Multiply-adds in each chain; some milliseconds.
+const LENGTH: usize = 2_000_000;
+
+/// `(n)`: n multiply-adds in each of the chains.
+type Chains<T> = unsafe fn(usize) -> T;
+
+struct Table;
+
+impl Family for Table {
+    type Of<T: Scalar> = (Chains<T>, usize);
+}
+
+fn chains_of<T: Vectors>(isa: Isa) -> (Chains<T>, usize) {
+    match isa {
+        Isa::Portable => (chains_portable::<T>, T::Portable::LANES),
+        Isa::Avx2 => (chains_avx2::<T>, T::Avx2::LANES),
+        Isa::Avx512 => (chains_avx512::<T>, T::Avx512::LANES),
+    }
+}
+
+isa_functions!(chains_portable chains_avx2 chains_avx512 = chains [] [] (n: usize) -> T);
+
+#[inline(always)]
+unsafe fn chains<V: Vector>(n: usize) -> V::T {
+    let (a, b) = (V::of(black_box(0.999)), V::of(black_box(1e-3)));
+    let mut chains = [V::of(1.0); CHAINS];
+    for _ in 0..n {
+        for x in &mut chains {
+            *x = x.mul_add(a, b);
+        }
+    }
+    let sum = chains.into_iter().fold(V::of(0.0), |sum, x| sum + x);
+    let mut lanes = [V::T::default(); 16];
+    // SAFETY: no vector has more than 16 lanes.
+    unsafe { sum.store(lanes.as_mut_ptr()) };
+    lanes[0]
+}
+
+/// Floating-point operations a second on all threads of the pool, the best of five runs.
+pub(super) fn flops<T: Scalar>(isa: Isa, pool: &mut Pool) -> f64 {
+    let (chains, lanes) = T::pick::<Table>(chains_of(isa), chains_of(isa));
+    let threads = pool.threads();
+    let work = (2 * threads * LENGTH * CHAINS * lanes) as f64;
+    let run = |pool: &mut Pool| {
+        let start = Instant::now();
+        // SAFETY: the engine that asks was opened for an instruction set of this machine.
+        pool.run(threads, &|_, _| {
+            black_box(unsafe { chains(LENGTH) });
+        });
+        work / start.elapsed().as_secs_f64()
+    };
+    (0..5).map(|_| run(pool)).fold(0.0, f64::max)
+}

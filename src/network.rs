@@ -1,0 +1,246 @@
+//! A chain of layers.
+
+use std::sync::Arc;
+
+use crate::activation::Activation;
+use crate::engine::Engine;
+use crate::error::{Error, Result};
+use crate::init::Init;
+use crate::layer::Dense;
+use crate::loss::Loss;
+use crate::matrix::{Matrix, MatrixMut, MatrixRef};
+use crate::ops::fused;
+use crate::samples::{Report, Samples};
+use crate::scalar::Scalar;
+
+/// Samples that [`Network::infer`] takes at once: enough for the matrix product to be at its best, few enough for the
+/// buffers to stay in a cache.
+const INFERENCE_BATCH: usize = 256;
+
+/// A chain of dense layers that infers.
+///
+/// ```
+/// use travertine::{Activation, Matrix, Network, engine};
+/// let cpu = engine::open::<f32>("cpu")?;
+/// let network = Network::builder(&cpu, 784)
+///     .dense(30, Activation::Sigmoid)
+///     .dense(10, Activation::Softmax)
+///     .seed(1)
+///     .build()?;
+/// assert_eq!(network.parameters(), 784 * 30 + 30 + 30 * 10 + 10);
+/// let x = Matrix::zeros(&cpu, 784, 1000)?;
+/// let probabilities = network.infer(x.view())?;
+/// assert_eq!((probabilities.rows(), probabilities.columns()), (10, 1000));
+/// # Ok::<(), travertine::Error>(())
+/// ```
+pub struct Network<T: Scalar> {
+    layers: Vec<Dense<T>>,
+}
+
+/// Describes a [`Network`]: sizes are inferred from layer to layer.
+pub struct Builder<'e, T: Scalar> {
+    engine: &'e Arc<dyn Engine<T>>,
+    inputs: usize,
+    layers: Vec<(usize, Activation)>,
+    init: Init,
+    seed: u64,
+}
+
+impl<T: Scalar> Builder<'_, T> {
+    /// One more layer.
+    pub fn dense(mut self, outputs: usize, activation: Activation) -> Self {
+        self.layers.push((outputs, activation));
+        self
+    }
+
+    /// How the parameters begin; by default [`Init::GlorotUniform`].
+    pub fn init(mut self, init: Init) -> Self {
+        self.init = init;
+        self
+    }
+
+    /// The seed of the parameters; by default 0.
+    pub fn seed(mut self, seed: u64) -> Self {
+        self.seed = seed;
+        self
+    }
+
+    /// The network, its parameters drawn.
+    ///
+    /// # Errors
+    /// No layers, a layer of size 0, softmax in front of another layer, a parameter out of range; no memory.
+    pub fn build(self) -> Result<Network<T>> {
+        let mut inputs = self.inputs;
+        let mut layers = Vec::with_capacity(self.layers.len());
+        for (number, &(outputs, activation)) in (0..).zip(&self.layers) {
+            let mut layer = Dense::new(self.engine, inputs, outputs, activation)?;
+            layer.initialize(self.init, self.seed, number)?;
+            layers.push(layer);
+            inputs = outputs;
+        }
+        Network::from_layers(layers)
+    }
+}
+
+impl<T: Scalar> Network<T> {
+    /// Begins the description of a network for samples of `inputs` features.
+    pub fn builder(engine: &Arc<dyn Engine<T>>, inputs: usize) -> Builder<'_, T> {
+        Builder { engine, inputs, layers: Vec::new(), init: Init::GlorotUniform, seed: 0 }
+    }
+
+    /// A network of layers that exist already.
+    ///
+    /// # Errors
+    /// No layers; layers that do not chain, both named; softmax in front of another layer; layers on different engines.
+    pub fn from_layers(layers: Vec<Dense<T>>) -> Result<Self> {
+        let Some(first) = layers.first() else {
+            return Err(Error::argument("network", "a network must have at least one layer"));
+        };
+        let engine = first.weights().engine();
+        for (i, pair) in layers.windows(2).enumerate() {
+            let (one, next) = (&pair[0], &pair[1]);
+            if one.outputs() != next.inputs() {
+                let reason = format!(
+                    "layer {i} is {} -> {}, layer {} is {} -> {}; outputs of the one must equal inputs of the next",
+                    one.inputs(),
+                    one.outputs(),
+                    i + 1,
+                    next.inputs(),
+                    next.outputs()
+                );
+                return Err(Error::argument("network", reason));
+            }
+            if one.activation() == Activation::Softmax {
+                let reason =
+                    format!("layer {i} has softmax, which is for the last layer, and is followed by layer {}", i + 1);
+                return Err(Error::argument("network", reason));
+            }
+        }
+        if !layers.iter().all(|layer| Arc::ptr_eq(layer.weights().engine(), engine)) {
+            return Err(Error::argument("network", "all layers must live on one engine"));
+        }
+        Ok(Network { layers })
+    }
+
+    /// The layers, first to last.
+    pub fn layers(&self) -> &[Dense<T>] {
+        &self.layers
+    }
+
+    /// The layers, first to last, their parameters to write.
+    pub fn layers_mut(&mut self) -> &mut [Dense<T>] {
+        &mut self.layers
+    }
+
+    /// The engine that the network lives on.
+    pub fn engine(&self) -> &Arc<dyn Engine<T>> {
+        self.layers[0].weights().engine()
+    }
+
+    /// Features of a sample.
+    pub fn inputs(&self) -> usize {
+        self.layers[0].inputs()
+    }
+
+    /// Outputs for a sample.
+    pub fn outputs(&self) -> usize {
+        self.last().outputs()
+    }
+
+    pub(crate) fn last(&self) -> &Dense<T> {
+        &self.layers[self.layers.len() - 1]
+    }
+
+    /// Number of parameters.
+    pub fn parameters(&self) -> usize {
+        self.layers.iter().map(|layer| layer.outputs() * (layer.inputs() + 1)).sum()
+    }
+
+    /// The outputs for a batch of any size: input `inputs x samples`, result `outputs x samples`.
+    ///
+    /// # Errors
+    /// An input with another number of rows; no memory; a device that fails.
+    pub fn infer(&self, input: MatrixRef<'_, T>) -> Result<Matrix<T>> {
+        let samples = input.columns();
+        let mut output = Matrix::zeros(self.engine(), self.outputs(), samples)?;
+        let mut inference = self.inference(samples.min(INFERENCE_BATCH))?;
+        for first in (0..samples).step_by(INFERENCE_BATCH) {
+            let range = first..samples.min(first + INFERENCE_BATCH);
+            let part = inference.run(input.sub_columns(range.clone())?)?;
+            crate::ops::copy(part, output.view_mut().sub_columns(range)?)?;
+        }
+        Ok(output)
+    }
+
+    /// Buffers to infer with again and again, for up to `batch` samples at a time.
+    ///
+    /// # Errors
+    /// A batch of 0; no memory.
+    pub fn inference(&self, batch: usize) -> Result<Inference<'_, T>> {
+        let width = |parity: usize| self.layers.iter().skip(parity).step_by(2).map(Dense::outputs).max().unwrap_or(1);
+        let buffer = |parity: usize| Matrix::zeros(self.engine(), width(parity), batch);
+        Ok(Inference { network: self, batch, buffers: [buffer(0)?, buffer(1)?] })
+    }
+
+    /// Mean loss and, for classes, accuracy.
+    ///
+    /// # Errors
+    /// Samples of other sizes than the network's; a device that fails.
+    pub fn evaluate(&self, loss: Loss, samples: &mut Samples<'_, T>) -> Result<Report> {
+        let count = samples.count();
+        let mut inference = self.inference(count.min(INFERENCE_BATCH))?;
+        for first in (0..count).step_by(INFERENCE_BATCH) {
+            let (x, t, losses, hits) = samples.part(first..count.min(first + INFERENCE_BATCH))?;
+            let output = inference.run_for(loss, x)?;
+            fused::loss(loss.formula(), output, t, losses, None)?;
+            fused::hits(output, t, loss.threshold(), hits)?;
+        }
+        samples.report(count)
+    }
+}
+
+/// Inference with two buffers that the layers write to in turn; nothing is allocated in [`Inference::run`].
+pub struct Inference<'n, T: Scalar> {
+    network: &'n Network<T>,
+    batch: usize,
+    /// The widest of the even and of the odd layers, `outputs x batch`.
+    buffers: [Matrix<T>; 2],
+}
+
+impl<T: Scalar> Inference<'_, T> {
+    /// The outputs for up to `batch` samples: input `inputs x samples`, result `outputs x samples`.
+    ///
+    /// # Errors
+    /// An input with another number of rows or too many columns; a device that fails.
+    pub fn run(&mut self, input: MatrixRef<'_, T>) -> Result<MatrixRef<'_, T>> {
+        self.run_layers(input, Dense::forward)
+    }
+
+    /// What a loss reads: the outputs, or the last layer's z.
+    fn run_for(&mut self, loss: Loss, input: MatrixRef<'_, T>) -> Result<MatrixRef<'_, T>> {
+        let fused = loss.is_fused_with(self.network.last().activation());
+        self.run_layers(input, if fused { Dense::forward_linear } else { Dense::forward })
+    }
+
+    fn run_layers(
+        &mut self,
+        input: MatrixRef<'_, T>,
+        last: impl Fn(&Dense<T>, MatrixRef<'_, T>, MatrixMut<'_, T>) -> Result<()>,
+    ) -> Result<MatrixRef<'_, T>> {
+        let samples = input.columns();
+        if samples > self.batch {
+            let reason = format!("the input has {samples} samples, the buffers were made for {}", self.batch);
+            return Err(Error::argument("infer", reason));
+        }
+        let layers = &self.network.layers;
+        let [even, odd] = &mut self.buffers;
+        for (i, layer) in layers.iter().enumerate() {
+            let (from, to) = if i % 2 == 0 { (&*odd, &mut *even) } else { (&*even, &mut *odd) };
+            let from = if i == 0 { input } else { from.front(layer.inputs(), samples) };
+            let to = to.front_mut(layer.outputs(), samples);
+            if i + 1 == layers.len() { last(layer, from, to)? } else { layer.forward(from, to)? }
+        }
+        let written = if layers.len() % 2 == 1 { even } else { odd };
+        Ok(written.front(self.network.outputs(), samples))
+    }
+}

@@ -1,0 +1,185 @@
+//! A data set where the engine computes.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use crate::data::{Dataset, Targets};
+use crate::engine::Engine;
+use crate::error::{Error, Result};
+use crate::matrix::{Matrix, MatrixMut, MatrixRef};
+use crate::ops::fused::{Indices, gather};
+use crate::random::{Philox, Purpose};
+use crate::scalar::Scalar;
+
+/// Inputs and targets in an engine's memory, with room for the loss of every sample. On the CPU the inputs are the data
+/// set's own memory.
+///
+/// ```
+/// use travertine::{Samples, data, engine};
+/// let cpu = engine::open::<f32>("cpu")?;
+/// let digits = data::digits()?;
+/// let samples = Samples::new(&cpu, &digits)?;
+/// assert_eq!((samples.inputs().rows(), samples.targets().rows(), samples.count()), (64, 10, 1797));
+/// # Ok::<(), travertine::Error>(())
+/// ```
+pub struct Samples<'d, T: Scalar> {
+    inputs: Inputs<'d, T>,
+    /// `outputs x samples`
+    targets: Matrix<T>,
+    classes: bool,
+    /// `1 x samples`
+    losses: Matrix<T>,
+    /// `1 x samples`
+    hits: Matrix<T>,
+    /// The order of the samples in this epoch.
+    order: Vec<u32>,
+    indices: Indices<T>,
+}
+
+/// Inputs, targets, losses, hits.
+pub(crate) type Part<'a, T> = (MatrixRef<'a, T>, MatrixRef<'a, T>, MatrixMut<'a, T>, MatrixMut<'a, T>);
+
+/// `features x samples`
+enum Inputs<'d, T: Scalar> {
+    Borrowed(MatrixRef<'d, T>),
+    Owned(Matrix<T>),
+}
+
+impl<'d, T: Scalar> Samples<'d, T> {
+    /// A data set on an engine.
+    ///
+    /// # Errors
+    /// A data set without targets; no memory.
+    pub fn new(engine: &'d Arc<dyn Engine<T>>, data: &'d Dataset<T>) -> Result<Self> {
+        if data.outputs() == 0 {
+            return Err(Error::argument("samples", "the data set has no targets; training and evaluation need them"));
+        }
+        let (rows, count) = (data.inputs(), data.samples());
+        let inputs = match MatrixRef::borrow(engine, rows, count, data.features()) {
+            Ok(view) => Inputs::Borrowed(view),
+            Err(_) => Inputs::Owned(Matrix::from_slice(engine, rows, count, data.features())?),
+        };
+        let targets = Matrix::from_slice(engine, data.outputs(), count, &data.target_columns()?)?;
+        Self::assemble(inputs, targets, matches!(data.targets(), Targets::Classes { .. }))
+    }
+
+    /// Inputs (`features x samples`) and targets (`outputs x samples`) that are matrices already. `classes`: the target
+    /// of a sample is 1 for its class and 0 for the others, so that accuracy means something.
+    ///
+    /// # Errors
+    /// Matrices of different numbers of samples; no memory.
+    pub fn from_matrices(inputs: Matrix<T>, targets: Matrix<T>, classes: bool) -> Result<Self> {
+        Self::assemble(Inputs::Owned(inputs), targets, classes)
+    }
+
+    fn assemble(inputs: Inputs<'d, T>, targets: Matrix<T>, classes: bool) -> Result<Self> {
+        let count = targets.columns();
+        let columns = match &inputs {
+            Inputs::Borrowed(view) => view.columns(),
+            Inputs::Owned(matrix) => matrix.columns(),
+        };
+        if columns != count {
+            return Err(Error::argument(
+                "samples",
+                format!("{columns} inputs and {count} targets; as many are needed"),
+            ));
+        }
+        let Ok(last) = u32::try_from(count) else {
+            return Err(Error::argument("samples", format!("{count} samples; at most {} fit", u32::MAX)));
+        };
+        let order: Vec<u32> = (0..last).collect();
+        let row = || Matrix::zeros(targets.engine(), 1, count);
+        let (losses, hits) = (row()?, row()?);
+        let indices = Indices::in_order(&order, targets.view())?;
+        Ok(Samples { inputs, targets, classes, losses, hits, order, indices })
+    }
+
+    /// Number of samples.
+    pub fn count(&self) -> usize {
+        self.targets.columns()
+    }
+
+    /// `features x samples`
+    pub fn inputs(&self) -> MatrixRef<'_, T> {
+        match &self.inputs {
+            Inputs::Borrowed(view) => *view,
+            Inputs::Owned(matrix) => matrix.view(),
+        }
+    }
+
+    /// `outputs x samples`
+    pub fn targets(&self) -> MatrixRef<'_, T> {
+        self.targets.view()
+    }
+
+    /// Whether the targets are classes.
+    pub fn are_classes(&self) -> bool {
+        self.classes
+    }
+
+    /// Bytes that the samples own in the engine's memory.
+    pub fn bytes(&self) -> usize {
+        let inputs = if let Inputs::Owned(matrix) = &self.inputs { matrix.bytes() } else { 0 };
+        inputs + self.targets.bytes() + self.losses.bytes() + self.hits.bytes() + self.indices.bytes()
+    }
+
+    /// Puts the samples in the order of an epoch: a function of the seed and the epoch alone.
+    pub(crate) fn shuffle(&mut self, seed: u64, epoch: u64) -> Result<()> {
+        self.order.iter_mut().zip(0..).for_each(|(index, i)| *index = i);
+        Philox::new(seed, Purpose::Shuffle, epoch as u32).shuffle(&mut self.order);
+        self.indices.write(&self.order)
+    }
+
+    /// Copies the samples at `first ..` of the order into a batch: x `features x n`, t `outputs x n`.
+    pub(crate) fn gather(&self, first: usize, x: MatrixMut<'_, T>, t: MatrixMut<'_, T>) -> Result<()> {
+        gather(self.inputs(), &self.indices, first, x)?;
+        gather(self.targets(), &self.indices, first, t)
+    }
+
+    /// The places for losses and hits of some samples, each `1 x n`.
+    pub(crate) fn results(&mut self, range: Range<usize>) -> Result<(MatrixMut<'_, T>, MatrixMut<'_, T>)> {
+        let (losses, hits) = (self.losses.view_mut(), self.hits.view_mut());
+        Ok((losses.sub_columns(range.clone())?, hits.sub_columns(range)?))
+    }
+
+    /// Some samples as they lie, with the places for their losses and hits.
+    pub(crate) fn part(&mut self, range: Range<usize>) -> Result<Part<'_, T>> {
+        let inputs = match &self.inputs {
+            Inputs::Borrowed(view) => *view,
+            Inputs::Owned(matrix) => matrix.view(),
+        };
+        Ok((
+            inputs.sub_columns(range.clone())?,
+            self.targets.view().sub_columns(range.clone())?,
+            self.losses.view_mut().sub_columns(range.clone())?,
+            self.hits.view_mut().sub_columns(range)?,
+        ))
+    }
+
+    /// The loss of every sample, in the order of the epoch.
+    pub(crate) fn losses(&self) -> Result<Vec<T>> {
+        self.losses.to_vec()
+    }
+
+    /// Loss and accuracy over the first `count` samples that were written to `losses` and `hits`.
+    pub(crate) fn report(&self, count: usize) -> Result<Report> {
+        let mean = |row: &Matrix<T>| -> Result<f64> {
+            let values = row.view().sub_columns(0..count)?.to_vec()?;
+            Ok(values.iter().map(|x| x.to_f64()).sum::<f64>() / count as f64)
+        };
+        let accuracy = if self.classes { Some(mean(&self.hits)?) } else { None };
+        Ok(Report { samples: count, loss: mean(&self.losses)?, accuracy })
+    }
+}
+
+/// Loss and accuracy over a data set.
+#[derive(Clone, Copy, Debug, PartialEq)]
+#[non_exhaustive]
+pub struct Report {
+    /// Samples it is the mean of.
+    pub samples: usize,
+    /// Mean loss of a sample.
+    pub loss: f64,
+    /// Share of samples whose class was right, where the targets are classes.
+    pub accuracy: Option<f64>,
+}

@@ -1,0 +1,297 @@
+//! Training: forward, loss, backward, update, again and again.
+
+use std::sync::Arc;
+
+use crate::error::{Error, ErrorKind, Result};
+use crate::layer::DenseTraining;
+use crate::loss::Loss;
+use crate::matrix::{Matrix, MatrixRef};
+use crate::network::Network;
+use crate::ops;
+use crate::optimizer::Optimizer;
+use crate::samples::{Report, Samples};
+use crate::scalar::Scalar;
+
+use self::step::Stepper;
+
+mod gradients;
+mod plan;
+mod step;
+
+pub use gradients::{GradientCheck, check_gradients};
+pub use plan::{Buffer, Plan};
+
+/// Trains a network: borrows its parameters, owns everything else that training needs. Dropping it ends training and
+/// leaves the network trained.
+///
+/// ```
+/// use travertine::{Activation, Loss, Network, Samples, Trainer, data, engine, optimizer::Sgd};
+/// let cpu = engine::open::<f32>("cpu")?;
+/// let (train, test) = data::digits()?.split(0.2, 1)?;
+/// let mut network =
+///     Network::builder(&cpu, 64).dense(32, Activation::Relu).dense(10, Activation::Softmax).seed(1).build()?;
+/// let mut trainer = Trainer::new(&mut network, Loss::SoftmaxCrossEntropy, Sgd::new(0.1)?, 32, 1)?;
+/// let (mut train, mut test) = (Samples::new(&cpu, &train)?, Samples::new(&cpu, &test)?);
+/// for _ in 0..5 {
+///     trainer.epoch(&mut train)?;
+/// }
+/// assert!(trainer.evaluate(&mut test)?.accuracy.unwrap() > 0.9);
+/// # Ok::<(), travertine::Error>(())
+/// ```
+pub struct Trainer<'n, T: Scalar> {
+    stepper: Stepper<'n, T>,
+    /// Weights and bias of every layer as they were before this epoch.
+    good: Vec<[Matrix<T>; 2]>,
+    seed: u64,
+    /// Epochs done.
+    epoch: u64,
+    /// A mini-batch, `inputs x batch`
+    x: Matrix<T>,
+    /// Its targets, `outputs x batch`
+    t: Matrix<T>,
+    /// Loss of the samples of the last step, `1 x batch`
+    losses: Matrix<T>,
+}
+
+impl<'n, T: Scalar> Trainer<'n, T> {
+    /// A trainer for mini-batches of `batch` samples, whose order is a function of the seed. Everything that training
+    /// will need is allocated here.
+    ///
+    /// # Errors
+    /// A batch of 0, a loss whose parameter is out of range; no memory.
+    pub fn new(
+        network: &'n mut Network<T>,
+        loss: Loss,
+        optimizer: impl Optimizer<T> + 'static,
+        batch: usize,
+        seed: u64,
+    ) -> Result<Self> {
+        if batch == 0 {
+            return Err(Error::argument("trainer", "a batch must have at least one sample"));
+        }
+        let engine = Arc::clone(network.engine());
+        let zeros = |rows, columns| Matrix::zeros(&engine, rows, columns);
+        let (x, t, losses) = (zeros(network.inputs(), batch)?, zeros(network.outputs(), batch)?, zeros(1, batch)?);
+        let mut good = Vec::with_capacity(network.layers().len());
+        for layer in network.layers() {
+            good.push([layer.weights().copy()?, layer.bias().copy()?]);
+        }
+        let stepper = Stepper::new(network, loss.validate()?, Box::new(optimizer), batch)?;
+        Ok(Trainer { stepper, good, seed, epoch: 0, x, t, losses })
+    }
+
+    /// The largest number of samples in a step.
+    pub fn batch(&self) -> usize {
+        self.x.columns()
+    }
+
+    /// Epochs done.
+    pub fn epochs(&self) -> u64 {
+        self.epoch
+    }
+
+    /// Steps done.
+    pub fn steps(&self) -> u64 {
+        self.stepper.step
+    }
+
+    /// The training layers, first to last.
+    pub fn layers(&self) -> &[DenseTraining<'n, T>] {
+        &self.stepper.layers
+    }
+
+    /// The optimizer's state matrices, for every layer those of its weights and those of its bias.
+    pub fn states(&self) -> &[[Vec<Matrix<T>>; 2]] {
+        &self.stepper.states
+    }
+
+    /// One step on a batch of up to [`Trainer::batch`] samples: x `inputs x samples`, t `outputs x samples`. Allocates
+    /// nothing and does not wait for the device.
+    ///
+    /// # Errors
+    /// Shapes that do not fit; a device that fails.
+    pub fn step(&mut self, x: MatrixRef<'_, T>, t: MatrixRef<'_, T>) -> Result<()> {
+        let losses = self.losses.view_mut().sub_columns(0..x.columns())?;
+        self.stepper.run(x, t, losses, None)
+    }
+
+    /// Mean loss over the `samples` samples of the last [`Trainer::step`], before its update.
+    ///
+    /// # Errors
+    /// More samples than the batch, or none; a device that fails.
+    pub fn last_loss(&self, samples: usize) -> Result<f64> {
+        let losses = self.losses.view().sub_columns(0..samples)?.to_vec()?;
+        Ok(losses.iter().map(|x| x.to_f64()).sum::<f64>() / samples as f64)
+    }
+
+    /// One pass over all samples in a new order, the last partial batch included. Gives loss and accuracy as they were
+    /// seen on the way, before each step's update.
+    ///
+    /// # Errors
+    /// Samples of other sizes than the network's; a loss or parameter that is no longer finite
+    /// ([`ErrorKind::Diverged`]): the parameters are then those from before this epoch; a device that fails.
+    pub fn epoch(&mut self, samples: &mut Samples<'_, T>) -> Result<Report> {
+        self.epoch_with(samples, |_| Ok(()))
+    }
+
+    /// As [`Trainer::epoch`]; calls `watch` after every step.
+    ///
+    /// # Errors
+    /// As [`Trainer::epoch`], and those of `watch`, which end the epoch where it is.
+    pub fn epoch_with(
+        &mut self,
+        samples: &mut Samples<'_, T>,
+        mut watch: impl FnMut(Progress<'_, T>) -> Result<()>,
+    ) -> Result<Report> {
+        for ([weights, bias], layer) in self.good.iter_mut().zip(&self.stepper.layers) {
+            ops::copy(layer.weights(), weights.view_mut())?;
+            ops::copy(layer.bias(), bias.view_mut())?;
+        }
+        samples.shuffle(self.seed, self.epoch)?;
+        let first_step = self.stepper.step;
+        for first in (0..samples.count()).step_by(self.batch()) {
+            let end = samples.count().min(first + self.batch());
+            self.sample_step(samples, first, end)?;
+            watch(Progress { done: end, samples })?;
+        }
+        self.refuse_divergence(samples, first_step)?;
+        self.epoch += 1;
+        samples.report(samples.count())
+    }
+
+    /// Mean loss and, for classes, accuracy.
+    ///
+    /// # Errors
+    /// Samples of other sizes than the network's; a device that fails.
+    pub fn evaluate(&mut self, samples: &mut Samples<'_, T>) -> Result<Report> {
+        let count = samples.count();
+        for first in (0..count).step_by(self.batch()) {
+            let (x, t, losses, hits) = samples.part(first..count.min(first + self.batch()))?;
+            self.stepper.evaluate(x, t, losses, hits)?;
+        }
+        samples.report(count)
+    }
+
+    /// Every buffer that training uses, before it begins.
+    pub fn plan(&self) -> Plan {
+        let mut buffers = Vec::new();
+        let mut add = |name: String, matrix: &Matrix<T>| {
+            buffers.push(Buffer { name, rows: matrix.rows(), columns: matrix.columns(), bytes: matrix.bytes() });
+        };
+        add("batch.inputs".to_owned(), &self.x);
+        add("batch.targets".to_owned(), &self.t);
+        add("batch.losses".to_owned(), &self.losses);
+        for (i, layer) in self.stepper.layers.iter().enumerate() {
+            layer.buffers().for_each(|(name, matrix)| add(format!("layers.{i}.{name}"), matrix));
+            for (kind, name) in ["weight", "bias"].into_iter().enumerate() {
+                for (k, state) in self.stepper.states[i][kind].iter().enumerate() {
+                    add(format!("layers.{i}.{name}.state.{k}"), state);
+                }
+                add(format!("layers.{i}.{name}.last_good"), &self.good[i][kind]);
+            }
+        }
+        Plan { buffers }
+    }
+
+    /// One step on the samples `first .. end` of the order; their losses and hits go to the same places of the rows.
+    fn sample_step(&mut self, samples: &mut Samples<'_, T>, first: usize, end: usize) -> Result<()> {
+        self.gather(samples, first, end)?;
+        let (inputs, outputs, n) = (self.x.rows(), self.t.rows(), end - first);
+        let classes = samples.are_classes();
+        let (losses, hits) = samples.results(first..end)?;
+        let (x, t) = (self.x.front(inputs, n), self.t.front(outputs, n));
+        self.stepper.run(x, t, losses, classes.then_some(hits))
+    }
+
+    fn gather(&mut self, samples: &Samples<'_, T>, first: usize, end: usize) -> Result<()> {
+        let (inputs, outputs, n) = (self.x.rows(), self.t.rows(), end - first);
+        samples.gather(first, self.x.front_mut(inputs, n), self.t.front_mut(outputs, n))
+    }
+
+    /// Looks for losses and parameters that are not finite. If there are any: goes back to the last good parameters,
+    /// finds the step and the layer, and tells them.
+    fn refuse_divergence(&mut self, samples: &mut Samples<'_, T>, first_step: u64) -> Result<()> {
+        let losses = samples.losses()?;
+        let bad_loss = losses.iter().position(|loss| !loss.is_finite());
+        let bad_layer = self.layer_where(|layer| Ok([ops::amax(layer.weights())?, ops::amax(layer.bias())?]))?;
+        let (step, layer, what) = match (bad_loss, bad_layer) {
+            (None, None) => return Ok(()),
+            (None, Some(layer)) => (self.stepper.step - 1, layer, "a parameter"),
+            (Some(sample), _) => {
+                let step = first_step + (sample / self.batch()) as u64;
+                self.restore(first_step)?;
+                let (layer, what) = self.replay(samples, step, first_step)?;
+                (step, layer, what)
+            }
+        };
+        self.restore(first_step)?;
+        Err(ErrorKind::Diverged { step, epoch: self.epoch, layer, what }.into())
+    }
+
+    /// Takes the epoch's steps again up to `step`, which training repeats bit by bit, and looks at what each layer puts
+    /// out there.
+    fn replay(&mut self, samples: &mut Samples<'_, T>, step: u64, first_step: u64) -> Result<(usize, &'static str)> {
+        let batch = self.batch();
+        let range = |step: u64| {
+            let first = (step - first_step) as usize * batch;
+            (first, samples.count().min(first + batch))
+        };
+        let ranges: Vec<_> = (first_step..=step).map(range).collect();
+        let Some(((first, end), before)) = ranges.split_last() else { return Ok((0, "the loss")) };
+        for (first, end) in before {
+            self.sample_step(samples, *first, *end)?;
+        }
+        self.gather(samples, *first, *end)?;
+        let n = end - first;
+        self.stepper.forward(self.x.front(self.x.rows(), n))?;
+        let output = self.layer_where(|layer| Ok([ops::amax(layer.output(n)?)?, 0.0]))?;
+        Ok(output.map_or((self.layers().len() - 1, "the loss"), |layer| (layer, "the output")))
+    }
+
+    /// The first layer for which one of two numbers is not finite.
+    fn layer_where(&self, numbers: impl Fn(&DenseTraining<'n, T>) -> Result<[f64; 2]>) -> Result<Option<usize>> {
+        for (i, layer) in self.stepper.layers.iter().enumerate() {
+            if !numbers(layer)?.iter().all(|x| x.is_finite()) {
+                return Ok(Some(i));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Back to the parameters from before this epoch.
+    fn restore(&mut self, step: u64) -> Result<()> {
+        for (good, layer) in self.good.iter().zip(&mut self.stepper.layers) {
+            for (good, parameter) in good.iter().zip(layer.parameters_mut()) {
+                ops::copy(good.view(), parameter)?;
+            }
+        }
+        self.stepper.step = step;
+        Ok(())
+    }
+}
+
+/// How far an epoch is.
+pub struct Progress<'s, T: Scalar> {
+    done: usize,
+    samples: &'s Samples<'s, T>,
+}
+
+impl<T: Scalar> Progress<'_, T> {
+    /// Samples trained on in this epoch so far.
+    pub fn samples(&self) -> usize {
+        self.done
+    }
+
+    /// Samples in the epoch.
+    pub fn total(&self) -> usize {
+        self.samples.count()
+    }
+
+    /// Loss and accuracy so far. Waits for the device: not for every step.
+    ///
+    /// # Errors
+    /// A device that fails.
+    pub fn report(&self) -> Result<Report> {
+        self.samples.report(self.done)
+    }
+}
