@@ -56,6 +56,7 @@ mod init;
 pub mod layer;
 mod loss;
 mod matrix;
+pub mod model_file;
 mod network;
 pub mod ops;
 pub mod optimizer;
