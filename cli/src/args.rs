@@ -133,7 +133,7 @@ pub(crate) struct TrainArgs {
     #[arg(long, default_value_t = 0.1, allow_negative_numbers = true, value_parser = learning_rate)]
     pub(crate) learning_rate: f64,
     /// Samples in a step
-    #[arg(long, default_value_t = 32, value_parser = at_least_one())]
+    #[arg(long, default_value_t = 10, value_parser = at_least_one())]
     pub(crate) batch: usize,
     /// Passes over the training samples
     #[arg(long, default_value_t = 30, value_parser = at_least_one())]

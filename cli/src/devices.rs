@@ -53,15 +53,17 @@ pub(crate) fn open<T: Scalar>(args: &DeviceArgs) -> Result<Arc<dyn Engine<T>>> {
 
 /// The one that multiplies matrices fastest among those that open.
 fn fastest<T: Scalar>(settings: &Settings) -> Result<Arc<dyn Engine<T>>> {
-    let mut best: Option<(f64, Arc<dyn Engine<T>>)> = None;
+    let (mut open, mut failure) = (Vec::new(), wrong("--device", "no device is usable; see `travertine devices`"));
     for device in engine::probe().iter().filter(|device| device.missing.is_none()) {
-        let Ok(engine) = engine::open_with::<T>(&device.name, settings) else { continue };
-        let Ok(seconds) = seconds_of_product(&engine) else { continue };
-        if best.as_ref().is_none_or(|(least, _)| seconds < *least) {
-            best = Some((seconds, engine));
+        match engine::open_with::<T>(&device.name, settings) {
+            Ok(engine) => open.push(engine),
+            Err(error) => failure = error,
         }
     }
-    best.map(|(_, engine)| engine).ok_or_else(|| wrong("--device", "no device opens; see `travertine devices`"))
+    if open.len() > 1 {
+        open.sort_by_cached_key(|engine| seconds_of_product(engine).map_or(u64::MAX, |seconds| (seconds * 1e9) as u64));
+    }
+    open.into_iter().next().ok_or(failure)
 }
 
 fn seconds_of_product<T: Scalar>(engine: &Arc<dyn Engine<T>>) -> Result<f64> {

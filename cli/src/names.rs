@@ -47,9 +47,13 @@ pub(crate) fn loss(text: &str, output: Activation) -> Result<Loss> {
     match (text, output) {
         ("cross-entropy", Activation::Sigmoid) => Ok(Loss::BinaryCrossEntropy),
         ("cross-entropy", _) => Ok(Loss::SoftmaxCrossEntropy),
-        (name, _) => name.replace('-', "_").parse().map_err(|error: travertine::Error| {
-            wrong("--loss", format!("there are cross-entropy, quadratic, mean-absolute, huber and huber(D); {error}"))
-        }),
+        ("mean-absolute", _) => Ok(Loss::MeanAbsolute),
+        ("quadratic", _) => Ok(Loss::Quadratic),
+        (huber, _) if huber.starts_with("huber") => huber.parse(),
+        (name, _) => Err(wrong(
+            "--loss",
+            format!("'{name}' is none of cross-entropy, quadratic, mean-absolute, huber, huber(D)"),
+        )),
     }
 }
 
