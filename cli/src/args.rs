@@ -45,9 +45,7 @@ pub(crate) enum Command {
 /// The numbers that matrices hold.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Precision {
-    /// 32 bits
     F32,
-    /// 64 bits
     F64,
 }
 
@@ -154,7 +152,7 @@ pub(crate) struct TrainArgs {
     /// Whether the label is classes or values [default: found out]
     #[arg(long, value_parser = task, value_name = "classes|values")]
     pub(crate) task: Option<Task>,
-    /// Leave the features of CSV and NPY data as they are
+    /// Leave the numbers of CSV and NPY data as they are
     #[arg(long)]
     pub(crate) no_standardize: bool,
     /// Train on the first N training samples only

@@ -21,6 +21,7 @@ mod outfile;
 mod output;
 mod predict;
 mod progress;
+mod target_scale;
 mod train;
 mod training_data;
 

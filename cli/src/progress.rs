@@ -16,6 +16,8 @@ pub(crate) struct Display {
     bar: Option<ProgressBar>,
     epochs: usize,
     samples: usize,
+    /// What a loss is multiplied by to be in the unit of the data.
+    factor: f64,
     shown: Instant,
 }
 
@@ -30,14 +32,19 @@ pub(crate) struct Epoch {
 }
 
 impl Display {
-    /// For so many epochs of so many samples.
-    pub(crate) fn new(epochs: usize, samples: usize) -> Self {
+    /// For so many epochs of so many samples; `factor`: see [`Display::factor`].
+    pub(crate) fn new(epochs: usize, samples: usize, factor: f64) -> Self {
         let bar = has_progress().then(|| {
             let style = ProgressStyle::with_template("{msg} [{bar:24}] {percent}%, {eta} left")
                 .map_or_else(|_| ProgressStyle::default_bar(), |style| style.progress_chars("=> "));
             ProgressBar::new((epochs as u64).saturating_mul(samples as u64)).with_style(style)
         });
-        Display { bar, epochs, samples, shown: Instant::now() }
+        Display { bar, epochs, samples, factor, shown: Instant::now() }
+    }
+
+    /// What a loss is multiplied by to be in the unit of the data.
+    pub(crate) fn factor(&self) -> f64 {
+        self.factor
     }
 
     /// After a step of epoch `epoch` (counted from 0), which began at `start`.
@@ -46,7 +53,7 @@ impl Display {
         let report = progress.report()?;
         let rate = progress.samples() as f64 / start.elapsed().as_secs_f64();
         let accuracy = report.accuracy.map_or(String::new(), |_| format!(", accuracy {}", percent(report.accuracy)));
-        let (number, epochs, loss) = (epoch + 1, self.epochs, report.loss);
+        let (number, epochs, loss) = (epoch + 1, self.epochs, report.loss * self.factor);
         bar.set_message(format!("epoch {number}/{epochs}: loss {loss:.4}{accuracy}, {} samples/s", short(rate)));
         bar.set_position((epoch as u64).saturating_mul(self.samples as u64).saturating_add(progress.samples() as u64));
         self.shown = Instant::now();

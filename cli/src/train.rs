@@ -1,10 +1,12 @@
 //! `travertine train`
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Instant;
 
 use serde_json::json;
 use travertine::data::{Label, Targets};
+use travertine::engine::Engine;
 use travertine::model_file::{self, ModelInfo};
 use travertine::optimizer::Sgd;
 use travertine::{Activation, Error, ErrorKind, Loss, Network, Report, Result, Samples, Scalar, Trainer};
@@ -15,6 +17,7 @@ use crate::names::{self, counted, wrong};
 use crate::outfile;
 use crate::output::{Output, note, percent, rounded, short};
 use crate::progress::{Display, Epoch, figures};
+use crate::target_scale::{TargetScale, in_units};
 use crate::training_data::TrainingData;
 
 /// How a training went.
@@ -32,40 +35,78 @@ struct Course {
     failure: Option<Error>,
 }
 
+/// Output layer, losses and units of a training.
+struct Head {
+    output: Activation,
+    /// What is told and saved.
+    loss: Loss,
+    /// What is made small.
+    learned: Loss,
+    /// The one is so many times the other.
+    factor: f64,
+    scale: Option<TargetScale>,
+}
+
 /// Trains, saves, tells.
 pub(crate) fn run<T: Scalar>(args: &TrainArgs) -> Result<()> {
     let mut out = Output::new(args.json);
     let optimizer = optimizer(args)?;
-    let data = TrainingData::<T>::load(args)?;
-    let (output, loss) = head(args, &data)?;
-    note(&format!("{}: {}; output {output}, loss {loss}", args.data.name(), data.describe()));
-    let engine = devices::open::<T>(&args.device)?;
-    let mut builder = Network::builder(&engine, data.train.inputs()).init(args.init).seed(args.seed);
-    for &size in &args.hidden.0 {
-        builder = builder.dense(size, args.activation);
+    let mut data = TrainingData::<T>::load(args)?;
+    let head = head(args, &data)?;
+    note(&format!("{}: {}; output {}, loss {}", args.data.name(), data.describe(), head.output, head.loss));
+    if let Some(scale) = &head.scale {
+        data.train = scale.apply(&data.train)?;
+        data.test = data.test.map(|test| scale.apply(&test)).transpose()?;
     }
-    let mut network = builder.dense(data.train.outputs(), output).build()?;
+    let engine = devices::open::<T>(&args.device)?;
+    let mut network = network(args, &engine, &data, head.output)?;
     let path = args.out.clone().unwrap_or_else(|| PathBuf::from(format!("{}.safetensors", args.data.stem())));
     outfile::check(&path, network.parameters() * size_of::<T>())?;
 
     let mut train = Samples::new(&engine, &data.train)?;
     let mut test = data.test.as_ref().map(|test| Samples::new(&engine, test)).transpose()?;
     let batch = args.batch.min(train.count());
-    let mut trainer = Trainer::new(&mut network, loss, optimizer, batch, args.seed)?;
-    let course = fit(args.epochs, &mut trainer, &mut train, test.as_mut(), &mut out);
+    let mut trainer = Trainer::new(&mut network, head.learned, optimizer, batch, args.seed)?;
+    let course = fit((args.epochs, head.factor), &mut trainer, &mut train, test.as_mut(), &mut out);
     drop(trainer);
 
     let Some(last) = &course.last else {
         // There is nothing good to save.
         return course.failure.map_or(Ok(()), Err);
     };
-    model_file::save(&path, &network, &info(args, &data, output, loss, batch, last.number))?;
+    head.scale.as_ref().map_or(Ok(()), |scale| scale.undo(&mut network))?;
+    model_file::save(&path, &network, &info(args, &data, &head, batch, last.number))?;
     if let Some(failure) = course.failure {
         let good = counted(last.number, "epoch", "epochs");
         note(&format!("the model of the {good} that went well is saved as {}", path.display()));
         return Err(failure);
     }
-    let device = engine.device();
+    tell(args, &course, last, &network, &path, &mut out)
+}
+
+fn network<T: Scalar>(
+    args: &TrainArgs,
+    engine: &Arc<dyn Engine<T>>,
+    data: &TrainingData<T>,
+    output: Activation,
+) -> Result<Network<T>> {
+    let mut builder = Network::builder(engine, data.train.inputs()).init(args.init).seed(args.seed);
+    for &size in &args.hidden.0 {
+        builder = builder.dense(size, args.activation);
+    }
+    builder.dense(data.train.outputs(), output).build()
+}
+
+/// The result.
+fn tell<T: Scalar>(
+    args: &TrainArgs,
+    course: &Course,
+    last: &Epoch,
+    network: &Network<T>,
+    path: &Path,
+    out: &mut Output,
+) -> Result<()> {
+    let device = network.engine().device();
     let json = [
         ("task", json!("train")),
         ("epochs", json!(last.number)),
@@ -82,19 +123,19 @@ pub(crate) fn run<T: Scalar>(args: &TrainArgs) -> Result<()> {
         ("seed", json!(args.seed)),
         ("model", json!(path.display().to_string())),
     ];
-    let text = summary(&course, last);
+    let text = summary(course, last);
     out.tell(&json, &format!("{text}\nsaved {} ({} parameters)", path.display(), network.parameters()))
 }
 
 /// Epoch after epoch, until the last or until something fails.
 fn fit<T: Scalar>(
-    epochs: usize,
+    (epochs, factor): (usize, f64),
     trainer: &mut Trainer<'_, T>,
     train: &mut Samples<'_, T>,
     mut test: Option<&mut Samples<'_, T>>,
     out: &mut Output,
 ) -> Course {
-    let mut display = Display::new(epochs, train.count());
+    let mut display = Display::new(epochs, train.count(), factor);
     let mut course = Course::default();
     let start = Instant::now();
     for epoch in 0..epochs {
@@ -133,7 +174,8 @@ fn one_epoch<T: Scalar>(
     let report = trainer.epoch_with(train, |progress| display.step(epoch, start, &progress))?;
     let seconds = start.elapsed().as_secs_f64();
     let test = test.map(|test| trainer.evaluate(test)).transpose()?;
-    Ok(Epoch { number: epoch + 1, train: report, test, seconds })
+    let in_units = |report| in_units(report, display.factor());
+    Ok(Epoch { number: epoch + 1, train: in_units(report), test: test.map(in_units), seconds })
 }
 
 fn summary(course: &Course, last: &Epoch) -> String {
@@ -153,37 +195,41 @@ fn optimizer(args: &TrainArgs) -> Result<Sgd> {
     }
 }
 
-/// Activation and loss of the output layer, which must suit what is learned.
-fn head<T: Scalar>(args: &TrainArgs, data: &TrainingData<T>) -> Result<(Activation, Loss)> {
+/// The output layer and its loss, which must suit what is learned.
+fn head<T: Scalar>(args: &TrainArgs, data: &TrainingData<T>) -> Result<Head> {
     let classes = !data.classes().is_empty();
     let output = args.output.unwrap_or(if classes { Activation::Softmax } else { Activation::Identity });
     let usual = if output == Activation::Identity { "quadratic" } else { "cross-entropy" };
     let loss = names::loss(args.loss.as_deref().unwrap_or(usual), output)?;
-    let Targets::Values { values, .. } = data.train.targets() else { return Ok((output, loss)) };
+    if let Targets::Values { values, .. } = data.train.targets() {
+        suits_values(values, output, loss)?;
+    }
+    let scales = output == Activation::Identity && data.standardization.is_some();
+    let scale = scales.then(|| TargetScale::fit(&data.train)).flatten();
+    let (learned, factor) = scale.as_ref().map_or((loss, 1.0), |scale| (scale.loss(loss), scale.factor(loss)));
+    Ok(Head { output, loss, learned, factor, scale })
+}
+
+fn suits_values<T: Scalar>(values: &[T], output: Activation, loss: Loss) -> Result<()> {
     if output == Activation::Softmax || loss == Loss::SoftmaxCrossEntropy {
         let reason = "softmax and its cross-entropy are for classes, but the label is values; add --task classes";
         return Err(wrong(if output == Activation::Softmax { "--output" } else { "--loss" }, reason));
     }
-    let is_share = |x: &T| (0.0..=1.0).contains(&x.to_f64());
-    if let Some(x) = values.iter().find(|x| !is_share(x)).filter(|_| loss == Loss::BinaryCrossEntropy) {
-        return Err(wrong("--loss", format!("cross-entropy needs values from 0 to 1, the label has {x}")));
+    let is_share = |x: &&T| (0.0..=1.0).contains(&x.to_f64());
+    match values.iter().find(|x| !is_share(x)) {
+        Some(x) if loss == Loss::BinaryCrossEntropy => {
+            Err(wrong("--loss", format!("cross-entropy needs values from 0 to 1, the label has {x}")))
+        }
+        _ => Ok(()),
     }
-    Ok((output, loss))
 }
 
 /// What the model file tells beside the parameters: nothing that differs from run to run.
-fn info<T: Scalar>(
-    args: &TrainArgs,
-    data: &TrainingData<T>,
-    output: Activation,
-    loss: Loss,
-    batch: usize,
-    epochs: usize,
-) -> ModelInfo {
+fn info<T: Scalar>(args: &TrainArgs, data: &TrainingData<T>, head: &Head, batch: usize, epochs: usize) -> ModelInfo {
     let mut training = vec![
         ("data", args.data.name()),
         ("samples", data.train.samples().to_string()),
-        ("output", output.to_string()),
+        ("output", head.output.to_string()),
         ("optimizer", args.optimizer.clone()),
         ("learning_rate", args.learning_rate.to_string()),
         ("batch", batch.to_string()),
@@ -194,7 +240,7 @@ fn info<T: Scalar>(
     if let Some(Label::Number(number)) = args.table.label {
         training.push(("label", number.to_string())); // so that the same file is read the same way later
     }
-    let mut info = ModelInfo::new(loss);
+    let mut info = ModelInfo::new(head.loss);
     info.classes = data.classes().to_vec();
     info.features = data.train.feature_names().to_vec();
     info.target = data.train.target_name().map(str::to_owned);

@@ -73,6 +73,26 @@ fn values_of_a_table() {
 }
 
 #[test]
+fn values_may_be_large() {
+    let folder = Folder::new();
+    let mut text = String::from("rooms,age,price\n");
+    for i in 0..100 {
+        let (rooms, age) = (i % 10, i / 10);
+        writeln!(text, "{rooms},{age},{}", 200_000 + 30_000 * rooms - 1_000 * age).unwrap();
+    }
+    folder.write("houses.csv", text);
+    for loss in ["quadratic", "mean-absolute", "huber(5000)"] {
+        let options = "--task values --test houses.csv --hidden none --epochs 60 --learning-rate 0.03";
+        let trained = folder.run(&format!("train houses.csv {options} --loss {loss} --json")).ok().result();
+        let evaluated = folder.run("evaluate houses.safetensors houses.csv --json").ok().result();
+        assert!(evaluated["r2"].as_f64().unwrap() > 0.99, "{loss}: {evaluated}");
+        // Both losses are in the unit of the data.
+        let [trained, evaluated] = [&trained["test_loss"], &evaluated["loss"]].map(|loss| loss.as_f64().unwrap());
+        assert!((trained - evaluated).abs() <= 1e-3 * trained + 1e-2, "{loss}: {trained} and {evaluated}");
+    }
+}
+
+#[test]
 fn a_test_file_of_its_own() {
     let folder = Folder::new();
     folder.write("train.csv", flowers(true));
