@@ -1,2 +1,51 @@
-//! travertine
-fn main() {}
+//! `travertine`: trains, evaluates and serves layered neural networks from the command line.
+//!
+//! Exit status: 0 done, 1 failed, 2 bad usage or bad input.
+
+use std::process::ExitCode;
+
+use clap::Parser;
+use travertine::Result;
+
+use crate::args::{Arguments, Command, Precision};
+
+mod args;
+mod bench;
+mod data;
+mod devices;
+mod evaluate;
+mod inspect;
+mod model;
+mod names;
+mod outfile;
+mod output;
+mod predict;
+mod progress;
+mod target_scale;
+mod train;
+mod training_data;
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    match run(&arguments.command) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            output::note(&format!("error: {error}"));
+            ExitCode::from(if error.is_input() { 2 } else { 1 })
+        }
+    }
+}
+
+fn run(command: &Command) -> Result<()> {
+    match command {
+        Command::Devices(args) => devices::run(args),
+        Command::Train(args) => match args.precision {
+            Precision::F32 => train::run::<f32>(args),
+            Precision::F64 => train::run::<f64>(args),
+        },
+        Command::Evaluate(args) => evaluate::run(args),
+        Command::Predict(args) => predict::run(args),
+        Command::Inspect(args) => inspect::run(args),
+        Command::Bench(args) => bench::run(args),
+    }
+}

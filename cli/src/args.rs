@@ -1,0 +1,273 @@
+//! The arguments of the command line.
+
+use std::path::PathBuf;
+
+use clap::builder::RangedU64ValueParser;
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use travertine::data::{Label, Task};
+use travertine::{Activation, Init};
+
+use crate::data::Source;
+use crate::names::Hidden;
+
+const EXAMPLES: &str = "\
+Examples:
+  travertine train digits
+  travertine train flowers.csv --label species --hidden 32 --epochs 50 --out flowers.safetensors
+  travertine evaluate flowers.safetensors flowers.csv
+  travertine predict flowers.safetensors new.csv --json";
+
+/// Trains, evaluates and serves layered neural networks.
+#[derive(Debug, Parser)]
+#[command(name = "travertine", version, after_help = EXAMPLES)]
+pub(crate) struct Arguments {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// List every engine and device: usable or not, why, how to mend it
+    Devices(DevicesArgs),
+    /// Train a network and save it
+    Train(Box<TrainArgs>),
+    /// Loss, accuracy and confusion matrix of a model (or RMSE and R2)
+    Evaluate(UseArgs),
+    /// What a model says, one line a sample
+    Predict(UseArgs),
+    /// Layers, shapes and parameters of a model, and how it was trained
+    Inspect(InspectArgs),
+    /// Time inference or training, and compare with the machine's attainable peak
+    Bench(BenchArgs),
+}
+
+/// The numbers that matrices hold.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Precision {
+    F32,
+    F64,
+}
+
+/// What to compute on.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct DeviceArgs {
+    /// cpu, another name that `travertine devices` lists, or auto for the fastest
+    #[arg(long, default_value = "cpu")]
+    pub(crate) device: String,
+    /// Threads of the CPU [default: one for every core]
+    #[arg(long, value_parser = at_least_one())]
+    pub(crate) threads: Option<usize>,
+}
+
+/// How tables of numbers are read.
+#[derive(Args, Clone, Debug, Default)]
+pub(crate) struct TableArgs {
+    /// Label column of CSV or NPY data: name, number from 1, or none [default: the last]
+    #[arg(long, value_parser = label)]
+    pub(crate) label: Option<Label>,
+    /// NPY file with the labels of NPY data
+    #[arg(long, value_name = "FILE.npy", conflicts_with = "label")]
+    pub(crate) labels: Option<PathBuf>,
+    /// The first row of CSV data names the columns [default: found out]
+    #[arg(long, conflicts_with = "no_header")]
+    pub(crate) header: bool,
+    /// The first row of CSV data is a sample
+    #[arg(long)]
+    pub(crate) no_header: bool,
+}
+
+impl TableArgs {
+    /// What was said about the first row.
+    pub(crate) fn has_header(&self) -> Option<bool> {
+        match (self.header, self.no_header) {
+            (true, _) => Some(true),
+            (_, true) => Some(false),
+            _ => None,
+        }
+    }
+
+    /// The first option that was given.
+    pub(crate) fn first_given(&self) -> Option<&'static str> {
+        let options = [
+            (self.label.is_some(), "--label"),
+            (self.labels.is_some(), "--labels"),
+            (self.header, "--header"),
+            (self.no_header, "--no-header"),
+        ];
+        options.into_iter().find_map(|(given, name)| given.then_some(name))
+    }
+}
+
+/// `devices`
+#[derive(Args, Debug)]
+pub(crate) struct DevicesArgs {
+    /// JSON lines instead of text
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// `train`
+#[derive(Args, Debug)]
+pub(crate) struct TrainArgs {
+    /// digits (built in), mnist:DIR, idx:IMAGES,LABELS, FILE.csv, FILE.tsv, FILE.txt or FILE.npy
+    pub(crate) data: Source,
+    /// Sizes of the hidden layers, or none
+    #[arg(long, default_value = "100", value_name = "SIZES")]
+    pub(crate) hidden: Hidden,
+    /// Activation of the hidden layers
+    #[arg(long, default_value = "relu")]
+    pub(crate) activation: Activation,
+    /// softmax, sigmoid or linear [default: softmax for classes, linear for values]
+    #[arg(long)]
+    pub(crate) output: Option<Activation>,
+    /// cross-entropy, quadratic, mean-absolute or huber [default: quadratic for linear outputs, else cross-entropy]
+    #[arg(long)]
+    pub(crate) loss: Option<String>,
+    /// sgd
+    #[arg(long, default_value = "sgd")]
+    pub(crate) optimizer: String,
+    /// Step of gradient descent
+    #[arg(long, default_value_t = 0.1, allow_negative_numbers = true, value_parser = learning_rate)]
+    pub(crate) learning_rate: f64,
+    /// Samples in a step
+    #[arg(long, default_value_t = 10, value_parser = at_least_one())]
+    pub(crate) batch: usize,
+    /// Passes over the training samples
+    #[arg(long, default_value_t = 30, value_parser = at_least_one())]
+    pub(crate) epochs: usize,
+    /// glorot, he, lecun, normal, uniform (both also with a scale, as normal(0.1)) or zeros
+    #[arg(long, default_value = "glorot")]
+    pub(crate) init: Init,
+    /// Decides initial weights, split and order: the same seed gives the same model
+    #[arg(long, default_value_t = 1)]
+    pub(crate) seed: u64,
+    #[command(flatten)]
+    pub(crate) device: DeviceArgs,
+    /// Precision of all numbers
+    #[arg(long, value_enum, default_value = "f32")]
+    pub(crate) precision: Precision,
+    #[command(flatten)]
+    pub(crate) table: TableArgs,
+    /// Whether the label is classes or values [default: found out]
+    #[arg(long, value_parser = task, value_name = "classes|values")]
+    pub(crate) task: Option<Task>,
+    /// Leave the numbers of CSV and NPY data as they are
+    #[arg(long)]
+    pub(crate) no_standardize: bool,
+    /// Train on the first N training samples only
+    #[arg(long, value_name = "N", value_parser = at_least_one())]
+    pub(crate) samples: Option<usize>,
+    /// Data to test on, of the same kind
+    #[arg(long, value_name = "DATA", conflicts_with = "held_out")]
+    pub(crate) test: Option<Source>,
+    /// Share of the samples to test on, or 0 [default: 0.2, unless the data has its own test set]
+    #[arg(long, value_name = "SHARE", allow_negative_numbers = true, value_parser = share)]
+    pub(crate) held_out: Option<f64>,
+    /// Where the model goes [default: the name of the data, in this folder]
+    #[arg(long, value_name = "MODEL.safetensors")]
+    pub(crate) out: Option<PathBuf>,
+    /// JSON lines on standard output, the last one the result
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// `evaluate` and `predict`
+#[derive(Args, Debug)]
+pub(crate) struct UseArgs {
+    /// Model file
+    pub(crate) model: PathBuf,
+    /// digits, mnist:DIR, idx:IMAGES,LABELS, FILE.csv, FILE.tsv, FILE.txt or FILE.npy
+    pub(crate) data: Source,
+    #[command(flatten)]
+    pub(crate) device: DeviceArgs,
+    /// Precision of all numbers [default: the model's]
+    #[arg(long, value_enum)]
+    pub(crate) precision: Option<Precision>,
+    #[command(flatten)]
+    pub(crate) table: TableArgs,
+    /// JSON lines on standard output
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// `inspect`
+#[derive(Args, Debug)]
+pub(crate) struct InspectArgs {
+    /// Model file
+    pub(crate) model: PathBuf,
+    /// A JSON line instead of text
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// What `bench` times.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum BenchTask {
+    /// Inference
+    Forward,
+    /// A training step: forward, backward, update
+    Train,
+    /// Inference of the article's 10000-5000-1000-10, batch 10000
+    Article,
+}
+
+/// `bench`
+#[derive(Args, Debug)]
+pub(crate) struct BenchArgs {
+    /// What to time
+    #[arg(value_enum)]
+    pub(crate) task: BenchTask,
+    /// Sizes of inputs and layers, or nielsen, lecun, ciresan, tiny, seed [default: 784-300-100-10]
+    #[arg(long)]
+    pub(crate) network: Option<String>,
+    /// One activation a layer, or one for all hidden layers [default: relu]
+    #[arg(long)]
+    pub(crate) activations: Option<String>,
+    /// cross-entropy, quadratic, mean-absolute or huber
+    #[arg(long)]
+    pub(crate) loss: Option<String>,
+    /// Samples in a call [default: 64, article: 10000]
+    #[arg(long, value_parser = at_least_one())]
+    pub(crate) batch: Option<usize>,
+    #[command(flatten)]
+    pub(crate) device: DeviceArgs,
+    /// Precision of all numbers
+    #[arg(long, value_enum, default_value = "f32")]
+    pub(crate) precision: Precision,
+    /// A JSON line instead of text
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+fn at_least_one() -> RangedU64ValueParser<usize> {
+    RangedU64ValueParser::new().range(1..)
+}
+
+fn learning_rate(text: &str) -> Result<f64, String> {
+    let rate = text.parse().ok().filter(|rate: &f64| rate.is_finite() && *rate >= 0.0);
+    rate.ok_or_else(|| "expected a finite number not below 0".to_owned())
+}
+
+fn share(text: &str) -> Result<f64, String> {
+    let share = text.parse().ok().filter(|share| (0.0..1.0).contains(share));
+    share.ok_or_else(|| "expected a number from 0 to less than 1".to_owned())
+}
+
+fn label(text: &str) -> Result<Label, String> {
+    match (text, text.parse()) {
+        ("none", _) => Ok(Label::None),
+        ("", _) => Err("expected a name, a number from 1, or none".to_owned()),
+        (_, Ok(0)) => Err("columns are counted from 1".to_owned()),
+        (_, Ok(number)) => Ok(Label::Number(number)),
+        (name, Err(_)) => Ok(Label::Name(name.to_owned())),
+    }
+}
+
+fn task(text: &str) -> Result<Task, String> {
+    match text {
+        "classes" => Ok(Task::Classes),
+        "values" => Ok(Task::Values),
+        _ => Err("expected classes or values".to_owned()),
+    }
+}

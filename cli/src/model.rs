@@ -1,0 +1,149 @@
+//! A saved model and the data that it is used on.
+
+use std::sync::Arc;
+
+use travertine::data::{Dataset, Label, Task};
+use travertine::engine::Engine;
+use travertine::model_file::{self, ModelInfo};
+use travertine::{Activation, ErrorKind, Loss, Matrix, MatrixRef, Network, Result, Scalar};
+
+use crate::args::{Precision, UseArgs};
+use crate::data::Wanted;
+use crate::devices;
+
+/// A model in a device's memory.
+pub(crate) struct Model<T: Scalar> {
+    pub(crate) network: Network<T>,
+    pub(crate) info: ModelInfo,
+}
+
+/// The precision that is asked for, or else the model's own.
+pub(crate) fn precision(args: &UseArgs) -> Result<Precision> {
+    match args.precision {
+        Some(precision) => Ok(precision),
+        None if model_file::describe(&args.model)?.precision == "f64" => Ok(Precision::F64),
+        None => Ok(Precision::F32),
+    }
+}
+
+impl<T: Scalar> Model<T> {
+    /// Reads it.
+    pub(crate) fn open(args: &UseArgs) -> Result<Self> {
+        let engine = devices::open::<T>(&args.device)?;
+        let (network, info) = model_file::load(&args.model, &engine)?;
+        let (classes, outputs) = (info.classes.len(), network.outputs());
+        if classes != 0 && classes != outputs && (classes, outputs) != (2, 1) {
+            let (expected, found) = (format!("{outputs} classes, as outputs"), classes.to_string());
+            let (file, place) = (args.model.display().to_string(), "classes".to_owned());
+            return Err(ErrorKind::Format { file, place, expected, found }.into());
+        }
+        Ok(Model { network, info })
+    }
+
+    /// Whether it tells classes.
+    pub(crate) fn is_classifier(&self) -> bool {
+        !self.info.classes.is_empty()
+    }
+
+    /// The samples with labels, as the model knows them.
+    pub(crate) fn labeled(&self, args: &UseArgs) -> Result<Dataset<T>> {
+        let wanted = Wanted {
+            classes: self.is_classifier().then(|| self.info.classes.clone()),
+            task: (!self.is_classifier()).then_some(Task::Values),
+            label: self.label(args),
+            ..self.features()
+        };
+        let data = args.data.load_for_use::<T>(&args.table, &wanted)?;
+        if data.outputs() == 0 {
+            let expected = match &self.info.target {
+                Some(name) => format!("a label column, as '{name}' that the model learned"),
+                None => "a label column".to_owned(),
+            };
+            return Err(args.data.unexpected("label", expected, "features alone"));
+        }
+        self.standardized(data)
+    }
+
+    /// The samples alone. Labels are not looked at, so that new ones do no harm.
+    pub(crate) fn unlabeled(&self, args: &UseArgs) -> Result<Dataset<T>> {
+        let named = !self.info.features.is_empty() && args.table.label.is_none();
+        let wanted = Wanted {
+            task: Some(Task::Classes),
+            // Features that are found by name need nobody to tell the label from them.
+            label: if named { Label::None } else { self.label(args) },
+            ..self.features()
+        };
+        let data = args.data.load_for_use::<T>(&args.table, &wanted)?;
+        self.standardized(data)
+    }
+
+    fn features(&self) -> Wanted {
+        Wanted { features: self.info.features.clone(), inputs: Some(self.network.inputs()), ..Wanted::default() }
+    }
+
+    /// The label column: what the arguments say, else what training knew.
+    fn label(&self, args: &UseArgs) -> Label {
+        let number = self.info.training.iter().find(|(key, _)| key == "label").and_then(|(_, n)| n.parse().ok());
+        let trained = || match (&self.info.target, number) {
+            (Some(name), _) if args.data.is_table() => Label::Name(name.clone()),
+            (_, Some(number)) => Label::Number(number),
+            _ => Label::Last,
+        };
+        args.table.label.clone().unwrap_or_else(trained)
+    }
+
+    fn standardized(&self, mut data: Dataset<T>) -> Result<Dataset<T>> {
+        if let Some(standardization) = &self.info.standardization {
+            standardization.apply(&mut data)?;
+        }
+        Ok(data)
+    }
+
+    /// What the network says, `outputs x samples`, one sample after the other.
+    pub(crate) fn outputs(&self, data: &Dataset<T>) -> Result<Vec<T>> {
+        let engine: &Arc<dyn Engine<T>> = self.network.engine();
+        let (rows, columns) = (data.inputs(), data.samples());
+        match MatrixRef::borrow(engine, rows, columns, data.features()) {
+            Ok(view) => self.network.infer(view)?.to_vec(),
+            Err(_) => {
+                let inputs = Matrix::from_slice(engine, rows, columns, data.features())?;
+                self.network.infer(inputs.view())?.to_vec()
+            }
+        }
+    }
+
+    /// The class of a sample, and how probable it is where the model tells.
+    pub(crate) fn class(&self, outputs: &[T]) -> (usize, Option<f64>) {
+        let probabilities = self.probabilities(outputs);
+        let numbers: Vec<f64> =
+            probabilities.clone().unwrap_or_else(|| outputs.iter().map(|output| output.to_f64()).collect());
+        let (class, number) = match numbers[..] {
+            [yes] if yes > 0.5 => (1, yes),
+            [yes] => (0, 1.0 - yes),
+            _ => {
+                let best = |best: usize, i: usize| if numbers[i] > numbers[best] { i } else { best };
+                let class = (0..numbers.len()).fold(0, best);
+                (class, numbers[class])
+            }
+        };
+        (class, probabilities.map(|_| number))
+    }
+
+    /// Outputs as probabilities, if they are some.
+    fn probabilities(&self, outputs: &[T]) -> Option<Vec<f64>> {
+        let numbers = outputs.iter().map(|output| output.to_f64());
+        let activation = self.network.layers().last().map(|layer| layer.activation());
+        match (activation, self.info.loss) {
+            (Some(Activation::Softmax | Activation::Sigmoid), _) => Some(numbers.collect()),
+            // Logits.
+            (_, Loss::SoftmaxCrossEntropy) => {
+                let greatest = numbers.clone().fold(f64::NEG_INFINITY, f64::max);
+                let powers: Vec<f64> = numbers.map(|x| (x - greatest).exp()).collect();
+                let sum: f64 = powers.iter().sum();
+                Some(powers.into_iter().map(|x| x / sum).collect())
+            }
+            (_, Loss::BinaryCrossEntropy) => Some(numbers.map(|x| 1.0 / (1.0 + (-x).exp())).collect()),
+            _ => None,
+        }
+    }
+}

@@ -1,0 +1,106 @@
+//! How far a training is: a bar on a terminal, a line an epoch everywhere.
+
+use std::time::{Duration, Instant};
+
+use indicatif::{ProgressBar, ProgressStyle};
+use serde_json::{Value, json};
+use travertine::{Progress, Report, Result, Scalar};
+
+use crate::output::{Output, has_progress, percent, rounded, short};
+
+/// Between two looks at loss and accuracy, which wait for the device.
+const PAUSE: Duration = Duration::from_millis(100);
+
+/// Shows a training.
+pub(crate) struct Display {
+    bar: Option<ProgressBar>,
+    epochs: usize,
+    samples: usize,
+    /// What a loss is multiplied by to be in the unit of the data.
+    factor: f64,
+    shown: Instant,
+}
+
+/// What an epoch was like.
+pub(crate) struct Epoch {
+    /// Counted from 1.
+    pub(crate) number: usize,
+    pub(crate) train: Report,
+    pub(crate) test: Option<Report>,
+    /// Seconds of its steps.
+    pub(crate) seconds: f64,
+}
+
+impl Display {
+    /// For so many epochs of so many samples; `factor`: see [`Display::factor`].
+    pub(crate) fn new(epochs: usize, samples: usize, factor: f64) -> Self {
+        let bar = has_progress().then(|| {
+            let style = ProgressStyle::with_template("{msg} [{bar:24}] {percent}%, {eta} left")
+                .map_or_else(|_| ProgressStyle::default_bar(), |style| style.progress_chars("=> "));
+            ProgressBar::new((epochs as u64).saturating_mul(samples as u64)).with_style(style)
+        });
+        Display { bar, epochs, samples, factor, shown: Instant::now() }
+    }
+
+    /// What a loss is multiplied by to be in the unit of the data.
+    pub(crate) fn factor(&self) -> f64 {
+        self.factor
+    }
+
+    /// After a step of epoch `epoch` (counted from 0), which began at `start`.
+    pub(crate) fn step<T: Scalar>(&mut self, epoch: usize, start: Instant, progress: &Progress<'_, T>) -> Result<()> {
+        let Some(bar) = self.bar.as_ref().filter(|_| self.shown.elapsed() >= PAUSE) else { return Ok(()) };
+        let report = progress.report()?;
+        let rate = progress.samples() as f64 / start.elapsed().as_secs_f64();
+        let accuracy = report.accuracy.map_or(String::new(), |_| format!(", accuracy {}", percent(report.accuracy)));
+        let (number, epochs, loss) = (epoch + 1, self.epochs, report.loss * self.factor);
+        bar.set_message(format!("epoch {number}/{epochs}: loss {loss:.4}{accuracy}, {} samples/s", short(rate)));
+        bar.set_position((epoch as u64).saturating_mul(self.samples as u64).saturating_add(progress.samples() as u64));
+        self.shown = Instant::now();
+        Ok(())
+    }
+
+    /// After an epoch: its line, above the bar.
+    pub(crate) fn epoch(&self, epoch: &Epoch, out: &mut Output) -> Result<()> {
+        let rate = self.samples as f64 / epoch.seconds;
+        let json = [
+            ("task", json!("train")),
+            ("epoch", json!(epoch.number)),
+            ("train_loss", json!(epoch.train.loss)),
+            ("train_accuracy", json!(epoch.train.accuracy)),
+            ("test_loss", json!(epoch.test.map(|report| report.loss))),
+            ("test_accuracy", json!(epoch.test.and_then(|report| report.accuracy))),
+            ("seconds", rounded(epoch.seconds, 6)),
+            ("samples_per_second", Value::from(rate.round())),
+        ];
+        let test = epoch.test.map_or(String::new(), |report| format!("; test {}", figures(&report)));
+        let width = self.epochs.to_string().len();
+        let text = format!(
+            "epoch {:>width$}/{}: {}{test}; {} samples/s",
+            epoch.number,
+            self.epochs,
+            figures(&epoch.train),
+            short(rate)
+        );
+        let mut tell = || out.tell(&json, &text);
+        match &self.bar {
+            Some(bar) => bar.suspend(tell),
+            None => tell(),
+        }
+    }
+}
+
+/// The bar goes, whatever the end of training was.
+impl Drop for Display {
+    fn drop(&mut self) {
+        if let Some(bar) = &self.bar {
+            bar.finish_and_clear();
+        }
+    }
+}
+
+/// "loss 0.1234, accuracy 96.38 %"
+pub(crate) fn figures(report: &Report) -> String {
+    let accuracy = report.accuracy.map_or(String::new(), |_| format!(", accuracy {}", percent(report.accuracy)));
+    format!("loss {:.4}{accuracy}", report.loss)
+}

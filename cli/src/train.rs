@@ -1,0 +1,250 @@
+//! `travertine train`
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Instant;
+
+use serde_json::json;
+use travertine::data::{Label, Targets};
+use travertine::engine::Engine;
+use travertine::model_file::{self, ModelInfo};
+use travertine::optimizer::Sgd;
+use travertine::{Activation, Error, ErrorKind, Loss, Network, Report, Result, Samples, Scalar, Trainer};
+
+use crate::args::TrainArgs;
+use crate::devices;
+use crate::names::{self, counted, wrong};
+use crate::outfile;
+use crate::output::{Output, note, percent, rounded, short};
+use crate::progress::{Display, Epoch, figures};
+use crate::target_scale::{TargetScale, in_units};
+use crate::training_data::TrainingData;
+
+/// How a training went.
+#[derive(Default)]
+struct Course {
+    /// The last epoch that went well.
+    last: Option<Epoch>,
+    best_test_accuracy: Option<f64>,
+    steps: u64,
+    /// Of all: steps and tests.
+    seconds: f64,
+    /// Of the steps alone.
+    seconds_of_steps: f64,
+    /// What ended it early.
+    failure: Option<Error>,
+}
+
+/// Output layer, losses and units of a training.
+struct Head {
+    output: Activation,
+    /// What is told and saved.
+    loss: Loss,
+    /// What is made small.
+    learned: Loss,
+    /// The one is so many times the other.
+    factor: f64,
+    scale: Option<TargetScale>,
+}
+
+/// Trains, saves, tells.
+pub(crate) fn run<T: Scalar>(args: &TrainArgs) -> Result<()> {
+    let mut out = Output::new(args.json);
+    let optimizer = optimizer(args)?;
+    let mut data = TrainingData::<T>::load(args)?;
+    let head = head(args, &data)?;
+    note(&format!("{}: {}; output {}, loss {}", args.data.name(), data.describe(), head.output, head.loss));
+    if let Some(scale) = &head.scale {
+        data.train = scale.apply(&data.train)?;
+        data.test = data.test.map(|test| scale.apply(&test)).transpose()?;
+    }
+    let engine = devices::open::<T>(&args.device)?;
+    let mut network = network(args, &engine, &data, head.output)?;
+    let path = args.out.clone().unwrap_or_else(|| PathBuf::from(format!("{}.safetensors", args.data.stem())));
+    outfile::check(&path, network.parameters() * size_of::<T>())?;
+
+    let mut train = Samples::new(&engine, &data.train)?;
+    let mut test = data.test.as_ref().map(|test| Samples::new(&engine, test)).transpose()?;
+    let batch = args.batch.min(train.count());
+    let mut trainer = Trainer::new(&mut network, head.learned, optimizer, batch, args.seed)?;
+    let course = fit((args.epochs, head.factor), &mut trainer, &mut train, test.as_mut(), &mut out);
+    drop(trainer);
+
+    let Some(last) = &course.last else {
+        // There is nothing good to save.
+        return course.failure.map_or(Ok(()), Err);
+    };
+    head.scale.as_ref().map_or(Ok(()), |scale| scale.undo(&mut network))?;
+    model_file::save(&path, &network, &info(args, &data, &head, batch, last.number))?;
+    if let Some(failure) = course.failure {
+        let good = counted(last.number, "epoch", "epochs");
+        note(&format!("the model of the {good} that went well is saved as {}", path.display()));
+        return Err(failure);
+    }
+    tell(args, &course, last, &network, &path, &mut out)
+}
+
+fn network<T: Scalar>(
+    args: &TrainArgs,
+    engine: &Arc<dyn Engine<T>>,
+    data: &TrainingData<T>,
+    output: Activation,
+) -> Result<Network<T>> {
+    let mut builder = Network::builder(engine, data.train.inputs()).init(args.init).seed(args.seed);
+    for &size in &args.hidden.0 {
+        builder = builder.dense(size, args.activation);
+    }
+    builder.dense(data.train.outputs(), output).build()
+}
+
+/// The result.
+fn tell<T: Scalar>(
+    args: &TrainArgs,
+    course: &Course,
+    last: &Epoch,
+    network: &Network<T>,
+    path: &Path,
+    out: &mut Output,
+) -> Result<()> {
+    let device = network.engine().device();
+    let json = [
+        ("task", json!("train")),
+        ("epochs", json!(last.number)),
+        ("train_loss", json!(last.train.loss)),
+        ("train_accuracy", json!(last.train.accuracy)),
+        ("test_loss", json!(last.test.map(|report| report.loss))),
+        ("test_accuracy", json!(last.test.and_then(|report| report.accuracy))),
+        ("best_test_accuracy", json!(course.best_test_accuracy)),
+        ("seconds", rounded(course.seconds, 6)),
+        ("steps_per_second", rounded(course.steps as f64 / course.seconds_of_steps, 1)),
+        ("parameters", json!(network.parameters())),
+        ("device", json!(device.name)),
+        ("threads", json!(device.threads)),
+        ("seed", json!(args.seed)),
+        ("model", json!(path.display().to_string())),
+    ];
+    let text = summary(course, last);
+    out.tell(&json, &format!("{text}\nsaved {} ({} parameters)", path.display(), network.parameters()))
+}
+
+/// Epoch after epoch, until the last or until something fails.
+fn fit<T: Scalar>(
+    (epochs, factor): (usize, f64),
+    trainer: &mut Trainer<'_, T>,
+    train: &mut Samples<'_, T>,
+    mut test: Option<&mut Samples<'_, T>>,
+    out: &mut Output,
+) -> Course {
+    let mut display = Display::new(epochs, train.count(), factor);
+    let mut course = Course::default();
+    let start = Instant::now();
+    for epoch in 0..epochs {
+        match one_epoch(epoch, trainer, train, test.as_deref_mut(), &mut display) {
+            Ok(done) => {
+                course.seconds_of_steps += done.seconds;
+                course.steps = trainer.steps();
+                let accuracy = done.test.and_then(|report| report.accuracy);
+                course.best_test_accuracy = course.best_test_accuracy.into_iter().chain(accuracy).reduce(f64::max);
+                course.failure = display.epoch(&done, out).err();
+                course.last = Some(done);
+            }
+            Err(failure) => {
+                if !matches!(failure.kind(), ErrorKind::Diverged { .. }) {
+                    course.last = None; // the parameters are those of the middle of an epoch
+                }
+                course.failure = Some(failure);
+            }
+        }
+        if course.failure.is_some() {
+            break;
+        }
+    }
+    course.seconds = start.elapsed().as_secs_f64();
+    course
+}
+
+fn one_epoch<T: Scalar>(
+    epoch: usize,
+    trainer: &mut Trainer<'_, T>,
+    train: &mut Samples<'_, T>,
+    test: Option<&mut Samples<'_, T>>,
+    display: &mut Display,
+) -> Result<Epoch> {
+    let start = Instant::now();
+    let report = trainer.epoch_with(train, |progress| display.step(epoch, start, &progress))?;
+    let seconds = start.elapsed().as_secs_f64();
+    let test = test.map(|test| trainer.evaluate(test)).transpose()?;
+    let in_units = |report| in_units(report, display.factor());
+    Ok(Epoch { number: epoch + 1, train: in_units(report), test: test.map(in_units), seconds })
+}
+
+fn summary(course: &Course, last: &Epoch) -> String {
+    let rate = course.steps as f64 / course.seconds_of_steps;
+    let test = last.test.map_or("nothing held out to test on".to_owned(), |report: Report| {
+        let best = course.best_test_accuracy.map_or(String::new(), |best| format!(" (best {})", percent(Some(best))));
+        format!("test {}{best}", figures(&report))
+    });
+    let epochs = counted(last.number, "epoch", "epochs");
+    format!("{epochs} in {:.2} s, {} steps/s; {test}", course.seconds, short(rate))
+}
+
+fn optimizer(args: &TrainArgs) -> Result<Sgd> {
+    match args.optimizer.as_str() {
+        "sgd" => Sgd::new(args.learning_rate),
+        name => Err(wrong("--optimizer", format!("'{name}' is not known; there is: sgd"))),
+    }
+}
+
+/// The output layer and its loss, which must suit what is learned.
+fn head<T: Scalar>(args: &TrainArgs, data: &TrainingData<T>) -> Result<Head> {
+    let classes = !data.classes().is_empty();
+    let output = args.output.unwrap_or(if classes { Activation::Softmax } else { Activation::Identity });
+    let usual = if output == Activation::Identity { "quadratic" } else { "cross-entropy" };
+    let loss = names::loss(args.loss.as_deref().unwrap_or(usual), output)?;
+    if let Targets::Values { values, .. } = data.train.targets() {
+        suits_values(values, output, loss)?;
+    }
+    let scales = output == Activation::Identity && data.standardization.is_some();
+    let scale = scales.then(|| TargetScale::fit(&data.train)).flatten();
+    let (learned, factor) = scale.as_ref().map_or((loss, 1.0), |scale| (scale.loss(loss), scale.factor(loss)));
+    Ok(Head { output, loss, learned, factor, scale })
+}
+
+fn suits_values<T: Scalar>(values: &[T], output: Activation, loss: Loss) -> Result<()> {
+    if output == Activation::Softmax || loss == Loss::SoftmaxCrossEntropy {
+        let reason = "softmax and its cross-entropy are for classes, but the label is values; add --task classes";
+        return Err(wrong(if output == Activation::Softmax { "--output" } else { "--loss" }, reason));
+    }
+    let is_share = |x: &&T| (0.0..=1.0).contains(&x.to_f64());
+    match values.iter().find(|x| !is_share(x)) {
+        Some(x) if loss == Loss::BinaryCrossEntropy => {
+            Err(wrong("--loss", format!("cross-entropy needs values from 0 to 1, the label has {x}")))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// What the model file tells beside the parameters: nothing that differs from run to run.
+fn info<T: Scalar>(args: &TrainArgs, data: &TrainingData<T>, head: &Head, batch: usize, epochs: usize) -> ModelInfo {
+    let mut training = vec![
+        ("data", args.data.name()),
+        ("samples", data.train.samples().to_string()),
+        ("output", head.output.to_string()),
+        ("optimizer", args.optimizer.clone()),
+        ("learning_rate", args.learning_rate.to_string()),
+        ("batch", batch.to_string()),
+        ("epochs", epochs.to_string()),
+        ("init", args.init.to_string()),
+        ("seed", args.seed.to_string()),
+    ];
+    if let Some(Label::Number(number)) = args.table.label {
+        training.push(("label", number.to_string())); // so that the same file is read the same way later
+    }
+    let mut info = ModelInfo::new(head.loss);
+    info.classes = data.classes().to_vec();
+    info.features = data.train.feature_names().to_vec();
+    info.target = data.train.target_name().map(str::to_owned);
+    info.standardization = data.standardization.clone();
+    info.training = training.into_iter().map(|(key, value)| (key.to_owned(), value)).collect();
+    info
+}

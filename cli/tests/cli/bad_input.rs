@@ -1,0 +1,147 @@
+//! Bad input: told where and what, status 2, and nothing overwritten.
+
+use std::fs;
+
+use crate::run::Folder;
+
+/// (file, content, parts of the message)
+type Case<'a> = (&'a str, &'a [u8], &'a [&'a str]);
+
+#[test]
+fn bad_files() {
+    let folder = Folder::new();
+    folder.write("out", "precious");
+    let cases: [Case<'_>; 12] = [
+        ("empty.csv", b"", &["line 1", "an empty file"]),
+        ("header.csv", b"a,b\n", &["line 2", "samples below the header"]),
+        ("ragged.csv", b"a,b\n1,2\n3\n", &["line 3", "expected 2 fields", "found 1 field"]),
+        ("nan.csv", b"a,b\n1,2\nNaN,3\n", &["line 3, column 1 (a)", "a finite number"]),
+        ("inf.csv", b"a,b\n1,2\ninf,3\n", &["line 3, column 1 (a)", "\"inf\""]),
+        ("text.csv", b"a,b\n1,2\nx,3\n", &["line 3, column 1 (a)", "\"x\""]),
+        ("latin1.csv", b"a,b\n1,caf\xe9\n", &["line 2, byte 9", "UTF-8", "0xe9"]),
+        ("alone.csv", b"a\n1\n2\n", &["a feature beside the label"]),
+        ("same.csv", b"a,b\n1,x\n2,x\n", &["at least 2 different classes", "\"x\" everywhere"]),
+        ("empty.npy", b"", &["empty.npy", "byte 0"]),
+        ("short.npy", b"\x93NUMPY\x01\x00\x76\x00{'descr'", &["short.npy"]),
+        ("wrong.npy", b"PK\x03\x04 not an array", &["wrong.npy", "byte 0"]),
+    ];
+    for (file, content, parts) in cases {
+        folder.write(file, content);
+        folder.run(&format!("train {file} --out out --json")).fails(2, &[&[file], parts].concat());
+    }
+    assert_eq!(fs::read(folder.join("out")).unwrap(), b"precious");
+}
+
+/// Two images of 2x2 with their labels.
+fn idx(labels: &[u8]) -> (Vec<u8>, Vec<u8>) {
+    let images = [&[0, 0, 8, 3, 0, 0, 0, 2, 0, 0, 0, 2, 0, 0, 0, 2][..], &[1, 2, 3, 4, 5, 6, 7, 8]].concat();
+    (images, [&[0, 0, 8, 1, 0, 0, 0, labels.len() as u8][..], labels].concat())
+}
+
+#[test]
+fn bad_images() {
+    let folder = Folder::new();
+    let (images, labels) = idx(&[0, 1]);
+    folder.write("labels", &labels);
+    folder.write("short", &images[..20]);
+    folder.write("long", [&images[..], &[0]].concat());
+    folder.write("three", idx(&[0, 1, 2]).1);
+    folder.write("images", &images);
+    let train = |pair: &str| folder.run(&format!("train idx:{pair} --held-out 0 --epochs 1 --out m"));
+    train("short,labels").fails(2, &["short", "byte 20"]);
+    train("long,labels").fails(2, &["long", "byte 24"]);
+    train("labels,labels").fails(2, &["labels"]);
+    train("images,three").fails(2, &["three", "2 labels", "3 labels"]);
+    train("images").fails(2, &["idx:IMAGES,LABELS"]);
+    assert!(!folder.join("m").exists());
+
+    train("images,labels").ok();
+    // A label that the model does not know; then samples of another size.
+    folder.write("high", idx(&[0, 7]).1);
+    folder.run("evaluate m idx:images,high").fails(2, &["sample 1", "2 classes", "\"7\""]);
+    folder.run("evaluate m digits").fails(2, &["digits: features: expected 4 a sample, found 64"]);
+    folder.run("predict m digits").fails(2, &["expected 4 a sample, found 64"]);
+}
+
+#[test]
+fn bad_arguments() {
+    let folder = Folder::new();
+    folder.write("out", "precious");
+    folder.write("t.csv", "a,b\n1,0.5\n2,1.5\n3,2.5\n4,-1\n");
+    for (arguments, parts) in [
+        ("digits --hidden 0", &["layer of size 0"][..]),
+        ("digits --hidden 3,x", &["'x'"]),
+        ("digits --batch 0", &["--batch"]),
+        ("digits --epochs 0", &["--epochs"]),
+        ("digits --threads 0", &["--threads"]),
+        ("digits --threads 5000", &["from 1 to 1024"]),
+        ("digits --learning-rate nan", &["a finite number not below 0"]),
+        ("digits --learning-rate -1", &["a finite number not below 0"]),
+        ("digits --held-out 1", &["--held-out"]),
+        ("digits --held-out 0.0001", &["0.0001 of 1797 samples"]),
+        ("digits --samples 0", &["--samples"]),
+        ("digits --activation rleu", &["rleu", "relu"]),
+        ("digits --activation softmax", &["layer 0 has softmax"]),
+        ("digits --loss sad", &["--loss", "'sad' is none of cross-entropy"]),
+        ("digits --loss huber(-1)", &["above 0"]),
+        ("digits --optimizer magic", &["--optimizer", "sgd"]),
+        ("digits --init zero", &["zeros"]),
+        ("digits --precision f16", &["f32, f64"]),
+        ("digits --device abacus", &["abacus", "there are: cpu"]),
+        ("digits --label 3", &["--label", "CSV and NPY"]),
+        ("digits --task values", &["--task"]),
+        ("digits --epoch 3", &["--epochs"]),
+        ("digit", &["expected digits, mnist:DIR"]),
+        ("missing.csv", &["cannot read missing.csv"]),
+        ("mnist:missing", &["missing/train-images-idx3-ubyte"]),
+        ("t.csv --label c", &["\"c\"", "\"a\", \"b\""]),
+        ("t.csv --label 3", &["at least 3 columns"]),
+        ("t.csv --label 0", &["from 1"]),
+        ("t.csv --label none", &["training needs a label"]),
+        ("t.csv --output softmax", &["for classes", "--task classes"]),
+        ("t.csv --output sigmoid", &["from 0 to 1", "the label has"]),
+        ("t.csv --labels t.npy", &["--labels"]),
+        ("t.csv --test digits", &["digits", "expected 1 a sample, found 64"]),
+    ] {
+        folder.run(&format!("train {arguments} --out out --json")).fails(2, parts);
+    }
+    folder.run("trian digits").fails(2, &["'train'"]);
+    folder.run("").fails(2, &["Usage"]);
+    assert_eq!(fs::read(folder.join("out")).unwrap(), b"precious");
+}
+
+#[test]
+fn bad_benchmarks() {
+    let folder = Folder::new();
+    for (arguments, part) in [
+        ("forward --network 5", "as 784-10"),
+        ("forward --network 5-0", "layer of size 0"),
+        ("forward --network nielson", "'nielson'"),
+        ("forward --activations relu,relu", "1 name, or 3"),
+        ("forward --batch 0", "--batch"),
+        ("article --network 2-2", "fixed"),
+        ("sideways", "forward, train, article"),
+    ] {
+        folder.run(&format!("bench {arguments} --json")).fails(2, &[part]);
+    }
+    // Not the user's trouble.
+    folder.run("bench forward --network 4000000-4000000").fails(1, &["out of memory"]);
+}
+
+#[test]
+fn bad_models() {
+    let folder = Folder::new();
+    folder.run("train digits --hidden none --epochs 1 --batch 100 --out m").ok();
+    let model = fs::read(folder.join("m")).unwrap();
+    folder.write("empty", "");
+    folder.write("short", &model[..model.len() - 4]);
+    folder.write("long", [&model[..], &[0; 4]].concat());
+    folder.write("noise", [7; 100]);
+    for file in ["empty", "short", "long", "noise"] {
+        for command in [format!("evaluate {file} digits"), format!("inspect {file}"), format!("predict {file} digits")]
+        {
+            folder.run(&command).fails(2, &[file, "expected", "found"]);
+        }
+    }
+    folder.run("inspect nothing").fails(2, &["cannot", "nothing"]);
+}

@@ -1,0 +1,8 @@
+//! Drives the binary as scripts do: as a process.
+
+mod bad_input;
+mod bench;
+mod digits;
+mod output_folder;
+mod run;
+mod tables;

@@ -1,0 +1,47 @@
+//! Where the model goes.
+
+use std::fs;
+
+use crate::run::Folder;
+
+const SHORT: &str = "train digits --hidden none --epochs 1 --batch 100";
+
+#[test]
+fn an_output_folder_must_exist() {
+    let folder = Folder::new();
+    folder.run(&format!("{SHORT} --out nowhere/m")).fails(2, &["--out", "the folder nowhere does not exist"]);
+    folder.run(&format!("{SHORT} --out .")).fails(2, &["--out", "is a folder"]);
+    assert_eq!(fs::read_dir(&*folder).unwrap().count(), 0, "nothing is left behind");
+}
+
+#[test]
+fn a_model_replaces_a_model_and_leaves_nothing_else() {
+    let folder = Folder::new();
+    folder.write("m", "old");
+    folder.run(&format!("{SHORT} --out m")).ok();
+    assert!(fs::read(folder.join("m")).unwrap().len() > 650 * 4);
+    assert_eq!(fs::read_dir(&*folder).unwrap().count(), 1);
+}
+
+/// Needs a file system of a few pages, which only the superuser may mount; says so where it cannot be tested.
+#[test]
+#[cfg(target_os = "linux")]
+fn a_full_disk_is_told_before_training_and_costs_nothing() {
+    use std::process::Command;
+
+    let folder = Folder::new();
+    let small = folder.join("small");
+    fs::create_dir(&small).unwrap();
+    let mounted = Command::new("mount").args(["-t", "tmpfs", "-o", "size=16k", "tmpfs"]).arg(&small).output();
+    if !mounted.is_ok_and(|output| output.status.success()) {
+        eprintln!("NOT TESTED: a full disk, as this user cannot mount a small file system");
+        return;
+    }
+    fs::write(small.join("m"), "old").unwrap();
+    let run = folder.run("train digits --epochs 1 --out small/m");
+    let (kept, files) = (fs::read(small.join("m")).unwrap(), fs::read_dir(&small).unwrap().count());
+    let unmounted = Command::new("umount").arg(&small).status().unwrap();
+    assert!(unmounted.success());
+    run.fails(1, &["cannot save the model as small/m", "No space left"]);
+    assert_eq!((&kept[..], files), (&b"old"[..], 1));
+}

@@ -1,0 +1,132 @@
+//! Tables: CSV and NumPy files that go from training to prediction.
+
+use std::fmt::Write;
+
+use crate::run::Folder;
+
+/// Three kinds of flowers that differ in size, with a column that must be found by name.
+fn flowers(with_label: bool) -> String {
+    let mut text = String::from(if with_label { "length,kind,width\n" } else { "width,length\n" });
+    for i in 0..90 {
+        let (kind, wobble) = (i % 3, f64::from(i / 3) * 0.01);
+        let (length, width) = (1000.0 * (f64::from(kind) + wobble), 0.2 - 0.1 * f64::from(kind) + 0.1 * wobble);
+        let name = ["iris", "rose", "tulip"][kind as usize];
+        if with_label { writeln!(text, "{length},{name},{width}") } else { writeln!(text, "{width},{length}") }
+            .unwrap();
+    }
+    text
+}
+
+#[test]
+fn classes_of_a_table() {
+    let folder = Folder::new();
+    folder.write("flowers.csv", flowers(true));
+    folder.write("new.csv", flowers(false));
+    let run = folder.run("train flowers.csv --label kind --hidden 16 --epochs 40 --json").ok();
+    assert!(run.err.contains("3 classes of 'kind'") && run.err.contains("2 features"), "{}", run.err);
+    let result = run.result();
+    assert_eq!((&result["model"], &result["test_accuracy"]), (&"flowers.safetensors".into(), &1.0.into()));
+
+    let evaluated = folder.run("evaluate flowers.safetensors flowers.csv --json").ok();
+    assert_eq!(evaluated.result()["accuracy"], 1.0);
+    let confusion = folder.run("evaluate flowers.safetensors flowers.csv").ok().out;
+    assert!(confusion.lines().any(|line| line.split_whitespace().eq(["rose", "0", "30", "0"])), "{confusion}");
+
+    // Columns in another order, and no label: they are found by name, and standardized as in training.
+    for file in ["new.csv", "flowers.csv"] {
+        let predicted = folder.run(&format!("predict flowers.safetensors {file} --json")).ok().json();
+        assert_eq!(predicted.len(), 90);
+        assert!(
+            predicted.iter().zip(["iris", "rose", "tulip"].iter().cycle()).all(|(line, name)| line["class"] == *name)
+        );
+    }
+    folder.run("evaluate flowers.safetensors new.csv").fails(2, &["new.csv", "label column", "'kind'"]);
+    folder.write("tall.csv", "width,length,kind\n1,1,oak\n");
+    folder.run("evaluate flowers.safetensors tall.csv").fails(2, &["line 2", "known classes", "\"oak\""]);
+    folder.run("predict flowers.safetensors tall.csv").ok();
+}
+
+#[test]
+fn values_of_a_table() {
+    let folder = Folder::new();
+    let mut text = String::new();
+    for i in 0..200 {
+        let (x, y) = (f64::from(i % 20) - 10.0, f64::from(i / 20) * 100.0);
+        writeln!(text, "{};{x};{y}", 2.0 * x + 0.01 * y + 0.25).unwrap();
+    }
+    folder.write("line.csv", &text);
+    let train = "train line.csv --label 1 --hidden none --epochs 60 --learning-rate 0.05 --json";
+    let run = folder.run(train).ok();
+    assert!(run.err.contains("distinct values") && run.err.contains("loss quadratic"), "{}", run.err);
+    assert!(run.result()["test_accuracy"].is_null());
+    assert!(run.result()["test_loss"].as_f64().unwrap() < 1e-3, "{}", run.out);
+
+    let evaluated = folder.run("evaluate line.safetensors line.csv --json").ok().result();
+    assert_eq!(evaluated.as_object().unwrap().len(), 5);
+    assert!(evaluated["r2"].as_f64().unwrap() > 0.999 && evaluated["rmse"].as_f64().unwrap() < 0.05, "{evaluated}");
+
+    let predicted = folder.run("predict line.safetensors line.csv --json").ok().json();
+    assert_eq!(predicted.len(), 200);
+    assert!((predicted[0]["output"][0].as_f64().unwrap() + 19.75).abs() < 0.1, "{}", predicted[0]);
+    let plain = folder.run("predict line.safetensors line.csv").ok().out;
+    assert!(plain.lines().all(|line| line.parse::<f64>().is_ok()));
+}
+
+#[test]
+fn values_may_be_large() {
+    let folder = Folder::new();
+    let mut text = String::from("rooms,age,price\n");
+    for i in 0..100 {
+        let (rooms, age) = (i % 10, i / 10);
+        writeln!(text, "{rooms},{age},{}", 200_000 + 30_000 * rooms - 1_000 * age).unwrap();
+    }
+    folder.write("houses.csv", text);
+    for loss in ["quadratic", "mean-absolute", "huber(5000)"] {
+        let options = "--task values --test houses.csv --hidden none --epochs 60 --learning-rate 0.03";
+        let trained = folder.run(&format!("train houses.csv {options} --loss {loss} --json")).ok().result();
+        let evaluated = folder.run("evaluate houses.safetensors houses.csv --json").ok().result();
+        assert!(evaluated["r2"].as_f64().unwrap() > 0.99, "{loss}: {evaluated}");
+        // Both losses are in the unit of the data.
+        let [trained, evaluated] = [&trained["test_loss"], &evaluated["loss"]].map(|loss| loss.as_f64().unwrap());
+        assert!((trained - evaluated).abs() <= 1e-3 * trained + 1e-2, "{loss}: {trained} and {evaluated}");
+    }
+}
+
+#[test]
+fn a_test_file_of_its_own() {
+    let folder = Folder::new();
+    folder.write("train.csv", flowers(true));
+    folder.write("test.csv", "kind,length,width\ntulip,2000,0\niris,1,0.2\n");
+    let run = folder.run("train train.csv --label kind --test test.csv --epochs 40 --json").ok();
+    assert!(run.err.contains("90 samples to train on, 2 to test on"), "{}", run.err);
+    assert_eq!(run.result()["test_accuracy"], 1.0);
+    // What `evaluate` says of the same file is what training printed.
+    let evaluated = folder.run("evaluate train.safetensors test.csv --json").ok().result();
+    let [trained, evaluated] = [&run.result()["test_loss"], &evaluated["loss"]].map(|loss| loss.as_f64().unwrap());
+    assert!((trained - evaluated).abs() <= 1e-6 * trained, "{trained} and {evaluated}");
+}
+
+/// A NumPy file of `f64`.
+fn npy(columns: usize, values: &[f64]) -> Vec<u8> {
+    let shape = format!("({}, {columns})", values.len() / columns);
+    let header = format!("{{'descr': '<f8', 'fortran_order': False, 'shape': {shape}, }}");
+    let header = format!("{header:<117}\n");
+    let mut bytes = b"\x93NUMPY\x01\x00".to_vec();
+    bytes.extend((header.len() as u16).to_le_bytes());
+    bytes.extend(header.as_bytes());
+    bytes.extend(values.iter().flat_map(|value| value.to_le_bytes()));
+    bytes
+}
+
+#[test]
+fn numpy_files() {
+    let folder = Folder::new();
+    let side = |i: usize| (i % 2) as f64;
+    let features: Vec<f64> = (0..60).flat_map(|i| [side(i) * 2.0 - 1.0, i as f64]).collect();
+    folder.write("x.npy", npy(2, &features));
+    folder.write("y.npy", npy(1, &(0..60).map(side).collect::<Vec<_>>()));
+    let run = folder.run("train x.npy --labels y.npy --epochs 20 --output sigmoid --json").ok();
+    assert!(run.err.contains("2 classes") && run.err.contains("binary_cross_entropy"), "{}", run.err);
+    assert_eq!(folder.run("evaluate x.safetensors x.npy --labels y.npy --json").ok().result()["accuracy"], 1.0);
+    assert_eq!(folder.run("predict x.safetensors x.npy").ok().out.lines().count(), 60);
+}
