@@ -1,0 +1,149 @@
+//! A training step and an inference allocate nothing, on the host and in the engine; everything is given back.
+
+mod common;
+
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
+
+use common::{one_hot, random};
+use travertine::engine::{self, Counting, Engine, Settings};
+use travertine::optimizer::Sgd;
+use travertine::{Activation, Loss, Matrix, Network, Samples, Trainer};
+
+/// Counts what every thread of this process allocates.
+struct CountingAllocator;
+
+static ALLOCATIONS: AtomicUsize = AtomicUsize::new(0);
+
+// SAFETY: passes everything on to the system's allocator.
+unsafe impl GlobalAlloc for CountingAllocator {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        ALLOCATIONS.fetch_add(1, SeqCst);
+        // SAFETY: the caller's promise.
+        unsafe { System.alloc(layout) }
+    }
+    unsafe fn dealloc(&self, p: *mut u8, layout: Layout) {
+        // SAFETY: the caller's promise.
+        unsafe { System.dealloc(p, layout) }
+    }
+}
+
+#[global_allocator]
+static ALLOCATOR: CountingAllocator = CountingAllocator;
+
+fn allocations_of(mut f: impl FnMut()) -> usize {
+    let before = ALLOCATIONS.load(SeqCst);
+    f();
+    ALLOCATIONS.load(SeqCst) - before
+}
+
+/// An engine whose threads have begun to wait for work: until then they allocate for themselves.
+fn started(threads: usize) -> Arc<dyn Engine<f32>> {
+    let cpu = engine::open_with::<f32>("cpu", &Settings::threads(threads)).unwrap();
+    std::thread::sleep(std::time::Duration::from_millis(50));
+    cpu
+}
+
+fn network(engine: &Arc<dyn Engine<f32>>, hidden: Activation, output: Activation) -> Network<f32> {
+    Network::builder(engine, 40).dense(33, hidden).dense(20, hidden).dense(10, output).seed(1).build().unwrap()
+}
+
+const CASES: [(Activation, Activation, Loss); 4] = [
+    (Activation::Sigmoid, Activation::Sigmoid, Loss::Quadratic),
+    (Activation::Relu, Activation::Softmax, Loss::SoftmaxCrossEntropy),
+    (Activation::Gelu, Activation::Identity, Loss::Huber(1.0)), // keeps z
+    (Activation::Tanh, Activation::Softmax, Loss::MeanAbsolute), // needs the derivative of softmax
+];
+
+/// One test, since the counter sees what other threads of the harness allocate.
+#[test]
+fn nothing_is_allocated_and_nothing_lost() {
+    a_thousand_steps_allocate_nothing();
+    steps_of_an_epoch_allocate_nothing();
+    a_thousand_inferences_allocate_nothing();
+    the_engine_allocates_what_the_plan_says_and_takes_all_back();
+}
+
+fn a_thousand_steps_allocate_nothing() {
+    for threads in [1, 2] {
+        let cpu = started(threads);
+        let x = Matrix::from_slice(&cpu, 40, 32, &random(40 * 32, 1)).unwrap();
+        let t = Matrix::from_slice(&cpu, 10, 32, &one_hot(10, 32)).unwrap();
+        for (hidden, output, loss) in CASES {
+            let mut network = network(&cpu, hidden, output);
+            let mut trainer = Trainer::new(&mut network, loss, Sgd::new(0.01).unwrap(), 32, 1).unwrap();
+            let partial = |m: &Matrix<f32>, n| m.view().sub_columns(0..n).unwrap().copy().unwrap();
+            let (x7, t7) = (partial(&x, 7), partial(&t, 7));
+            let count = allocations_of(|| {
+                for _ in 0..500 {
+                    trainer.step(x.view(), t.view()).unwrap();
+                    trainer.step(x7.view(), t7.view()).unwrap();
+                }
+            });
+            assert_eq!(count, 0, "{hidden} {output} {loss} on {threads} threads");
+        }
+    }
+}
+
+/// An epoch allocates a few vectors to report; their number does not grow with its steps.
+fn steps_of_an_epoch_allocate_nothing() {
+    let cpu = engine::open::<f32>("cpu").unwrap();
+    let epoch = |samples: usize| {
+        let x = Matrix::from_slice(&cpu, 40, samples, &random(40 * samples, 1)).unwrap();
+        let t = Matrix::from_slice(&cpu, 10, samples, &one_hot(10, samples)).unwrap();
+        let mut samples = Samples::from_matrices(x, t, true).unwrap();
+        let mut network = network(&cpu, Activation::Relu, Activation::Softmax);
+        let sgd = Sgd::new(0.01).unwrap();
+        let mut trainer = Trainer::new(&mut network, Loss::SoftmaxCrossEntropy, sgd, 4, 1).unwrap();
+        trainer.epoch(&mut samples).unwrap();
+        allocations_of(|| {
+            trainer.epoch(&mut samples).unwrap();
+            trainer.evaluate(&mut samples).unwrap();
+        })
+    };
+    assert_eq!(epoch(40), epoch(4002)); // 10 and 1,001 steps, the last one partial
+}
+
+fn a_thousand_inferences_allocate_nothing() {
+    for threads in [1, 2] {
+        let cpu = started(threads);
+        let network = network(&cpu, Activation::Silu, Activation::Softmax);
+        let x = Matrix::from_slice(&cpu, 40, 64, &random(40 * 64, 1)).unwrap();
+        let mut inference = network.inference(64).unwrap();
+        let count = allocations_of(|| {
+            for _ in 0..1000 {
+                inference.run(x.view()).unwrap();
+            }
+        });
+        assert_eq!(count, 0, "{threads} threads");
+    }
+}
+
+fn the_engine_allocates_what_the_plan_says_and_takes_all_back() {
+    let counting = Arc::new(Counting::new(engine::open::<f32>("cpu").unwrap()));
+    let engine: Arc<dyn Engine<f32>> = counting.clone();
+    for (hidden, output, loss) in CASES {
+        let mut network = network(&engine, hidden, output);
+        let parameters = network.parameters() * size_of::<f32>();
+        assert_eq!(counting.counts().live_bytes, parameters);
+        let x = Matrix::from_slice(&engine, 40, 8, &random(40 * 8, 1)).unwrap();
+        let t = Matrix::from_slice(&engine, 10, 8, &one_hot(10, 8)).unwrap();
+        let data = x.bytes() + t.bytes();
+        let mut trainer = Trainer::new(&mut network, loss, Sgd::new(0.01).unwrap(), 8, 1).unwrap();
+        let planned = counting.counts();
+        assert_eq!(planned.live_bytes, parameters + data + trainer.plan().bytes(), "{}", trainer.plan());
+        (0..100).for_each(|_| trainer.step(x.view(), t.view()).unwrap());
+        let after = counting.counts();
+        assert_eq!((after.allocations, after.live_bytes), (planned.allocations, planned.live_bytes));
+        assert!(after.calls > planned.calls);
+        drop((trainer, x, t));
+        assert_eq!(counting.counts().live_bytes, parameters);
+        drop(network);
+        assert_eq!(counting.counts().live, 0);
+    }
+    for _ in 0..1000 {
+        network(&engine, Activation::Relu, Activation::Softmax);
+    }
+    assert_eq!((counting.counts().live, counting.counts().live_bytes), (0, 0));
+}

@@ -1,0 +1,162 @@
+//! An f64 reference, as plain as the formulas are written.
+
+#![allow(dead_code)] // every test file uses its own part
+
+use travertine::random::{Philox, Purpose};
+use travertine::{Activation, Loss, Scalar};
+
+/// Uniform numbers in [-1, 1), column after column.
+pub fn random<T: Scalar>(count: usize, seed: u64) -> Vec<T> {
+    let stream = Philox::new(seed, Purpose::User, 0);
+    (0..count as u64).map(|i| T::from_f64(2.0 * stream.uniform(i) - 1.0)).collect()
+}
+
+/// One class a sample: `classes x samples`.
+pub fn one_hot<T: Scalar>(classes: usize, samples: usize) -> Vec<T> {
+    (0..classes * samples).map(|i| T::from_f64(f64::from(u8::from(i % classes == i / classes % classes)))).collect()
+}
+
+fn sigmoid(z: f64) -> f64 {
+    1.0 / (1.0 + (-z).exp())
+}
+
+/// The error function by its Maclaurin series: enough for |x| < 4.
+fn erf(x: f64) -> f64 {
+    let (mut sum, mut term) = (x, x);
+    for n in 1..200 {
+        term *= -x * x / f64::from(n);
+        sum += term / f64::from(2 * n + 1);
+    }
+    sum * 2.0 / std::f64::consts::PI.sqrt()
+}
+
+pub fn normal_cdf(x: f64) -> f64 {
+    0.5 * (1.0 + erf(x / 2f64.sqrt()))
+}
+
+/// `a = f(z)` for one sample.
+pub fn activate(activation: Activation, z: &[f64]) -> Vec<f64> {
+    let each = |f: fn(f64) -> f64| z.iter().copied().map(f).collect();
+    match activation {
+        Activation::Identity => z.to_vec(),
+        Activation::Sigmoid => each(sigmoid),
+        Activation::Tanh => each(f64::tanh),
+        Activation::Relu => each(|z| if z > 0.0 { z } else { 0.0 }),
+        Activation::LeakyRelu(slope) => z.iter().map(|&z| if z > 0.0 { z } else { slope * z }).collect(),
+        Activation::Elu(alpha) => z.iter().map(|&z| if z > 0.0 { z } else { alpha * z.exp_m1() }).collect(),
+        Activation::Gelu => each(|z| z * normal_cdf(z)),
+        Activation::Silu => each(|z| z * sigmoid(z)),
+        Activation::Softplus => each(|z| z.exp().ln_1p()),
+        Activation::Softmax => {
+            let sum: f64 = z.iter().map(|z| z.exp()).sum();
+            z.iter().map(|z| z.exp() / sum).collect()
+        }
+        _ => unreachable!("an activation without a reference"),
+    }
+}
+
+/// The loss of one sample: of its output a, or of its logits where it is the cross-entropy of that output.
+pub fn loss(loss: Loss, output: Activation, z: &[f64], t: &[f64]) -> f64 {
+    let a = activate(output, z);
+    let pairs = |f: &dyn Fn(f64, f64) -> f64| a.iter().zip(t).map(|(&a, &t)| f(a, t)).sum();
+    let fused = matches!(
+        (loss, output),
+        (Loss::BinaryCrossEntropy, Activation::Sigmoid) | (Loss::SoftmaxCrossEntropy, Activation::Softmax)
+    );
+    let logits = if fused { z } else { &a };
+    match loss {
+        Loss::Quadratic => pairs(&|a, t| (a - t).powi(2) / 2.0),
+        Loss::MeanAbsolute => pairs(&|a, t| (a - t).abs()),
+        Loss::Huber(d) => pairs(&|a, t| {
+            let e = (a - t).abs();
+            if e <= d { e * e / 2.0 } else { d * (e - d / 2.0) }
+        }),
+        Loss::BinaryCrossEntropy => {
+            logits.iter().zip(t).map(|(&z, &t)| -(t * sigmoid(z).ln() + (1.0 - t) * sigmoid(-z).ln())).sum()
+        }
+        Loss::SoftmaxCrossEntropy => {
+            let p = activate(Activation::Softmax, logits);
+            p.iter().zip(t).map(|(p, t)| -t * p.ln()).sum()
+        }
+        _ => unreachable!("a loss without a reference"),
+    }
+}
+
+/// A dense layer of plain numbers.
+#[derive(Clone)]
+pub struct Layer {
+    /// `outputs x inputs`, column-major
+    pub weights: Vec<f64>,
+    pub bias: Vec<f64>,
+    pub activation: Activation,
+}
+
+impl Layer {
+    pub fn z(&self, x: &[f64]) -> Vec<f64> {
+        let outputs = self.bias.len();
+        let row = |i: usize| x.iter().enumerate().map(|(j, x)| self.weights[i + j * outputs] * x).sum::<f64>();
+        (0..outputs).map(|i| self.bias[i] + row(i)).collect()
+    }
+}
+
+/// The parameters of a network as plain numbers.
+pub fn layers<T: Scalar>(network: &travertine::Network<T>) -> Vec<Layer> {
+    let numbers = |values: Vec<T>| values.into_iter().map(T::to_f64).collect();
+    let layer = |layer: &travertine::layer::Dense<T>| Layer {
+        weights: numbers(layer.weights().to_vec().unwrap()),
+        bias: numbers(layer.bias().to_vec().unwrap()),
+        activation: layer.activation(),
+    };
+    network.layers().iter().map(layer).collect()
+}
+
+/// The z of the last layer for one sample.
+pub fn last_z(layers: &[Layer], x: &[f64]) -> Vec<f64> {
+    let (last, hidden) = layers.split_last().unwrap();
+    let x = hidden.iter().fold(x.to_vec(), |x, layer| activate(layer.activation, &layer.z(&x)));
+    last.z(&x)
+}
+
+/// One step of gradient descent on the quadratic loss, for networks of tanh and sigmoid, by the four equations.
+pub fn sgd_step(layers: &mut [Layer], x: &[Vec<f64>], t: &[Vec<f64>], rate: f64) {
+    let derivative = |activation: Activation, a: f64| match activation {
+        Activation::Tanh => 1.0 - a * a,
+        Activation::Sigmoid => a * (1.0 - a),
+        _ => unreachable!("tanh and sigmoid alone"),
+    };
+    let mut updated = layers.to_vec();
+    let step = rate / x.len() as f64;
+    for (x, t) in x.iter().zip(t) {
+        let mut a = vec![x.clone()];
+        for layer in layers.iter() {
+            a.push(activate(layer.activation, &layer.z(&a[a.len() - 1])));
+        }
+        let mut error: Vec<f64> = a[layers.len()].iter().zip(t).map(|(a, t)| a - t).collect();
+        for l in (0..layers.len()).rev() {
+            let (input, output, layer) = (&a[l], &a[l + 1], &layers[l]);
+            let delta: Vec<f64> = error.iter().zip(output).map(|(e, &a)| e * derivative(layer.activation, a)).collect();
+            for (i, d) in delta.iter().enumerate() {
+                updated[l].bias[i] -= step * d;
+                for (j, x) in input.iter().enumerate() {
+                    updated[l].weights[i + j * delta.len()] -= step * d * x;
+                }
+            }
+            error = (0..input.len())
+                .map(|j| delta.iter().enumerate().map(|(i, d)| layer.weights[i + j * delta.len()] * d).sum())
+                .collect();
+        }
+    }
+    layers.clone_from_slice(&updated);
+}
+
+/// Largest difference over largest magnitude.
+pub fn relative(ours: &[f64], reference: &[f64]) -> f64 {
+    assert_eq!(ours.len(), reference.len());
+    let largest = reference.iter().fold(f64::MIN_POSITIVE, |m, x| m.max(x.abs()));
+    let worst = ours
+        .iter()
+        .zip(reference)
+        .map(|(a, b)| (a - b).abs())
+        .fold(0.0, |m: f64, d| if d.is_nan() { d } else { m.max(d) });
+    worst / largest
+}
