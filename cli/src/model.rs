@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use travertine::data::{Dataset, Label, Task};
+use travertine::data::{Dataset, Label, Targets, Task};
 use travertine::engine::Engine;
 use travertine::model_file::{self, ModelInfo};
 use travertine::{Activation, ErrorKind, Loss, Matrix, MatrixRef, Network, Result, Scalar};
@@ -10,6 +10,7 @@ use travertine::{Activation, ErrorKind, Loss, Matrix, MatrixRef, Network, Result
 use crate::args::{Precision, UseArgs};
 use crate::data::Wanted;
 use crate::devices;
+use crate::names::counted;
 
 /// A model in a device's memory.
 pub(crate) struct Model<T: Scalar> {
@@ -61,7 +62,22 @@ impl<T: Scalar> Model<T> {
             };
             return Err(args.data.unexpected("label", expected, "features alone"));
         }
+        self.check_targets(args, &data)?;
         self.standardized(data)
+    }
+
+    /// Labels of another kind than those that the model learned are refused.
+    fn check_targets(&self, args: &UseArgs, data: &Dataset<T>) -> Result<()> {
+        let describe = |classes: bool, count| match classes {
+            true => counted(count, "class", "classes"),
+            false => counted(count, "value a sample", "values a sample"),
+        };
+        let expected = describe(self.is_classifier(), self.network.outputs());
+        let found = describe(matches!(data.targets(), Targets::Classes { .. }), data.outputs());
+        if expected == found {
+            return Ok(());
+        }
+        Err(args.data.unexpected("label", format!("{expected}, as the model learned"), found))
     }
 
     /// The samples alone. Labels are not looked at, so that new ones do no harm.
