@@ -2,7 +2,7 @@
 
 use serde_json::json;
 use travertine::data::{Dataset, Targets};
-use travertine::{Report, Result, Samples, Scalar};
+use travertine::{Report, Result, Scalar};
 
 use crate::args::{Precision, UseArgs};
 use crate::model::{self, Model};
@@ -25,7 +25,7 @@ fn evaluate<T: Scalar>(args: &UseArgs) -> Result<()> {
     let mut out = Output::new(args.json);
     let model = Model::<T>::open(args)?;
     let data = model.labeled(args)?;
-    let mut samples = Samples::new(model.network.engine(), &data)?;
+    let mut samples = model.samples(&data)?;
     let report = model.network.evaluate(model.info.loss, &mut samples)?;
     let outputs = model.outputs(&data)?;
     match data.targets() {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use travertine::data::{Dataset, Label, Targets, Task};
 use travertine::engine::Engine;
 use travertine::model_file::{self, ModelInfo};
-use travertine::{Activation, ErrorKind, Loss, Matrix, MatrixRef, Network, Result, Scalar};
+use travertine::{Activation, ErrorKind, Loss, Matrix, MatrixRef, Network, Result, Samples, Scalar};
 
 use crate::args::{Precision, UseArgs};
 use crate::data::Wanted;
@@ -72,7 +72,8 @@ impl<T: Scalar> Model<T> {
             true => counted(count, "class", "classes"),
             false => counted(count, "value a sample", "values a sample"),
         };
-        let expected = describe(self.is_classifier(), self.network.outputs());
+        let learned = if self.is_classifier() { self.info.classes.len() } else { self.network.outputs() };
+        let expected = describe(self.is_classifier(), learned);
         let found = describe(matches!(data.targets(), Targets::Classes { .. }), data.outputs());
         if expected == found {
             return Ok(());
@@ -113,6 +114,19 @@ impl<T: Scalar> Model<T> {
             standardization.apply(&mut data)?;
         }
         Ok(data)
+    }
+
+    /// The samples with their targets on the model's device: one number where one output tells two classes apart.
+    pub(crate) fn samples<'d>(&'d self, data: &'d Dataset<T>) -> Result<Samples<'d, T>> {
+        let engine = self.network.engine();
+        match data.targets() {
+            Targets::Classes { labels, .. } if self.network.outputs() == 1 => {
+                let yes: Vec<T> = labels.iter().map(|&label| T::from_f64(f64::from(label))).collect();
+                let inputs = Matrix::from_slice(engine, data.inputs(), data.samples(), data.features())?;
+                Samples::from_matrices(inputs, Matrix::from_slice(engine, 1, yes.len(), &yes)?, true)
+            }
+            _ => Samples::new(engine, data),
+        }
     }
 
     /// What the network says, `outputs x samples`, one sample after the other.

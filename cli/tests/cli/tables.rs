@@ -109,6 +109,27 @@ fn a_test_file_of_its_own() {
     assert!((trained - evaluated).abs() <= 1e-6 * trained, "{trained} and {evaluated}");
 }
 
+/// As a program that uses the library may save one: two classes, one output.
+#[test]
+fn one_output_for_two_classes() {
+    use travertine::{Activation, Loss, Network, engine, model_file};
+
+    let folder = Folder::new();
+    let cpu = engine::open::<f32>("cpu").unwrap();
+    let mut network = Network::builder(&cpu, 1).dense(1, Activation::Sigmoid).build().unwrap();
+    network.layers_mut()[0].weights_mut().write(&[2.0]).unwrap();
+    let mut info = model_file::ModelInfo::new(Loss::BinaryCrossEntropy);
+    info.classes = vec!["no".into(), "yes".into()];
+    model_file::save(folder.join("m"), &network, &info).unwrap();
+
+    folder.write("x.csv", "x,answer\n-1,no\n2,yes\n0.1,no\n");
+    let evaluated = folder.run("evaluate m x.csv --json").ok();
+    assert!((evaluated.result()["accuracy"].as_f64().unwrap() - 2.0 / 3.0).abs() < 1e-6, "{}", evaluated.out);
+    assert!(evaluated.err.lines().any(|line| line.split_whitespace().eq(["no", "1", "1"])), "{}", evaluated.err);
+    let said = folder.run("predict m x.csv").ok().out;
+    assert_eq!(said, "no\t0.8808\nyes\t0.9820\nyes\t0.5498\n");
+}
+
 /// A NumPy file of `f64`.
 fn npy(columns: usize, values: &[f64]) -> Vec<u8> {
     let shape = format!("({}, {columns})", values.len() / columns);
