@@ -7,7 +7,7 @@ use travertine::{Report, Result, Scalar};
 use crate::args::{Precision, UseArgs};
 use crate::model::{self, Model};
 use crate::names::counted;
-use crate::output::{Output, table};
+use crate::output::{Output, digits, table};
 use crate::progress::figures;
 
 /// A wider confusion matrix fits no screen.
@@ -63,7 +63,7 @@ fn tell_errors<T: Scalar>(report: &Report, outputs: &[T], data: &Dataset<T>, out
     ];
     let r2 = r2.map_or("not defined, the label is constant".to_owned(), |r2| format!("{r2:.4}"));
     let samples = counted(report.samples, "sample", "samples");
-    out.tell(&json, &format!("{samples}: {}, RMSE {rmse:.4}, R2 {r2}", figures(report)))
+    out.tell(&json, &format!("{samples}: {}, RMSE {}, R2 {r2}", figures(report), digits(rmse)))
 }
 
 /// Squared distances of the targets (`rows x samples`) from their means, row by row.
