@@ -1,4 +1,52 @@
-//! Layered neural networks.
+//! Layered neural networks, with the same code on every engine.
+//!
+//! travertine grows from Dragan Djuric's article "Deep Learning from Scratch to GPU - 8 - The Forward Pass": a matrix
+//! library with interchangeable engines, an *inference layer* that owns its weights, and a *training layer* that attaches
+//! to it, keeps what backpropagation needs and is thrown away when training is over.
+//!
+//! ```
+//! use travertine::{Activation, Loss, Network, Samples, Trainer, data, engine, optimizer::Sgd};
+//!
+//! # fn main() -> travertine::Result<()> {
+//! let cpu = engine::open::<f32>("cpu")?;
+//! let (train, test) = data::digits()?.split(0.2, 1)?;
+//! let (mut train, mut test) = (Samples::new(&cpu, &train)?, Samples::new(&cpu, &test)?);
+//!
+//! let mut network = Network::builder(&cpu, 64)
+//!     .dense(100, Activation::Relu)
+//!     .dense(10, Activation::Softmax)
+//!     .seed(1)
+//!     .build()?;
+//! let mut trainer = Trainer::new(&mut network, Loss::SoftmaxCrossEntropy, Sgd::new(0.1)?, 32, 1)?;
+//! for _ in 0..5 {
+//!     trainer.epoch(&mut train)?;
+//! }
+//! let report = trainer.evaluate(&mut test)?;
+//! assert!(report.accuracy.unwrap() > 0.9);
+//!
+//! let probabilities = network.infer(test.inputs())?; // 10 x samples
+//! # assert_eq!(probabilities.rows(), 10);
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # From the ground up
+//!
+//! * [`engine`]: where memory lives and mathematics runs. An engine is a value, `Arc<dyn Engine<T>>`; everything below
+//!   lives on the engine that it was made with.
+//! * [`Matrix`] owns memory, [`MatrixRef`] and [`MatrixMut`] borrow it. Column-major: a batch is `features x samples`, one
+//!   sample a column.
+//! * [`ops`]: the mathematics, each operation checked once.
+//! * [`Activation`], [`Loss`], [`Init`]: formulas and their derivatives.
+//! * [`layer`]: layers and their training attachments; [`optimizer`]: how gradients become parameters.
+//! * [`Network`] infers, [`Trainer`] trains, [`check_gradients`] proves.
+//! * [`data`] reads data sets, [`Samples`] puts them where the engine computes, [`model_file`] keeps trained networks.
+//!
+//! # Promises
+//!
+//! Gradients agree with finite differences. A training step allocates nothing. The same seed gives the same bits for any
+//! number of threads. f32 means f32. Nothing panics on bad input: every error names the operation, its operands, every
+//! rule broken, and what to do.
 
 mod activation;
 pub mod data;
@@ -8,6 +56,7 @@ mod init;
 pub mod layer;
 mod loss;
 mod matrix;
+pub mod model_file;
 mod network;
 pub mod ops;
 pub mod optimizer;
@@ -27,3 +76,8 @@ pub use samples::{Report, Samples};
 pub use scalar::Family;
 pub use scalar::Scalar;
 pub use trainer::{Buffer, GradientCheck, Plan, Progress, Trainer, check_gradients};
+
+/// The README's examples compile and run.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -202,6 +202,15 @@ impl<'l, T: Scalar> DenseTraining<'l, T> {
         self.delta.view().sub_columns(0..samples)
     }
 
+    /// a, to read, and dC/dz, to write: for a loss of one's own, whose gradient by a must be multiplied by f'.
+    ///
+    /// # Errors
+    /// More samples than the batch, or none.
+    pub fn output_and_delta_mut(&mut self, samples: usize) -> Result<(MatrixRef<'_, T>, MatrixMut<'_, T>)> {
+        let (a, delta, _) = self.loss_operands(samples)?;
+        Ok((a, delta))
+    }
+
     /// `a = f(W input + b)`; input `inputs x samples`.
     ///
     /// # Errors

@@ -1,0 +1,229 @@
+//! The head of a model file: which tensors there are, and the metadata. Everything is checked here, against itself and
+//! against the length of the file, before a parameter is read.
+
+use std::fs::File;
+use std::io::Read;
+use std::path::Path;
+
+use safetensors::{Dtype, tensor::Metadata};
+use serde::{Deserialize, Serialize};
+
+use super::{Description, LayerDescription, ModelInfo};
+use crate::activation::Activation;
+use crate::data::Standardization;
+use crate::error::{Error, Result};
+
+/// The version of the metadata.
+pub(super) const VERSION: u64 = 1;
+/// The metadata entry. There is one only: the format's crate keeps entries in no order, and the same model must be the
+/// same bytes.
+pub(super) const KEY: &str = "travertine";
+/// The longest header that the format allows.
+const LONGEST_HEADER: u64 = 100_000_000;
+
+/// The metadata entry, as JSON.
+#[derive(Serialize, Deserialize)]
+pub(super) struct Json {
+    pub(super) version: u64,
+    pub(super) layers: Vec<JsonLayer>,
+    pub(super) loss: String,
+    pub(super) classes: Vec<String>,
+    pub(super) features: Vec<String>,
+    pub(super) target: Option<String>,
+    pub(super) standardization: Option<Standardization>,
+    pub(super) training: Vec<(String, String)>,
+}
+
+#[derive(Serialize, Deserialize)]
+pub(super) struct JsonLayer {
+    pub(super) inputs: usize,
+    pub(super) outputs: usize,
+    pub(super) activation: String,
+}
+
+/// What the head of a file says, found to fit together.
+pub(super) struct Header {
+    pub(super) file: String,
+    /// Bytes in front of the tensors.
+    pub(super) offset: u64,
+    pub(super) bytes: u64,
+    pub(super) dtype: Dtype,
+    pub(super) layers: Vec<LayerDescription>,
+    pub(super) info: ModelInfo,
+    pub(super) tensors: Metadata,
+}
+
+/// `("layers.2.weight", [outputs, inputs])` and `("layers.2.bias", [outputs])`
+pub(super) fn tensors_of(number: usize, layer: &LayerDescription) -> [(String, Vec<usize>); 2] {
+    [
+        (format!("layers.{number}.weight"), vec![layer.outputs, layer.inputs]),
+        (format!("layers.{number}.bias"), vec![layer.outputs]),
+    ]
+}
+
+impl Header {
+    pub(super) fn read(path: &Path) -> Result<Header> {
+        let file = path.display().to_string();
+        let (head, bytes) = read_head(path)?;
+        // Reading it as metadata checks that the tensors lie side by side and are as long as their shapes say.
+        let tensors: Metadata = serde_json::from_slice(&head[8..])
+            .map_err(|error| Error::format(&file, "header", "a safetensors header", error.to_string()))?;
+        let offset = head.len() as u64;
+        let end = offset.saturating_add(tensors.data_len() as u64);
+        if bytes != end {
+            let expected = format!("{end} bytes, as the header tells");
+            return Err(Error::format(&file, format!("byte {bytes}"), expected, format!("{bytes} bytes")));
+        }
+        let json = parse(&file, &tensors)?;
+        let layers = layers(&file, &json)?;
+        let info = info(&file, json, &layers)?;
+        let dtype = check_tensors(&file, &tensors, &layers)?;
+        Ok(Header { file, offset, bytes, dtype, layers, info, tensors })
+    }
+
+    pub(super) fn describe(self) -> Description {
+        let parameters = self.layers.iter().map(|layer| layer.outputs * (layer.inputs + 1)).sum();
+        let precision = if self.dtype == Dtype::F64 { "f64" } else { "f32" };
+        Description { layers: self.layers, precision, parameters, bytes: self.bytes, info: self.info }
+    }
+}
+
+/// The length word and the header, and the length of the file. No more is allocated than the file has.
+fn read_head(path: &Path) -> Result<(Vec<u8>, u64)> {
+    let name = path.display().to_string();
+    let io = |source| Error::io("read", path, source);
+    let file = File::open(path).map_err(io)?;
+    let bytes = file.metadata().map_err(io)?.len();
+    let mut head = Vec::new();
+    (&file).take(8).read_to_end(&mut head).map_err(io)?;
+    let Ok(word) = <[u8; 8]>::try_from(&head[..]) else {
+        return Err(Error::format(name, "byte 0", "the 8 bytes of a length", format!("{} bytes", head.len())));
+    };
+    let length = u64::from_le_bytes(word);
+    let most = bytes.saturating_sub(8).min(LONGEST_HEADER);
+    if length > most {
+        return Err(Error::format(name, "byte 0", format!("a header of at most {most} bytes"), format!("{length}")));
+    }
+    file.take(length).read_to_end(&mut head).map_err(io)?;
+    Ok((head, bytes))
+}
+
+fn parse(file: &str, tensors: &Metadata) -> Result<Json> {
+    let Some(text) = tensors.metadata().as_ref().and_then(|entries| entries.get(KEY)) else {
+        let expected = format!("an entry '{KEY}', as the models that travertine saves have");
+        return Err(Error::format(file, "metadata", expected, "none"));
+    };
+    // The version first: another version may have other fields.
+    #[derive(Deserialize)]
+    struct Version {
+        version: u64,
+    }
+    let bad =
+        |error: serde_json::Error| Error::format(file, format!("metadata {KEY}"), "a description", error.to_string());
+    let Version { version } = serde_json::from_str(text).map_err(bad)?;
+    if version != VERSION {
+        let age = if version > VERSION { "; it was saved by a newer travertine" } else { "" };
+        return Err(Error::format(file, "version", VERSION.to_string(), format!("{version}{age}")));
+    }
+    serde_json::from_str(text).map_err(bad)
+}
+
+fn layers(file: &str, json: &Json) -> Result<Vec<LayerDescription>> {
+    if json.layers.is_empty() {
+        return Err(Error::format(file, "layers", "at least one", "none"));
+    }
+    let mut layers: Vec<LayerDescription> = Vec::new();
+    for (number, layer) in json.layers.iter().enumerate() {
+        let place = |what: &str| format!("layers.{number} {what}");
+        let &JsonLayer { inputs, outputs, ref activation } = layer;
+        if inputs == 0 || outputs == 0 {
+            let found = format!("{inputs} inputs and {outputs} outputs");
+            return Err(Error::format(file, place("size"), "at least 1 input and 1 output", found));
+        }
+        if let Some(before) = layers.last().filter(|before| before.outputs != inputs) {
+            return Err(Error::format(file, place("inputs"), before.outputs.to_string(), inputs.to_string()));
+        }
+        let activation: Activation = activation
+            .parse()
+            .map_err(|error: Error| Error::format(file, place("activation"), "a known one", error.to_string()))?;
+        if activation == Activation::Softmax && number + 1 < json.layers.len() {
+            return Err(Error::format(file, place("activation"), "one for a hidden layer", "softmax"));
+        }
+        layers.push(LayerDescription { inputs, outputs, activation });
+    }
+    Ok(layers)
+}
+
+fn info(file: &str, json: Json, layers: &[LayerDescription]) -> Result<ModelInfo> {
+    let loss =
+        json.loss.parse().map_err(|error: Error| Error::format(file, "loss", "a known one", error.to_string()))?;
+    let info = ModelInfo {
+        loss,
+        classes: json.classes,
+        features: json.features,
+        target: json.target,
+        standardization: json.standardization,
+        training: json.training,
+    };
+    match misfit(&info, layers) {
+        Some((field, expected, found)) => Err(Error::format(file, field, expected, found)),
+        None => Ok(info),
+    }
+}
+
+/// What in `info` does not belong to such layers: (field, expected, found).
+pub(super) fn misfit(info: &ModelInfo, layers: &[LayerDescription]) -> Option<(&'static str, String, String)> {
+    let (inputs, outputs) = (layers.first()?.inputs, layers.last()?.outputs);
+    let classes = info.classes.len();
+    // One output may tell two classes apart.
+    if classes != 0 && classes != outputs && (classes, outputs) != (2, 1) {
+        return Some(("classes", format!("{outputs}, one for each output"), classes.to_string()));
+    }
+    if !info.features.is_empty() && info.features.len() != inputs {
+        return Some(("features", format!("{inputs}, one for each input"), info.features.len().to_string()));
+    }
+    let Standardization { mean, deviation } = info.standardization.as_ref()?;
+    if mean.len() != inputs || deviation.len() != inputs {
+        let found = format!("{} means and {} deviations", mean.len(), deviation.len());
+        return Some(("standardization", format!("{inputs} of each, one for each input"), found));
+    }
+    let wrong = |x: &&f64| !x.is_finite() || **x <= 0.0;
+    if let Some(x) = mean.iter().find(|x| !x.is_finite()).or_else(|| deviation.iter().find(wrong)) {
+        return Some(("standardization", "finite means and deviations above 0".to_owned(), x.to_string()));
+    }
+    None
+}
+
+/// Every tensor that the layers need, in one precision, and no other.
+fn check_tensors(file: &str, tensors: &Metadata, layers: &[LayerDescription]) -> Result<Dtype> {
+    let mut dtype = None;
+    let mut count = 0;
+    for (name, shape) in layers.iter().enumerate().flat_map(|(number, layer)| tensors_of(number, layer)) {
+        let place = format!("tensor {name}");
+        let Some(tensor) = tensors.info(&name) else {
+            return Err(Error::format(file, place, format!("shape {shape:?}"), "no such tensor"));
+        };
+        if tensor.shape != shape {
+            return Err(Error::format(file, place, format!("shape {shape:?}"), format!("{:?}", tensor.shape)));
+        }
+        let expected = *dtype.get_or_insert(tensor.dtype);
+        if tensor.dtype != expected || ![Dtype::F32, Dtype::F64].contains(&tensor.dtype) {
+            let expected = if tensor.dtype == expected { "F32 or F64".to_owned() } else { format!("{expected:?}") };
+            return Err(Error::format(file, place, expected, format!("{:?}", tensor.dtype)));
+        }
+        count += 1;
+    }
+    if let Some(surplus) = tensors.offset_keys().into_iter().find(|name| !is_expected(name, layers)) {
+        return Err(Error::format(
+            file,
+            format!("tensor {surplus}"),
+            format!("the {count} tensors of the layers"),
+            "one more",
+        ));
+    }
+    Ok(dtype.unwrap_or(Dtype::F32))
+}
+
+fn is_expected(name: &str, layers: &[LayerDescription]) -> bool {
+    layers.iter().enumerate().any(|(number, layer)| tensors_of(number, layer).iter().any(|(known, _)| known == name))
+}

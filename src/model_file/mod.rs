@@ -1,0 +1,119 @@
+//! Trained networks in files, as safetensors.
+//!
+//! Weights are `layers.N.weight`, `outputs x inputs` row-major, and `layers.N.bias`: what PyTorch's `load_state_dict`
+//! takes for linear layers of these names. One metadata entry, `travertine`, holds as JSON what else it takes to rebuild
+//! the network and to read raw input.
+//!
+//! ```
+//! use travertine::model_file::{self, ModelInfo};
+//! use travertine::{Activation, Loss, Network, engine};
+//! let cpu = engine::open::<f32>("cpu")?;
+//! let network = Network::builder(&cpu, 4).dense(3, Activation::Softmax).seed(1).build()?;
+//! let path = std::env::temp_dir().join("travertine-model-file-example.safetensors");
+//! model_file::save(&path, &network, &ModelInfo::new(Loss::SoftmaxCrossEntropy))?;
+//! let (loaded, info) = model_file::load::<f32>(&path, &cpu)?;
+//! assert_eq!(loaded.layers()[0].weights().to_vec()?, network.layers()[0].weights().to_vec()?);
+//! assert_eq!(info.loss, Loss::SoftmaxCrossEntropy);
+//! # std::fs::remove_file(path).unwrap();
+//! # Ok::<(), travertine::Error>(())
+//! ```
+
+mod header;
+mod read;
+mod write;
+
+use std::path::Path;
+use std::sync::Arc;
+
+use self::header::Header;
+use crate::activation::Activation;
+use crate::data::Standardization;
+use crate::engine::Engine;
+use crate::error::Result;
+use crate::loss::Loss;
+use crate::network::Network;
+use crate::scalar::Scalar;
+
+/// What a model file tells beside the parameters.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ModelInfo {
+    /// The loss it was trained with.
+    pub loss: Loss,
+    /// The classes' names in the order of the outputs; empty for regression.
+    pub classes: Vec<String>,
+    /// Names of the input columns; may be empty.
+    pub features: Vec<String>,
+    /// Name of what is predicted.
+    pub target: Option<String>,
+    /// What raw input goes through before the network sees it.
+    pub standardization: Option<Standardization>,
+    /// How it was trained, in order: ("data", "digits"), ("epochs", "10") ...
+    pub training: Vec<(String, String)>,
+}
+
+impl ModelInfo {
+    /// Nothing but a loss.
+    pub fn new(loss: Loss) -> Self {
+        ModelInfo {
+            loss,
+            classes: Vec::new(),
+            features: Vec::new(),
+            target: None,
+            standardization: None,
+            training: Vec::new(),
+        }
+    }
+}
+
+/// What is in a model file.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Description {
+    /// The layers, first to last.
+    pub layers: Vec<LayerDescription>,
+    /// `"f32"` or `"f64"`
+    pub precision: &'static str,
+    /// Number of parameters.
+    pub parameters: usize,
+    /// Bytes of the file.
+    pub bytes: u64,
+    /// What it tells beside the parameters.
+    pub info: ModelInfo,
+}
+
+/// A layer in a model file.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct LayerDescription {
+    /// Rows of the input.
+    pub inputs: usize,
+    /// Rows of the output.
+    pub outputs: usize,
+    /// Its activation.
+    pub activation: Activation,
+}
+
+/// Writes a network and what belongs to it: to a temporary file beside `path`, which is synced and then renamed, so that
+/// `path` holds the old or the new model at any moment.
+///
+/// # Errors
+/// A parameter that is not finite, `info` that does not fit the network; a folder that is missing, full or not writable;
+/// a device that fails.
+pub fn save<T: Scalar>(path: impl AsRef<Path>, network: &Network<T>, info: &ModelInfo) -> Result<()> {
+    write::save(path.as_ref(), network, info)
+}
+
+/// Reads a network onto an engine. A file of the other precision is converted.
+///
+/// # Errors
+/// A file that is not a model of this version, or in which anything does not fit: the tensor or field is named; no
+/// memory.
+pub fn load<T: Scalar>(path: impl AsRef<Path>, engine: &Arc<dyn Engine<T>>) -> Result<(Network<T>, ModelInfo)> {
+    read::load(path.as_ref(), engine)
+}
+
+/// Tells what is in a model file; needs no engine and does not read the parameters.
+///
+/// # Errors
+/// As [`load`].
+pub fn describe(path: impl AsRef<Path>) -> Result<Description> {
+    Ok(Header::read(path.as_ref())?.describe())
+}

@@ -1,0 +1,52 @@
+//! From a file to a network.
+
+use std::fs::File;
+use std::io::{Read, Seek, SeekFrom};
+use std::path::Path;
+use std::sync::Arc;
+
+use safetensors::Dtype;
+
+use super::ModelInfo;
+use super::header::{Header, tensors_of};
+use crate::engine::Engine;
+use crate::error::{Error, Result};
+use crate::layer::Dense;
+use crate::network::Network;
+use crate::scalar::Scalar;
+
+pub(super) fn load<T: Scalar>(path: &Path, engine: &Arc<dyn Engine<T>>) -> Result<(Network<T>, ModelInfo)> {
+    let header = Header::read(path)?;
+    let mut file = File::open(path).map_err(|source| Error::io("read", path, source))?;
+    let mut layers = Vec::with_capacity(header.layers.len());
+    for (number, description) in header.layers.iter().enumerate() {
+        let mut layer = Dense::new(engine, description.inputs, description.outputs, description.activation)?;
+        let [(weight, _), (bias, _)] = tensors_of(number, description);
+        // Row-major in the file is the transposed matrix column-major.
+        layer.weights_mut().t().write(&tensor(&mut file, path, &header, &weight)?)?;
+        layer.bias_mut().write(&tensor(&mut file, path, &header, &bias)?)?;
+        layers.push(layer);
+    }
+    Ok((Network::from_layers(layers)?, header.info))
+}
+
+fn tensor<T: Scalar>(file: &mut File, path: &Path, header: &Header, name: &str) -> Result<Vec<T>> {
+    let io = |source| Error::io("read", path, source);
+    let bad = |expected: &str, found: String| Error::format(&header.file, format!("tensor {name}"), expected, found);
+    let Some(info) = header.tensors.info(name) else { return Err(bad("values", "no such tensor".to_owned())) };
+    let (from, to) = info.data_offsets;
+    file.seek(SeekFrom::Start(header.offset + from as u64)).map_err(io)?;
+    let mut bytes = Vec::new();
+    file.take((to - from) as u64).read_to_end(&mut bytes).map_err(io)?;
+    if bytes.len() != to - from {
+        return Err(bad(&format!("{} bytes", to - from), format!("{}", bytes.len())));
+    }
+    let values: Vec<T> = match header.dtype {
+        Dtype::F64 => bytes.as_chunks().0.iter().map(|&b| T::from_f64(f64::from_le_bytes(b))).collect(),
+        _ => bytes.as_chunks().0.iter().map(|&b| T::from_f64(f64::from(f32::from_le_bytes(b)))).collect(),
+    };
+    match values.iter().position(|x| !x.is_finite()) {
+        Some(index) => Err(bad("finite numbers", format!("{} at {index}", values[index]))),
+        None => Ok(values),
+    }
+}

@@ -1,0 +1,110 @@
+//! From a network to a file.
+
+use std::collections::HashMap;
+use std::fs::{self, File};
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
+
+use safetensors::{Dtype, tensor::TensorView};
+
+use super::header::{Json, JsonLayer, KEY, VERSION, misfit, tensors_of};
+use super::{LayerDescription, ModelInfo};
+use crate::error::{Error, Result};
+use crate::network::Network;
+use crate::scalar::Scalar;
+
+/// Tells the temporary files of one process apart.
+static COUNTER: AtomicU32 = AtomicU32::new(0);
+
+pub(super) fn save<T: Scalar>(path: &Path, network: &Network<T>, info: &ModelInfo) -> Result<()> {
+    let bytes = serialize(network, info)?;
+    let temporary = temporary_name(path);
+    let written = write_and_rename(&bytes, &temporary, path);
+    if written.is_err() {
+        // What is left of a file that could not be finished is of no use; if it cannot be removed, neither is telling.
+        let _ = fs::remove_file(&temporary);
+    }
+    written.map_err(|source| Error::io("write", path, source))
+}
+
+fn serialize<T: Scalar>(network: &Network<T>, info: &ModelInfo) -> Result<Vec<u8>> {
+    let layers: Vec<LayerDescription> = network
+        .layers()
+        .iter()
+        .map(|layer| LayerDescription {
+            inputs: layer.inputs(),
+            outputs: layer.outputs(),
+            activation: layer.activation(),
+        })
+        .collect();
+    if let Some((field, expected, found)) = misfit(info, &layers) {
+        return Err(Error::argument("save", format!("{field}: expected {expected}, found {found}")));
+    }
+    let mut tensors = Vec::new();
+    for (number, layer) in network.layers().iter().enumerate() {
+        let [weight, bias] = tensors_of(number, &layers[number]);
+        tensors.push((weight, bytes_of(layer.weights().t().to_vec()?, number)?));
+        tensors.push((bias, bytes_of(layer.bias().to_vec()?, number)?));
+    }
+    let dtype = if size_of::<T>() == 8 { Dtype::F64 } else { Dtype::F32 };
+    let bad = |error: String| Error::argument("save", error);
+    let mut views = Vec::new();
+    for ((name, shape), bytes) in &tensors {
+        views.push((name, TensorView::new(dtype, shape.clone(), bytes).map_err(|error| bad(error.to_string()))?));
+    }
+    let json = serde_json::to_string(&json(&layers, info)).map_err(|error| bad(error.to_string()))?;
+    let metadata = HashMap::from([(KEY.to_owned(), json)]);
+    safetensors::serialize(views, Some(metadata)).map_err(|error| bad(error.to_string()))
+}
+
+fn bytes_of<T: Scalar>(values: Vec<T>, layer: usize) -> Result<Vec<u8>> {
+    if values.iter().any(|x| !x.is_finite()) {
+        return Err(Error::argument("save", format!("a parameter of layer {layer} is not finite")));
+    }
+    let mut bytes = Vec::with_capacity(size_of_val(&values[..]));
+    for x in values.iter().map(|x| x.to_f64()) {
+        match size_of::<T>() {
+            8 => bytes.extend_from_slice(&x.to_le_bytes()),
+            _ => bytes.extend_from_slice(&(x as f32).to_le_bytes()),
+        }
+    }
+    Ok(bytes)
+}
+
+fn json(layers: &[LayerDescription], info: &ModelInfo) -> Json {
+    let layer = |layer: &LayerDescription| JsonLayer {
+        inputs: layer.inputs,
+        outputs: layer.outputs,
+        activation: layer.activation.to_string(),
+    };
+    Json {
+        version: VERSION,
+        layers: layers.iter().map(layer).collect(),
+        loss: info.loss.to_string(),
+        classes: info.classes.clone(),
+        features: info.features.clone(),
+        target: info.target.clone(),
+        standardization: info.standardization.clone(),
+        training: info.training.clone(),
+    }
+}
+
+/// A name in the same folder, so that the file can be renamed, which nobody else uses.
+fn temporary_name(path: &Path) -> PathBuf {
+    let mut name = std::ffi::OsString::from(".");
+    name.push(path.file_name().unwrap_or_default());
+    name.push(format!(".{}-{}.tmp", std::process::id(), COUNTER.fetch_add(1, Relaxed)));
+    path.with_file_name(name)
+}
+
+fn write_and_rename(bytes: &[u8], temporary: &Path, path: &Path) -> io::Result<()> {
+    let mut file = File::create_new(temporary)?;
+    file.write_all(bytes)?;
+    file.sync_all()?;
+    drop(file);
+    fs::rename(temporary, path)?;
+    // The new name is on disk once its folder is.
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    if cfg!(unix) { File::open(folder)?.sync_all() } else { Ok(()) }
+}
