@@ -1,6 +1,6 @@
 //! The arguments of the command line.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::builder::RangedU64ValueParser;
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -170,6 +170,14 @@ pub(crate) struct TrainArgs {
     /// JSON lines on standard output, the last one the result
     #[arg(long)]
     pub(crate) json: bool,
+}
+
+impl TrainArgs {
+    /// Every file that is read.
+    pub(crate) fn inputs(&self) -> Vec<&Path> {
+        let sources = [Some(&self.data), self.test.as_ref()];
+        sources.into_iter().flatten().flat_map(Source::files).chain(self.table.labels.as_deref()).collect()
+    }
 }
 
 /// `evaluate` and `predict`

@@ -73,7 +73,27 @@ impl Source {
         }
     }
 
-    /// What it is called in messages and in the model file.
+    /// The files that are read, as far as they have names here.
+    pub(crate) fn files(&self) -> Vec<&Path> {
+        match self {
+            Source::Digits | Source::Mnist(_) => Vec::new(),
+            Source::Idx(images, labels) => vec![images, labels],
+            Source::Csv(path) | Source::Npy(path) => vec![path],
+        }
+    }
+
+    /// What the model file calls it: folders are nobody else's business.
+    pub(crate) fn short_name(&self) -> String {
+        match self {
+            Source::Digits | Source::Mnist(_) => self.stem(),
+            _ => {
+                let names = self.files().into_iter().filter_map(Path::file_name);
+                names.map(|name| name.to_string_lossy()).collect::<Vec<_>>().join(",")
+            }
+        }
+    }
+
+    /// What messages call it.
     pub(crate) fn name(&self) -> String {
         match self {
             Source::Digits => "digits".to_owned(),

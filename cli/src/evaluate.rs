@@ -2,12 +2,12 @@
 
 use serde_json::json;
 use travertine::data::{Dataset, Targets};
-use travertine::{Report, Result, Samples, Scalar};
+use travertine::{Report, Result, Scalar};
 
 use crate::args::{Precision, UseArgs};
 use crate::model::{self, Model};
 use crate::names::counted;
-use crate::output::{Output, table};
+use crate::output::{Output, digits, table};
 use crate::progress::figures;
 
 /// A wider confusion matrix fits no screen.
@@ -25,7 +25,7 @@ fn evaluate<T: Scalar>(args: &UseArgs) -> Result<()> {
     let mut out = Output::new(args.json);
     let model = Model::<T>::open(args)?;
     let data = model.labeled(args)?;
-    let mut samples = Samples::new(model.network.engine(), &data)?;
+    let mut samples = model.samples(&data)?;
     let report = model.network.evaluate(model.info.loss, &mut samples)?;
     let outputs = model.outputs(&data)?;
     match data.targets() {
@@ -63,7 +63,7 @@ fn tell_errors<T: Scalar>(report: &Report, outputs: &[T], data: &Dataset<T>, out
     ];
     let r2 = r2.map_or("not defined, the label is constant".to_owned(), |r2| format!("{r2:.4}"));
     let samples = counted(report.samples, "sample", "samples");
-    out.tell(&json, &format!("{samples}: {}, RMSE {rmse:.4}, R2 {r2}", figures(report)))
+    out.tell(&json, &format!("{samples}: {}, RMSE {}, R2 {r2}", figures(report), digits(rmse)))
 }
 
 /// Squared distances of the targets (`rows x samples`) from their means, row by row.

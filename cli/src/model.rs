@@ -2,14 +2,15 @@
 
 use std::sync::Arc;
 
-use travertine::data::{Dataset, Label, Task};
+use travertine::data::{Dataset, Label, Targets, Task};
 use travertine::engine::Engine;
 use travertine::model_file::{self, ModelInfo};
-use travertine::{Activation, ErrorKind, Loss, Matrix, MatrixRef, Network, Result, Scalar};
+use travertine::{Activation, ErrorKind, Loss, Matrix, MatrixRef, Network, Result, Samples, Scalar};
 
 use crate::args::{Precision, UseArgs};
 use crate::data::Wanted;
 use crate::devices;
+use crate::names::counted;
 
 /// A model in a device's memory.
 pub(crate) struct Model<T: Scalar> {
@@ -61,7 +62,23 @@ impl<T: Scalar> Model<T> {
             };
             return Err(args.data.unexpected("label", expected, "features alone"));
         }
+        self.check_targets(args, &data)?;
         self.standardized(data)
+    }
+
+    /// Labels of another kind than those that the model learned are refused.
+    fn check_targets(&self, args: &UseArgs, data: &Dataset<T>) -> Result<()> {
+        let describe = |classes: bool, count| match classes {
+            true => counted(count, "class", "classes"),
+            false => counted(count, "value a sample", "values a sample"),
+        };
+        let learned = if self.is_classifier() { self.info.classes.len() } else { self.network.outputs() };
+        let expected = describe(self.is_classifier(), learned);
+        let found = describe(matches!(data.targets(), Targets::Classes { .. }), data.outputs());
+        if expected == found {
+            return Ok(());
+        }
+        Err(args.data.unexpected("label", format!("{expected}, as the model learned"), found))
     }
 
     /// The samples alone. Labels are not looked at, so that new ones do no harm.
@@ -97,6 +114,19 @@ impl<T: Scalar> Model<T> {
             standardization.apply(&mut data)?;
         }
         Ok(data)
+    }
+
+    /// The samples with their targets on the model's device: one number where one output tells two classes apart.
+    pub(crate) fn samples<'d>(&'d self, data: &'d Dataset<T>) -> Result<Samples<'d, T>> {
+        let engine = self.network.engine();
+        match data.targets() {
+            Targets::Classes { labels, .. } if self.network.outputs() == 1 => {
+                let yes: Vec<T> = labels.iter().map(|&label| T::from_f64(f64::from(label))).collect();
+                let inputs = Matrix::from_slice(engine, data.inputs(), data.samples(), data.features())?;
+                Samples::from_matrices(inputs, Matrix::from_slice(engine, 1, yes.len(), &yes)?, true)
+            }
+            _ => Samples::new(engine, data),
+        }
     }
 
     /// What the network says, `outputs x samples`, one sample after the other.

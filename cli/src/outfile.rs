@@ -8,6 +8,15 @@ use travertine::{Error, ErrorKind, Result};
 
 use crate::names::wrong;
 
+/// Refuses a path that is one of the files that are read: the model would replace it.
+pub(crate) fn check_is_not(path: &Path, inputs: &[&Path]) -> Result<()> {
+    let Ok(model) = path.canonicalize() else { return Ok(()) };
+    match inputs.iter().find(|input| input.canonicalize().is_ok_and(|input| input == model)) {
+        Some(input) => Err(wrong("--out", format!("the model would replace the data in {}", input.display()))),
+        None => Ok(()),
+    }
+}
+
 /// Refuses a path that a file of `bytes` bytes cannot be saved at, by writing one beside it.
 pub(crate) fn check(path: &Path, bytes: usize) -> Result<()> {
     let Some(name) = path.file_name().filter(|_| !path.is_dir()) else {

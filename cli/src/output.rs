@@ -110,6 +110,11 @@ pub(crate) fn percent(share: Option<f64>) -> String {
     share.map_or("-".to_owned(), |share| format!("{:.2} %", 100.0 * share))
 }
 
+/// A loss or an error with the digits that tell something.
+pub(crate) fn digits(x: f64) -> String {
+    if x == 0.0 || (1e-3..1e6).contains(&x) { format!("{x:.4}") } else { format!("{x:.3e}") }
+}
+
 /// 12345678 as "12.3 M".
 pub(crate) fn short(x: f64) -> String {
     const UNITS: [&str; 4] = ["", " k", " M", " G"];

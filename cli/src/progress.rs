@@ -6,7 +6,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::{Value, json};
 use travertine::{Progress, Report, Result, Scalar};
 
-use crate::output::{Output, has_progress, percent, rounded, short};
+use crate::output::{Output, digits, has_progress, percent, rounded, short};
 
 /// Between two looks at loss and accuracy, which wait for the device.
 const PAUSE: Duration = Duration::from_millis(100);
@@ -53,8 +53,8 @@ impl Display {
         let report = progress.report()?;
         let rate = progress.samples() as f64 / start.elapsed().as_secs_f64();
         let accuracy = report.accuracy.map_or(String::new(), |_| format!(", accuracy {}", percent(report.accuracy)));
-        let (number, epochs, loss) = (epoch + 1, self.epochs, report.loss * self.factor);
-        bar.set_message(format!("epoch {number}/{epochs}: loss {loss:.4}{accuracy}, {} samples/s", short(rate)));
+        let (number, epochs, loss) = (epoch + 1, self.epochs, digits(report.loss * self.factor));
+        bar.set_message(format!("epoch {number}/{epochs}: loss {loss}{accuracy}, {} samples/s", short(rate)));
         bar.set_position((epoch as u64).saturating_mul(self.samples as u64).saturating_add(progress.samples() as u64));
         self.shown = Instant::now();
         Ok(())
@@ -102,5 +102,5 @@ impl Drop for Display {
 /// "loss 0.1234, accuracy 96.38 %"
 pub(crate) fn figures(report: &Report) -> String {
     let accuracy = report.accuracy.map_or(String::new(), |_| format!(", accuracy {}", percent(report.accuracy)));
-    format!("loss {:.4}{accuracy}", report.loss)
+    format!("loss {}{accuracy}", digits(report.loss))
 }

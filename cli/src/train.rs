@@ -61,6 +61,7 @@ pub(crate) fn run<T: Scalar>(args: &TrainArgs) -> Result<()> {
     let engine = devices::open::<T>(&args.device)?;
     let mut network = network(args, &engine, &data, head.output)?;
     let path = args.out.clone().unwrap_or_else(|| PathBuf::from(format!("{}.safetensors", args.data.stem())));
+    outfile::check_is_not(&path, &args.inputs())?;
     outfile::check(&path, network.parameters() * size_of::<T>())?;
 
     let mut train = Samples::new(&engine, &data.train)?;
@@ -227,7 +228,7 @@ fn suits_values<T: Scalar>(values: &[T], output: Activation, loss: Loss) -> Resu
 /// What the model file tells beside the parameters: nothing that differs from run to run.
 fn info<T: Scalar>(args: &TrainArgs, data: &TrainingData<T>, head: &Head, batch: usize, epochs: usize) -> ModelInfo {
     let mut training = vec![
-        ("data", args.data.name()),
+        ("data", args.data.short_name()),
         ("samples", data.train.samples().to_string()),
         ("output", head.output.to_string()),
         ("optimizer", args.optimizer.clone()),

@@ -110,6 +110,9 @@ fn split<T: Scalar>(
 }
 
 fn load_test<T: Scalar>(args: &TrainArgs, source: &Source, train: &Dataset<T>) -> Result<Dataset<T>> {
+    if args.table.labels.is_some() {
+        return Err(wrong("--test", "the file of --labels belongs to the training data; use --held-out"));
+    }
     let (classes, task) = match train.targets() {
         Targets::Classes { names, .. } => (Some(names.clone()), None),
         _ => (None, Some(Task::Values)),

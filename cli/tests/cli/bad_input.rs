@@ -143,5 +143,15 @@ fn bad_models() {
             folder.run(&command).fails(2, &[file, "expected", "found"]);
         }
     }
+
+    let (version, mut newer) = (b"\\\"version\\\":1", model.clone());
+    let at = newer.windows(version.len()).position(|window| window == version).unwrap();
+    newer[at + version.len() - 1] = b'2';
+    folder.write("newer", newer);
+    folder.run("evaluate newer digits").fails(2, &["newer: version: expected 1, found 2", "a newer travertine"]);
+
+    let nan = [&model[..model.len() - 4], &f32::NAN.to_le_bytes()].concat();
+    folder.write("nan", nan);
+    folder.run("evaluate nan digits").fails(2, &["nan: ", "layers.0", "finite", "NaN"]);
     folder.run("inspect nothing").fails(2, &["cannot", "nothing"]);
 }

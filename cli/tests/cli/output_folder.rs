@@ -15,6 +15,28 @@ fn an_output_folder_must_exist() {
 }
 
 #[test]
+fn the_data_is_not_replaced() {
+    let folder = Folder::new();
+    let text = "a,b\n1,x\n2,y\n3,x\n";
+    folder.write("data.csv", text);
+    folder.run("train data.csv --out ./data.csv").fails(2, &["--out", "replace the data in data.csv"]);
+    assert_eq!(fs::read_to_string(folder.join("data.csv")).unwrap(), text);
+    assert_eq!(fs::read_dir(&*folder).unwrap().count(), 1);
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn standard_output_that_is_full_is_told_and_the_model_is_kept() {
+    let folder = Folder::new();
+    let full = fs::File::create("/dev/full").unwrap();
+    let output = folder.command(&format!("{SHORT} --out m")).stdout(full).output().unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    let message = String::from_utf8(output.stderr).unwrap();
+    assert!(message.contains("cannot write standard output"), "{message}");
+    assert!(folder.join("m").exists());
+}
+
+#[test]
 fn a_model_replaces_a_model_and_leaves_nothing_else() {
     let folder = Folder::new();
     folder.write("m", "old");

@@ -68,6 +68,9 @@ fn values_of_a_table() {
     let predicted = folder.run("predict line.safetensors line.csv --json").ok().json();
     assert_eq!(predicted.len(), 200);
     assert!((predicted[0]["output"][0].as_f64().unwrap() + 19.75).abs() < 0.1, "{}", predicted[0]);
+    folder.write("two.csv", "0;0;0.25\n1;a;3\n");
+    folder.run("evaluate line.safetensors digits").fails(2, &["digits: features: expected 2 a sample, found 64"]);
+    folder.run("evaluate line.safetensors two.csv").fails(2, &["two.csv: line 2, column 2", "\"a\""]);
     let plain = folder.run("predict line.safetensors line.csv").ok().out;
     assert!(plain.lines().all(|line| line.parse::<f64>().is_ok()));
 }
@@ -106,6 +109,27 @@ fn a_test_file_of_its_own() {
     assert!((trained - evaluated).abs() <= 1e-6 * trained, "{trained} and {evaluated}");
 }
 
+/// As a program that uses the library may save one: two classes, one output.
+#[test]
+fn one_output_for_two_classes() {
+    use travertine::{Activation, Loss, Network, engine, model_file};
+
+    let folder = Folder::new();
+    let cpu = engine::open::<f32>("cpu").unwrap();
+    let mut network = Network::builder(&cpu, 1).dense(1, Activation::Sigmoid).build().unwrap();
+    network.layers_mut()[0].weights_mut().write(&[2.0]).unwrap();
+    let mut info = model_file::ModelInfo::new(Loss::BinaryCrossEntropy);
+    info.classes = vec!["no".into(), "yes".into()];
+    model_file::save(folder.join("m"), &network, &info).unwrap();
+
+    folder.write("x.csv", "x,answer\n-1,no\n2,yes\n0.1,no\n");
+    let evaluated = folder.run("evaluate m x.csv --json").ok();
+    assert!((evaluated.result()["accuracy"].as_f64().unwrap() - 2.0 / 3.0).abs() < 1e-6, "{}", evaluated.out);
+    assert!(evaluated.err.lines().any(|line| line.split_whitespace().eq(["no", "1", "1"])), "{}", evaluated.err);
+    let said = folder.run("predict m x.csv").ok().out;
+    assert_eq!(said, "no\t0.8808\nyes\t0.9820\nyes\t0.5498\n");
+}
+
 /// A NumPy file of `f64`.
 fn npy(columns: usize, values: &[f64]) -> Vec<u8> {
     let shape = format!("({}, {columns})", values.len() / columns);
@@ -129,4 +153,12 @@ fn numpy_files() {
     assert!(run.err.contains("2 classes") && run.err.contains("binary_cross_entropy"), "{}", run.err);
     assert_eq!(folder.run("evaluate x.safetensors x.npy --labels y.npy --json").ok().result()["accuracy"], 1.0);
     assert_eq!(folder.run("predict x.safetensors x.npy").ok().out.lines().count(), 60);
+    folder.run("train x.npy --labels y.npy --test x.npy").fails(2, &["--test", "--labels"]);
+
+    folder.run("train x.npy --label 1 --task values --epochs 1 --out values").ok();
+    folder.write("two.npy", npy(2, &features));
+    folder.run("evaluate values x.npy --labels two.npy").fails(2, &["expected 1 feature"]);
+    folder.write("one.npy", npy(1, &features[..60]));
+    let refused = folder.run("evaluate values one.npy --labels y.npy").ok();
+    assert!(refused.out.contains("R2"), "{}", refused.out);
 }
