@@ -20,18 +20,8 @@ fn sigmoid(z: f64) -> f64 {
     1.0 / (1.0 + (-z).exp())
 }
 
-/// The error function by its Maclaurin series: enough for |x| < 4.
-fn erf(x: f64) -> f64 {
-    let (mut sum, mut term) = (x, x);
-    for n in 1..200 {
-        term *= -x * x / f64::from(n);
-        sum += term / f64::from(2 * n + 1);
-    }
-    sum * 2.0 / std::f64::consts::PI.sqrt()
-}
-
 pub fn normal_cdf(x: f64) -> f64 {
-    0.5 * (1.0 + erf(x / 2f64.sqrt()))
+    0.5 * libm::erfc(-x / 2f64.sqrt())
 }
 
 /// `a = f(z)` for one sample.
