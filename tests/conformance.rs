@@ -168,7 +168,9 @@ fn functions<T: Scalar>(engine: &Arc<dyn Engine<T>>) {
         let mut held_y = Held::new(engine, View::Whole, 50, 100, &x);
         ops::map(f, held_x.get(), held_y.get_mut()).unwrap();
         let expected: Vec<f64> = x.iter().map(|x| reference(f, x.to_f64())).collect();
-        held_y.assert(&format!("{f:?}"), &expected, |i| 4.0 * epsilon::<T>() * expected[i].abs());
+        // The reference rounds sqrt 2 and x / sqrt 2, which the tail of the normal distribution amplifies by x^2 + 1 = 10.
+        let ulps = if f == Function::NormalCdf { 20.0 } else { 4.0 };
+        held_y.assert(&format!("{f:?}"), &expected, |i| ulps * epsilon::<T>() * expected[i].abs());
     }
     let special = [f64::NAN, f64::INFINITY, f64::NEG_INFINITY, 0.0, 1e30, -1e30];
     let x = Matrix::from_slice(engine, 6, 1, &special.map(T::from_f64)).unwrap();
