@@ -4,8 +4,10 @@
 //! An element of C is summed over k in an order that depends on the shapes alone, and by one thread: the number of
 //! threads does not change a bit.
 
+use super::pack::{Pack, Panel, pack};
 use super::pool::Pool;
 use super::tile::{LARGEST_TILE, Tile, Tiles};
+use super::vector::Isa;
 use crate::engine::formula::{BinaryLoop, UnaryLoop};
 use crate::scalar::Scalar;
 
@@ -13,6 +15,12 @@ use crate::scalar::Scalar;
 const K_BYTES: usize = 512 * 4;
 /// Elements of k taken at once where A is read in place, and so nothing need stay in a cache.
 const K_DIRECT: usize = 1024;
+/// Bytes from which on A is too large for the second cache, with C and B beside it.
+const LARGE: usize = 2 << 20;
+/// Rows that share a copy of B, columns that share a copy of A and steps of k, from which on a copy pays.
+const PACK_M: usize = 256;
+const PACK_N: usize = 200;
+const PACK_K: usize = 128;
 /// Panels of A in a block; the block stays in the second cache.
 const PANELS: usize = 8;
 /// Columns of B in a block; the block stays in the third cache.
@@ -85,6 +93,7 @@ unsafe impl<T> Sync for Product<T> {}
 /// What the product needs beside its operands: kernels and packing buffers, made once.
 pub(super) struct Gemm<T> {
     tiles: Tiles<T>,
+    pack: Pack<T>,
     /// One for every thread.
     a_blocks: Vec<Scratch<T>>,
     /// Shared by all threads.
@@ -92,11 +101,13 @@ pub(super) struct Gemm<T> {
 }
 
 impl<T: Scalar> Gemm<T> {
-    pub(super) fn new(tiles: Tiles<T>, threads: usize) -> Gemm<T> {
+    pub(super) fn new(isa: Isa, threads: usize) -> Gemm<T> {
+        let tiles = Tiles::new(isa);
         let k = k_most::<T>();
         let a_block = PANELS * tiles.rows() * k;
         Gemm {
             tiles,
+            pack: pack(isa),
             a_blocks: (0..threads).map(|_| Scratch::new(a_block)).collect(),
             b_block: Scratch::new(COLUMNS * k),
         }
@@ -112,17 +123,14 @@ impl<T: Scalar> Gemm<T> {
         let Product { m, n, k, a, b, .. } = product;
         let work = 2.0 * m as f64 * n as f64 * k as f64;
         let threads = if work < PARALLEL { 1 } else { pool.threads() };
-        // Reading A in place pays while few columns share what a copy would cost; B likewise, where a copy has to
-        // transpose it more so.
-        let pack_a = a.row != 1 || n > 2 * self.tiles.columns;
-        let pack_b = m > self.tiles.rows() * if b.column == 1 { 2 } else { 4 };
+        let (pack_a, pack_b) = (self.packs_a(&product), self.packs_b(&product));
         let k_most = if pack_a || pack_b { k_most::<T>() } else { K_DIRECT };
         let k_step = k.div_ceil(k.div_ceil(k_most));
         for k0 in (0..k).step_by(k_step) {
             for n0 in (0..n).step_by(COLUMNS) {
                 let block = Block {
                     product: &product,
-                    tiles: &self.tiles,
+                    gemm: self,
                     a_blocks: pack_a.then_some(&self.a_blocks[..]),
                     b_block: pack_b.then_some(&self.b_block),
                     k0,
@@ -135,10 +143,29 @@ impl<T: Scalar> Gemm<T> {
             }
         }
     }
+
+    /// Tiles need rows of A side by side. Else a copy pays if A is too large for the second cache, or falls on itself
+    /// there, and there are columns enough to share what it costs.
+    fn packs_a(&self, p: &Product<T>) -> bool {
+        let large = p.m * p.k * size_of::<T>() > LARGE || collides::<T>(p.a.column) && p.k >= PACK_K;
+        p.a.row != 1 || p.n >= PACK_N && large
+    }
+
+    /// Tiles read B in any order, but from a few streams that must not fall on one another in the first cache.
+    fn packs_b(&self, p: &Product<T>) -> bool {
+        let (near, far) = (p.b.row.min(p.b.column), p.b.row.max(p.b.column));
+        p.m >= PACK_M && p.k >= PACK_K && (near != 1 || collides::<T>(far))
+    }
 }
 
 fn k_most<T>() -> usize {
     K_BYTES / size_of::<T>()
+}
+
+/// Whether rows (or columns) at this distance fall on one another in the first cache, whose ways are fewer than the
+/// columns of a tile.
+fn collides<T>(stride: usize) -> bool {
+    (stride * size_of::<T>()).is_multiple_of(4096)
 }
 
 /// `C^T = B^T A^T`. Only for products without an epilogue, whose bias belongs to rows.
@@ -151,7 +178,7 @@ fn transposed<T: Copy>(product: Product<T>) -> Product<T> {
 /// A part of the product: `k` terms of the sum from `k0` on, for `n` columns from `n0` on.
 struct Block<'g, T> {
     product: &'g Product<T>,
-    tiles: &'g Tiles<T>,
+    gemm: &'g Gemm<T>,
     /// Where to copy A, by thread; none: A is read in place.
     a_blocks: Option<&'g [Scratch<T>]>,
     /// Where to copy B; none: B is read in place.
@@ -164,7 +191,7 @@ struct Block<'g, T> {
 
 impl<T: Scalar> Block<'_, T> {
     unsafe fn run(&self, pool: &mut Pool, threads: usize) {
-        let width = self.tiles.columns;
+        let width = self.gemm.tiles.columns;
         if let Some(scratch) = self.b_block {
             // A few panels a task, so that a task outweighs its hand-over.
             let columns = width * 8;
@@ -176,7 +203,7 @@ impl<T: Scalar> Block<'_, T> {
                 }
             });
         }
-        let panels = self.product.m.div_ceil(self.tiles.rows());
+        let panels = self.product.m.div_ceil(self.gemm.tiles.rows());
         let rows = Split::new(panels, panels.div_ceil(PANELS).next_multiple_of(threads));
         let strips = self.n.div_ceil(width);
         let columns = Split::new(strips, threads.div_ceil(rows.parts));
@@ -189,14 +216,19 @@ impl<T: Scalar> Block<'_, T> {
 
     /// Panels of A (in units of the tile's rows) times strips of B (in units of its columns).
     unsafe fn task(&self, thread: usize, panels: (usize, usize), strips: (usize, usize)) {
-        let (height, width) = (self.tiles.rows(), self.tiles.columns);
+        let (height, width) = (self.gemm.tiles.rows(), self.gemm.tiles.columns);
         let rows = |panel: usize| (panel * height, height.min(self.product.m - panel * height));
         let a_block = self.a_blocks.map(|blocks| blocks[thread].0);
         if let Some(a_block) = a_block {
-            for panel in panels.0..panels.1 {
-                let (row, rows) = rows(panel);
-                // SAFETY: a thread has one block, as large as a part has panels.
-                unsafe { self.pack_a(a_block.add((panel - panels.0) * height * self.k), row, rows) }
+            // Rows that lie side by side are taken a few steps of k at a time, panel after panel: the pages of memory
+            // that they are in are then looked up once.
+            let step = if self.product.a.row == 1 { 16 } else { self.k };
+            for l in (0..self.k).step_by(step) {
+                for panel in panels.0..panels.1 {
+                    let to = a_block.wrapping_add((panel - panels.0) * height * self.k + l * height);
+                    // SAFETY: a thread has one block, as large as a part has panels.
+                    unsafe { self.pack_a(to, rows(panel), (l, step.min(self.k - l))) }
+                }
             }
         }
         // A panel that is read in place comes from afar: take it once for all strips. A copied block is near.
@@ -252,11 +284,11 @@ impl<T: Scalar> Block<'_, T> {
         // SAFETY: the caller's promise.
         unsafe {
             if p.c.row == 1 {
-                return self.tiles.run(columns, &tile);
+                return self.gemm.tiles.run(columns, &tile);
             }
             let mut local = [T::default(); LARGEST_TILE];
             (tile.c, tile.c_column, tile.beta) = (local.as_mut_ptr(), rows, T::from_f64(0.0));
-            self.tiles.run(columns, &tile);
+            self.gemm.tiles.run(columns, &tile);
             for (i, x) in local[..rows * columns].iter().enumerate() {
                 let c = c.add(i % rows * p.c.row + i / rows * p.c.column);
                 let kept = if beta == T::from_f64(0.0) { 0.0 } else { beta.to_f64() * (*c).to_f64() };
@@ -288,56 +320,42 @@ impl<T: Scalar> Block<'_, T> {
         (column..column + columns).for_each(|j| apply(j, rows));
     }
 
-    /// Copies `rows` rows of A into a panel: column after column, each filled up with zeros to the tile's height.
-    unsafe fn pack_a(&self, panel: *mut T, row: usize, rows: usize) {
-        let height = self.tiles.rows();
+    /// Copies `length` columns, from the `l`th on, of some rows of A into a panel: column after column, each filled up with
+    /// zeros to the tile's height.
+    unsafe fn pack_a(&self, panel: *mut T, (row, rows): (usize, usize), (l, length): (usize, usize)) {
+        let height = self.gemm.tiles.rows();
         let a = self.product.a;
-        let from = a.at(row, self.k0);
+        let from = a.at(row, self.k0 + l);
         // SAFETY: a panel has room for `height * k`; the rest is the caller's promise.
-        unsafe { interleave(from, (a.row, a.column), (rows, self.k), panel, height) }
+        unsafe {
+            (self.gemm.pack)(&Panel {
+                from,
+                across: a.row,
+                along: a.column,
+                width: rows,
+                length,
+                to: panel,
+                step: height,
+            })
+        }
     }
 
     /// Copies a strip of B, from `column` on: row after row.
     unsafe fn pack_b(&self, block: &Scratch<T>, column: usize) {
-        let columns = self.tiles.columns.min(self.n - column);
+        let columns = self.gemm.tiles.columns.min(self.n - column);
         let b = self.product.b;
         let from = b.at(self.k0, self.n0 + column);
         // SAFETY: strips lie one after the other in the block; the rest is the caller's promise.
-        unsafe { interleave(from, (b.column, b.row), (columns, self.k), block.0.add(column * self.k), columns) }
-    }
-}
-
-/// Copies a `width x length` matrix with strides `(across, along)` so that `width` lies side by side, filled up with
-/// zeros to `step`.
-unsafe fn interleave<T: Scalar>(
-    from: *const T,
-    (across, along): (usize, usize),
-    (width, length): (usize, usize),
-    to: *mut T,
-    step: usize,
-) {
-    /// Steps along that are finished together: what they write stays in the first cache.
-    const TOGETHER: usize = 16;
-    // SAFETY: the caller promises `from` readable and `length * step` elements writable at `to`.
-    unsafe {
-        if across == 1 {
-            for l in 0..length {
-                let (from, to) = (from.add(l * along), to.add(l * step));
-                std::ptr::copy_nonoverlapping(from, to, width);
-                std::slice::from_raw_parts_mut(to.add(width), step - width).fill(T::default());
-            }
-            return;
-        }
-        for start in (0..length).step_by(TOGETHER) {
-            let end = length.min(start + TOGETHER);
-            for w in 0..width {
-                for l in start..end {
-                    *to.add(l * step + w) = *from.add(w * across + l * along);
-                }
-            }
-            for l in start..end {
-                std::slice::from_raw_parts_mut(to.add(l * step + width), step - width).fill(T::default());
-            }
+        unsafe {
+            (self.gemm.pack)(&Panel {
+                from,
+                across: b.column,
+                along: b.row,
+                width: columns,
+                length: self.k,
+                to: block.0.add(column * self.k),
+                step: columns,
+            })
         }
     }
 }

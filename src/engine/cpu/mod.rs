@@ -7,7 +7,6 @@ use self::columns::ColumnLoops;
 use self::elements::{Elements, for_columns};
 use self::gemm::{Epilogue, Finish, Gemm, Product, Strided};
 use self::pool::Pool;
-use self::tile::Tiles;
 use self::vector::Isa;
 use super::*;
 
@@ -15,6 +14,7 @@ mod columns;
 mod elements;
 mod gemm;
 pub(crate) mod math;
+mod pack;
 mod peak;
 mod pool;
 mod tile;
@@ -63,7 +63,7 @@ fn open_isa<T: Scalar>(isa: Isa, settings: &Settings) -> Result<Arc<dyn Engine<T
         return Err(Error::argument("open cpu", format!("threads must be from 1 to {MOST_THREADS}, not {threads}")));
     }
     let pool = Pool::new(threads).map_err(|source| Error::io("start threads in", "cpu".as_ref(), source))?;
-    let gemm = Gemm::new(Tiles::new(isa), threads);
+    let gemm = Gemm::new(isa, threads);
     let stream = Mutex::new(Stream { pool, gemm });
     Ok(Arc::new(Cpu { device: self::device(isa, threads), isa, columns: ColumnLoops::new(isa), stream }))
 }

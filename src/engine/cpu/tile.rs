@@ -33,6 +33,9 @@ pub(super) struct Tile<T> {
     pub bias: *const T,
 }
 
+/// Steps of k from which on it pays to ask for C beforehand.
+const LONG: usize = 64;
+
 pub(super) type TileKernel<T> = unsafe fn(&Tile<T>);
 
 /// The kernels of one instruction set.
@@ -110,6 +113,14 @@ unsafe fn registers<V: Vector, const M: usize, const N: usize, const FULL: bool,
         let p = p.add(v * V::LANES);
         if FULL || v + 1 < M { V::load(p) } else { V::load_partial(p, last) }
     };
+    if tile.k >= LONG {
+        // C comes from afar and is wanted in the end: by then it is here.
+        for j in 0..N {
+            let c = tile.c.wrapping_add(j * tile.c_column);
+            (0..M).for_each(|v| V::prefetch(c.wrapping_add(v * V::LANES)));
+            V::prefetch(c.wrapping_add(tile.rows - 1));
+        }
+    }
     let b_column = if UNIT { 1 } else { tile.b_column };
     let mut sums = [[V::of(0.0); M]; N];
     let (mut a, mut b) = (tile.a, tile.b);

@@ -71,6 +71,8 @@ pub(crate) trait Vector:
     /// # Safety
     /// `n <= LANES` elements from `p` on are readable.
     unsafe fn load_partial(p: *const Self::T, n: usize) -> Self;
+    /// Asks for the cache line of `p`, which may point anywhere.
+    fn prefetch(p: *const Self::T);
     /// # Safety
     /// `LANES` elements from `p` on are writable.
     unsafe fn store(self, p: *mut Self::T);
@@ -93,6 +95,8 @@ pub(crate) trait Vector:
     /// 2^self for an integer within the exponents of normal numbers.
     fn exp2_integer(self) -> Self;
     fn less(self, other: Self) -> Self::Mask;
+    /// `self[0] other[0] self[1] other[1] ...`, the first and the second half of it.
+    fn interleave(self, other: Self) -> (Self, Self);
     /// Each lane from `yes` where the mask is set, else from `no`.
     fn select(mask: Self::Mask, yes: Self, no: Self) -> Self;
 
@@ -234,6 +238,8 @@ macro_rules! portable {
                 $name(std::array::from_fn(|i| if i < n { unsafe { *p.add(i) } } else { 0.0 }))
             }
             #[inline(always)]
+            fn prefetch(_p: *const $t) {}
+            #[inline(always)]
             unsafe fn store(self, p: *mut $t) {
                 // SAFETY: the caller's promise.
                 unsafe { p.cast::<[$t; $lanes]>().write_unaligned(self.0) }
@@ -284,6 +290,11 @@ macro_rules! portable {
                 $name(self.0.map(|x| <$t>::from_bits((low(x) << $mantissa).wrapping_add($bias << $mantissa))))
             }
             #[inline(always)]
+            fn interleave(self, other: Self) -> (Self, Self) {
+                let lane = |n: usize| if n % 2 == 0 { self.0[n / 2] } else { other.0[n / 2] };
+                ($name(std::array::from_fn(lane)), $name(std::array::from_fn(|i| lane($lanes + i))))
+            }
+            #[inline(always)]
             fn less(self, other: Self) -> Self::Mask {
                 std::array::from_fn(|i| self.0[i] < other.0[i])
             }
@@ -315,7 +326,8 @@ mod x86 {
             $set1:ident $loadu:ident $storeu:ident $add:ident $sub:ident $mul:ident $div:ident $fmadd:ident
             $max:ident $min:ident $sqrt:ident $and:ident $andnot:ident $or:ident,
             load_partial: |$lo_p:ident, $lo_n:ident| $load_partial:expr, store_partial: |$st_p:ident, $st_n:ident, $st_x:ident| $store_partial:expr,
-            exp2_integer: |$ex_x:ident| $exp2_integer:expr, less: |$le_a:ident, $le_b:ident| $less:expr, select: |$se_m:ident, $se_yes:ident, $se_no:ident| $select:expr
+            exp2_integer: |$ex_x:ident| $exp2_integer:expr, interleave: |$in_a:ident, $in_b:ident| $interleave:expr,
+            less: |$le_a:ident, $le_b:ident| $less:expr, select: |$se_m:ident, $se_yes:ident, $se_no:ident| $select:expr
         ) => {
             #[derive(Clone, Copy)]
             pub(crate) struct $name($raw);
@@ -349,6 +361,10 @@ mod x86 {
                 unsafe fn load_partial(p: *const $t, n: usize) -> Self {
                     let ($lo_p, $lo_n) = (p, n);
                     $name(unsafe { $load_partial })
+                }
+                #[inline(always)]
+                fn prefetch(p: *const $t) {
+                    unsafe { _mm_prefetch::<_MM_HINT_T0>(p.cast()) }
                 }
                 #[inline(always)]
                 unsafe fn store(self, p: *mut $t) {
@@ -394,6 +410,12 @@ mod x86 {
                     $name(unsafe { $exp2_integer })
                 }
                 #[inline(always)]
+                fn interleave(self, other: Self) -> (Self, Self) {
+                    let ($in_a, $in_b) = (self.0, other.0);
+                    let (first, second) = unsafe { $interleave };
+                    ($name(first), $name(second))
+                }
+                #[inline(always)]
                 fn less(self, other: Self) -> $mask {
                     let ($le_a, $le_b) = (self.0, other.0);
                     unsafe { $less }
@@ -435,6 +457,10 @@ mod x86 {
         store_partial: |p, n, x| _mm256_maskstore_ps(p, mask32(n), x),
         exp2_integer: |x| _mm256_castsi256_ps(
             _mm256_add_epi32(_mm256_slli_epi32::<23>(_mm256_castps_si256(x)), _mm256_set1_epi32(127 << 23))),
+        interleave: |a, b| {
+            let (low, high) = (_mm256_unpacklo_ps(a, b), _mm256_unpackhi_ps(a, b));
+            (_mm256_permute2f128_ps::<0x20>(low, high), _mm256_permute2f128_ps::<0x31>(low, high))
+        },
         less: |a, b| _mm256_cmp_ps::<_CMP_LT_OQ>(a, b),
         select: |m, yes, no| _mm256_blendv_ps(no, yes, m)
     );
@@ -446,6 +472,10 @@ mod x86 {
         store_partial: |p, n, x| _mm256_maskstore_pd(p, mask64(n), x),
         exp2_integer: |x| _mm256_castsi256_pd(
             _mm256_add_epi64(_mm256_slli_epi64::<52>(_mm256_castpd_si256(x)), _mm256_set1_epi64x(1023 << 52))),
+        interleave: |a, b| {
+            let (low, high) = (_mm256_unpacklo_pd(a, b), _mm256_unpackhi_pd(a, b));
+            (_mm256_permute2f128_pd::<0x20>(low, high), _mm256_permute2f128_pd::<0x31>(low, high))
+        },
         less: |a, b| _mm256_cmp_pd::<_CMP_LT_OQ>(a, b),
         select: |m, yes, no| _mm256_blendv_pd(no, yes, m)
     );
@@ -457,6 +487,11 @@ mod x86 {
         store_partial: |p, n, x| _mm512_mask_storeu_ps(p, ((1u32 << n) - 1) as u16, x),
         exp2_integer: |x| _mm512_castsi512_ps(
             _mm512_add_epi32(_mm512_slli_epi32::<23>(_mm512_castps_si512(x)), _mm512_set1_epi32(127 << 23))),
+        interleave: |a, b| {
+            let first = _mm512_setr_epi32(0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23);
+            let second = _mm512_add_epi32(first, _mm512_set1_epi32(8));
+            (_mm512_permutex2var_ps(a, first, b), _mm512_permutex2var_ps(a, second, b))
+        },
         less: |a, b| _mm512_cmp_ps_mask::<_CMP_LT_OQ>(a, b),
         select: |m, yes, no| _mm512_mask_blend_ps(m, no, yes)
     );
@@ -468,6 +503,11 @@ mod x86 {
         store_partial: |p, n, x| _mm512_mask_storeu_pd(p, ((1u32 << n) - 1) as u8, x),
         exp2_integer: |x| _mm512_castsi512_pd(
             _mm512_add_epi64(_mm512_slli_epi64::<52>(_mm512_castpd_si512(x)), _mm512_set1_epi64(1023 << 52))),
+        interleave: |a, b| {
+            let first = _mm512_setr_epi64(0, 8, 1, 9, 2, 10, 3, 11);
+            let second = _mm512_add_epi64(first, _mm512_set1_epi64(4));
+            (_mm512_permutex2var_pd(a, first, b), _mm512_permutex2var_pd(a, second, b))
+        },
         less: |a, b| _mm512_cmp_pd_mask::<_CMP_LT_OQ>(a, b),
         select: |m, yes, no| _mm512_mask_blend_pd(m, no, yes)
     );
