@@ -59,12 +59,15 @@ impl Settings {
     }
 }
 
+/// Opens a device by the part of its name behind the colon.
+type Opener<T> = fn(&str, &Settings) -> Result<Arc<dyn Engine<T>>>;
+
 /// One row of the table of engines.
 struct Row {
     name: &'static str,
     probe: fn() -> Vec<Device>,
-    open_f32: fn(&str, &Settings) -> Result<Arc<dyn Engine<f32>>>,
-    open_f64: fn(&str, &Settings) -> Result<Arc<dyn Engine<f64>>>,
+    open_f32: Opener<f32>,
+    open_f64: Opener<f64>,
 }
 
 /// The table of engines: a new engine is a file of its own and a row here.
@@ -93,7 +96,7 @@ pub fn open<T: Scalar>(name: &str) -> Result<Arc<dyn Engine<T>>> {
 pub fn open_with<T: Scalar>(name: &str, settings: &Settings) -> Result<Arc<dyn Engine<T>>> {
     struct Open;
     impl Family for Open {
-        type Of<T: Scalar> = fn(&str, &Settings) -> Result<Arc<dyn Engine<T>>>;
+        type Of<T: Scalar> = Opener<T>;
     }
     let (engine, device) = name.split_once(':').unwrap_or((name, ""));
     let Some(row) = ENGINES.iter().find(|row| row.name == engine) else {

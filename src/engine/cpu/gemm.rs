@@ -120,7 +120,7 @@ impl<T: Scalar> Gemm<T> {
         if product.c.row != 1 && product.c.column == 1 {
             product = transposed(product);
         }
-        let Product { m, n, k, a, b, .. } = product;
+        let Product { m, n, k, .. } = product;
         let work = 2.0 * m as f64 * n as f64 * k as f64;
         let threads = if work < PARALLEL { 1 } else { pool.threads() };
         let (pack_a, pack_b) = (self.packs_a(&product), self.packs_b(&product));

@@ -54,8 +54,8 @@ pub(super) fn flops<T: Scalar>(isa: Isa, pool: &mut Pool) -> f64 {
     let work = (2 * threads * LENGTH * CHAINS * lanes) as f64;
     let run = |pool: &mut Pool| {
         let start = Instant::now();
-        // SAFETY: the engine that asks was opened for an instruction set of this machine.
         pool.run(threads, &|_, _| {
+            // SAFETY: the engine that asks was opened for an instruction set of this machine.
             black_box(unsafe { chains(LENGTH) });
         });
         work / start.elapsed().as_secs_f64()

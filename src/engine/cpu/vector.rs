@@ -336,10 +336,22 @@ mod x86 {
                 $name,
                 $t,
                 $lanes,
-                Add add |a, b| $name(unsafe { $add(a.0, b.0) }),
-                Sub sub |a, b| $name(unsafe { $sub(a.0, b.0) }),
-                Mul mul |a, b| $name(unsafe { $mul(a.0, b.0) }),
-                Div div |a, b| $name(unsafe { $div(a.0, b.0) })
+                Add add |a, b| {
+                    // SAFETY: see the macro.
+                    $name(unsafe { $add(a.0, b.0) })
+                },
+                Sub sub |a, b| {
+                    // SAFETY: see the macro.
+                    $name(unsafe { $sub(a.0, b.0) })
+                },
+                Mul mul |a, b| {
+                    // SAFETY: see the macro.
+                    $name(unsafe { $mul(a.0, b.0) })
+                },
+                Div div |a, b| {
+                    // SAFETY: see the macro.
+                    $name(unsafe { $div(a.0, b.0) })
+                }
             );
 
             // SAFETY of every block: see the macro; pointers are the caller's promise.
