@@ -210,13 +210,14 @@ for i, (type, shape, order) in enumerate(itertools.product(types, shapes, "CF"))
 print(i + 1)
 "#;
     let folder = Folder::new();
-    let output = match Command::new("python3").arg("-c").arg(SCRIPT).arg(&folder.0).output() {
+    let python = std::env::var("TRAVERTINE_PYTHON").unwrap_or("python3".to_owned());
+    let output = match Command::new(&python).arg("-c").arg(SCRIPT).arg(&folder.0).output() {
         Ok(output) if output.status.success() => output,
         Ok(output) if String::from_utf8_lossy(&output.stderr).contains("No module named") => {
-            return left_out("files_written_by_numpy", "python3 has no numpy");
+            return left_out("files_written_by_numpy", &format!("{python} has no numpy"));
         }
         Ok(output) => panic!("{}", String::from_utf8_lossy(&output.stderr)),
-        Err(e) => return left_out("files_written_by_numpy", &format!("python3 does not run: {e}")),
+        Err(e) => return left_out("files_written_by_numpy", &format!("{python} does not run: {e}")),
     };
     let count: usize = String::from_utf8_lossy(&output.stdout).trim().parse().unwrap();
     assert_eq!(count, 128);
