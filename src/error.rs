@@ -103,7 +103,7 @@ pub enum ErrorKind {
     },
     /// Training produced a number that is not finite; the parameters are those of the last good epoch.
     #[error(
-        "training diverged at step {step} (epoch {epoch}): {what} of layer {layer} is not finite; use a smaller learning rate"
+        "training diverged at step {step} (epoch {epoch}): {what} layer {layer} is not finite; use a smaller learning rate"
     )]
     Diverged {
         /// The first step, counted from 0 over the whole training, whose loss is not finite.
@@ -112,7 +112,7 @@ pub enum ErrorKind {
         epoch: u64,
         /// The first layer, counted from 0, that is affected.
         layer: usize,
-        /// "output", "weights" or "loss".
+        /// "the output of", "a parameter of" or "the loss behind".
         what: &'static str,
     },
 }

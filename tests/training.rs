@@ -197,7 +197,7 @@ fn divergence_is_told_exactly_and_undone() {
     let mut trainer = Trainer::new(&mut network, Loss::Quadratic, Sgd::new(0.1).unwrap(), 5, seed).unwrap();
     let error = trainer.epoch(&mut samples).unwrap_err();
     let ErrorKind::Diverged { step, epoch, layer, what } = *error.kind() else { panic!("{error}") };
-    assert_eq!((step, epoch, layer, what), (expected, 0, 1, "the loss"), "{error}");
+    assert_eq!((step, epoch, layer, what), (expected, 0, 1, "the loss behind"), "{error}");
     assert!(!error.is_input());
     assert!(error.to_string().contains("smaller learning rate"), "{error}");
     assert_eq!((trainer.steps(), trainer.epochs()), (0, 0));

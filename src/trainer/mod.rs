@@ -216,7 +216,7 @@ impl<'n, T: Scalar> Trainer<'n, T> {
         let bad_layer = self.layer_where(|layer| Ok([ops::amax(layer.weights())?, ops::amax(layer.bias())?]))?;
         let (step, layer, what) = match (bad_loss, bad_layer) {
             (None, None) => return Ok(()),
-            (None, Some(layer)) => (self.stepper.step - 1, layer, "a parameter"),
+            (None, Some(layer)) => (self.stepper.step - 1, layer, "a parameter of"),
             (Some(sample), _) => {
                 let step = first_step + (sample / self.batch()) as u64;
                 self.restore(first_step)?;
@@ -237,7 +237,7 @@ impl<'n, T: Scalar> Trainer<'n, T> {
             (first, samples.count().min(first + batch))
         };
         let ranges: Vec<_> = (first_step..=step).map(range).collect();
-        let Some(((first, end), before)) = ranges.split_last() else { return Ok((0, "the loss")) };
+        let Some(((first, end), before)) = ranges.split_last() else { return Ok((0, "the loss behind")) };
         for (first, end) in before {
             self.sample_step(samples, *first, *end)?;
         }
@@ -245,7 +245,7 @@ impl<'n, T: Scalar> Trainer<'n, T> {
         let n = end - first;
         self.stepper.forward(self.x.front(self.x.rows(), n))?;
         let output = self.layer_where(|layer| Ok([ops::amax(layer.output(n)?)?, 0.0]))?;
-        Ok(output.map_or((self.layers().len() - 1, "the loss"), |layer| (layer, "the output")))
+        Ok(output.map_or((self.layers().len() - 1, "the loss behind"), |layer| (layer, "the output of")))
     }
 
     /// The first layer for which one of two numbers is not finite.
