@@ -4,6 +4,7 @@
 //! An element of C is summed over k in an order that depends on the shapes alone, and by one thread: the number of
 //! threads does not change a bit.
 
+use super::dots::{Dots, DotsLoop, dots};
 use super::pack::{Pack, Panel, pack};
 use super::pool::Pool;
 use super::tile::{LARGEST_TILE, Tile, Tiles};
@@ -21,12 +22,16 @@ const LARGE: usize = 2 << 20;
 const PACK_M: usize = 256;
 const PACK_N: usize = 200;
 const PACK_K: usize = 128;
+/// Columns of C up to which a transposed A is not copied.
+const FEW: usize = 3;
+/// Dot products that are handed out together.
+const DOTS: usize = 32;
 /// Panels of A in a block; the block stays in the second cache.
 const PANELS: usize = 8;
 /// Columns of B in a block; the block stays in the third cache.
 const COLUMNS: usize = 3072;
 /// Floating-point operations below which a second thread costs more than it brings.
-const PARALLEL: f64 = 2e6;
+const PARALLEL: f64 = 3e5;
 
 /// A matrix in memory: an element and the distances to the next row and column.
 #[derive(Clone, Copy)]
@@ -94,6 +99,7 @@ unsafe impl<T> Sync for Product<T> {}
 pub(super) struct Gemm<T> {
     tiles: Tiles<T>,
     pack: Pack<T>,
+    dots: DotsLoop<T>,
     /// One for every thread.
     a_blocks: Vec<Scratch<T>>,
     /// Shared by all threads.
@@ -108,6 +114,7 @@ impl<T: Scalar> Gemm<T> {
         Gemm {
             tiles,
             pack: pack(isa),
+            dots: dots(isa),
             a_blocks: (0..threads).map(|_| Scratch::new(a_block)).collect(),
             b_block: Scratch::new(COLUMNS * k),
         }
@@ -123,6 +130,10 @@ impl<T: Scalar> Gemm<T> {
         let Product { m, n, k, a, b, .. } = product;
         let work = 2.0 * m as f64 * n as f64 * k as f64;
         let threads = if work < PARALLEL { 1 } else { pool.threads() };
+        if n <= FEW && a.row != 1 && a.column == 1 && b.row == 1 || m == 1 && a.column == 1 && b.row == 1 {
+            // SAFETY: the caller's promise.
+            return unsafe { Block::whole(self, &product).dots(pool, threads) };
+        }
         let (pack_a, pack_b) = (self.packs_a(&product), self.packs_b(&product));
         let k_most = if pack_a || pack_b { k_most::<T>() } else { K_DIRECT };
         let k_step = k.div_ceil(k.div_ceil(k_most));
@@ -189,7 +200,41 @@ struct Block<'g, T> {
     n: usize,
 }
 
-impl<T: Scalar> Block<'_, T> {
+impl<'g, T: Scalar> Block<'g, T> {
+    /// The whole product, nothing copied.
+    fn whole(gemm: &'g Gemm<T>, product: &'g Product<T>) -> Self {
+        Block { product, gemm, a_blocks: None, b_block: None, k0: 0, k: product.k, n0: 0, n: product.n }
+    }
+
+    /// Element by element, as dot products of what lies side by side in A and B.
+    unsafe fn dots(&self, pool: &mut Pool, threads: usize) {
+        let p = self.product;
+        // One row: the columns of B take the part of the rows of A.
+        let flat = p.m == 1;
+        let (count, others) = if flat { (p.n, 1) } else { (p.m, p.n) };
+        let parts = Split::new(count.div_ceil(DOTS), threads);
+        run(pool, threads, parts.parts, &|_, part| {
+            let (start, end) = parts.part(part);
+            let (start, end) = (start * DOTS, count.min(end * DOTS));
+            let (bias, bias_step) = match p.epilogue {
+                Some(Epilogue { bias, .. }) if flat => (bias, 0),
+                Some(Epilogue { bias, .. }) if !bias.is_null() => (bias.wrapping_add(start), 1),
+                _ => (std::ptr::null(), 0),
+            };
+            for j in 0..others {
+                let (x, x_step) = if flat { (p.b.at(0, start), p.b.column) } else { (p.a.at(start, 0), p.a.row) };
+                let y = if flat { p.a.p } else { p.b.at(0, j) };
+                let (c, c_step) = if flat { (p.c.at(0, start), p.c.column) } else { (p.c.at(start, j), p.c.row) };
+                let (count, k, alpha, beta) = (end - start, p.k, p.alpha, p.beta);
+                // SAFETY: parts are disjoint; the rest is the caller's promise.
+                unsafe { (self.gemm.dots)(&Dots { count, k, x, x_step, y, alpha, beta, c, c_step, bias, bias_step }) }
+            }
+            let (rows, columns) = if flat { ((0, 1), (start, end - start)) } else { ((start, end - start), (0, p.n)) };
+            // SAFETY: the caller's promise.
+            unsafe { self.finish(rows, columns) }
+        });
+    }
+
     unsafe fn run(&self, pool: &mut Pool, threads: usize) {
         let width = self.gemm.tiles.columns;
         if let Some(scratch) = self.b_block {
@@ -203,15 +248,27 @@ impl<T: Scalar> Block<'_, T> {
                 }
             });
         }
-        let panels = self.product.m.div_ceil(self.gemm.tiles.rows());
-        let rows = Split::new(panels, panels.div_ceil(PANELS).next_multiple_of(threads));
-        let strips = self.n.div_ceil(width);
-        let columns = Split::new(strips, threads.div_ceil(rows.parts));
+        let (rows, columns) = self.split(threads);
         run(pool, threads, rows.parts * columns.parts, &|thread, task| {
             let (row, column) = (rows.part(task % rows.parts), columns.part(task / rows.parts));
             // SAFETY: tasks write disjoint parts of C; the rest is the caller's promise.
             unsafe { self.task(thread, row, column) }
         });
+    }
+
+    /// Panels and strips for tasks of the threads: as many panels as fit into a block, or, where A is read in place,
+    /// whichever of the two is divided more evenly.
+    fn split(&self, threads: usize) -> (Split, Split) {
+        let (m, height, width) = (self.product.m, self.gemm.tiles.rows(), self.gemm.tiles.columns);
+        let (panels, strips) = (m.div_ceil(height), self.n.div_ceil(width));
+        let largest_part = |tiles: usize, size: usize, all: usize| (tiles.div_ceil(threads) * size) as f64 / all as f64;
+        if self.a_blocks.is_none() && largest_part(strips, width, self.n) < largest_part(panels, height, m) {
+            let columns = Split::new(strips, threads);
+            return (Split::new(panels, threads.div_ceil(columns.parts)), columns);
+        }
+        let rows = Split::new(panels, panels.div_ceil(PANELS).next_multiple_of(threads));
+        let columns = Split::new(strips, threads.div_ceil(rows.parts));
+        (rows, columns)
     }
 
     /// Panels of A (in units of the tile's rows) times strips of B (in units of its columns).

@@ -11,6 +11,7 @@ use self::vector::Isa;
 use super::*;
 
 mod columns;
+mod dots;
 mod elements;
 mod gemm;
 pub(crate) mod math;

@@ -3,7 +3,7 @@
 use super::*;
 
 /// Columns of the sizes `m, n, k`: around the vectors, tiles and thresholds of every instruction set.
-const SIZES: [[usize; 3]; 33] = [
+const SIZES: [[usize; 3]; 35] = [
     [1, 1, 1],
     [1, 1, 130],
     [1, 5, 2],
@@ -37,6 +37,8 @@ const SIZES: [[usize; 3]; 33] = [
     [100, 31, 13],
     [130, 65, 33],
     [130, 130, 16],
+    [65, 2, 100],
+    [17, 4, 33],
 ];
 
 /// Sizes that cross the blocks of k, of columns and of rows.
