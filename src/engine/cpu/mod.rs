@@ -10,6 +10,7 @@ use self::pool::Pool;
 use self::vector::Isa;
 use super::*;
 
+mod block;
 mod columns;
 mod dots;
 mod elements;
@@ -17,6 +18,7 @@ mod gemm;
 pub(crate) mod math;
 mod pack;
 mod pool;
+mod scratch;
 mod tile;
 pub(crate) mod vector;
 

@@ -1,10 +1,14 @@
 //! Every loop of the engine against plain f64 code, on every instruction set that the machine has.
 
+// SAFETY of every block: spans describe grids, which outlive the calls; instruction sets are asked for.
+#![allow(clippy::undocumented_unsafe_blocks)]
+
 use super::*;
 
 mod dense;
 mod elements;
 mod gemm;
+mod loss;
 mod math;
 mod reference;
 
