@@ -110,8 +110,10 @@ impl<'g, T: Scalar> Block<'g, T> {
                 }
             }
         }
-        // A panel that is read in place comes from afar: take it once for all strips. A copied block is near.
-        let at_once = if a_block.is_some() { panels.1 - panels.0 } else { 1 };
+        // A panel that comes from afar is taken once for all strips; panels that are near, copied or not, are gone through
+        // for every strip, so that C is written along its columns.
+        let is_near = a_block.is_some() || (panels.1 - panels.0) * height * self.k * size_of::<T>() <= NEAR;
+        let at_once = if is_near { panels.1 - panels.0 } else { 1 };
         for first in (panels.0..panels.1).step_by(at_once) {
             for strip in strips.0..strips.1 {
                 let (column, columns) = (strip * width, width.min(self.n - strip * width));
@@ -243,6 +245,8 @@ fn run(pool: &mut Pool, threads: usize, count: usize, body: &(dyn Fn(usize, usiz
     if threads == 1 { (0..count).for_each(|index| body(0, index)) } else { pool.run(count, body) }
 }
 
+/// Bytes of A that stay in the second cache while B and C pass through it.
+const NEAR: usize = 256 << 10;
 /// Dot products that are handed out together.
 const DOTS: usize = 32;
 
