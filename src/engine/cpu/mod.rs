@@ -10,13 +10,16 @@ use self::pool::Pool;
 use self::vector::Isa;
 use super::*;
 
+mod block;
 mod columns;
+mod dots;
 mod elements;
 mod gemm;
 pub(crate) mod math;
 mod pack;
 mod peak;
 mod pool;
+mod scratch;
 mod tile;
 pub(crate) mod vector;
 

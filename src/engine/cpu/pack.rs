@@ -68,17 +68,30 @@ unsafe fn transposed<V: Vector>(panel: &Panel<V::T>) {
     // From the last on, so that what one writes beyond the step is overwritten by the next.
     for w in (0..panel.step).step_by(V::LANES).rev() {
         for l in (0..panel.length).step_by(V::LANES) {
-            let mut square = [V::of(0.0); MOST_LANES];
-            for (i, row) in square.iter_mut().enumerate().take(V::LANES.min(panel.width.saturating_sub(w))) {
-                // SAFETY: the row is within the width; no more is read than the length has.
-                *row = unsafe { load(panel.from.add((w + i) * panel.across + l), panel.length - l) };
-            }
-            let square = transpose(square);
-            for (i, row) in square.into_iter().enumerate().take(V::LANES.min(panel.length - l)) {
-                // SAFETY: the row is within the length.
-                unsafe { store(panel, row, w, l + i) }
+            let (rows, steps) = (V::LANES.min(panel.width.saturating_sub(w)), V::LANES.min(panel.length - l));
+            // SAFETY: the rows are within the width, the steps within the length.
+            unsafe {
+                if rows == V::LANES && steps == V::LANES {
+                    // The same with constants, so that the compiler keeps the square in registers.
+                    square::<V>(panel, (w, V::LANES), (l, V::LANES));
+                } else {
+                    square::<V>(panel, (w, rows), (l, steps));
+                }
             }
         }
+    }
+}
+
+#[inline(always)]
+unsafe fn square<V: Vector>(panel: &Panel<V::T>, (w, rows): (usize, usize), (l, steps): (usize, usize)) {
+    let mut square = [V::of(0.0); MOST_LANES];
+    for (i, row) in square.iter_mut().enumerate().take(rows) {
+        // SAFETY: the caller's promise.
+        *row = unsafe { load(panel.from.add((w + i) * panel.across + l), steps) };
+    }
+    for (i, row) in transpose(square).into_iter().enumerate().take(steps) {
+        // SAFETY: the caller's promise.
+        unsafe { store(panel, row, w, l + i) }
     }
 }
 

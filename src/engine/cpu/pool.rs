@@ -12,6 +12,9 @@ use std::time::{Duration, Instant};
 /// How long a worker spins before it sleeps; waking it then takes the system some 5 to 50 microseconds.
 const SPIN: Duration = Duration::from_micros(100);
 
+/// How many times the caller looks whether the workers have left before it lets others have its core.
+const PATIENCE: u32 = 2000;
+
 /// A loop body: called with (thread, index).
 type Body<'b> = &'b (dyn Fn(usize, usize) + Sync);
 
@@ -24,7 +27,9 @@ struct Shared {
     /// The loop at hand; meaningful while `open`.
     body: std::cell::UnsafeCell<Option<Body<'static>>>,
     count: AtomicUsize,
-    /// The next index that nobody has taken.
+    /// For every thread, whether the index of its own number is taken.
+    own: Box<[AtomicBool]>,
+    /// The next of the other indices.
     next: AtomicUsize,
     /// Workers between looking whether a loop is open and having left it.
     inside: AtomicUsize,
@@ -48,6 +53,7 @@ impl Pool {
         let shared = Arc::new(Shared {
             body: std::cell::UnsafeCell::new(None),
             count: AtomicUsize::new(0),
+            own: (0..threads).map(|_| AtomicBool::new(false)).collect(),
             next: AtomicUsize::new(0),
             inside: AtomicUsize::new(0),
             open: AtomicBool::new(false),
@@ -80,7 +86,8 @@ impl Pool {
         // however this function is left.
         unsafe { *shared.body.get() = Some(std::mem::transmute::<Body<'_>, Body<'static>>(body)) };
         shared.count.store(count, SeqCst);
-        shared.next.store(0, SeqCst);
+        shared.own.iter().for_each(|taken| taken.store(false, SeqCst));
+        shared.next.store(shared.own.len(), SeqCst);
         shared.open.store(true, SeqCst);
         shared.generation.fetch_add(1, SeqCst);
         let closing = Closing(shared);
@@ -99,8 +106,15 @@ struct Closing<'s>(&'s Shared);
 impl Drop for Closing<'_> {
     fn drop(&mut self) {
         self.0.open.store(false, SeqCst);
+        let mut spins = 0;
         while self.0.inside.load(SeqCst) > 0 {
-            hint::spin_loop();
+            // Where there are more threads than cores, the one waited for may need this one's.
+            if spins < PATIENCE {
+                spins += 1;
+                hint::spin_loop();
+            } else {
+                thread::yield_now();
+            }
         }
     }
 }
@@ -118,16 +132,24 @@ impl Drop for Leaving<'_> {
 }
 
 impl Shared {
-    /// Takes indices until none is left.
+    /// Takes indices until none is left: first the thread's own number, so that a loop that is repeated finds its data in
+    /// the cache of the same core; in the end those of threads that have not come.
     fn take(&self, thread: usize, body: Body<'_>) {
         let count = self.count.load(SeqCst);
+        let take_own = |index: usize| {
+            if index < count && !self.own[index].swap(true, SeqCst) {
+                body(thread, index);
+            }
+        };
+        take_own(thread);
         loop {
             let index = self.next.fetch_add(1, SeqCst);
             if index >= count {
-                return;
+                break;
             }
             body(thread, index);
         }
+        (0..self.own.len()).for_each(take_own);
     }
 
     /// A worker's life.

@@ -108,7 +108,7 @@ isa_functions!(tile_portable tile_avx2 tile_avx512 = registers [] [M: usize, N: 
 #[inline(always)]
 unsafe fn registers<V: Vector, const M: usize, const N: usize, const FULL: bool, const UNIT: bool>(tile: &Tile<V::T>) {
     let last = tile.rows - (M - 1) * V::LANES;
-    // SAFETY: the caller's promise about the tile, here and below.
+    // SAFETY: the caller's promise about the tile.
     let load = |p: *const V::T, v: usize| unsafe {
         let p = p.add(v * V::LANES);
         if FULL || v + 1 < M { V::load(p) } else { V::load_partial(p, last) }

@@ -8,10 +8,6 @@ use std::ops::{Add, Div, Mul, Neg, Sub};
 
 use crate::scalar::Scalar;
 
-use self::portable::{Portable32, Portable64};
-#[cfg(target_arch = "x86_64")]
-use self::x86::{F32x8, F32x16, F64x4, F64x8};
-
 /// The instruction sets that kernels are compiled for, slowest first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Isa {
@@ -179,7 +175,6 @@ pub(crate) use isa_functions;
 const ROUND_F32: f32 = 12_582_912.0;
 const ROUND_F64: f64 = 6_755_399_441_055_744.0;
 
-/// The operators of a vector type, each by the expression that computes it.
 macro_rules! operators {
     ($name:ident, $t:ty, $lanes:literal, $($op:ident $method:ident |$a:ident, $b:ident| $value:expr),*) => {
         $(impl $op for $name {
@@ -200,6 +195,122 @@ macro_rules! operators {
     };
 }
 
-mod portable;
+/// Plain arrays, which the compiler vectorizes with whatever the target has.
+macro_rules! portable {
+    ($name:ident, $t:ty, $bits:ty, $lanes:literal, $round:expr, $mantissa:literal, $bias:literal) => {
+        #[derive(Clone, Copy)]
+        pub(crate) struct $name([$t; $lanes]);
+
+        impl $name {
+            #[inline(always)]
+            fn zip(self, other: Self, f: impl Fn($t, $t) -> $t) -> Self {
+                $name(std::array::from_fn(|i| f(self.0[i], other.0[i])))
+            }
+        }
+
+        operators!(
+            $name,
+            $t,
+            $lanes,
+            Add add |a, b| a.zip(b, |x, y| x + y),
+            Sub sub |a, b| a.zip(b, |x, y| x - y),
+            Mul mul |a, b| a.zip(b, |x, y| x * y),
+            Div div |a, b| a.zip(b, |x, y| x / y)
+        );
+
+        impl Vector for $name {
+            type T = $t;
+            type Mask = [bool; $lanes];
+            const LANES: usize = $lanes;
+
+            #[inline(always)]
+            fn splat(x: $t) -> Self {
+                $name([x; $lanes])
+            }
+            #[inline(always)]
+            unsafe fn load(p: *const $t) -> Self {
+                // SAFETY: the caller's promise.
+                $name(unsafe { p.cast::<[$t; $lanes]>().read_unaligned() })
+            }
+            #[inline(always)]
+            unsafe fn load_partial(p: *const $t, n: usize) -> Self {
+                // SAFETY: only the first n elements are read.
+                $name(std::array::from_fn(|i| if i < n { unsafe { *p.add(i) } } else { 0.0 }))
+            }
+            #[inline(always)]
+            fn prefetch(_p: *const $t) {}
+            #[inline(always)]
+            unsafe fn store(self, p: *mut $t) {
+                // SAFETY: the caller's promise.
+                unsafe { p.cast::<[$t; $lanes]>().write_unaligned(self.0) }
+            }
+            #[inline(always)]
+            unsafe fn store_partial(self, p: *mut $t, n: usize) {
+                for (i, x) in self.0.into_iter().enumerate().take(n) {
+                    // SAFETY: i < n.
+                    unsafe { *p.add(i) = x }
+                }
+            }
+            #[inline(always)]
+            fn mul_add(self, b: Self, c: Self) -> Self {
+                // Without the instruction, a fused multiply-add is a call into the C library.
+                if cfg!(any(target_feature = "fma", target_arch = "aarch64")) {
+                    $name(std::array::from_fn(|i| self.0[i].mul_add(b.0[i], c.0[i])))
+                } else {
+                    self * b + c
+                }
+            }
+            #[inline(always)]
+            fn max(self, other: Self) -> Self {
+                self.zip(other, |x, y| if x > y { x } else { y })
+            }
+            #[inline(always)]
+            fn min(self, other: Self) -> Self {
+                self.zip(other, |x, y| if x < y { x } else { y })
+            }
+            #[inline(always)]
+            fn abs(self) -> Self {
+                $name(self.0.map(<$t>::abs))
+            }
+            #[inline(always)]
+            fn sqrt(self) -> Self {
+                $name(self.0.map(<$t>::sqrt))
+            }
+            #[inline(always)]
+            fn copysign(self, sign: Self) -> Self {
+                self.zip(sign, <$t>::copysign)
+            }
+            #[inline(always)]
+            fn round(self) -> Self {
+                $name(self.0.map(|x| (x + $round) - $round))
+            }
+            #[inline(always)]
+            fn exp2_integer(self) -> Self {
+                let low = |x: $t| (x + $round).to_bits();
+                $name(self.0.map(|x| <$t>::from_bits((low(x) << $mantissa).wrapping_add($bias << $mantissa))))
+            }
+            #[inline(always)]
+            fn interleave(self, other: Self) -> (Self, Self) {
+                let lane = |n: usize| if n % 2 == 0 { self.0[n / 2] } else { other.0[n / 2] };
+                ($name(std::array::from_fn(lane)), $name(std::array::from_fn(|i| lane($lanes + i))))
+            }
+            #[inline(always)]
+            fn less(self, other: Self) -> Self::Mask {
+                std::array::from_fn(|i| self.0[i] < other.0[i])
+            }
+            #[inline(always)]
+            fn select(mask: Self::Mask, yes: Self, no: Self) -> Self {
+                $name(std::array::from_fn(|i| if mask[i] { yes.0[i] } else { no.0[i] }))
+            }
+        }
+    };
+}
+
+portable!(Portable32, f32, u32, 8, ROUND_F32, 23, 127u32);
+portable!(Portable64, f64, u64, 4, ROUND_F64, 52, 1023u64);
+
+#[cfg(target_arch = "x86_64")]
+pub(crate) use x86::{F32x8, F32x16, F64x4, F64x8};
+
 #[cfg(target_arch = "x86_64")]
 mod x86;

@@ -3,7 +3,7 @@
 use super::*;
 
 /// Columns of the sizes `m, n, k`: around the vectors, tiles and thresholds of every instruction set.
-const SIZES: [[usize; 3]; 33] = [
+const SIZES: [[usize; 3]; 35] = [
     [1, 1, 1],
     [1, 1, 130],
     [1, 5, 2],
@@ -37,11 +37,23 @@ const SIZES: [[usize; 3]; 33] = [
     [100, 31, 13],
     [130, 65, 33],
     [130, 130, 16],
+    [65, 2, 100],
+    [17, 4, 33],
 ];
 
-/// Sizes that cross the blocks of k, of columns and of rows.
-const LARGE: [[usize; 3]; 7] =
-    [[300, 70, 1100], [40, 3100, 20], [700, 50, 600], [33, 5, 2500], [1, 20, 1300], [600, 1, 90], [130, 1, 1030]];
+/// Sizes that cross the blocks of k, of columns and of rows, and those whose A or B is copied because its columns fall on
+/// one another in the cache.
+const LARGE: [[usize; 3]; 9] = [
+    [300, 30, 1100],
+    [40, 3100, 9],
+    [520, 20, 600],
+    [33, 5, 2500],
+    [1, 20, 1300],
+    [600, 1, 90],
+    [130, 1, 1030],
+    [1024, 201, 128],
+    [260, 30, 1024],
+];
 
 /// `A B` in f64, and `sum |a b|`, which rounding errors are measured by, of the matrices that [`compare`] makes.
 fn reference<T: Scalar>([m, n, k]: [usize; 3]) -> Vec<(f64, f64)> {
@@ -111,8 +123,10 @@ fn large<T: Scalar>() {
     for (variant, size) in LARGE.into_iter().enumerate() {
         let product = reference::<T>(size);
         compare(&engines, &product, size, [Columns; 3], variant);
-        compare(&engines, &product, size, [Rows, Gaps, Rows], variant + 1);
-        compare(&engines, &product, size, [SparseRows, Rows, Sparse], variant + 2);
+        if size[0] < 1000 {
+            compare(&engines, &product, size, [Rows, Gaps, Rows], variant + 1);
+            compare(&engines, &product, size, [SparseRows, Sparse, Sparse], variant + 2);
+        }
     }
 }
 
@@ -143,9 +157,9 @@ fn threads_do_not_change_a_bit() {
         for ([m, n, k], a_lie) in [
             ([257, 130, 70], Lie::Columns),
             ([33, 300, 130], Lie::Rows),
-            ([600, 11, 700], Lie::Columns),
-            ([1500, 1, 1100], Lie::Columns),
-            ([1500, 1, 1100], Lie::Rows),
+            ([300, 11, 700], Lie::Columns),
+            ([700, 1, 1100], Lie::Columns),
+            ([700, 1, 1100], Lie::Rows),
             ([300, 784, 20], Lie::Columns),
         ] {
             let (mut a, mut b) = (Grid::<f32>::noise(m, k, a_lie, 1), Grid::<f32>::noise(k, n, Lie::Columns, 2));

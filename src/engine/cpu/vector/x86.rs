@@ -1,11 +1,14 @@
-//! Vectors of AVX2 and AVX-512.
+//! Vectors of 256 and 512 bits.
+//!
+//! The intrinsics need their instruction set, which every caller that is compiled for it has checked; pointers are the
+//! caller's promise. That is the one safety argument of this file.
+#![allow(clippy::undocumented_unsafe_blocks)]
 
 use std::arch::x86_64::*;
 
 use super::*;
 
-/// Everything that the 256 and 512 bit types share. The intrinsics need their instruction set, which every caller
-/// that is compiled for it has checked: that is the one safety argument of this module.
+/// Everything that the 256 and 512 bit types share.
 macro_rules! x86 {
     (
         $name:ident, $raw:ty, $t:ty, $lanes:literal, $mask:ty, $round:expr,
@@ -22,26 +25,12 @@ macro_rules! x86 {
             $name,
             $t,
             $lanes,
-            Add add |a, b| {
-                // SAFETY: see the macro.
-                $name(unsafe { $add(a.0, b.0) })
-            },
-            Sub sub |a, b| {
-                // SAFETY: see the macro.
-                $name(unsafe { $sub(a.0, b.0) })
-            },
-            Mul mul |a, b| {
-                // SAFETY: see the macro.
-                $name(unsafe { $mul(a.0, b.0) })
-            },
-            Div div |a, b| {
-                // SAFETY: see the macro.
-                $name(unsafe { $div(a.0, b.0) })
-            }
+            Add add |a, b| $name(unsafe { $add(a.0, b.0) }),
+            Sub sub |a, b| $name(unsafe { $sub(a.0, b.0) }),
+            Mul mul |a, b| $name(unsafe { $mul(a.0, b.0) }),
+            Div div |a, b| $name(unsafe { $div(a.0, b.0) })
         );
 
-        // SAFETY of every block: see the macro; pointers are the caller's promise.
-        #[allow(clippy::undocumented_unsafe_blocks)]
         impl Vector for $name {
             type T = $t;
             type Mask = $mask;

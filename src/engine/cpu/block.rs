@@ -1,0 +1,267 @@
+//! A block of the matrix product: its parts are handed to the threads, copied where that pays, and computed tile by tile.
+
+use super::dots::Dots;
+use super::gemm::{Epilogue, Finish, Gemm, PANELS, Product};
+use super::pack::Panel;
+use super::pool::Pool;
+use super::scratch::Scratch;
+use super::tile::{LARGEST_TILE, Tile};
+use crate::scalar::Scalar;
+
+/// A part of the product: `k` terms of the sum from `k0` on, for `n` columns from `n0` on.
+pub(super) struct Block<'g, T> {
+    pub product: &'g Product<T>,
+    pub gemm: &'g Gemm<T>,
+    /// Where to copy A, by thread; none: A is read in place.
+    pub a_blocks: Option<&'g [Scratch<T>]>,
+    /// Where to copy B; none: B is read in place.
+    pub b_block: Option<&'g Scratch<T>>,
+    pub k0: usize,
+    pub k: usize,
+    pub n0: usize,
+    pub n: usize,
+}
+
+impl<'g, T: Scalar> Block<'g, T> {
+    /// The whole product, nothing copied.
+    pub(super) fn whole(gemm: &'g Gemm<T>, product: &'g Product<T>) -> Self {
+        Block { product, gemm, a_blocks: None, b_block: None, k0: 0, k: product.k, n0: 0, n: product.n }
+    }
+
+    /// Element by element, as dot products of what lies side by side in A and B.
+    pub(super) unsafe fn dots(&self, pool: &mut Pool, threads: usize) {
+        let p = self.product;
+        // One row: the columns of B take the part of the rows of A.
+        let flat = p.m == 1;
+        let (count, others) = if flat { (p.n, 1) } else { (p.m, p.n) };
+        let parts = Split::new(count.div_ceil(DOTS), threads);
+        run(pool, threads, parts.parts, &|_, part| {
+            let (start, end) = parts.part(part);
+            let (start, end) = (start * DOTS, count.min(end * DOTS));
+            let (bias, bias_step) = match p.epilogue {
+                Some(Epilogue { bias, .. }) if flat => (bias, 0),
+                Some(Epilogue { bias, .. }) if !bias.is_null() => (bias.wrapping_add(start), 1),
+                _ => (std::ptr::null(), 0),
+            };
+            for j in 0..others {
+                let (x, x_step) = if flat { (p.b.at(0, start), p.b.column) } else { (p.a.at(start, 0), p.a.row) };
+                let y = if flat { p.a.p } else { p.b.at(0, j) };
+                let (c, c_step) = if flat { (p.c.at(0, start), p.c.column) } else { (p.c.at(start, j), p.c.row) };
+                let (count, k, alpha, beta) = (end - start, p.k, p.alpha, p.beta);
+                // SAFETY: parts are disjoint; the rest is the caller's promise.
+                unsafe { (self.gemm.dots)(&Dots { count, k, x, x_step, y, alpha, beta, c, c_step, bias, bias_step }) }
+            }
+            let (rows, columns) = if flat { ((0, 1), (start, end - start)) } else { ((start, end - start), (0, p.n)) };
+            // SAFETY: the caller's promise.
+            unsafe { self.finish(rows, columns) }
+        });
+    }
+
+    pub(super) unsafe fn run(&self, pool: &mut Pool, threads: usize) {
+        let width = self.gemm.tiles.columns;
+        if let Some(scratch) = self.b_block {
+            // A few panels a task, so that a task outweighs its hand-over.
+            let columns = width * 8;
+            let tasks = self.n.div_ceil(columns);
+            run(pool, threads, tasks, &|_, task| {
+                for j in (task * columns..self.n.min((task + 1) * columns)).step_by(width) {
+                    // SAFETY: panels are disjoint, and k and n are at most what the scratch was made for.
+                    unsafe { self.pack_b(scratch, j) }
+                }
+            });
+        }
+        let (rows, columns) = self.split(threads);
+        run(pool, threads, rows.parts * columns.parts, &|thread, task| {
+            let (row, column) = (rows.part(task % rows.parts), columns.part(task / rows.parts));
+            // SAFETY: tasks write disjoint parts of C; the rest is the caller's promise.
+            unsafe { self.task(thread, row, column) }
+        });
+    }
+
+    /// Panels and strips for tasks of the threads: as many panels as fit into a block, or, where A is read in place,
+    /// whichever of the two is divided more evenly.
+    fn split(&self, threads: usize) -> (Split, Split) {
+        let (m, height, width) = (self.product.m, self.gemm.tiles.rows(), self.gemm.tiles.columns);
+        let (panels, strips) = (m.div_ceil(height), self.n.div_ceil(width));
+        let largest_part = |tiles: usize, size: usize, all: usize| (tiles.div_ceil(threads) * size) as f64 / all as f64;
+        if self.a_blocks.is_none() && largest_part(strips, width, self.n) < largest_part(panels, height, m) {
+            let columns = Split::new(strips, threads);
+            return (Split::new(panels, threads.div_ceil(columns.parts)), columns);
+        }
+        let rows = Split::new(panels, panels.div_ceil(PANELS).next_multiple_of(threads));
+        let columns = Split::new(strips, threads.div_ceil(rows.parts));
+        (rows, columns)
+    }
+
+    /// Panels of A (in units of the tile's rows) times strips of B (in units of its columns).
+    unsafe fn task(&self, thread: usize, panels: (usize, usize), strips: (usize, usize)) {
+        let (height, width) = (self.gemm.tiles.rows(), self.gemm.tiles.columns);
+        let rows = |panel: usize| (panel * height, height.min(self.product.m - panel * height));
+        let a_block = self.a_blocks.map(|blocks| blocks[thread].start());
+        if let Some(a_block) = a_block {
+            // Rows that lie side by side are taken a few steps of k at a time, panel after panel: the pages of memory
+            // that they are in are then looked up once.
+            let step = if self.product.a.row == 1 { 16 } else { self.k };
+            for l in (0..self.k).step_by(step) {
+                for panel in panels.0..panels.1 {
+                    let to = a_block.wrapping_add((panel - panels.0) * height * self.k + l * height);
+                    // SAFETY: a thread has one block, as large as a part has panels.
+                    unsafe { self.pack_a(to, rows(panel), (l, step.min(self.k - l))) }
+                }
+            }
+        }
+        // A panel that comes from afar is taken once for all strips; panels that are near, copied or not, are gone through
+        // for every strip, so that C is written along its columns.
+        let is_near = a_block.is_some() || (panels.1 - panels.0) * height * self.k * size_of::<T>() <= NEAR;
+        let at_once = if is_near { panels.1 - panels.0 } else { 1 };
+        for first in (panels.0..panels.1).step_by(at_once) {
+            for strip in strips.0..strips.1 {
+                let (column, columns) = (strip * width, width.min(self.n - strip * width));
+                for panel in first..first + at_once {
+                    let (row, rows) = rows(panel);
+                    let a = match a_block {
+                        Some(block) => (block.wrapping_add((panel - panels.0) * height * self.k).cast_const(), height),
+                        None => (self.product.a.at(row, self.k0), self.product.a.column),
+                    };
+                    // SAFETY: the caller's promise.
+                    unsafe { self.tile(a, (row, rows), (column, columns)) }
+                }
+                let (row, _) = rows(first);
+                let end = self.product.m.min((first + at_once) * height);
+                // SAFETY: the caller's promise.
+                unsafe { self.finish((row, end - row), (column, columns)) }
+            }
+        }
+    }
+
+    /// One tile, from `row` and (within the block) `column` on.
+    unsafe fn tile(&self, a: (*const T, usize), (row, rows): (usize, usize), (column, columns): (usize, usize)) {
+        let p = self.product;
+        let first = self.k0 == 0;
+        let (b, b_row, b_column) = match self.b_block {
+            Some(block) => (block.start().wrapping_add(column * self.k).cast_const(), columns, 1),
+            None => (p.b.at(self.k0, self.n0 + column), p.b.row, p.b.column),
+        };
+        let bias = match p.epilogue {
+            Some(epilogue) if first && !epilogue.bias.is_null() => epilogue.bias.wrapping_add(row),
+            _ => std::ptr::null(),
+        };
+        let beta = if first { p.beta } else { T::from_f64(1.0) };
+        let c = p.c.at(row, self.n0 + column);
+        let mut tile = Tile {
+            k: self.k,
+            a: a.0,
+            a_column: a.1,
+            b,
+            b_row,
+            b_column,
+            c,
+            c_column: p.c.column,
+            rows,
+            alpha: p.alpha,
+            beta,
+            bias,
+        };
+        // SAFETY: the caller's promise.
+        unsafe {
+            if p.c.row == 1 {
+                return self.gemm.tiles.run(columns, &tile);
+            }
+            let mut local = [T::default(); LARGEST_TILE];
+            (tile.c, tile.c_column, tile.beta) = (local.as_mut_ptr(), rows, T::from_f64(0.0));
+            self.gemm.tiles.run(columns, &tile);
+            for (i, x) in local[..rows * columns].iter().enumerate() {
+                let c = c.add(i % rows * p.c.row + i / rows * p.c.column);
+                let kept = if beta == T::from_f64(0.0) { 0.0 } else { beta.to_f64() * (*c).to_f64() };
+                *c = T::from_f64(x.to_f64() + kept);
+            }
+        }
+    }
+
+    /// The element-wise part of the epilogue, once a part of C is complete.
+    unsafe fn finish(&self, (row, rows): (usize, usize), (column, columns): (usize, usize)) {
+        let Some(Epilogue { finish: Some(finish), out, .. }) = self.product.epilogue else { return };
+        if self.k0 + self.k < self.product.k {
+            return;
+        }
+        let c = self.product.c;
+        // SAFETY: the caller's promise.
+        let apply = |j: usize, n: usize| unsafe {
+            let (c, out) = (c.at(row, j), out.at(row, j));
+            match finish {
+                Finish::Map(f, p) => f(n, &p, c, out),
+                Finish::Zip(f, p, kept) => f(n, &p, c, kept.at(row, j), out),
+            }
+        };
+        let column = self.n0 + column;
+        let kept_column = if let Finish::Zip(.., kept) = finish { kept.column } else { rows };
+        if [c.column, out.column, kept_column] == [rows; 3] {
+            return apply(column, rows * columns);
+        }
+        (column..column + columns).for_each(|j| apply(j, rows));
+    }
+
+    /// Copies `length` columns, from the `l`th on, of some rows of A into a panel: column after column, each filled up with
+    /// zeros to the tile's height.
+    unsafe fn pack_a(&self, panel: *mut T, (row, rows): (usize, usize), (l, length): (usize, usize)) {
+        let height = self.gemm.tiles.rows();
+        let a = self.product.a;
+        let from = a.at(row, self.k0 + l);
+        // SAFETY: a panel has room for `height * k`; the rest is the caller's promise.
+        unsafe {
+            (self.gemm.pack)(&Panel {
+                from,
+                across: a.row,
+                along: a.column,
+                width: rows,
+                length,
+                to: panel,
+                step: height,
+            })
+        }
+    }
+
+    /// Copies a strip of B, from `column` on: row after row.
+    unsafe fn pack_b(&self, block: &Scratch<T>, column: usize) {
+        let columns = self.gemm.tiles.columns.min(self.n - column);
+        let b = self.product.b;
+        let from = b.at(self.k0, self.n0 + column);
+        // SAFETY: strips lie one after the other in the block; the rest is the caller's promise.
+        unsafe {
+            (self.gemm.pack)(&Panel {
+                from,
+                across: b.column,
+                along: b.row,
+                width: columns,
+                length: self.k,
+                to: block.start().add(column * self.k),
+                step: columns,
+            })
+        }
+    }
+}
+
+fn run(pool: &mut Pool, threads: usize, count: usize, body: &(dyn Fn(usize, usize) + Sync)) {
+    if threads == 1 { (0..count).for_each(|index| body(0, index)) } else { pool.run(count, body) }
+}
+
+/// Bytes of A that stay in the second cache while B and C pass through it.
+const NEAR: usize = 256 << 10;
+/// Dot products that are handed out together.
+const DOTS: usize = 32;
+
+/// A number of items divided into parts that differ by one at the most.
+struct Split {
+    items: usize,
+    parts: usize,
+}
+
+impl Split {
+    fn new(items: usize, parts: usize) -> Split {
+        Split { items, parts: parts.clamp(1, items) }
+    }
+
+    fn part(&self, index: usize) -> (usize, usize) {
+        (index * self.items / self.parts, (index + 1) * self.items / self.parts)
+    }
+}
