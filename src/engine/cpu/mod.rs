@@ -4,14 +4,16 @@ use std::alloc::{Layout, alloc_zeroed, dealloc};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use self::columns::ColumnLoops;
+use self::dense::product;
 use self::elements::{Elements, for_columns};
-use self::gemm::{Epilogue, Finish, Gemm, Product, Strided};
+use self::gemm::{Gemm, Strided};
 use self::pool::Pool;
 use self::vector::Isa;
 use super::*;
 
 mod block;
 mod columns;
+mod dense;
 mod dots;
 mod elements;
 mod gemm;
@@ -100,23 +102,6 @@ impl<T: Scalar> Cpu<T> {
 
     fn elements<'s>(&self, stream: &'s mut Stream<T>) -> Elements<'s> {
         Elements { pool: &mut stream.pool }
-    }
-
-    /// `g ⊙ f'` where the gradient already lies in `delta`.
-    unsafe fn apply(&self, derivative: Derivative, delta: Span) {
-        match derivative {
-            Derivative::One => {}
-            Derivative::Zip(f, p, kept) => {
-                let (f, p) = (f.host::<T>(self.isa), p.map(T::from_f64));
-                let mut stream = self.stream();
-                // SAFETY: the caller's promise.
-                unsafe { self.elements(&mut stream).zip(f, &p, delta, kept, delta) }
-            }
-            Derivative::Softmax(a) => for_columns(self.stream().pool_for(delta), delta.columns, &|j| {
-                // SAFETY: the caller's promise: rows lie side by side.
-                unsafe { (self.columns.softmax_derivative)(delta.rows, at(a, j), at_mut(delta, j)) }
-            }),
-        }
     }
 }
 
@@ -223,19 +208,7 @@ impl<T: Scalar> Engine<T> for Cpu<T> {
     }
 
     unsafe fn gemm(&self, alpha: T, a: Span, b: Span, beta: T, c: Span) -> Result<()> {
-        let product = Product {
-            m: c.rows,
-            n: c.columns,
-            k: a.columns,
-            alpha,
-            a: strided(a),
-            b: strided(b),
-            beta,
-            c: strided_mut(c),
-            epilogue: None,
-        };
-        let Stream { pool, gemm } = &mut *self.stream();
-        unsafe { gemm.run(pool, product) };
+        unsafe { self.multiply(product(alpha, a, b, beta, c)) };
         Ok(())
     }
 
@@ -272,82 +245,12 @@ impl<T: Scalar> Engine<T> for Cpu<T> {
     }
 
     unsafe fn dense_forward(&self, call: &DenseForward) -> Result<()> {
-        let DenseForward { weights, input, bias, transfer, z, output } = *call;
-        let sum = z.unwrap_or(output);
-        let activation = match transfer {
-            Transfer::Map(f, p) => Some(Finish::Map(f.host::<T>(self.isa), p.map(T::from_f64))),
-            _ => None,
-        };
-        let (one, zero) = (T::from_f64(1.0), T::from_f64(0.0));
-        let mut product = Product {
-            m: output.rows,
-            n: output.columns,
-            k: input.rows,
-            alpha: one,
-            a: strided(weights),
-            b: strided(input),
-            beta: zero,
-            c: strided_mut(sum),
-            epilogue: Some(Epilogue { bias: at(bias, 0), finish: activation, out: strided_mut(output) }),
-        };
-        let fused = sum.row_stride == 1 && output.row_stride == 1 && bias.row_stride == 1;
-        {
-            let Stream { pool, gemm } = &mut *self.stream();
-            if !fused {
-                product.epilogue = None;
-            }
-            unsafe { gemm.run(pool, product) };
-        }
-        if !fused {
-            let every_column = Span { columns: sum.columns, column_stride: 0, ..bias };
-            unsafe {
-                self.elements(&mut self.stream()).zip(elements::add(self.isa), &[zero; 4], sum, every_column, sum);
-                if let Transfer::Map(f, p) = transfer {
-                    self.map(f, p, sum, output)?;
-                }
-            }
-        }
-        let moved = matches!(transfer, Transfer::Identity) && sum != output;
-        if moved || matches!(transfer, Transfer::Softmax) && sum != output {
-            unsafe { elements::copy::<T>(sum, output) };
-        }
-        if matches!(transfer, Transfer::Softmax) {
-            for_columns(self.stream().pool_for(output), output.columns, &|j| unsafe {
-                (self.columns.softmax)(output.rows, at(output, j), at_mut(output, j))
-            });
-        }
+        unsafe { self.forward(call) };
         Ok(())
     }
 
     unsafe fn dense_propagate(&self, weights: Span, delta: Span, derivative: Derivative, out: Span) -> Result<()> {
-        let finish = match derivative {
-            Derivative::Zip(f, p, kept) if out.row_stride == 1 && kept.row_stride == 1 => {
-                Some(Finish::Zip(f.host::<T>(self.isa), p.map(T::from_f64), strided(kept)))
-            }
-            _ => None,
-        };
-        let product = Product {
-            m: out.rows,
-            n: out.columns,
-            k: delta.rows,
-            alpha: T::from_f64(1.0),
-            a: strided(weights.t()),
-            b: strided(delta),
-            beta: T::from_f64(0.0),
-            c: strided_mut(out),
-            epilogue: finish.map(|finish| Epilogue {
-                bias: std::ptr::null(),
-                finish: Some(finish),
-                out: strided_mut(out),
-            }),
-        };
-        {
-            let Stream { pool, gemm } = &mut *self.stream();
-            unsafe { gemm.run(pool, product) };
-        }
-        if product.epilogue.is_none() {
-            unsafe { self.apply(derivative, out) };
-        }
+        unsafe { self.propagate(weights, delta, derivative, out) };
         Ok(())
     }
 
@@ -380,7 +283,7 @@ impl<T: Scalar> Engine<T> for Cpu<T> {
         };
         for_columns(self.stream().pool_for(output), output.columns, &column);
         if let Some(delta) = delta {
-            unsafe { self.apply(derivative, delta) };
+            unsafe { self.multiply_by(derivative, delta) };
         }
         Ok(())
     }
