@@ -123,8 +123,11 @@ impl<'g, T: Scalar> Block<'g, T> {
                         Some(block) => (block.wrapping_add((panel - panels.0) * height * self.k).cast_const(), height),
                         None => (self.product.a.at(row, self.k0), self.product.a.column),
                     };
+                    // The first strips ask for the next panel, one line of its columns each.
+                    let line = (strip - strips.0) * LINE / size_of::<T>();
+                    let ahead = if !is_near && panel + 1 < panels.1 && line < height { height + line } else { 0 };
                     // SAFETY: the caller's promise.
-                    unsafe { self.tile(a, (row, rows), (column, columns)) }
+                    unsafe { self.tile(a, ahead, (row, rows), (column, columns)) }
                 }
                 let (row, _) = rows(first);
                 let end = self.product.m.min((first + at_once) * height);
@@ -135,7 +138,13 @@ impl<'g, T: Scalar> Block<'g, T> {
     }
 
     /// One tile, from `row` and (within the block) `column` on.
-    unsafe fn tile(&self, a: (*const T, usize), (row, rows): (usize, usize), (column, columns): (usize, usize)) {
+    unsafe fn tile(
+        &self,
+        a: (*const T, usize),
+        ahead: usize,
+        (row, rows): (usize, usize),
+        (column, columns): (usize, usize),
+    ) {
         let p = self.product;
         let first = self.k0 == 0;
         let (b, b_row, b_column) = match self.b_block {
@@ -152,6 +161,7 @@ impl<'g, T: Scalar> Block<'g, T> {
             k: self.k,
             a: a.0,
             a_column: a.1,
+            ahead: a.0.wrapping_add(ahead),
             b,
             b_row,
             b_column,
@@ -245,6 +255,8 @@ fn run(pool: &mut Pool, threads: usize, count: usize, body: &(dyn Fn(usize, usiz
     if threads == 1 { (0..count).for_each(|index| body(0, index)) } else { pool.run(count, body) }
 }
 
+/// Bytes of a cache line.
+const LINE: usize = 64;
 /// Bytes of A that stay in the second cache while B and C pass through it.
 const NEAR: usize = 256 << 10;
 /// Dot products that are handed out together.

@@ -17,6 +17,8 @@ pub(super) struct Tile<T> {
     pub a: *const T,
     /// From a column of A to the next.
     pub a_column: usize,
+    /// What to ask for beforehand: one cache line at each step of k, `a_column` apart.
+    pub ahead: *const T,
     pub b: *const T,
     /// From a row of B to the next.
     pub b_row: usize,
@@ -123,8 +125,9 @@ unsafe fn registers<V: Vector, const M: usize, const N: usize, const FULL: bool,
     }
     let b_column = if UNIT { 1 } else { tile.b_column };
     let mut sums = [[V::of(0.0); M]; N];
-    let (mut a, mut b) = (tile.a, tile.b);
+    let (mut a, mut b, mut ahead) = (tile.a, tile.b, tile.ahead);
     for _ in 0..tile.k {
+        V::prefetch_near(ahead);
         let rows: [V; M] = std::array::from_fn(|v| load(a, v));
         for (j, sums) in sums.iter_mut().enumerate() {
             // SAFETY: see above.
@@ -134,6 +137,7 @@ unsafe fn registers<V: Vector, const M: usize, const N: usize, const FULL: bool,
             }
         }
         a = a.wrapping_add(tile.a_column);
+        ahead = ahead.wrapping_add(tile.a_column);
         b = b.wrapping_add(tile.b_row);
     }
     let (alpha, beta) = (V::splat(tile.alpha), V::splat(tile.beta));

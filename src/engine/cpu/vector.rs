@@ -73,6 +73,8 @@ pub(crate) trait Vector:
     unsafe fn load_partial(p: *const Self::T, n: usize) -> Self;
     /// Asks for the cache line of `p`, which may point anywhere.
     fn prefetch(p: *const Self::T);
+    /// The same, into the second cache.
+    fn prefetch_near(p: *const Self::T);
     /// # Safety
     /// `LANES` elements from `p` on are writable.
     unsafe fn store(self, p: *mut Self::T);
@@ -239,6 +241,8 @@ macro_rules! portable {
             }
             #[inline(always)]
             fn prefetch(_p: *const $t) {}
+            #[inline(always)]
+            fn prefetch_near(_p: *const $t) {}
             #[inline(always)]
             unsafe fn store(self, p: *mut $t) {
                 // SAFETY: the caller's promise.

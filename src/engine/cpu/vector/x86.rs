@@ -54,6 +54,10 @@ macro_rules! x86 {
                 unsafe { _mm_prefetch::<_MM_HINT_T0>(p.cast()) }
             }
             #[inline(always)]
+            fn prefetch_near(p: *const $t) {
+                unsafe { _mm_prefetch::<_MM_HINT_T1>(p.cast()) }
+            }
+            #[inline(always)]
             unsafe fn store(self, p: *mut $t) {
                 unsafe { $storeu(p, self.0) }
             }
