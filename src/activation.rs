@@ -44,29 +44,49 @@ pub enum Activation {
     Softmax,
 }
 
-formula!(Sigmoid = "sigmoid", |z, _p| math::sigmoid(z));
-formula!(SigmoidDerivative = "sigmoid'", |g, a, _p| g * (a * (V::of(1.0) - a)));
-formula!(Tanh = "tanh", |z, _p| math::tanh(z));
-formula!(TanhDerivative = "tanh'", |g, a, _p| g * (V::of(1.0) - a * a));
-formula!(Relu = "relu", |z, _p| V::of(0.0).max(z));
-formula!(ReluDerivative = "relu'", |g, a, _p| V::select(V::of(0.0).less(a), g, V::of(0.0)));
-formula!(LeakyRelu = "leaky_relu", |z, p| V::select(V::of(0.0).less(z), z, p[0] * z));
-formula!(LeakyReluDerivative = "leaky_relu'", |g, a, p| V::select(V::of(0.0).less(a), g, p[0] * g));
-formula!(Elu = "elu", |z, p| V::select(V::of(0.0).less(z), z, p[0] * math::expm1(V::of(1.0).min(z))));
-formula!(EluDerivative = "elu'", |g, a, p| g * V::select(V::of(0.0).less(a), V::of(1.0), a + p[0]));
-formula!(Gelu = "gelu", |z, _p| z * math::normal_cdf(z));
-formula!(GeluDerivative = "gelu'", |g, z, _p| {
-    const INVERSE_SQRT_TAU: f64 = 0.398_942_280_401_432_7;
-    g * z.mul_add(V::of(INVERSE_SQRT_TAU) * math::bell(z), math::normal_cdf(z))
-});
-formula!(Silu = "silu", |z, _p| z * math::sigmoid(z));
-formula!(SiluDerivative = "silu'", |g, z, _p| {
-    let s = math::sigmoid(z);
-    g * (s * z.mul_add(V::of(1.0) - s, V::of(1.0)))
-});
-formula!(Softplus = "softplus", |z, _p| math::softplus(z));
+formula!(Sigmoid = "sigmoid", |z, _p| math::sigmoid(z), "sigmoid(x)");
+formula!(SigmoidDerivative = "sigmoid'", |g, a, _p| g * (a * (V::of(1.0) - a)), "x * (y * (V(1.0) - y))");
+formula!(Tanh = "tanh", |z, _p| math::tanh(z), "hyperbolic_tangent(x)");
+formula!(TanhDerivative = "tanh'", |g, a, _p| g * (V::of(1.0) - a * a), "x * (V(1.0) - y * y)");
+formula!(Relu = "relu", |z, _p| V::of(0.0).max(z), "V(0.0) > x ? V(0.0) : x");
+formula!(ReluDerivative = "relu'", |g, a, _p| V::select(V::of(0.0).less(a), g, V::of(0.0)), "V(0.0) < y ? x : V(0.0)");
+formula!(LeakyRelu = "leaky_relu", |z, p| V::select(V::of(0.0).less(z), z, p[0] * z), "V(0.0) < x ? x : p0 * x");
+formula!(
+    LeakyReluDerivative = "leaky_relu'",
+    |g, a, p| V::select(V::of(0.0).less(a), g, p[0] * g),
+    "V(0.0) < y ? x : p0 * x"
+);
+formula!(
+    Elu = "elu",
+    |z, p| V::select(V::of(0.0).less(z), z, p[0] * math::expm1(V::of(1.0).min(z))),
+    "V(0.0) < x ? x : p0 * expm1(x < V(1.0) ? x : V(1.0))"
+);
+formula!(
+    EluDerivative = "elu'",
+    |g, a, p| g * V::select(V::of(0.0).less(a), V::of(1.0), a + p[0]),
+    "x * (V(0.0) < y ? V(1.0) : y + p0)"
+);
+formula!(Gelu = "gelu", |z, _p| z * math::normal_cdf(z), "x * normal_cdf(x)");
+formula!(
+    GeluDerivative = "gelu'",
+    |g, z, _p| {
+        const INVERSE_SQRT_TAU: f64 = 0.398_942_280_401_432_7;
+        g * z.mul_add(V::of(INVERSE_SQRT_TAU) * math::bell(z), math::normal_cdf(z))
+    },
+    "x * (y * (V(0.3989422804014327) * bell(y)) + normal_cdf(y))"
+);
+formula!(Silu = "silu", |z, _p| z * math::sigmoid(z), "x * sigmoid(x)");
+formula!(
+    SiluDerivative = "silu'",
+    |g, z, _p| {
+        let s = math::sigmoid(z);
+        g * (s * z.mul_add(V::of(1.0) - s, V::of(1.0)))
+    },
+    "x * (sigmoid(y) * (V(1.0) + y * sigmoid(-y)))"
+);
+formula!(Softplus = "softplus", |z, _p| math::softplus(z), "softplus(x)");
 // 1 - exp(-a) is sigmoid(z); a is never negative.
-formula!(SoftplusDerivative = "softplus'", |g, a, _p| -(g * math::expm1(-a)));
+formula!(SoftplusDerivative = "softplus'", |g, a, _p| -(g * math::expm1(-a)), "-(x * expm1(-y))");
 
 /// What the derivative is computed from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

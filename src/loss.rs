@@ -35,26 +35,46 @@ pub enum Loss {
     SoftmaxCrossEntropy,
 }
 
-formula!(Quadratic = "quadratic", |y, t, _p| {
-    let e = y - t;
-    V::of(0.5) * (e * e)
-});
-formula!(QuadraticGradient = "quadratic'", |y, t, _p| y - t);
-formula!(Absolute = "mean_absolute", |y, t, _p| (y - t).abs());
-formula!(AbsoluteGradient = "mean_absolute'", |y, t, _p| {
-    let e = y - t;
-    V::select(V::of(0.0).less(e.abs()), V::of(1.0).copysign(e), e)
-});
-formula!(Huber = "huber", |y, t, p| {
-    let e = (y - t).abs();
-    V::select(e.less(p[0]), V::of(0.5) * (e * e), p[0] * (e - V::of(0.5) * p[0]))
-});
-formula!(HuberGradient = "huber'", |y, t, p| p[0].min((-p[0]).max(y - t)));
-formula!(Binary = "binary_cross_entropy", |z, t, _p| {
-    // ln(1 + exp(z)) - t z without cancellation: max(z, 0) - t z + ln(1 + exp(-|z|))
-    V::of(0.0).max(z) - t * z + math::softplus(-z.abs())
-});
-formula!(BinaryGradient = "binary_cross_entropy'", |z, t, _p| math::sigmoid(z) - t);
+formula!(
+    Quadratic = "quadratic",
+    |y, t, _p| {
+        let e = y - t;
+        V::of(0.5) * (e * e)
+    },
+    "V(0.5) * ((x - y) * (x - y))"
+);
+formula!(QuadraticGradient = "quadratic'", |y, t, _p| y - t, "x - y");
+formula!(Absolute = "mean_absolute", |y, t, _p| (y - t).abs(), "fabs(x - y)");
+formula!(
+    AbsoluteGradient = "mean_absolute'",
+    |y, t, _p| {
+        let e = y - t;
+        V::select(V::of(0.0).less(e.abs()), V::of(1.0).copysign(e), e)
+    },
+    "x > y ? V(1.0) : (x < y ? V(-1.0) : x - y)"
+);
+formula!(
+    Huber = "huber",
+    |y, t, p| {
+        let e = (y - t).abs();
+        V::select(e.less(p[0]), V::of(0.5) * (e * e), p[0] * (e - V::of(0.5) * p[0]))
+    },
+    "fabs(x - y) < p0 ? V(0.5) * ((x - y) * (x - y)) : p0 * (fabs(x - y) - V(0.5) * p0)"
+);
+formula!(
+    HuberGradient = "huber'",
+    |y, t, p| p[0].min((-p[0]).max(y - t)),
+    "x - y > p0 ? p0 : (x - y < -p0 ? -p0 : x - y)"
+);
+formula!(
+    Binary = "binary_cross_entropy",
+    |z, t, _p| {
+        // ln(1 + exp(z)) - t z without cancellation: max(z, 0) - t z + ln(1 + exp(-|z|))
+        V::of(0.0).max(z) - t * z + math::softplus(-z.abs())
+    },
+    "(V(0.0) > x ? V(0.0) : x) - y * x + softplus(-fabs(x))"
+);
+formula!(BinaryGradient = "binary_cross_entropy'", |z, t, _p| math::sigmoid(z) - t, "sigmoid(x) - y");
 
 /// An element-wise loss, ready to run.
 struct Entry {

@@ -61,13 +61,17 @@ fn same_shape(x: Span, y: Span) -> bool {
     (x.rows, x.columns) == (y.rows, y.columns)
 }
 
-formula!(Same = "copy", |x, _p| x);
-formula!(Constant = "fill", |_x, p| p[0]);
-formula!(Scale = "scal", |x, p| p[0] * x);
-formula!(Axpby = "axpby", |x, y, p| p[0].mul_add(x, p[1] * y));
-formula!(Axpy = "axpy", |x, y, p| p[0].mul_add(x, y));
-formula!(Hadamard = "hadamard", |x, y, _p| x * y);
-formula!(LinearFrac = "linear_frac", |x, y, p| p[0].mul_add(x, p[1]) / p[2].mul_add(y, p[3]));
+formula!(Same = "copy", |x, _p| x, "x");
+formula!(Constant = "fill", |_x, p| p[0], "p0");
+formula!(Scale = "scal", |x, p| p[0] * x, "p0 * x");
+formula!(Axpby = "axpby", |x, y, p| p[0].mul_add(x, p[1] * y), "fma(p0, x, p1 * y)");
+formula!(Axpy = "axpy", |x, y, p| p[0].mul_add(x, y), "fma(p0, x, y)");
+formula!(Hadamard = "hadamard", |x, y, _p| x * y, "x * y");
+formula!(
+    LinearFrac = "linear_frac",
+    |x, y, p| p[0].mul_add(x, p[1]) / p[2].mul_add(y, p[3]),
+    "fma(p0, x, p1) / fma(p2, y, p3)"
+);
 static SAME: Map = Map::of::<Same>();
 static CONSTANT: Map = Map::of::<Constant>();
 static SCALE: Map = Map::of::<Scale>();
@@ -110,13 +114,13 @@ impl Function {
 
     fn formula(self) -> &'static Map {
         use crate::engine::cpu::math;
-        formula!(Exp = "exp", |x, _p| math::exp(x));
-        formula!(Tanh = "tanh", |x, _p| math::tanh(x));
-        formula!(Sigmoid = "sigmoid", |x, _p| math::sigmoid(x));
-        formula!(Softplus = "softplus", |x, _p| math::softplus(x));
-        formula!(NormalCdf = "normal_cdf", |x, _p| math::normal_cdf(x));
-        formula!(Sqrt = "sqrt", |x, _p| x.sqrt());
-        formula!(Abs = "abs", |x, _p| x.abs());
+        formula!(Exp = "exp", |x, _p| math::exp(x), "exp(x)");
+        formula!(Tanh = "tanh", |x, _p| math::tanh(x), "hyperbolic_tangent(x)");
+        formula!(Sigmoid = "sigmoid", |x, _p| math::sigmoid(x), "sigmoid(x)");
+        formula!(Softplus = "softplus", |x, _p| math::softplus(x), "softplus(x)");
+        formula!(NormalCdf = "normal_cdf", |x, _p| math::normal_cdf(x), "normal_cdf(x)");
+        formula!(Sqrt = "sqrt", |x, _p| x.sqrt(), "sqrt(x)");
+        formula!(Abs = "abs", |x, _p| x.abs(), "fabs(x)");
         static EXP: Map = Map::of::<Exp>();
         static TANH: Map = Map::of::<Tanh>();
         static SIGMOID: Map = Map::of::<Sigmoid>();

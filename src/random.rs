@@ -39,6 +39,11 @@ impl Philox {
         Philox { key: [seed as u32, (seed >> 32) as u32], purpose: purpose as u32, step }
     }
 
+    /// Key, step and purpose: what an engine needs to draw the same numbers.
+    pub(crate) fn state(&self) -> [u32; 4] {
+        [self.key[0], self.key[1], self.step, self.purpose]
+    }
+
     /// Four independent 32-bit words.
     pub fn words(&self, index: u64) -> [u32; 4] {
         philox4x32_10([index as u32, (index >> 32) as u32, self.step, self.purpose], self.key)

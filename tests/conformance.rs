@@ -13,7 +13,7 @@ use travertine::ops::{self, Function};
 use travertine::{Activation, Matrix, MatrixMut, MatrixRef, Result, Scalar};
 
 /// Engine and number of threads.
-const ENGINES: [(&str, usize); 2] = [("cpu", 1), ("cpu", 3)];
+const ENGINES: [(&str, usize); 3] = [("cpu", 1), ("cpu", 3), ("opencl", 1)];
 
 /// One, primes, just over the width of a vector or tile, and enough to be split among threads.
 const SHAPES: [(usize, usize); 9] =

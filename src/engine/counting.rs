@@ -108,6 +108,7 @@ impl<T: Scalar> Engine<T> for Counting<T> {
         write_indices(from: &[u32], to: Handle);
         map(f: &'static Map, p: [f64; 4], x: Span, y: Span);
         zip(f: &'static Zip, p: [f64; 4], x: Span, y: Span, z: Span);
+        uniform(stream: &Philox, to: Span);
         gemm(alpha: T, a: Span, b: Span, beta: T, c: Span);
         row_sums(alpha: T, x: Span, beta: T, y: Span);
         reduce(reduction: Reduction, x: Span, y: Span) -> f64;

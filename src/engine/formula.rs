@@ -13,6 +13,8 @@ pub(crate) use super::cpu::vector::Vector;
 pub(crate) trait Unary {
     /// A name in the field's terms, for messages.
     const NAME: &'static str;
+    /// The same as an expression of the kernels' language, of x and p0 ... p3.
+    const KERNEL: &'static str;
     fn eval<V: Vector>(x: V, p: [V; 4]) -> V;
 }
 
@@ -20,6 +22,8 @@ pub(crate) trait Unary {
 pub(crate) trait Binary {
     /// A name in the field's terms, for messages.
     const NAME: &'static str;
+    /// The same as an expression of the kernels' language, of x, y and p0 ... p3.
+    const KERNEL: &'static str;
     fn eval<V: Vector>(x: V, y: V, p: [V; 4]) -> V;
 }
 
@@ -27,6 +31,8 @@ pub(crate) trait Binary {
 pub struct Map {
     /// Its name, for messages.
     pub name: &'static str,
+    /// The formula as an expression of the kernels' language, of x and p0 ... p3.
+    pub kernel: &'static str,
     f32: UnaryLoops<f32>,
     f64: UnaryLoops<f64>,
 }
@@ -35,6 +41,8 @@ pub struct Map {
 pub struct Zip {
     /// Its name, for messages.
     pub name: &'static str,
+    /// The formula as an expression of the kernels' language, of x, y and p0 ... p3.
+    pub kernel: &'static str,
     f32: BinaryLoops<f32>,
     f64: BinaryLoops<f64>,
 }
@@ -68,6 +76,7 @@ impl Map {
         use loops::*;
         Map {
             name: F::NAME,
+            kernel: F::KERNEL,
             f32: UnaryLoops([unary_portable::<f32, F>, unary_avx2::<f32, F>, unary_avx512::<f32, F>]),
             f64: UnaryLoops([unary_portable::<f64, F>, unary_avx2::<f64, F>, unary_avx512::<f64, F>]),
         }
@@ -83,6 +92,7 @@ impl Zip {
         use loops::*;
         Zip {
             name: F::NAME,
+            kernel: F::KERNEL,
             f32: BinaryLoops {
                 store: [binary_portable::<f32, F>, binary_avx2::<f32, F>, binary_avx512::<f32, F>],
                 sum: [sum_portable::<f32, F>, sum_avx2::<f32, F>, sum_avx512::<f32, F>],
@@ -103,22 +113,25 @@ impl Zip {
     }
 }
 
-/// Writes a formula: `formula!(Name = "name", |x, p| expression)` or, with two operands, `|x, y, p|`.
+/// Writes a formula twice, for the host and for the kernels: `formula!(Name = "name", |x, p| expression, "expression")` or,
+/// with two operands, `|x, y, p|`. Conformance holds the two together. What only the CPU engine uses has no kernel text.
 macro_rules! formula {
-    ($name:ident = $text:literal, |$x:ident, $p:pat_param| $value:expr) => {
+    ($name:ident = $text:literal, |$x:ident, $p:pat_param| $value:expr $(, $kernel:literal)?) => {
         struct $name;
         impl $crate::engine::formula::Unary for $name {
             const NAME: &'static str = $text;
+            const KERNEL: &'static str = concat!($($kernel)?);
             #[inline(always)]
             fn eval<V: $crate::engine::formula::Vector>($x: V, $p: [V; 4]) -> V {
                 $value
             }
         }
     };
-    ($name:ident = $text:literal, |$x:ident, $y:ident, $p:pat_param| $value:expr) => {
+    ($name:ident = $text:literal, |$x:ident, $y:ident, $p:pat_param| $value:expr $(, $kernel:literal)?) => {
         struct $name;
         impl $crate::engine::formula::Binary for $name {
             const NAME: &'static str = $text;
+            const KERNEL: &'static str = concat!($($kernel)?);
             #[inline(always)]
             fn eval<V: $crate::engine::formula::Vector>($x: V, $y: V, $p: [V; 4]) -> V {
                 $value

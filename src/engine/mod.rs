@@ -7,30 +7,39 @@
 //! An engine has one stream of work, done in order. Threads may share an engine; their calls take turns.
 
 use std::ffi::c_void;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use crate::error::{Error, ErrorKind, Result};
+use crate::random::Philox;
 use crate::scalar::{Family, Scalar};
 
+mod cache;
 mod counting;
 pub(crate) mod cpu;
 pub(crate) mod formula;
+mod gpu;
+mod opencl;
 
 pub use counting::{Counting, Counts};
 pub use formula::{Map, Zip};
 
 /// What an engine computes on, and whether it can be used.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 #[non_exhaustive]
 pub struct Device {
-    /// The name that [`open`] takes: `"cpu"`.
+    /// The name that [`open`] takes: `"cpu"`, `"opencl:0"`.
     pub name: String,
     /// What it is, in words.
     pub description: String,
     /// Threads it computes with, where they are the caller's to choose.
     pub threads: Option<usize>,
+    /// The driver and its version, where there is one.
+    pub driver: Option<String>,
     /// Bytes of memory, where known.
     pub memory: Option<u64>,
+    /// Whether it computes in f64.
+    pub fp64: bool,
     /// `None` if it is usable, else why not and what would mend it.
     pub missing: Option<Missing>,
 }
@@ -50,12 +59,25 @@ pub struct Missing {
 pub struct Settings {
     /// Threads of the CPU engine; `None`: one for every core.
     pub threads: Option<usize>,
+    /// Where compiled kernels and measured tiles are kept; `None`: nowhere.
+    pub cache: Option<PathBuf>,
+    /// Treats an OpenCL device as a small GPU, whatever it is: for tests.
+    pub limits: Option<Limits>,
+}
+
+/// What a device is held to.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// Items in a work-group, at most.
+    pub items: usize,
+    /// Bytes of local memory, at most.
+    pub shared: usize,
 }
 
 impl Settings {
     /// Settings with a number of threads.
     pub fn threads(threads: usize) -> Settings {
-        Settings { threads: Some(threads) }
+        Settings { threads: Some(threads), ..Settings::default() }
     }
 }
 
@@ -71,25 +93,36 @@ struct Row {
 }
 
 /// The table of engines: a new engine is a file of its own and a row here.
-const ENGINES: &[Row] = &[Row { name: "cpu", probe: cpu::probe, open_f32: cpu::open, open_f64: cpu::open }];
+const ENGINES: &[Row] = &[
+    Row { name: "cpu", probe: cpu::probe, open_f32: cpu::open, open_f64: cpu::open },
+    Row { name: "opencl", probe: opencl::probe, open_f32: opencl::open, open_f64: opencl::open },
+];
 
-/// Opens an engine by its name with default settings.
+/// Opens an engine by its name with default settings, and the user's folder for caches.
 ///
 /// ```
 /// let cpu = travertine::engine::open::<f32>("cpu")?;
 /// assert_eq!(cpu.device().name, "cpu");
 /// let error = travertine::engine::open::<f32>("abacus").err().unwrap();
-/// assert!(error.to_string().contains("there are: cpu"));
+/// assert!(error.to_string().contains("there are: cpu, opencl"));
 /// # Ok::<(), travertine::Error>(())
 /// ```
 ///
 /// # Errors
 /// The engine or device is not there ([`ErrorKind::Unavailable`]), with the reason and the cure.
 pub fn open<T: Scalar>(name: &str) -> Result<Arc<dyn Engine<T>>> {
-    open_with(name, &Settings::default())
+    open_with(name, &Settings { cache: user_cache(), ..Settings::default() })
 }
 
-/// Opens an engine by its name: `"cpu"`.
+/// The folder where this user's programs keep what they can make again, as the system has it.
+pub fn user_cache() -> Option<PathBuf> {
+    let folder = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+    let home = || folder("HOME").map(|home| home.join(".cache"));
+    let base = folder("XDG_CACHE_HOME").or_else(|| folder("LOCALAPPDATA")).or_else(home)?;
+    Some(base.join("travertine"))
+}
+
+/// Opens an engine by its name: `"cpu"`, `"opencl"` (the first GPU, else a CPU), `"opencl:1"`.
 ///
 /// # Errors
 /// As [`open`]; settings that are out of range.
@@ -304,6 +337,8 @@ pub trait Engine<T: Scalar>: Send + Sync {
     unsafe fn map(&self, f: &'static Map, p: [f64; 4], x: Span, y: Span) -> Result<()>;
     /// `z = f(x, y; p)`; z may be x or y.
     unsafe fn zip(&self, f: &'static Zip, p: [f64; 4], x: Span, y: Span, z: Span) -> Result<()>;
+    /// Element (i, j) is number `i + j rows` of the stream's uniform numbers.
+    unsafe fn uniform(&self, stream: &Philox, to: Span) -> Result<()>;
     /// `C = alpha A B + beta C`; C is not read where beta is 0.
     unsafe fn gemm(&self, alpha: T, a: Span, b: Span, beta: T, c: Span) -> Result<()>;
     /// `y_i = alpha sum_j x_ij + beta y_i`; y (`rows x 1`) is not read where beta is 0.

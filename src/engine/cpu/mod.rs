@@ -83,8 +83,14 @@ fn device(isa: Isa, threads: usize) -> Device {
         description: format!("{} ({}), {threads} threads", std::env::consts::ARCH, isa.name()),
         threads: Some(threads),
         memory: memory("MemTotal:"),
-        missing: None,
+        fp64: true,
+        ..Device::default()
     }
+}
+
+/// Bytes that programs can still get.
+pub(super) fn available_memory() -> Option<u64> {
+    memory("MemAvailable:")
 }
 
 /// A line of the system's account of its memory, in bytes.
@@ -141,7 +147,7 @@ impl<T: Scalar> Engine<T> for Cpu<T> {
     }
 
     fn allocate(&self, bytes: usize) -> Result<Handle> {
-        let available = if bytes >= LARGE { memory("MemAvailable:") } else { None };
+        let available = if bytes >= LARGE { available_memory() } else { None };
         let fits = available.is_none_or(|available| bytes as u64 <= available);
         let memory = match layout(bytes) {
             Some(layout) if fits => unsafe { alloc_zeroed(layout) },
@@ -204,6 +210,16 @@ impl<T: Scalar> Engine<T> for Cpu<T> {
     unsafe fn zip(&self, f: &'static Zip, p: [f64; 4], x: Span, y: Span, z: Span) -> Result<()> {
         let p = p.map(T::from_f64);
         unsafe { self.elements(&mut self.stream()).zip(f.host::<T>(self.isa), &p, x, y, z) };
+        Ok(())
+    }
+
+    unsafe fn uniform(&self, stream: &Philox, to: Span) -> Result<()> {
+        for j in 0..to.columns {
+            for i in 0..to.rows {
+                let unit = stream.uniform((i + j * to.rows) as u64);
+                unsafe { *at_mut::<T>(to, j).add(i * to.row_stride) = T::from_f64(unit) };
+            }
+        }
         Ok(())
     }
 

@@ -1,0 +1,327 @@
+//! What engines for GPUs share: everything but the API. A driver allocates, copies, compiles and launches; this is the
+//! mathematics on top of it.
+
+use std::marker::PhantomData;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use self::driver::{Argument, Arguments};
+use self::program::{Key, Programs, Text};
+use self::tile::Tiles;
+use super::*;
+
+mod columns;
+pub(super) mod driver;
+mod product;
+mod program;
+mod tile;
+mod transfer;
+
+pub(super) use self::driver::{Driver, Rectangle, Traits};
+
+/// Partial sums of a reduction.
+const CHUNKS: usize = 64;
+/// Bytes behind every allocation that products may read, and do not use.
+const SLACK: usize = 1024;
+/// Elements that are work enough for a group of one item.
+const SHARE: usize = 4096;
+
+/// A device behind a [`Driver`], as an engine.
+pub(super) struct Gpu<T: Scalar, D: Driver> {
+    driver: D,
+    tiles: Tiles,
+    /// [`CHUNKS`] accumulators.
+    chunks: Handle,
+    /// Whoever launches holds it: arguments and launches of one call stay together.
+    programs: Mutex<Programs<D>>,
+    scalar: PhantomData<fn(T)>,
+}
+
+impl<T: Scalar, D: Driver> Gpu<T, D> {
+    pub fn new(driver: D, _settings: &Settings) -> Result<Self> {
+        let chunks = driver.allocate(CHUNKS * size_of::<f64>())?;
+        let tiles = Tiles::usual(driver.traits(), size_of::<T>());
+        Ok(Gpu { driver, tiles, chunks, programs: Mutex::new(Programs::new()), scalar: PhantomData })
+    }
+
+    fn traits(&self) -> &Traits {
+        self.driver.traits()
+    }
+
+    /// A call that panicked has lost its own work, not the programs.
+    fn programs(&self) -> MutexGuard<'_, Programs<D>> {
+        self.programs.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Lanes of a vector in the kernels.
+    fn width(&self) -> usize {
+        self.traits().width[usize::from(size_of::<T>() == 8)]
+    }
+
+    /// Items in a group that does not compute a product: a power of 2.
+    fn items(&self, most: usize) -> usize {
+        if self.traits().is_cpu { 1 } else { most.min(1 << self.traits().items.max(1).ilog2()) }
+    }
+
+    /// A kernel with the options that all texts have.
+    fn key(&self, text: Text, kernel: &'static str, width: usize, items: usize) -> Key {
+        Key::new(text, kernel).with(&[
+            ("DOUBLE", usize::from(size_of::<T>() == 8)),
+            ("FP64", usize::from(self.traits().fp64)),
+            ("WIDTH", width),
+            ("GROUP_X", items),
+        ])
+    }
+
+    unsafe fn launch(&self, key: Key, groups: [usize; 2], items: usize, arguments: &Arguments) -> Result<()> {
+        let mut programs = self.programs();
+        let kernel = programs.get(&self.driver, &key)?;
+        // SAFETY: the caller's promise: the arguments are those of the kernel, and the memory is alive.
+        unsafe { self.driver.launch(kernel, groups, items, arguments.as_slice()) }
+    }
+
+    /// Groups for kernels that go through rows by vectors and through columns: each item one vector or, on a CPU, a share
+    /// of the matrix.
+    fn grid(&self, rows: usize, columns: usize, items: usize) -> [usize; 2] {
+        const MOST: usize = 1 << 15;
+        let groups = rows.div_ceil(items * self.width());
+        if !self.traits().is_cpu {
+            return [groups.min(MOST), columns.min(MOST)];
+        }
+        let shares = (rows * columns).div_ceil(SHARE).min(2 * self.traits().units);
+        let across = shares.min(columns);
+        [(shares / across).clamp(1, groups), across]
+    }
+
+    fn real(&self, x: f64) -> Argument {
+        if size_of::<T>() == 8 { Argument::Double(x) } else { Argument::Single(x as f32) }
+    }
+
+    fn push_parameters(&self, arguments: &mut Arguments, p: [f64; 4]) {
+        p.into_iter().for_each(|p| arguments.push(self.real(p)));
+    }
+
+    /// Number of rows or columns as the kernels count.
+    fn int(&self, count: usize) -> Result<Argument> {
+        i32::try_from(count).map(Argument::Int).map_err(|_| {
+            let reason = format!("{count} rows or columns; the kernels count up to {}", i32::MAX);
+            Error::argument("launch", reason)
+        })
+    }
+
+    /// `z = f(x)` or `z = f(x, y)`
+    unsafe fn elements(&self, f: &'static str, p: [f64; 4], x: Span, y: Option<Span>, z: Span) -> Result<()> {
+        let mut spans = [x, y.unwrap_or(x), z];
+        straighten(&mut spans);
+        let [x, other, z] = spans;
+        let items = self.items(256);
+        let operands = 1 + usize::from(y.is_some());
+        let key = self
+            .key(Text::Elements, "elements", self.width(), items)
+            .with(&[("OPERANDS", operands)])
+            .with_function("formula", operands, f);
+        let mut arguments = Arguments::new();
+        arguments.push(self.int(z.rows)?);
+        arguments.push(self.int(z.columns)?);
+        self.push_parameters(&mut arguments, p);
+        arguments.push_span(x);
+        if y.is_some() {
+            arguments.push_span(other);
+        }
+        arguments.push_span(z);
+        // SAFETY: the caller's promise.
+        unsafe { self.launch(key, self.grid(z.rows, z.columns, items), items, &arguments) }
+    }
+}
+
+/// Makes rows of what lies side by side, and one column of what has no gaps.
+fn straighten(spans: &mut [Span]) {
+    let side_by_side = |span: &Span| span.row_stride == 1;
+    if spans[0].rows == 1 || !spans.iter().all(side_by_side) && spans.iter().all(|span| span.column_stride == 1) {
+        spans.iter_mut().for_each(|span| *span = span.t());
+    }
+    let whole = |span: &Span| span.columns == 1 || side_by_side(span) && span.column_stride == span.rows;
+    let count = spans[0].rows * spans[0].columns;
+    if spans.iter().all(whole) && i32::try_from(count).is_ok() {
+        spans.iter_mut().for_each(|span| (span.rows, span.columns) = (count, 1));
+    }
+}
+
+impl<T: Scalar, D: Driver> Drop for Gpu<T, D> {
+    fn drop(&mut self) {
+        // SAFETY: nothing uses the accumulators any more.
+        unsafe { self.driver.free(self.chunks) }
+    }
+}
+
+// SAFETY argument of every block below: it does what the trait's method promises with what its caller promises.
+#[allow(clippy::undocumented_unsafe_blocks)]
+impl<T: Scalar, D: Driver> Engine<T> for Gpu<T, D> {
+    fn device(&self) -> &Device {
+        self.driver.device()
+    }
+
+    fn allocate(&self, bytes: usize) -> Result<Handle> {
+        self.driver.allocate(bytes.saturating_add(SLACK))
+    }
+
+    unsafe fn free(&self, handle: Handle, _bytes: usize) {
+        unsafe { self.driver.free(handle) }
+    }
+
+    unsafe fn write(&self, from: &[T], to: Span) -> Result<()> {
+        unsafe { transfer::write(&self.driver, from, to) }
+    }
+
+    unsafe fn read(&self, from: Span, to: &mut [T]) -> Result<()> {
+        unsafe { transfer::read(&self.driver, from, to) }
+    }
+
+    unsafe fn write_indices(&self, from: &[u32], to: Handle) -> Result<()> {
+        let width = size_of_val(from);
+        unsafe {
+            self.driver.write(from.as_ptr().cast(), Rectangle { handle: to, offset: 0, width, rows: 1, pitch: width })
+        }
+    }
+
+    fn synchronize(&self) -> Result<()> {
+        self.driver.finish()
+    }
+
+    unsafe fn map(&self, f: &'static Map, p: [f64; 4], x: Span, y: Span) -> Result<()> {
+        unsafe { self.elements(f.kernel, p, x, None, y) }
+    }
+
+    unsafe fn zip(&self, f: &'static Zip, p: [f64; 4], x: Span, y: Span, z: Span) -> Result<()> {
+        unsafe { self.elements(f.kernel, p, x, Some(y), z) }
+    }
+
+    unsafe fn uniform(&self, stream: &Philox, to: Span) -> Result<()> {
+        let items = self.items(256);
+        let mut arguments = Arguments::new();
+        arguments.push(self.int(to.rows)?);
+        arguments.push(self.int(to.columns)?);
+        stream.state().into_iter().for_each(|word| arguments.push(Argument::Int(word as i32)));
+        arguments.push_span(to);
+        let key = self.key(Text::Random, "uniform", 1, items);
+        unsafe { self.launch(key, self.grid(to.rows, to.columns, items), items, &arguments) }
+    }
+
+    unsafe fn gemm(&self, alpha: T, a: Span, b: Span, beta: T, c: Span) -> Result<()> {
+        let (alpha, beta) = (alpha.to_f64(), beta.to_f64());
+        let turned = c.row_stride != 1 && c.column_stride == 1;
+        let (a, b, c) = if turned { (b.t(), a.t(), c.t()) } else { (a, b, c) };
+        unsafe { self.product(&product::Call::plain(alpha, a, b, beta, c)) }
+    }
+
+    unsafe fn row_sums(&self, alpha: T, x: Span, beta: T, y: Span) -> Result<()> {
+        let (items, width) = (self.items(64), self.width());
+        let mut arguments = Arguments::new();
+        arguments.push(self.int(x.rows)?);
+        arguments.push(self.int(x.columns)?);
+        arguments.push(self.real(alpha.to_f64()));
+        arguments.push(self.real(beta.to_f64()));
+        arguments.push_span(x);
+        arguments.push_vector(y, y.row_stride);
+        let key = self.key(Text::Sums, "row_sums", width, items).with(&[("CHUNKS", CHUNKS), ("KIND", 0)]);
+        unsafe { self.launch(key, [x.rows.div_ceil(width), 1], items, &arguments) }
+    }
+
+    unsafe fn reduce(&self, reduction: Reduction, x: Span, y: Span) -> Result<f64> {
+        let items = self.items(64);
+        let y = if reduction == Reduction::Dot { y } else { x };
+        let mut spans = [x, y];
+        straighten(&mut spans);
+        let [x, y] = spans;
+        let mut arguments = Arguments::new();
+        arguments.push(self.int(x.rows)?);
+        arguments.push(self.int(x.columns)?);
+        arguments.push_span(x);
+        arguments.push_span(y);
+        arguments.push(Argument::Memory(self.chunks));
+        let kind = reduction as usize;
+        let key = self.key(Text::Sums, "reduce", 1, items).with(&[("CHUNKS", CHUNKS), ("KIND", kind)]);
+        unsafe { self.launch(key, [CHUNKS, 1], items, &arguments)? };
+        let chunks = if self.traits().fp64 {
+            unsafe { transfer::read_numbers::<f64, D>(&self.driver, self.chunks, CHUNKS)? }
+        } else {
+            let chunks = unsafe { transfer::read_numbers::<f32, D>(&self.driver, self.chunks, CHUNKS)? };
+            chunks.into_iter().map(f64::from).collect()
+        };
+        Ok(chunks.into_iter().fold(0.0, |total, x| match reduction {
+            Reduction::Dot | Reduction::Asum => total + x,
+            Reduction::Amax => {
+                if x > total || x.is_nan() {
+                    x
+                } else {
+                    total
+                }
+            }
+        }))
+    }
+
+    unsafe fn gather(&self, from: Span, indices: Handle, from_index: usize, to: Span) -> Result<()> {
+        let items = self.items(64);
+        let mut arguments = Arguments::new();
+        arguments.push(self.int(to.rows)?);
+        arguments.push(self.int(to.columns)?);
+        arguments.push(Argument::Memory(indices));
+        arguments.push(Argument::Index(from_index as i64));
+        arguments.push_span(from);
+        arguments.push_span(to);
+        let key = self.key(Text::Gather, "gather", self.width(), items);
+        unsafe { self.launch(key, self.grid(to.rows, to.columns, items), items, &arguments) }
+    }
+
+    unsafe fn dense_forward(&self, call: &DenseForward) -> Result<()> {
+        let DenseForward { weights, input, bias, transfer, z, output } = *call;
+        let sum = z.unwrap_or(output);
+        let plain = product::Call::plain(1.0, weights, input, 0.0, sum);
+        let form = match transfer {
+            Transfer::Map(f, p) => product::Form::Map { f, p, out: output, keeps_c: z.is_some() },
+            _ => product::Form::Plain,
+        };
+        unsafe {
+            self.product(&product::Call { bias: Some(bias), form, ..plain })?;
+            match transfer {
+                Transfer::Map(..) => Ok(()),
+                Transfer::Identity if sum == output => Ok(()),
+                Transfer::Identity => self.elements("x", [0.0; 4], sum, None, output),
+                Transfer::Softmax if sum.row_stride == 1 => self.softmax(sum, output),
+                Transfer::Softmax => {
+                    self.elements("x", [0.0; 4], sum, None, output)?;
+                    self.softmax(output, output)
+                }
+            }
+        }
+    }
+
+    unsafe fn dense_propagate(&self, weights: Span, delta: Span, derivative: Derivative, out: Span) -> Result<()> {
+        let plain = product::Call::plain(1.0, weights.t(), delta, 0.0, out);
+        unsafe {
+            match derivative {
+                Derivative::One => self.product(&plain),
+                Derivative::Zip(f, p, kept) => {
+                    self.product(&product::Call { form: product::Form::Zip { f, p, kept }, ..plain })
+                }
+                Derivative::Softmax(a) => {
+                    self.product(&plain)?;
+                    self.softmax_derivative(a, out)
+                }
+            }
+        }
+    }
+
+    unsafe fn dense_gradient(&self, call: &DenseGradient) -> Result<()> {
+        let DenseGradient { delta, input, weights, bias, scale, keep } = *call;
+        let plain = product::Call::plain(scale / delta.columns as f64, delta, input.t(), keep, weights);
+        unsafe { self.product(&product::Call { sums: Some(bias), ..plain }) }
+    }
+
+    unsafe fn loss(&self, call: &LossCall) -> Result<()> {
+        unsafe { self.loss_of_columns(call) }
+    }
+
+    unsafe fn hits(&self, output: Span, target: Span, threshold: T, hits: Span) -> Result<()> {
+        unsafe { self.hits_of_columns(output, target, threshold.to_f64(), hits) }
+    }
+}

@@ -1,0 +1,108 @@
+//! Kernels: the neutral text, a dialect in front of it, formulas and options in between.
+
+use std::collections::HashMap;
+use std::fmt::Write;
+
+use super::driver::Driver;
+use crate::error::Result;
+
+/// The kernels, by the file they stand in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) enum Text {
+    Elements,
+    Gather,
+    Random,
+    Sums,
+    Columns,
+    Product,
+}
+
+impl Text {
+    fn source(self) -> &'static str {
+        match self {
+            Text::Elements => include_str!("../kernels/elements.kernel"),
+            Text::Gather => include_str!("../kernels/gather.kernel"),
+            Text::Random => include_str!("../kernels/random.kernel"),
+            Text::Sums => include_str!("../kernels/sums.kernel"),
+            Text::Columns => include_str!("../kernels/columns.kernel"),
+            Text::Product => include_str!("../kernels/product.kernel"),
+        }
+    }
+}
+
+/// A formula as a device function of this name; as many operands as its expression has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) struct Function {
+    pub name: &'static str,
+    pub operands: usize,
+    pub expression: &'static str,
+}
+
+/// Everything that makes a kernel what it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) struct Key {
+    pub text: Text,
+    pub kernel: &'static str,
+    pub functions: [Option<Function>; 3],
+    options: [(&'static str, usize); Key::OPTIONS],
+    count: usize,
+}
+
+impl Key {
+    /// More than any text has.
+    const OPTIONS: usize = 20;
+
+    pub fn new(text: Text, kernel: &'static str) -> Self {
+        Key { text, kernel, functions: [None; 3], options: [("", 0); Key::OPTIONS], count: 0 }
+    }
+
+    pub fn with(mut self, options: &[(&'static str, usize)]) -> Self {
+        for &option in options {
+            self.options[self.count] = option;
+            self.count += 1;
+        }
+        self
+    }
+
+    pub fn with_function(mut self, name: &'static str, operands: usize, expression: &'static str) -> Self {
+        let free = self.functions.iter_mut().find(|function| function.is_none());
+        *free.expect("no kernel takes more formulas") = Some(Function { name, operands, expression });
+        self
+    }
+
+    /// Options, dialect, functions, formulas, text.
+    pub fn source(&self, dialect: &str) -> String {
+        let mut source = String::new();
+        for (name, value) in &self.options[..self.count] {
+            let _ = writeln!(source, "#define {name} {value}");
+        }
+        source += dialect;
+        source += include_str!("../kernels/functions.kernel");
+        for Function { name, operands, expression } in self.functions.iter().flatten() {
+            let y = if *operands == 2 { "REALV y, " } else { "" };
+            let _ = writeln!(
+                source,
+                "DEVICE REALV {name}(REALV x, {y}REALV p0, REALV p1, REALV p2, REALV p3) {{ return {expression}; }}"
+            );
+        }
+        source + self.text.source()
+    }
+}
+
+/// Compiled kernels by what makes them what they are.
+pub(super) struct Programs<D: Driver>(HashMap<Key, D::Kernel>);
+
+impl<D: Driver> Programs<D> {
+    pub fn new() -> Self {
+        Programs(HashMap::new())
+    }
+
+    /// The kernel, compiled when it is first asked for.
+    pub fn get(&mut self, driver: &D, key: &Key) -> Result<&D::Kernel> {
+        if !self.0.contains_key(key) {
+            let kernel = driver.compile(&key.source(D::DIALECT), key.kernel)?;
+            self.0.insert(*key, kernel);
+        }
+        Ok(&self.0[key])
+    }
+}

@@ -1,0 +1,24 @@
+// The neutral words of the kernels in CUDA C++ for NVRTC. WIDTH is 1.
+#define KERNEL(x) extern "C" __global__ void __launch_bounds__(x)
+#define DEVICE static __device__ __forceinline__
+#define GLOBAL
+#define SHARED __shared__
+#define BARRIER __syncthreads()
+#define ITEM ((int)threadIdx.x)
+#define GROUP(d) ((int)((d) == 0 ? blockIdx.x : blockIdx.y))
+#define GROUPS(d) ((int)((d) == 0 ? gridDim.x : gridDim.y))
+#define HIGH_PRODUCT(a, b) __umulhi(a, b)
+typedef long long INDEX;
+typedef unsigned int WORD;
+typedef unsigned long long WIDE_WORD;
+#if DOUBLE
+#define REAL double
+#define R(c) c
+#else
+#define REAL float
+#define R(c) c##f
+#endif
+typedef REAL REALV;
+#define LOAD(p) (*(p))
+#define STORE(v, p) (*(p) = (v))
+#define INFINITY __int_as_float(0x7f800000)

@@ -1,0 +1,34 @@
+// The neutral words of the kernels in OpenCL C 1.2.
+#define KERNEL(x) __kernel __attribute__((reqd_work_group_size(x, 1, 1)))
+#define DEVICE static inline
+#define GLOBAL __global
+#define SHARED __local
+#define BARRIER barrier(CLK_LOCAL_MEM_FENCE)
+#define ITEM ((int)get_local_id(0))
+#define GROUP(d) ((int)get_group_id(d))
+#define GROUPS(d) ((int)get_num_groups(d))
+#define HIGH_PRODUCT(a, b) mul_hi((uint)(a), (uint)(b))
+#define PASTE_(a, b) a##b
+#define PASTE(a, b) PASTE_(a, b)
+#if FP64
+#pragma OPENCL EXTENSION cl_khr_fp64 : enable
+#endif
+typedef long INDEX;
+typedef uint WORD;
+typedef ulong WIDE_WORD;
+#if DOUBLE
+#define REAL double
+#define R(c) c
+#else
+#define REAL float
+#define R(c) c##f
+#endif
+#if WIDTH == 1
+typedef REAL REALV;
+#define LOAD(p) (*(p))
+#define STORE(v, p) (*(p) = (v))
+#else
+typedef PASTE(REAL, WIDTH) REALV;
+#define LOAD(p) PASTE(vload, WIDTH)(0, p)
+#define STORE(v, p) PASTE(vstore, WIDTH)(v, 0, p)
+#endif

@@ -1,0 +1,152 @@
+//! The OpenCL devices of this machine: found through the ICD loader, numbered in the order that it gives.
+
+use cl3::device::{
+    CL_DEVICE_AVAILABLE, CL_DEVICE_COMPILER_AVAILABLE, CL_DEVICE_DOUBLE_FP_CONFIG, CL_DEVICE_ENDIAN_LITTLE,
+    CL_DEVICE_GLOBAL_MEM_SIZE, CL_DEVICE_LOCAL_MEM_SIZE, CL_DEVICE_MAX_COMPUTE_UNITS, CL_DEVICE_MAX_MEM_ALLOC_SIZE,
+    CL_DEVICE_MAX_WORK_GROUP_SIZE, CL_DEVICE_NAME, CL_DEVICE_NATIVE_VECTOR_WIDTH_DOUBLE,
+    CL_DEVICE_NATIVE_VECTOR_WIDTH_FLOAT, CL_DEVICE_TYPE, CL_DEVICE_TYPE_ALL, CL_DEVICE_TYPE_CPU, CL_DEVICE_TYPE_GPU,
+    CL_DEVICE_VERSION, CL_DRIVER_VERSION, get_device_data, get_device_ids,
+};
+use cl3::error_codes::error_text;
+use cl3::platform::{CL_PLATFORM_NAME, get_platform_data, get_platform_ids};
+use cl3::types::{cl_device_id, cl_device_info};
+
+use super::super::gpu::Traits;
+use super::super::{Device, Limits, Missing, Settings, unavailable};
+use crate::error::Result;
+
+/// `clGetDeviceIDs` where a platform has none.
+const DEVICE_NOT_FOUND: i32 = -1;
+
+/// A device and what its driver tells of it.
+pub(super) struct Found {
+    pub id: cl_device_id,
+    pub device: Device,
+    pub traits: Traits,
+    /// Bytes of the largest allocation.
+    pub largest: u64,
+    pub memory: u64,
+    is_gpu: bool,
+}
+
+/// Every device, or why there is none.
+pub(super) fn find(settings: &Settings) -> Result<Vec<Found>, Missing> {
+    let missing = |reason: String, cure: &str| Missing { reason, cure: cure.to_owned() };
+    if !cl3::is_opencl_runtime_available() {
+        return Err(missing(
+            "the OpenCL loader (libOpenCL.so.1) was not found".to_owned(),
+            "install your GPU's driver; for the CPU, Debian has pocl-opencl-icd",
+        ));
+    }
+    let driver = "install a driver: your GPU's, or pocl-opencl-icd for the CPU";
+    let platforms = get_platform_ids()
+        .map_err(|code| missing(format!("the OpenCL loader found no platform: {}", error_text(code)), driver))?;
+    let mut all = Vec::new();
+    for platform in platforms {
+        let platform_name = text(get_platform_data(platform, CL_PLATFORM_NAME));
+        match get_device_ids(platform, CL_DEVICE_TYPE_ALL) {
+            Ok(ids) => all.extend(ids.into_iter().map(|id| (id, platform_name.clone()))),
+            Err(DEVICE_NOT_FOUND) => {}
+            Err(code) => return Err(missing(format!("{platform_name}: {}", error_text(code)), driver)),
+        }
+    }
+    if all.is_empty() {
+        return Err(missing("the OpenCL loader found no device".to_owned(), driver));
+    }
+    Ok(all.into_iter().enumerate().map(|(number, (id, platform))| look_at(number, id, &platform, settings)).collect())
+}
+
+/// The device that `opencl` or `opencl:N` means: the first GPU, else the first CPU, else any.
+pub(super) fn choose(mut found: Vec<Found>, device: &str) -> Result<Found> {
+    let asked = format!("opencl:{device}");
+    let index = if device.is_empty() {
+        let rank = |found: &Found| (found.device.missing.is_some(), !found.is_gpu, !found.traits.is_cpu);
+        (0..found.len()).min_by_key(|&index| rank(&found[index])).unwrap_or(0)
+    } else {
+        let count = found.len();
+        let index = device.parse().ok().filter(|index| *index < count);
+        index.ok_or_else(|| {
+            let range = format!("devices here are opencl:0 to opencl:{}; see `travertine devices`", count - 1);
+            unavailable(&asked, "there is no such device", range)
+        })?
+    };
+    let chosen = found.swap_remove(index);
+    match &chosen.device.missing {
+        Some(missing) => Err(unavailable(&chosen.device.name, &missing.reason, &missing.cure)),
+        None => Ok(chosen),
+    }
+}
+
+fn look_at(number: usize, id: cl_device_id, platform: &str, settings: &Settings) -> Found {
+    let tell = |info| text(get_device_data(id, info));
+    let count = |info| number_of(id, info).unwrap_or(0);
+    let kind = count(CL_DEVICE_TYPE);
+    let (name, driver, version) = (tell(CL_DEVICE_NAME), tell(CL_DRIVER_VERSION), tell(CL_DEVICE_VERSION));
+    let fp64 = count(CL_DEVICE_DOUBLE_FP_CONFIG) != 0;
+    let is_cpu = kind & CL_DEVICE_TYPE_CPU != 0;
+    let device = Device {
+        name: format!("opencl:{number}"),
+        description: format!("{name} ({platform})"),
+        driver: Some(format!("{driver}, {version}")),
+        memory: Some(count(CL_DEVICE_GLOBAL_MEM_SIZE)),
+        fp64,
+        missing: fault(&version, &count),
+        ..Device::default()
+    };
+    let lanes = |info| (count(info) as usize).clamp(1, 16);
+    let mut traits = Traits {
+        is_cpu,
+        units: (count(CL_DEVICE_MAX_COMPUTE_UNITS) as usize).max(1),
+        items: (count(CL_DEVICE_MAX_WORK_GROUP_SIZE) as usize).max(1),
+        shared: count(CL_DEVICE_LOCAL_MEM_SIZE) as usize,
+        width: match is_cpu {
+            true => [lanes(CL_DEVICE_NATIVE_VECTOR_WIDTH_FLOAT), lanes(CL_DEVICE_NATIVE_VECTOR_WIDTH_DOUBLE)],
+            false => [4, 4],
+        },
+        fp64,
+        identity: format!("{platform}\n{name}\n{driver}\n{version}"),
+    };
+    if let Some(Limits { items, shared }) = settings.limits {
+        traits = Traits { is_cpu: false, items, shared, width: [4, 4], ..traits };
+    }
+    Found {
+        id,
+        device,
+        traits,
+        largest: count(CL_DEVICE_MAX_MEM_ALLOC_SIZE),
+        memory: count(CL_DEVICE_GLOBAL_MEM_SIZE),
+        is_gpu: kind & CL_DEVICE_TYPE_GPU != 0,
+    }
+}
+
+/// Why a device cannot be used, if so.
+fn fault(version: &str, count: &dyn Fn(cl_device_info) -> u64) -> Option<Missing> {
+    let rules = [
+        (count(CL_DEVICE_AVAILABLE) != 0, "its driver says that it is not available", "look into the driver's own log"),
+        (count(CL_DEVICE_COMPILER_AVAILABLE) != 0, "its driver has no compiler", "install the driver's full package"),
+        (count(CL_DEVICE_ENDIAN_LITTLE) != 0, "it is big-endian", "use another device"),
+        (
+            !version.starts_with("OpenCL 1.0") && !version.starts_with("OpenCL 1.1"),
+            "it speaks OpenCL 1.1 at most, and 1.2 is needed",
+            "install a newer driver",
+        ),
+    ];
+    let (_, reason, cure) = rules.into_iter().find(|rule| !rule.0)?;
+    Some(Missing { reason: reason.to_owned(), cure: cure.to_owned() })
+}
+
+/// Drivers end their strings with zeros and pad them with blanks.
+fn text(data: Result<Vec<u8>, i32>) -> String {
+    let data = data.unwrap_or_default();
+    String::from_utf8_lossy(&data).trim_matches(|c: char| c == '\0' || c.is_whitespace()).to_owned()
+}
+
+/// A number of 4 or 8 bytes.
+fn number_of(id: cl_device_id, info: cl_device_info) -> Option<u64> {
+    let data = get_device_data(id, info).ok()?;
+    match data.len() {
+        4 => Some(u64::from(u32::from_ne_bytes(data.try_into().ok()?))),
+        8 => Some(u64::from_ne_bytes(data.try_into().ok()?)),
+        _ => None,
+    }
+}
