@@ -38,6 +38,8 @@ pub(crate) enum Command {
     Predict(UseArgs),
     /// Layers, shapes and parameters of a model, and how it was trained
     Inspect(InspectArgs),
+    /// Measure the tile sizes of a device's matrix product, and keep the best
+    Tune(TuneArgs),
     /// Time inference or training, and compare with the machine's attainable peak
     Bench(BenchArgs),
 }
@@ -58,6 +60,9 @@ pub(crate) struct DeviceArgs {
     /// Threads of the CPU [default: one for every core]
     #[arg(long, value_parser = at_least_one())]
     pub(crate) threads: Option<usize>,
+    /// Take usual tile sizes where none were measured on the device yet, instead of measuring them
+    #[arg(long)]
+    pub(crate) no_tune: bool,
 }
 
 /// How tables of numbers are read.
@@ -102,6 +107,19 @@ impl TableArgs {
 /// `devices`
 #[derive(Args, Debug)]
 pub(crate) struct DevicesArgs {
+    /// JSON lines instead of text
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// `tune`
+#[derive(Args, Debug)]
+pub(crate) struct TuneArgs {
+    #[command(flatten)]
+    pub(crate) device: DeviceArgs,
+    /// Precision of all numbers
+    #[arg(long, value_enum, default_value = "f32")]
+    pub(crate) precision: Precision,
     /// JSON lines instead of text
     #[arg(long)]
     pub(crate) json: bool,

@@ -9,7 +9,7 @@ use travertine::{Matrix, Result, Scalar, ops};
 
 use crate::args::{DeviceArgs, DevicesArgs};
 use crate::names::wrong;
-use crate::output::{Output, short};
+use crate::output::{Output, note, short};
 
 /// Rows and columns of the product that tells the fastest device.
 const SIZE: usize = 1024;
@@ -27,6 +27,8 @@ pub(crate) fn run(args: &DevicesArgs) -> Result<()> {
             ("cure", json!(missing.map(|missing| &missing.cure))),
             ("threads", json!(device.threads)),
             ("memory", json!(device.memory)),
+            ("driver", json!(device.driver)),
+            ("fp64", json!(device.fp64)),
         ];
         out.tell(&json, &people(&device))?;
     }
@@ -35,16 +37,27 @@ pub(crate) fn run(args: &DevicesArgs) -> Result<()> {
 
 fn people(device: &Device) -> String {
     let memory = device.memory.map_or(String::new(), |bytes| format!(", {}B of memory", short(bytes as f64)));
+    let driver = device.driver.as_ref().map_or(String::new(), |driver| format!(", driver {driver}"));
+    let fp64 = if device.fp64 || device.missing.is_some() { "" } else { ", no f64" };
     let state = match &device.missing {
         None => "usable".to_owned(),
         Some(missing) => format!("not usable: {}; {}", missing.reason, missing.cure),
     };
-    format!("{:<10}  {}{memory}; {state}", device.name, device.description)
+    format!("{:<10}  {}{driver}{memory}{fp64}; {state}", device.name, device.description)
 }
 
 /// The device that the arguments ask for.
 pub(crate) fn open<T: Scalar>(args: &DeviceArgs) -> Result<Arc<dyn Engine<T>>> {
-    let settings = args.threads.map_or_else(Settings::default, Settings::threads);
+    let engine = open_with_tiles(args, !args.no_tune)?;
+    engine.device().warnings.iter().for_each(|warning| note(&format!("warning: {warning}")));
+    Ok(engine)
+}
+
+/// The same; `measured`: with tiles measured on the device, if need be now.
+pub(crate) fn open_with_tiles<T: Scalar>(args: &DeviceArgs, measured: bool) -> Result<Arc<dyn Engine<T>>> {
+    let mut settings = args.threads.map_or_else(Settings::default, Settings::threads);
+    settings.cache = engine::user_cache();
+    settings.tune = measured;
     match args.device.as_str() {
         "auto" => fastest(&settings),
         name => engine::open_with(name, &settings),

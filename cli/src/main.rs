@@ -24,6 +24,7 @@ mod progress;
 mod target_scale;
 mod train;
 mod training_data;
+mod tune;
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
@@ -39,6 +40,10 @@ fn main() -> ExitCode {
 fn run(command: &Command) -> Result<()> {
     match command {
         Command::Devices(args) => devices::run(args),
+        Command::Tune(args) => match args.precision {
+            Precision::F32 => tune::run::<f32>(args),
+            Precision::F64 => tune::run::<f64>(args),
+        },
         Command::Train(args) => match args.precision {
             Precision::F32 => train::run::<f32>(args),
             Precision::F64 => train::run::<f64>(args),

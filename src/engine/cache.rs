@@ -11,6 +11,7 @@ use flate2::Crc;
 const MAGIC: &[u8; 16] = b"travertine 0001\n";
 
 /// The files of one device and driver.
+#[derive(Clone)]
 pub(super) struct Cache {
     folder: PathBuf,
     /// Device, driver and versions; a file that was made for others is not used.
@@ -30,9 +31,16 @@ impl Cache {
         self.folder.join(format!("{:016x}.{extension}", hasher.finish()))
     }
 
-    /// The file of the tiles measured on this device.
+    /// Device, driver and versions.
+    pub fn identity(&self) -> &str {
+        &self.identity
+    }
+
+    /// The file of the tiles measured on this device, which people may want to find.
     pub fn tiles(&self) -> PathBuf {
-        self.path("tiles", "toml")
+        let plain = |c: char| if c.is_ascii_alphanumeric() { c } else { '-' };
+        let name: String = self.identity.lines().take(2).collect::<Vec<_>>().join("-").chars().map(plain).collect();
+        self.path("tiles", "toml").with_file_name(format!("{name}.toml"))
     }
 
     /// What was stored for this source.

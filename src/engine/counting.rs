@@ -98,6 +98,10 @@ impl<T: Scalar> Engine<T> for Counting<T> {
         self.inner.synchronize()
     }
 
+    fn tune(&self) -> Result<Vec<TunedTile>> {
+        self.inner.tune()
+    }
+
     fn peak_flops(&self) -> Option<f64> {
         self.inner.peak_flops()
     }

@@ -40,6 +40,8 @@ pub struct Device {
     pub memory: Option<u64>,
     /// Whether it computes in f64.
     pub fp64: bool,
+    /// What the user of an engine should know: a file that was ignored.
+    pub warnings: Vec<String>,
     /// `None` if it is usable, else why not and what would mend it.
     pub missing: Option<Missing>,
 }
@@ -61,6 +63,8 @@ pub struct Settings {
     pub threads: Option<usize>,
     /// Where compiled kernels and measured tiles are kept; `None`: nowhere.
     pub cache: Option<PathBuf>,
+    /// Measures tiles where the cache has none for the device; without that, usual ones are taken.
+    pub tune: bool,
     /// Treats an OpenCL device as a small GPU, whatever it is: for tests.
     pub limits: Option<Limits>,
 }
@@ -111,7 +115,7 @@ const ENGINES: &[Row] = &[
 /// # Errors
 /// The engine or device is not there ([`ErrorKind::Unavailable`]), with the reason and the cure.
 pub fn open<T: Scalar>(name: &str) -> Result<Arc<dyn Engine<T>>> {
-    open_with(name, &Settings { cache: user_cache(), ..Settings::default() })
+    open_with(name, &Settings { cache: user_cache(), tune: true, ..Settings::default() })
 }
 
 /// The folder where this user's programs keep what they can make again, as the system has it.
@@ -288,6 +292,22 @@ pub struct LossCall {
     pub derivative: Derivative,
 }
 
+/// A way to cut the matrix product, and how fast it is.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct TunedTile {
+    /// The tile, in words.
+    pub tile: String,
+    /// GFLOP/s of a product that fills the device.
+    pub large: f64,
+    /// GFLOP/s of one that does not.
+    pub small: f64,
+    /// The best for large products.
+    pub is_large: bool,
+    /// The best for small products.
+    pub is_small: bool,
+}
+
 /// A number made of all elements.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Reduction {
@@ -331,6 +351,12 @@ pub trait Engine<T: Scalar>: Send + Sync {
     /// The floating-point operations a second that the device attains, measured now; `None` where nobody knows how.
     fn peak_flops(&self) -> Option<f64> {
         None
+    }
+
+    /// Measures every tile of the matrix product, and keeps the best in the cache for the next time; nothing where there is
+    /// nothing to choose.
+    fn tune(&self) -> Result<Vec<TunedTile>> {
+        Ok(Vec::new())
     }
 
     /// `y = f(x; p)`; y may be x.

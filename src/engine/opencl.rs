@@ -52,7 +52,8 @@ pub(super) fn open<T: Scalar>(device: &str, settings: &Settings) -> Result<Arc<d
     if size_of::<T>() == 8 && !found.traits.fp64 {
         return Err(unavailable(&found.device.name, "the device has no f64", "use f32, or another device"));
     }
-    Ok(Arc::new(Gpu::new(OpenCl::new(found, settings)?, settings)?))
+    let cache = settings.cache.as_ref().map(|folder| Cache::new(folder, "opencl", &found.traits.identity));
+    Ok(Arc::new(Gpu::new(OpenCl::new(found, cache.clone())?, cache, settings.tune)?))
 }
 
 /// One device with one in-order queue.
@@ -94,7 +95,7 @@ impl Drop for Kernel {
 }
 
 impl OpenCl {
-    fn new(found: Found, settings: &Settings) -> Result<Self> {
+    fn new(found: Found, cache: Option<Cache>) -> Result<Self> {
         let fail = |call, code| device_error(&found.device.name, call, code, String::new());
         let context = create_context(&[found.id], ptr::null(), None, ptr::null_mut())
             .map_err(|code| fail("clCreateContext", code))?;
@@ -105,7 +106,6 @@ impl OpenCl {
             let _ = unsafe { release_context(context) };
             fail("clCreateCommandQueue", code)
         })?;
-        let cache = settings.cache.as_ref().map(|folder| Cache::new(folder, "opencl", &found.traits.identity));
         let zero = || AtomicU64::new(0);
         Ok(OpenCl { found, context, queue, cache, live: zero(), launches: zero(), pending: Mutex::new(None) })
     }
@@ -144,7 +144,7 @@ impl OpenCl {
     }
 
     /// A program from the cache, if there is one that the driver takes.
-    fn from_cache(&self, source: &str) -> Option<cl_program> {
+    fn cached_program(&self, source: &str) -> Option<cl_program> {
         let binary = self.cache.as_ref()?.load(source)?;
         // SAFETY: the device is the context's.
         let program = unsafe { create_program_with_binary(self.context, &[self.found.id], &[&binary]) }.ok()?;
@@ -156,7 +156,7 @@ impl OpenCl {
         None
     }
 
-    fn from_source(&self, source: &str, name: &str) -> Result<cl_program> {
+    fn built_program(&self, source: &str, name: &str) -> Result<cl_program> {
         let program = create_program_with_source(self.context, &[source])
             .map_err(|code| self.error("clCreateProgramWithSource", code))?;
         if let Err(code) = build_program(program, &[self.found.id], c"", None, ptr::null_mut()) {
@@ -294,9 +294,9 @@ impl Driver for OpenCl {
     }
 
     fn compile(&self, source: &str, name: &str) -> Result<Kernel> {
-        let program = match self.from_cache(source) {
+        let program = match self.cached_program(source) {
             Some(program) => program,
-            None => self.from_source(source, name)?,
+            None => self.built_program(source, name)?,
         };
         let c_name = CString::new(name).unwrap_or_default();
         match create_kernel(program, &c_name) {

@@ -7,6 +7,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use self::driver::{Argument, Arguments};
 use self::program::{Key, Programs, Text};
 use self::tile::Tiles;
+use super::cache::Cache;
 use super::*;
 
 mod columns;
@@ -15,6 +16,7 @@ mod product;
 mod program;
 mod tile;
 mod transfer;
+mod tune;
 
 pub(super) use self::driver::{Driver, Rectangle, Traits};
 
@@ -28,7 +30,9 @@ const SHARE: usize = 4096;
 /// A device behind a [`Driver`], as an engine.
 pub(super) struct Gpu<T: Scalar, D: Driver> {
     driver: D,
+    device: Device,
     tiles: Tiles,
+    cache: Option<Cache>,
     /// [`CHUNKS`] accumulators.
     chunks: Handle,
     /// Whoever launches holds it: arguments and launches of one call stay together.
@@ -37,10 +41,20 @@ pub(super) struct Gpu<T: Scalar, D: Driver> {
 }
 
 impl<T: Scalar, D: Driver> Gpu<T, D> {
-    pub fn new(driver: D, _settings: &Settings) -> Result<Self> {
+    /// `cache`: where tiles are kept; `tune`: measures them where there is none that fits.
+    pub fn new(driver: D, cache: Option<Cache>, tune: bool) -> Result<Self> {
         let chunks = driver.allocate(CHUNKS * size_of::<f64>())?;
-        let tiles = Tiles::usual(driver.traits(), size_of::<T>());
-        Ok(Gpu { driver, tiles, chunks, programs: Mutex::new(Programs::new()), scalar: PhantomData })
+        let (tiles, device) = (Tiles::usual(driver.traits(), size_of::<T>()), driver.device().clone());
+        let programs = Mutex::new(Programs::new());
+        let mut gpu = Gpu { driver, device, tiles, cache: None, chunks, programs, scalar: PhantomData };
+        if let Some(cache) = cache {
+            if tune {
+                let warning = gpu.choose_tiles(&cache)?;
+                gpu.device.warnings.extend(warning);
+            }
+            gpu.cache = Some(cache);
+        }
+        Ok(gpu)
     }
 
     fn traits(&self) -> &Traits {
@@ -157,7 +171,11 @@ impl<T: Scalar, D: Driver> Drop for Gpu<T, D> {
 #[allow(clippy::undocumented_unsafe_blocks)]
 impl<T: Scalar, D: Driver> Engine<T> for Gpu<T, D> {
     fn device(&self) -> &Device {
-        self.driver.device()
+        &self.device
+    }
+
+    fn tune(&self) -> Result<Vec<TunedTile>> {
+        self.tune_and_tell()
     }
 
     fn allocate(&self, bytes: usize) -> Result<Handle> {

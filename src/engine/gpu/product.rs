@@ -1,6 +1,6 @@
 //! The matrix product: which kernel, cut how.
 
-use super::tile::Tile;
+use super::tile::{Tile, Tiles};
 use super::*;
 
 /// Floating-point operations below which a second group costs a CPU more than it brings.
@@ -74,7 +74,13 @@ impl<T: Scalar, D: Driver> Gpu<T, D> {
     /// # Safety
     /// The call describes memory that may be read and written so; C overlaps neither A, B nor the bias.
     pub(super) unsafe fn product(&self, call: &Call) -> Result<()> {
-        let plan = if self.traits().is_cpu { self.plan_for_cpu(call) } else { self.plan_for_gpu(call) };
+        // SAFETY: the caller's promise.
+        unsafe { self.product_with(&self.tiles, call) }
+    }
+
+    /// The same with other tiles than the engine's own.
+    pub(super) unsafe fn product_with(&self, tiles: &Tiles, call: &Call) -> Result<()> {
+        let plan = if self.traits().is_cpu { self.plan_for_cpu(tiles, call) } else { self.plan_for_gpu(tiles, call) };
         let key = self.product_key(call, &plan);
         let mut arguments = Arguments::new();
         for count in [call.c.rows, call.c.columns, call.a.columns, plan.block[0], plan.block[1], plan.slice] {
@@ -132,20 +138,20 @@ impl<T: Scalar, D: Driver> Gpu<T, D> {
     }
 
     /// Large tiles where there are enough of them for the whole device.
-    fn plan_for_gpu(&self, call: &Call) -> Plan {
+    fn plan_for_gpu(&self, tiles: &Tiles, call: &Call) -> Plan {
         let groups_of = |tile: &Tile| {
             let [rows, columns] = tile.block(self.width());
             [call.c.rows.div_ceil(rows), call.c.columns.div_ceil(columns)]
         };
-        let [across, down] = groups_of(&self.tiles.large);
-        let tile = if across * down >= 2 * self.traits().units { self.tiles.large } else { self.tiles.small };
+        let [across, down] = groups_of(&tiles.large);
+        let tile = if across * down >= 2 * self.traits().units { tiles.large } else { tiles.small };
         let block = tile.block(self.width());
         Plan { tile, block, groups: groups_of(&tile), slice: tile.slice, panels: 0, packs_b: false }
     }
 
-    fn plan_for_cpu(&self, call: &Call) -> Plan {
+    fn plan_for_cpu(&self, tiles: &Tiles, call: &Call) -> Plan {
         let (m, n, k) = (call.c.rows, call.c.columns, call.a.columns);
-        let usual = if n > 4 * self.tiles.large.columns { self.tiles.large } else { self.tiles.small };
+        let usual = if n > 4 * tiles.large.columns { tiles.large } else { tiles.small };
         let tile = even_tile(usual, self.width(), m, n);
         let units = if call.flops() < PARALLEL { 1 } else { self.traits().units };
         let [height, width] = tile.block(self.width());

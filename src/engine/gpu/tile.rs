@@ -1,9 +1,11 @@
 //! Sizes of tiles: what the tuner chooses among, and what holds without it.
 
+use serde::{Deserialize, Serialize};
+
 use super::driver::Traits;
 
 /// How a product is cut for one kind of device.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Tile {
     /// Items in a group; 1: the kernel for CPUs.
     pub items: usize,
@@ -51,7 +53,7 @@ const fn gpu(items: usize, across: usize, vectors: usize, columns: usize, slice:
 }
 
 /// Tiles worth measuring on a CPU: as many vectors as instruction sets have registers for.
-const CPU: [Tile; 6] = [cpu(2, 6), cpu(2, 12), cpu(4, 6), cpu(1, 6), cpu(2, 4), cpu(3, 4)];
+const CPU: [Tile; 4] = [cpu(2, 6), cpu(2, 12), cpu(4, 6), cpu(1, 6)];
 /// The same on a GPU, for vectors of four.
 const GPU: [Tile; 7] = [
     gpu(64, 8, 2, 8, 8),
