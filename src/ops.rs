@@ -11,6 +11,7 @@ use crate::engine::formula::formula;
 use crate::engine::{Engine, Map, Reduction, Span, Zip};
 use crate::error::{ErrorKind, Result};
 use crate::matrix::{MatrixMut, MatrixRef};
+use crate::random::Philox;
 use crate::scalar::Scalar;
 
 /// An operand as the checks see it: its name in the message, its shape and the engine it lives on.
@@ -79,6 +80,25 @@ static AXPBY: Zip = Zip::of::<Axpby>();
 static AXPY: Zip = Zip::of::<Axpy>();
 static HADAMARD: Zip = Zip::of::<Hadamard>();
 static LINEAR_FRAC: Zip = Zip::of::<LinearFrac>();
+
+/// Element (i, j) of y is number `i + j rows` of a stream of numbers uniform in [0, 1): the same on every engine.
+///
+/// ```
+/// use travertine::random::{Philox, Purpose};
+/// use travertine::{Matrix, engine, ops};
+/// let cpu = engine::open::<f64>("cpu")?;
+/// let (stream, mut y) = (Philox::new(1, Purpose::User, 0), Matrix::zeros(&cpu, 2, 2)?);
+/// ops::uniform(&stream, y.view_mut())?;
+/// assert_eq!(y.view().get(1, 1)?, stream.uniform(3));
+/// # Ok::<(), travertine::Error>(())
+/// ```
+///
+/// # Errors
+/// A device that fails.
+pub fn uniform<T: Scalar>(stream: &Philox, y: MatrixMut<'_, T>) -> Result<()> {
+    // SAFETY: y is all there is.
+    unsafe { y.engine().uniform(stream, y.span()) }
+}
 
 /// Functions of vector mathematics, for [`map`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -40,6 +40,8 @@ pub(crate) enum Command {
     Inspect(InspectArgs),
     /// Measure the tile sizes of a device's matrix product, and keep the best
     Tune(TuneArgs),
+    /// Train on the CPU and on another device, and tell how far their parameters drift apart
+    Parity(ParityArgs),
     /// Time inference or training, and compare with the machine's attainable peak
     Bench(BenchArgs),
 }
@@ -227,6 +229,44 @@ pub(crate) struct InspectArgs {
     pub(crate) json: bool,
 }
 
+/// A network to measure or compare.
+#[derive(Args, Debug)]
+pub(crate) struct NetworkArgs {
+    /// Sizes of inputs and layers, or nielsen, lecun, ciresan, tiny, seed [default: 784-300-100-10]
+    #[arg(long)]
+    pub(crate) network: Option<String>,
+    /// One activation a layer, or one for all hidden layers [default: relu]
+    #[arg(long)]
+    pub(crate) activations: Option<String>,
+    /// cross-entropy, quadratic, mean-absolute or huber
+    #[arg(long)]
+    pub(crate) loss: Option<String>,
+    /// Samples in a call [default: 64, article: 10000]
+    #[arg(long, value_parser = at_least_one())]
+    pub(crate) batch: Option<usize>,
+}
+
+/// `parity`
+#[derive(Args, Debug)]
+pub(crate) struct ParityArgs {
+    #[command(flatten)]
+    pub(crate) network: NetworkArgs,
+    /// Training steps
+    #[arg(long, default_value_t = 100, value_parser = at_least_one())]
+    pub(crate) steps: usize,
+    /// Step of gradient descent
+    #[arg(long, default_value_t = 0.01, value_parser = learning_rate)]
+    pub(crate) learning_rate: f64,
+    #[command(flatten)]
+    pub(crate) device: DeviceArgs,
+    /// Precision of all numbers
+    #[arg(long, value_enum, default_value = "f32")]
+    pub(crate) precision: Precision,
+    /// JSON lines, the last one the result
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
 /// What `bench` times.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum BenchTask {
@@ -244,18 +284,8 @@ pub(crate) struct BenchArgs {
     /// What to time
     #[arg(value_enum)]
     pub(crate) task: BenchTask,
-    /// Sizes of inputs and layers, or nielsen, lecun, ciresan, tiny, seed [default: 784-300-100-10]
-    #[arg(long)]
-    pub(crate) network: Option<String>,
-    /// One activation a layer, or one for all hidden layers [default: relu]
-    #[arg(long)]
-    pub(crate) activations: Option<String>,
-    /// cross-entropy, quadratic, mean-absolute or huber
-    #[arg(long)]
-    pub(crate) loss: Option<String>,
-    /// Samples in a call [default: 64, article: 10000]
-    #[arg(long, value_parser = at_least_one())]
-    pub(crate) batch: Option<usize>,
+    #[command(flatten)]
+    pub(crate) network: NetworkArgs,
     #[command(flatten)]
     pub(crate) device: DeviceArgs,
     /// Precision of all numbers

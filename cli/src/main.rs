@@ -19,12 +19,14 @@ mod model;
 mod names;
 mod outfile;
 mod output;
+mod parity;
 mod predict;
 mod progress;
 mod target_scale;
 mod train;
 mod training_data;
 mod tune;
+mod work;
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
@@ -51,6 +53,10 @@ fn run(command: &Command) -> Result<()> {
         Command::Evaluate(args) => evaluate::run(args),
         Command::Predict(args) => predict::run(args),
         Command::Inspect(args) => inspect::run(args),
+        Command::Parity(args) => match args.precision {
+            Precision::F32 => parity::run::<f32>(args),
+            Precision::F64 => parity::run::<f64>(args),
+        },
         Command::Bench(args) => bench::run(args),
     }
 }
