@@ -1,5 +1,7 @@
 //! The OpenCL devices of this machine: found through the ICD loader, numbered in the order that it gives.
 
+use std::sync::{Mutex, PoisonError};
+
 use cl3::device::{
     CL_DEVICE_AVAILABLE, CL_DEVICE_COMPILER_AVAILABLE, CL_DEVICE_DOUBLE_FP_CONFIG, CL_DEVICE_ENDIAN_LITTLE,
     CL_DEVICE_GLOBAL_MEM_SIZE, CL_DEVICE_LOCAL_MEM_SIZE, CL_DEVICE_MAX_COMPUTE_UNITS, CL_DEVICE_MAX_MEM_ALLOC_SIZE,
@@ -29,8 +31,12 @@ pub(super) struct Found {
     is_gpu: bool,
 }
 
+/// Drivers set themselves up when they are first asked, and not all of them survive two threads asking (PoCL 3.1).
+static ASKING: Mutex<()> = Mutex::new(());
+
 /// Every device, or why there is none.
 pub(super) fn find(settings: &Settings) -> Result<Vec<Found>, Missing> {
+    let _alone = ASKING.lock().unwrap_or_else(PoisonError::into_inner);
     let missing = |reason: String, cure: &str| Missing { reason, cure: cure.to_owned() };
     if !cl3::is_opencl_runtime_available() {
         return Err(missing(
