@@ -32,11 +32,11 @@ fn cases() -> [Case; 7] {
     [
         case(Map::of::<Exp>(), libm::exp, MAX, [0.0, MAX], [2.0, 2.0]),
         case(Map::of::<Expm1>(), libm::expm1, 80.0, [-1.0, f64::NAN], [2.0, 2.0]),
-        case(Map::of::<Tanh>(), libm::tanh, MAX, [-1.0, 1.0], [3.0, 3.0]),
-        case(Map::of::<Sigmoid>(), |x| 1.0 / (1.0 + libm::exp(-x)), MAX, [0.0, 1.0], [3.0, 3.0]),
-        case(Map::of::<Softplus>(), |x| x.max(0.0) + libm::log1p(libm::exp(-x.abs())), MAX, [0.0, MAX], [4.0, 3.0]),
+        case(Map::of::<Tanh>(), libm::tanh, MAX, [-1.0, 1.0], [2.0, 2.0]),
+        case(Map::of::<Sigmoid>(), |x| 1.0 / (1.0 + libm::exp(-x)), MAX, [0.0, 1.0], [2.0, 2.0]),
+        case(Map::of::<Softplus>(), |x| x.max(0.0) + libm::log1p(libm::exp(-x.abs())), MAX, [0.0, MAX], [2.0, 2.0]),
         case(Map::of::<Bell>(), |x| libm::exp(-0.5 * x * x), MAX, [0.0, 0.0], [2.0, 2.0]),
-        case(Map::of::<NormalCdf>(), |x| 0.5 * libm::erfc(-x / 2f64.sqrt()), MAX, [0.0, 1.0], [5.0, 3.0]),
+        case(Map::of::<NormalCdf>(), |x| 0.5 * libm::erfc(-x / 2f64.sqrt()), MAX, [0.0, 1.0], [2.0, 2.0]),
     ]
 }
 
@@ -77,7 +77,9 @@ fn f32_all_over_the_range() {
             let errors = y.iter().zip(&reference).map(|(y, r)| error(*y, *r));
             let (worst, error) = errors.enumerate().max_by(|a, b| a.1.total_cmp(&b.1)).unwrap();
             eprintln!("{} f32 {}: {error:.2} ulp at {}", case.map.name, isa.name(), x[worst]);
-            assert!(error <= case.bounds[0], "{} {isa:?}", case.map.name);
+            // The one function that catches rounding errors with fused multiply-adds, which the portable code has not.
+            let without_fma = isa == Isa::Portable && case.map.name == "normal_cdf";
+            assert!(error <= if without_fma { 3.0 } else { case.bounds[0] }, "{} {isa:?}", case.map.name);
         }
     }
 }
