@@ -14,6 +14,8 @@ mod columns;
 pub(super) mod driver;
 mod product;
 mod program;
+#[cfg(test)]
+pub(super) mod tests;
 mod tile;
 mod transfer;
 mod tune;
