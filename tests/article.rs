@@ -2,16 +2,18 @@
 
 mod common;
 
+use std::sync::Arc;
+
 use common::{Layer, random, relative};
+use travertine::engine::Engine;
 use travertine::layer::Dense;
 use travertine::{Activation, Loss, Matrix, Network, Scalar, Trainer, engine, optimizer::Sgd};
 
-fn article<T: Scalar>() -> (Vec<T>, String) {
-    let cpu = engine::open::<T>("cpu").unwrap();
+fn article<T: Scalar>(engine: &Arc<dyn Engine<T>>) -> (Vec<T>, String) {
     let numbers = |values: &[f64]| values.iter().map(|&x| T::from_f64(x)).collect::<Vec<T>>();
-    let x = Matrix::from_slice(&cpu, 2, 2, &numbers(&[0.3, 0.9, 0.3, 0.9])).unwrap();
-    let mut layer_1 = Dense::new(&cpu, 2, 4, Activation::Tanh).unwrap();
-    let mut layer_2 = Dense::new(&cpu, 4, 1, Activation::Sigmoid).unwrap();
+    let x = Matrix::from_slice(engine, 2, 2, &numbers(&[0.3, 0.9, 0.3, 0.9])).unwrap();
+    let mut layer_1 = Dense::new(engine, 2, 4, Activation::Tanh).unwrap();
+    let mut layer_2 = Dense::new(engine, 4, 1, Activation::Sigmoid).unwrap();
     layer_1.weights_mut().write(&numbers(&[0.3, 0.1, 0.9, 0.0, 0.6, 2.0, 3.7, 1.0])).unwrap();
     layer_1.bias_mut().write(&numbers(&[-0.7, -0.2, -1.1, -2.0])).unwrap();
     layer_2.weights_mut().write(&numbers(&[0.75, 0.15, 0.22, 0.33])).unwrap();
@@ -25,15 +27,19 @@ fn article<T: Scalar>() -> (Vec<T>, String) {
 
 #[test]
 fn prints_what_the_article_prints() {
-    let (values, text) = article::<f32>();
-    values.iter().for_each(|a| assert!((a - 0.4352126).abs() < 1e-6, "{a}"));
     let expected = "\
 #Matrix[f32, mxn:1x2, layout:column, offset:0]
    ▥       ↓       ↓       ┓
    →       0.44    0.44
    ┗                       ┛";
-    assert_eq!(text, expected);
-    article::<f64>().0.iter().for_each(|a| assert!((a - 0.4352126).abs() < 1e-7, "{a}"));
+    for (words, engine) in common::engines::<f32>() {
+        let (values, text) = article(&engine);
+        values.iter().for_each(|a| assert!((a - 0.4352126).abs() < 1e-6, "{words}: {a}"));
+        assert_eq!(text, expected, "{words}");
+    }
+    for (words, engine) in common::engines::<f64>() {
+        article(&engine).0.iter().for_each(|a| assert!((a - 0.4352126).abs() < 1e-7, "{words}: {a}"));
+    }
 }
 
 #[test]
@@ -51,10 +57,9 @@ fn long_matrices_are_elided() {
 }
 
 /// tanh, sigmoid, sigmoid as in the article, smaller: forward and 20 steps of descent against the four equations.
-fn three_layers<T: Scalar>(bound: f64) {
-    let cpu = engine::open::<T>("cpu").unwrap();
+fn three_layers<T: Scalar>(engine: &Arc<dyn Engine<T>>, bound: f64) {
     let (inputs, outputs, samples) = (50, 10, 30);
-    let mut network = Network::builder(&cpu, inputs)
+    let mut network = Network::builder(engine, inputs)
         .dense(40, Activation::Tanh)
         .dense(20, Activation::Sigmoid)
         .dense(outputs, Activation::Sigmoid)
@@ -68,8 +73,8 @@ fn three_layers<T: Scalar>(bound: f64) {
     };
     let (x_columns, t_columns) = (columns(&x, inputs), columns(&t, outputs));
     let (x, t) = (
-        Matrix::from_slice(&cpu, inputs, samples, &x).unwrap(),
-        Matrix::from_slice(&cpu, outputs, samples, &t).unwrap(),
+        Matrix::from_slice(engine, inputs, samples, &x).unwrap(),
+        Matrix::from_slice(engine, outputs, samples, &t).unwrap(),
     );
 
     let a: Vec<f64> = network.infer(x.view()).unwrap().to_vec().unwrap().into_iter().map(T::to_f64).collect();
@@ -92,7 +97,7 @@ fn three_layers<T: Scalar>(bound: f64) {
 
 #[test]
 fn three_layers_agree_with_the_equations() {
-    three_layers::<f64>(1e-12);
+    common::engines::<f64>().iter().for_each(|(_, engine)| three_layers(engine, 1e-12));
     // 24 bits, 50 terms a sum, 20 steps that each add a rounding.
-    three_layers::<f32>(1e-5);
+    common::engines::<f32>().iter().for_each(|(_, engine)| three_layers(engine, 1e-5));
 }

@@ -1,28 +1,28 @@
 //! One suite for every engine: each operation, formula and layer against f64, at odd sizes and with every kind of view.
 //!
-//! A new engine joins by its name in [`ENGINES`].
+//! A new engine joins in `common::engines`.
 
 mod common;
 
 use std::sync::Arc;
 
-use common::random;
-use travertine::engine::{self, Engine, Settings};
+use common::{one_hot, random};
+use travertine::engine::{Engine, Settings};
 use travertine::layer::Dense;
 use travertine::ops::{self, Function};
-use travertine::{Activation, Matrix, MatrixMut, MatrixRef, Result, Scalar};
-
-/// Engine and number of threads.
-const ENGINES: [(&str, usize); 3] = [("cpu", 1), ("cpu", 3), ("opencl", 1)];
+use travertine::optimizer::Sgd;
+use travertine::random::{Philox, Purpose};
+use travertine::{
+    Activation, Init, Loss, Matrix, MatrixMut, MatrixRef, Network, Report, Result, Samples, Scalar, Trainer,
+};
 
 /// One, primes, just over the width of a vector or tile, and enough to be split among threads.
 const SHAPES: [(usize, usize); 9] =
     [(1, 1), (1, 7), (13, 1), (5, 3), (17, 11), (33, 49), (8, 300), (259, 257), (70_001, 1)];
 
 fn for_every_engine<T: Scalar>(test: impl Fn(&Arc<dyn Engine<T>>)) {
-    for (name, threads) in ENGINES {
-        let engine = engine::open_with::<T>(name, &Settings::threads(threads)).unwrap();
-        eprintln!("{name}, {threads} threads, {}", T::NAME);
+    for (words, engine) in common::engines() {
+        eprintln!("{words}, {}", T::NAME);
         test(&engine);
     }
 }
@@ -320,4 +320,101 @@ fn dense<T: Scalar>(engine: &Arc<dyn Engine<T>>) {
 fn dense_layers() {
     for_every_engine::<f32>(dense);
     for_every_engine::<f64>(dense);
+}
+
+fn uniform<T: Scalar>(engine: &Arc<dyn Engine<T>>) {
+    let stream = Philox::new(u64::MAX - 6, Purpose::User, 41);
+    for view in VIEWS {
+        let (rows, columns) = (37, 29);
+        let mut held = Held::new(engine, view, rows, columns, &vec![T::default(); rows * columns]);
+        ops::uniform(&stream, held.get_mut()).unwrap();
+        // Not close: the same bits.
+        let expected: Vec<f64> =
+            (0..(rows * columns) as u64).map(|i| T::from_f64(stream.uniform(i)).to_f64()).collect();
+        held.assert("uniform", &expected, |_| 0.0);
+    }
+}
+
+#[test]
+fn random_numbers_are_the_same_bits() {
+    for_every_engine::<f32>(uniform);
+    for_every_engine::<f64>(uniform);
+}
+
+/// Loss, accuracy and one step of descent, for every loss behind every activation: against the loss in f64 and against
+/// parameters that the CPU engine gives in f64, whose gradients `tests/gradients.rs` proves.
+fn training<T: Scalar>(engine: &Arc<dyn Engine<T>>) {
+    let cpu = common::engine_if_there::<f64>("cpu", &Settings::threads(1)).unwrap();
+    let (inputs, outputs, count) = (9, 19, 7);
+    for loss in Loss::ALL {
+        for output in Activation::ALL {
+            let every = output == Activation::Identity;
+            let among = |hidden: &Activation| *hidden == Activation::Tanh || every && *hidden != Activation::Softmax;
+            for hidden in Activation::ALL.into_iter().filter(among) {
+                let what = format!("{hidden}, {output}, {loss}");
+                let mut reference = network(&cpu, inputs, hidden, outputs, output);
+                let mut ours = network(engine, inputs, hidden, outputs, output);
+                // The same parameters, rounded to T, on both.
+                for (reference, ours) in reference.layers_mut().iter_mut().zip(ours.layers()) {
+                    reference.weights_mut().write(&f64s(&ours.weights().to_vec().unwrap())).unwrap();
+                    reference.bias_mut().write(&f64s(&ours.bias().to_vec().unwrap())).unwrap();
+                }
+                let layers = common::layers(&reference);
+                let (x, t) = (random::<T>(inputs * count, 3), one_hot::<T>(outputs, count));
+                let losses: f64 = (0..count)
+                    .map(|j| {
+                        let z = common::last_z(&layers, &f64s(&x[j * inputs..(j + 1) * inputs]));
+                        common::loss(loss, output, &z, &f64s(&t[j * outputs..(j + 1) * outputs]))
+                    })
+                    .sum();
+                let report = step(&mut reference, loss, &f64s(&x), &f64s(&t));
+                let our_report = step(&mut ours, loss, &x, &t);
+                let bound = 64.0 * epsilon::<T>();
+                let expected = losses / count as f64;
+                assert!((our_report.loss - expected).abs() <= bound * (1.0 + expected), "{what}: {our_report:?}");
+                assert_eq!(our_report.accuracy, report.accuracy, "{what}");
+                for (i, (ours, reference)) in common::layers(&ours).iter().zip(common::layers(&reference)).enumerate() {
+                    let apart = [
+                        common::relative(&ours.weights, &reference.weights),
+                        common::relative(&ours.bias, &reference.bias),
+                    ];
+                    assert!(apart.iter().all(|apart| *apart <= bound), "{what}, layer {i}: {apart:?}");
+                }
+            }
+        }
+    }
+}
+
+fn network<T: Scalar>(
+    engine: &Arc<dyn Engine<T>>,
+    inputs: usize,
+    hidden: Activation,
+    outputs: usize,
+    output: Activation,
+) -> Network<T> {
+    let builder = Network::builder(engine, inputs).dense(11, hidden).dense(outputs, output);
+    let mut network = builder.init(Init::Normal(0.4)).seed(5).build().unwrap();
+    // A bias that is not 0.
+    for layer in network.layers_mut() {
+        let bias = random(layer.outputs(), 8);
+        layer.bias_mut().write(&bias).unwrap();
+    }
+    network
+}
+
+/// One epoch of one step; what it reports.
+fn step<T: Scalar>(network: &mut Network<T>, loss: Loss, x: &[T], t: &[T]) -> Report {
+    let (engine, inputs, outputs) = (Arc::clone(network.engine()), network.inputs(), network.outputs());
+    let count = x.len() / inputs;
+    let x = Matrix::from_slice(&engine, inputs, count, x).unwrap();
+    let t = Matrix::from_slice(&engine, outputs, count, t).unwrap();
+    let mut samples = Samples::from_matrices(x, t, true).unwrap();
+    let mut trainer = Trainer::new(network, loss, Sgd::new(0.3).unwrap(), count, 1).unwrap();
+    trainer.epoch(&mut samples).unwrap()
+}
+
+#[test]
+fn losses_and_steps() {
+    for_every_engine::<f32>(training);
+    for_every_engine::<f64>(training);
 }

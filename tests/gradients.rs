@@ -13,11 +13,11 @@ use travertine::{Activation, Loss, Matrix, Network, check_gradients, engine};
 const BOUND: f64 = 1e-6;
 const H: f64 = 1e-5;
 
-type Cpu = Arc<dyn Engine<f64>>;
+type Device = Arc<dyn Engine<f64>>;
 
 /// Inputs, hidden sizes, outputs, samples: odd on purpose.
-fn network(cpu: &Cpu, hidden: &[(usize, Activation)], output: Activation, seed: u64) -> Network<f64> {
-    let mut builder = Network::builder(cpu, 5).seed(seed);
+fn network(device: &Device, hidden: &[(usize, Activation)], output: Activation, seed: u64) -> Network<f64> {
+    let mut builder = Network::builder(device, 5).seed(seed);
     for &(size, activation) in hidden {
         builder = builder.dense(size, activation);
     }
@@ -55,29 +55,36 @@ fn nearest_kink(network: &Network<f64>, x: &[f64], t: &[f64], loss: Loss) -> f64
     nearest
 }
 
-fn check(hidden: &[(usize, Activation)], output: Activation, loss: Loss) {
-    let cpu = engine::open::<f64>("cpu").unwrap();
+fn check(device: &Device, hidden: &[(usize, Activation)], output: Activation, loss: Loss) {
     let t = one_hot::<f64>(3, 4);
     // The first seed that keeps a distance of 100 h from every kink.
     let (mut network, x) = (1..200)
-        .map(|seed| (network(&cpu, hidden, output, seed), random::<f64>(5 * 4, seed)))
+        .map(|seed| (network(device, hidden, output, seed), random::<f64>(5 * 4, seed)))
         .find(|(network, x)| nearest_kink(network, x, &t, loss) > 100.0 * H)
         .expect("a seed away from all kinks");
-    let (x, t) = (Matrix::from_slice(&cpu, 5, 4, &x).unwrap(), Matrix::from_slice(&cpu, 3, 4, &t).unwrap());
+    let (x, t) = (Matrix::from_slice(device, 5, 4, &x).unwrap(), Matrix::from_slice(device, 3, 4, &t).unwrap());
     let check = check_gradients(&mut network, loss, x.view(), t.view(), H).unwrap();
     let error = check.relative_error;
-    assert!(error < BOUND, "{hidden:?} {output} {loss}: {error:e} at {}", check.place);
+    let name = &device.device().name;
+    assert!(error < BOUND, "{name}: {hidden:?} {output} {loss}: {error:e} at {}", check.place);
 }
 
 #[test]
 fn every_activation_and_loss_at_two_depths() {
+    for (words, device) in common::engines::<f64>() {
+        eprintln!("{words}");
+        every_activation_and_loss(&device);
+    }
+}
+
+fn every_activation_and_loss(device: &Device) {
     for loss in Loss::ALL {
         for output in Activation::ALL {
-            check(&[(7, Activation::Tanh)], output, loss);
+            check(device, &[(7, Activation::Tanh)], output, loss);
         }
         for hidden in Activation::ALL.into_iter().filter(|&activation| activation != Activation::Softmax) {
-            check(&[(7, hidden)], Activation::Identity, loss);
-            check(&[(7, hidden), (6, hidden), (4, hidden)], Activation::Sigmoid, loss);
+            check(device, &[(7, hidden)], Activation::Identity, loss);
+            check(device, &[(7, hidden), (6, hidden), (4, hidden)], Activation::Sigmoid, loss);
         }
     }
 }

@@ -77,6 +77,8 @@ pub struct Limits {
     pub items: usize,
     /// Bytes of local memory, at most.
     pub shared: usize,
+    /// Whether f64 is to be seen.
+    pub fp64: bool,
 }
 
 impl Settings {

@@ -349,3 +349,6 @@ impl Drop for OpenCl {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -2,8 +2,47 @@
 
 #![allow(dead_code)] // every test file uses its own part
 
+use std::sync::Arc;
+
+use travertine::engine::{self, Engine, Limits, Settings};
 use travertine::random::{Philox, Purpose};
-use travertine::{Activation, Loss, Scalar};
+use travertine::{Activation, ErrorKind, Loss, Scalar};
+
+/// The smallest device that kernels must run on.
+pub const SMALL_DEVICE: Limits = Limits { items: 64, shared: 16 << 10, fp64: true };
+
+/// Settings that hold an OpenCL device to limits, and take the kernels of GPUs.
+pub fn limited(limits: Limits) -> Settings {
+    let mut settings = Settings::default();
+    settings.limits = Some(limits);
+    settings
+}
+
+/// An engine, or nothing where the machine lacks it: said aloud, and a failure where it must be there.
+pub fn engine_if_there<T: Scalar>(name: &str, settings: &Settings) -> Option<Arc<dyn Engine<T>>> {
+    match engine::open_with(name, settings) {
+        Ok(engine) => Some(engine),
+        Err(error) if matches!(error.kind(), ErrorKind::Unavailable { .. }) => {
+            let ensured = format!("TRAVERTINE_ENSURE_{}", name.to_uppercase());
+            assert!(std::env::var_os(&ensured).is_none(), "{ensured} is set, but {error}");
+            eprintln!("LEFT OUT: {error}");
+            None
+        }
+        Err(error) => panic!("{name}: {error}"),
+    }
+}
+
+/// Everything that computes on this machine: the CPU with one thread and with several, OpenCL as it is, and OpenCL held to
+/// the limits of a small GPU.
+pub fn engines<T: Scalar>() -> Vec<(&'static str, Arc<dyn Engine<T>>)> {
+    let all = [
+        ("cpu", "cpu, 1 thread", Settings::threads(1)),
+        ("cpu", "cpu, 3 threads", Settings::threads(3)),
+        ("opencl", "opencl", Settings::default()),
+        ("opencl", "opencl as a small GPU", limited(SMALL_DEVICE)),
+    ];
+    all.into_iter().filter_map(|(name, words, settings)| Some((words, engine_if_there(name, &settings)?))).collect()
+}
 
 /// Uniform numbers in [-1, 1), column after column.
 pub fn random<T: Scalar>(count: usize, seed: u64) -> Vec<T> {

@@ -3,6 +3,7 @@
 mod bad_input;
 mod bench;
 mod digits;
+mod opencl;
 mod output_folder;
 mod run;
 mod tables;

@@ -32,7 +32,8 @@ impl Folder {
 
     pub(crate) fn command(&self, arguments: &str) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_travertine"));
-        command.args(arguments.split_whitespace()).current_dir(&self.0);
+        // Caches too stay in this folder.
+        command.args(arguments.split_whitespace()).current_dir(&self.0).env("XDG_CACHE_HOME", &self.0);
         command
     }
 }
@@ -60,7 +61,7 @@ pub(crate) struct Run {
 }
 
 impl Run {
-    fn new(arguments: &str, output: Output) -> Self {
+    pub(crate) fn new(arguments: &str, output: Output) -> Self {
         let text = |bytes| String::from_utf8(bytes).unwrap();
         let (status, out, err) = (output.status.code(), text(output.stdout), text(output.stderr));
         assert!(!err.contains("panicked"), "{arguments}: {err}");

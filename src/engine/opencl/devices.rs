@@ -1,5 +1,7 @@
 //! The OpenCL devices of this machine: found through the ICD loader, numbered in the order that it gives.
 
+use std::sync::{Mutex, PoisonError};
+
 use cl3::device::{
     CL_DEVICE_AVAILABLE, CL_DEVICE_COMPILER_AVAILABLE, CL_DEVICE_DOUBLE_FP_CONFIG, CL_DEVICE_ENDIAN_LITTLE,
     CL_DEVICE_GLOBAL_MEM_SIZE, CL_DEVICE_LOCAL_MEM_SIZE, CL_DEVICE_MAX_COMPUTE_UNITS, CL_DEVICE_MAX_MEM_ALLOC_SIZE,
@@ -29,8 +31,12 @@ pub(super) struct Found {
     is_gpu: bool,
 }
 
+/// Drivers set themselves up when they are first asked, and not all of them survive two threads asking (PoCL 3.1).
+static ASKING: Mutex<()> = Mutex::new(());
+
 /// Every device, or why there is none.
 pub(super) fn find(settings: &Settings) -> Result<Vec<Found>, Missing> {
+    let _alone = ASKING.lock().unwrap_or_else(PoisonError::into_inner);
     let missing = |reason: String, cure: &str| Missing { reason, cure: cure.to_owned() };
     if !cl3::is_opencl_runtime_available() {
         return Err(missing(
@@ -106,8 +112,9 @@ fn look_at(number: usize, id: cl_device_id, platform: &str, settings: &Settings)
         fp64,
         identity: format!("{platform}\n{name}\n{driver}\n{version}"),
     };
-    if let Some(Limits { items, shared }) = settings.limits {
-        traits = Traits { is_cpu: false, items, shared, width: [4, 4], ..traits };
+    if let Some(Limits { items, shared, fp64 }) = settings.limits {
+        let (items, shared) = (items.min(traits.items), shared.min(traits.shared));
+        traits = Traits { is_cpu: false, items, shared, width: [4, 4], fp64: fp64 && traits.fp64, ..traits };
     }
     Found {
         id,
