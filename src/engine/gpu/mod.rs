@@ -12,6 +12,7 @@ use super::*;
 
 mod columns;
 pub(super) mod driver;
+mod peak;
 mod product;
 mod program;
 #[cfg(test)]
@@ -174,6 +175,10 @@ impl<T: Scalar, D: Driver> Drop for Gpu<T, D> {
 impl<T: Scalar, D: Driver> Engine<T> for Gpu<T, D> {
     fn device(&self) -> &Device {
         &self.device
+    }
+
+    fn peak_flops(&self) -> Option<f64> {
+        self.measure_peak().ok()
     }
 
     fn tune(&self) -> Result<Vec<TunedTile>> {

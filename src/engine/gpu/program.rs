@@ -15,6 +15,7 @@ pub(super) enum Text {
     Sums,
     Columns,
     Product,
+    Peak,
 }
 
 impl Text {
@@ -26,6 +27,7 @@ impl Text {
             Text::Sums => include_str!("../kernels/sums.kernel"),
             Text::Columns => include_str!("../kernels/columns.kernel"),
             Text::Product => include_str!("../kernels/product.kernel"),
+            Text::Peak => include_str!("../kernels/peak.kernel"),
         }
     }
 }

@@ -62,6 +62,7 @@ fn operations<T: Scalar>(engine: &Arc<dyn Engine<T>>) -> Result<()> {
     ops::asum(x.view())?;
     ops::amax(x.view())?;
     ops::uniform(&Philox::new(1, Purpose::User, 0), z.view_mut())?;
+    engine.peak_flops();
     // Networks have softmax at their end alone, engines anywhere.
     let (weights, delta) = (x.view().span(), y.view().span());
     unsafe { engine.dense_propagate(weights, delta, Derivative::Softmax(delta), z.view_mut().span()) }
@@ -283,6 +284,7 @@ fn the_books_hold_every_formula_and_form() {
         "gather",
         "hits",
         "loss",
+        "peak",
         "product",
         "reduce",
         "row_sums",

@@ -1,0 +1,46 @@
+//! What a device attains: chains of multiply-adds on all of its units.
+
+use std::time::Instant;
+
+use super::*;
+
+/// Chains side by side; enough to hide the latency of any device's multiply-add.
+const CHAINS: usize = 16;
+/// Groups for each unit of a GPU, so that every scheduler has work; a CPU's unit is one core.
+const GROUPS_A_UNIT: usize = 16;
+/// Seconds that a good measurement lasts.
+const LONG: f64 = 0.02;
+const RUNS: usize = 5;
+
+impl<T: Scalar, D: Driver> Gpu<T, D> {
+    /// Floating-point operations a second, the best of a few runs.
+    pub(super) fn measure_peak(&self) -> Result<f64> {
+        let items = self.items(256);
+        let groups = self.traits().units * if self.traits().is_cpu { 1 } else { GROUPS_A_UNIT };
+        let flops = 2.0 * (CHAINS * self.width() * items * groups) as f64;
+        let (mut steps, mut seconds) = (1 << 12, self.time_chains(1, groups, items)?);
+        while seconds < LONG && steps < 1 << 28 {
+            steps *= 4;
+            seconds = self.time_chains(steps, groups, items)?;
+        }
+        for _ in 0..RUNS {
+            seconds = seconds.min(self.time_chains(steps, groups, items)?);
+        }
+        Ok(flops * steps as f64 / seconds)
+    }
+
+    fn time_chains(&self, steps: usize, groups: usize, items: usize) -> Result<f64> {
+        let key = self.key(Text::Peak, "peak", self.width(), items).with(&[("CHAINS", CHAINS)]);
+        let mut arguments = Arguments::new();
+        arguments.push(self.int(steps)?);
+        arguments.push(self.real(0.999));
+        arguments.push(self.real(1e-3));
+        arguments.push(Argument::Memory(self.chunks));
+        self.driver.finish()?;
+        let start = Instant::now();
+        // SAFETY: the kernel writes nothing.
+        unsafe { self.launch(key, [groups, 1], items, &arguments)? };
+        self.driver.finish()?;
+        Ok(start.elapsed().as_secs_f64())
+    }
+}
