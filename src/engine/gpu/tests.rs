@@ -241,3 +241,17 @@ fn the_first_arguments_are_what_the_text_says() {
     ));
     assert_eq!(launch.arguments.len(), 8 + 3 * 4);
 }
+
+/// More elements than an `int` counts stay rows and columns; more rows than that are refused.
+#[test]
+fn large_matrices_are_counted_right_or_refused() {
+    let (gpu, record) = Nobody::gpu::<f32>(gpu_traits(48 << 10));
+    let x = span(1 << 20, 1 << 12);
+    unsafe { gpu.map(&CURVE, [0.0; 4], x, x) }.unwrap();
+    let launch = record.lock().unwrap().launches.pop().unwrap();
+    assert!(matches!(launch.arguments[..2], [Argument::Int(0x10_0000), Argument::Int(0x1000)]));
+    assert!(launch.groups.iter().all(|side| *side <= 65_535));
+    let x = span(MOST_COUNT + 1, 1);
+    let error = unsafe { gpu.map(&CURVE, [0.0; 4], x, x) }.unwrap_err();
+    assert!(error.to_string().contains("rows or columns"), "{error}");
+}
