@@ -50,11 +50,13 @@ pub struct Failure {
 
 impl Nvrtc {
     pub fn find() -> Result<Self, Missing> {
-        let (library, path) =
-            if cfg!(windows) { ("nvrtc64_*.dll", "PATH") } else { ("libnvrtc.so", "LD_LIBRARY_PATH") };
-        let cure = format!(
-            "pip install nvidia-cuda-nvrtc-cu12 and put its folder nvidia/cuda_nvrtc/lib into {path}, or install the CUDA toolkit"
-        );
+        // On Windows cudarc looks for the newest major version alone.
+        let (library, path, package) = match cfg!(windows) {
+            true => ("nvrtc64_130_0.dll", "PATH", "nvidia-cuda-nvrtc"),
+            false => ("libnvrtc.so", "LD_LIBRARY_PATH", "nvidia-cuda-nvrtc-cu12"),
+        };
+        let cure =
+            format!("pip install {package} and put the folder of its library into {path}, or install the CUDA toolkit");
         // SAFETY: loading the library runs nothing but its own set-up.
         if !unsafe { sys::is_culib_present() } {
             return Err(Missing { reason: format!("the kernel compiler NVRTC ({library}) was not found"), cure });

@@ -19,12 +19,11 @@ static SLOPE: Zip = Zip::of::<Slope>();
 /// Memory that nobody looks at.
 const NOWHERE: Handle = Handle(ptr::dangling_mut::<f64>().cast());
 
-/// A driver for the dialect of another one: it computes nothing and keeps what it is asked to compile and to launch.
-pub(in crate::engine) struct Recorder<D> {
+/// A driver that computes nothing and keeps what it is asked to compile, in CUDA's dialect, and to launch.
+pub(in crate::engine) struct Recorder {
     device: Device,
     traits: Traits,
     record: Arc<Mutex<Record>>,
-    dialect: PhantomData<fn() -> D>,
 }
 
 #[derive(Default)]
@@ -40,17 +39,17 @@ pub(in crate::engine) struct Launch {
     pub arguments: Vec<Argument>,
 }
 
-impl<D> Recorder<D> {
+impl Recorder {
     pub fn new(traits: Traits) -> (Self, Arc<Mutex<Record>>) {
         let record = Arc::new(Mutex::new(Record::default()));
         let device = Device { name: "recorder".to_owned(), ..Device::default() };
-        (Recorder { device, traits, record: Arc::clone(&record), dialect: PhantomData }, record)
+        (Recorder { device, traits, record: Arc::clone(&record) }, record)
     }
 }
 
-impl<D: Driver> Driver for Recorder<D> {
+impl Driver for Recorder {
     type Kernel = ();
-    const DIALECT: &'static str = D::DIALECT;
+    const DIALECT: &'static str = include_str!("../kernels/cuda.h");
 
     fn device(&self) -> &Device {
         &self.device
@@ -109,8 +108,8 @@ fn span(rows: usize, columns: usize) -> Span {
 }
 
 /// Products with every form of C for every tile that the tuner may choose.
-pub(in crate::engine) fn every_product<T: Scalar, D: Driver>(traits: Traits) -> BTreeSet<(String, String)> {
-    let (recorder, record) = Recorder::<D>::new(traits);
+pub(in crate::engine) fn every_product<T: Scalar>(traits: Traits) -> BTreeSet<(String, String)> {
+    let (recorder, record) = Recorder::new(traits);
     let gpu = Gpu::<T, _>::new(recorder, None, false).unwrap();
     for tile in Tiles::candidates(gpu.traits(), size_of::<T>()) {
         let tiles = Tiles { large: tile, small: tile };
@@ -129,59 +128,15 @@ pub(in crate::engine) fn every_product<T: Scalar, D: Driver>(traits: Traits) -> 
     std::mem::take(&mut record.lock().unwrap().kernels)
 }
 
-/// A driver whose dialect nobody reads.
-struct Nobody;
-
-impl Nobody {
-    fn gpu<T: Scalar>(traits: Traits) -> (Gpu<T, Recorder<Nobody>>, Arc<Mutex<Record>>) {
-        let (recorder, record) = Recorder::new(traits);
-        (Gpu::new(recorder, None, false).unwrap(), record)
-    }
-}
-
-impl Driver for Nobody {
-    type Kernel = ();
-    const DIALECT: &'static str = "";
-
-    fn device(&self) -> &Device {
-        unreachable!()
-    }
-
-    fn traits(&self) -> &Traits {
-        unreachable!()
-    }
-
-    fn allocate(&self, _: usize) -> Result<Handle> {
-        unreachable!()
-    }
-
-    unsafe fn free(&self, _: Handle) {}
-
-    unsafe fn write(&self, _: *const u8, _: Rectangle) -> Result<()> {
-        unreachable!()
-    }
-
-    unsafe fn read(&self, _: Rectangle, _: *mut u8) -> Result<()> {
-        unreachable!()
-    }
-
-    fn compile(&self, _: &str, _: &str) -> Result<()> {
-        unreachable!()
-    }
-
-    unsafe fn launch(&self, _: &(), _: [usize; 2], _: usize, _: &[Argument]) -> Result<()> {
-        unreachable!()
-    }
-
-    fn finish(&self) -> Result<()> {
-        unreachable!()
-    }
+fn gpu<T: Scalar>() -> (Gpu<T, Recorder>, Arc<Mutex<Record>>) {
+    let (recorder, record) = Recorder::new(gpu_traits(48 << 10));
+    (Gpu::new(recorder, None, false).unwrap(), record)
 }
 
 /// Every element of C belongs to one item of one group, and no group has nothing to do.
 #[test]
 fn tiles_cover_c_exactly_once() {
-    let (gpu, record) = Nobody::gpu::<f32>(gpu_traits(48 << 10));
+    let (gpu, record) = gpu::<f32>();
     let sizes = [1, 2, 31, 32, 33, 63, 64, 65, 127, 129, 1000];
     for tile in Tiles::candidates(gpu.traits(), 4) {
         let block = tile.block(gpu.width());
@@ -228,7 +183,7 @@ fn tiles_fit_the_memory_of_a_group() {
 
 #[test]
 fn the_first_arguments_are_what_the_text_says() {
-    let (gpu, record) = Nobody::gpu::<f32>(gpu_traits(48 << 10));
+    let (gpu, record) = gpu::<f32>();
     unsafe { gpu.gemm(2.0, span(4, 3), span(3, 5), 0.5, span(4, 5)) }.unwrap();
     let launch = record.lock().unwrap().launches.pop().unwrap();
     let counts = |argument: &Argument| matches!(argument, Argument::Int(_));
@@ -245,7 +200,7 @@ fn the_first_arguments_are_what_the_text_says() {
 /// More elements than an `int` counts stay rows and columns; more rows than that are refused.
 #[test]
 fn large_matrices_are_counted_right_or_refused() {
-    let (gpu, record) = Nobody::gpu::<f32>(gpu_traits(48 << 10));
+    let (gpu, record) = gpu::<f32>();
     let x = span(1 << 20, 1 << 12);
     unsafe { gpu.map(&CURVE, [0.0; 4], x, x) }.unwrap();
     let launch = record.lock().unwrap().launches.pop().unwrap();

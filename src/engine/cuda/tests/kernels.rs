@@ -26,7 +26,7 @@ type Kernel = (String, String);
 
 /// Everything that the library asks an engine to do.
 fn every_kernel<T: Scalar>() -> BTreeSet<Kernel> {
-    let (recorder, record) = Recorder::<Cuda>::new(gpu_traits(SHARED));
+    let (recorder, record) = Recorder::new(gpu_traits(SHARED));
     let engine: Arc<dyn Engine<T>> = Arc::new(Gpu::new(recorder, None, false).unwrap());
     operations(&engine).unwrap();
     for activation in Activation::ALL {
@@ -38,7 +38,7 @@ fn every_kernel<T: Scalar>() -> BTreeSet<Kernel> {
         }
     }
     let mut kernels = std::mem::take(&mut record.lock().unwrap().kernels);
-    kernels.extend(every_product::<T, Cuda>(gpu_traits(SHARED)));
+    kernels.extend(every_product::<T>(gpu_traits(SHARED)));
     kernels
 }
 
