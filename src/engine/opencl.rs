@@ -1,6 +1,7 @@
 //! OpenCL as a [`Driver`]: thin calls of the API, nothing else. The loader is opened at run time.
 
 use std::ffi::{CString, c_void};
+use std::path::Path;
 use std::ptr;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -35,7 +36,7 @@ const HINT: u64 = 16;
 const BACKLOG: u64 = 4096;
 
 pub(super) fn probe() -> Vec<Device> {
-    match devices::find(&Settings::default()) {
+    match found(&Settings::default()) {
         Ok(found) => found.into_iter().map(|found| found.device).collect(),
         Err(missing) => vec![Device {
             name: "opencl".to_owned(),
@@ -47,13 +48,26 @@ pub(super) fn probe() -> Vec<Device> {
 }
 
 pub(super) fn open<T: Scalar>(device: &str, settings: &Settings) -> Result<Arc<dyn Engine<T>>> {
-    let found = devices::find(settings).map_err(|missing| unavailable("opencl", &missing.reason, &missing.cure))?;
+    let found = found(settings).map_err(|missing| unavailable("opencl", &missing.reason, &missing.cure))?;
     let found = devices::choose(found, device)?;
     if size_of::<T>() == 8 && !found.traits.fp64 {
         return Err(unavailable(&found.device.name, "the device has no f64", "use f32, or another device"));
     }
     let cache = settings.cache.as_ref().map(|folder| Cache::new(folder, "opencl", &found.traits.identity));
     Ok(Arc::new(Gpu::new(OpenCl::new(found, cache.clone())?, cache, settings.tune)?))
+}
+
+/// Every device, or why there is none.
+fn found(settings: &Settings) -> Result<Vec<Found>, Missing> {
+    // Where /sys is not mounted, PoCL finds no memory and ends the process, unless it is told what the machine has.
+    let has_topology = ["HWLOC_SYNTHETIC", "HWLOC_XMLFILE"].iter().any(|name| std::env::var_os(name).is_some());
+    if cfg!(target_os = "linux") && !Path::new("/sys/devices/system/cpu").exists() && !has_topology {
+        return Err(Missing {
+            reason: "/sys is not mounted, and drivers look there for the machine's devices and memory".to_owned(),
+            cure: "mount -t sysfs sysfs /sys, or for PoCL set HWLOC_SYNTHETIC".to_owned(),
+        });
+    }
+    devices::find(settings)
 }
 
 /// One device with one in-order queue.
