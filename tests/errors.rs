@@ -82,7 +82,7 @@ fn sizes_and_views() {
 
 #[test]
 fn engines_that_are_not_there() {
-    refused(engine::open::<f32>("abacus"), &["abacus", "there are: cpu"]);
+    refused(engine::open::<f32>("abacus"), &["abacus", "there are: cpu, cuda, opencl"]);
     refused(engine::open::<f32>("cpu:1"), &["cpu:1", "one cpu"]);
     refused(engine::open_with::<f32>("cpu", &Settings::threads(0)), &["threads", "from 1 to"]);
     refused(engine::open_with::<f32>("cpu", &Settings::threads(1_000_000)), &["threads", "1000000"]);

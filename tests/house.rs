@@ -73,6 +73,7 @@ fn named(code: &str) -> Vec<String> {
 
 #[test]
 fn arrows_point_down() {
+    // Tests may use the whole house, in files of their own as at the end of others.
     for source in sources().iter().filter(|source| source.room != "lib" && !is_test(source)) {
         let here = floor(&source.room).unwrap_or_else(|| panic!("{} has no floor", source.room));
         for room in named(&source.code) {

@@ -17,6 +17,7 @@ use crate::scalar::{Family, Scalar};
 mod cache;
 mod counting;
 pub(crate) mod cpu;
+mod cuda;
 pub(crate) mod formula;
 mod gpu;
 mod opencl;
@@ -28,7 +29,7 @@ pub use formula::{Map, Zip};
 #[derive(Clone, Debug, Default)]
 #[non_exhaustive]
 pub struct Device {
-    /// The name that [`open`] takes: `"cpu"`, `"opencl:0"`.
+    /// The name that [`open`] takes: `"cpu"`, `"cuda:0"`, `"opencl:0"`.
     pub name: String,
     /// What it is, in words.
     pub description: String,
@@ -101,6 +102,7 @@ struct Row {
 /// The table of engines: a new engine is a file of its own and a row here.
 const ENGINES: &[Row] = &[
     Row { name: "cpu", probe: cpu::probe, open_f32: cpu::open, open_f64: cpu::open },
+    Row { name: "cuda", probe: cuda::probe, open_f32: cuda::open, open_f64: cuda::open },
     Row { name: "opencl", probe: opencl::probe, open_f32: opencl::open, open_f64: opencl::open },
 ];
 
@@ -110,7 +112,7 @@ const ENGINES: &[Row] = &[
 /// let cpu = travertine::engine::open::<f32>("cpu")?;
 /// assert_eq!(cpu.device().name, "cpu");
 /// let error = travertine::engine::open::<f32>("abacus").err().unwrap();
-/// assert!(error.to_string().contains("there are: cpu, opencl"));
+/// assert!(error.to_string().contains("there are: cpu, cuda, opencl"));
 /// # Ok::<(), travertine::Error>(())
 /// ```
 ///
@@ -128,7 +130,8 @@ pub fn user_cache() -> Option<PathBuf> {
     Some(base.join("travertine"))
 }
 
-/// Opens an engine by its name: `"cpu"`, `"opencl"` (the first GPU, else a CPU), `"opencl:1"`.
+/// Opens an engine by its name: `"cpu"`, `"cuda"` (the first that can be used), `"cuda:1"`, `"opencl"` (the first GPU, else a
+/// CPU), `"opencl:1"`.
 ///
 /// # Errors
 /// As [`open`]; settings that are out of range.

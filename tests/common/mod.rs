@@ -32,12 +32,13 @@ pub fn engine_if_there<T: Scalar>(name: &str, settings: &Settings) -> Option<Arc
     }
 }
 
-/// Everything that computes on this machine: the CPU with one thread and with several, OpenCL as it is, and OpenCL held to
-/// the limits of a small GPU.
+/// Everything that computes on this machine: the CPU with one thread and with several, CUDA, OpenCL as it is, and OpenCL held
+/// to the limits of a small GPU.
 pub fn engines<T: Scalar>() -> Vec<(&'static str, Arc<dyn Engine<T>>)> {
     let all = [
         ("cpu", "cpu, 1 thread", Settings::threads(1)),
         ("cpu", "cpu, 3 threads", Settings::threads(3)),
+        ("cuda", "cuda", Settings::default()),
         ("opencl", "opencl", Settings::default()),
         ("opencl", "opencl as a small GPU", limited(SMALL_DEVICE)),
     ];

@@ -2,6 +2,7 @@
 
 mod bad_input;
 mod bench;
+mod cuda;
 mod digits;
 mod opencl;
 mod output_folder;

@@ -91,7 +91,7 @@ pub(in crate::engine) struct Arguments {
 
 impl Arguments {
     /// More than any kernel takes.
-    const MOST: usize = 40;
+    pub const MOST: usize = 40;
 
     pub fn new() -> Self {
         Arguments { list: [Argument::Int(0); Arguments::MOST], count: 0 }

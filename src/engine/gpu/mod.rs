@@ -15,6 +15,8 @@ pub(super) mod driver;
 mod peak;
 mod product;
 mod program;
+#[cfg(test)]
+pub(super) mod tests;
 mod tile;
 mod transfer;
 mod tune;
@@ -25,6 +27,8 @@ pub(super) use self::driver::{Driver, Rectangle, Traits};
 const CHUNKS: usize = 64;
 /// Bytes behind every allocation that products may read, and do not use.
 const SLACK: usize = 1024;
+/// Most rows or columns: kernels count in `int`, and look one grid beyond the last.
+const MOST_COUNT: usize = i32::MAX as usize - (1 << 26);
 /// Elements that are work enough for a group of one item.
 const SHARE: usize = 4096;
 
@@ -117,10 +121,11 @@ impl<T: Scalar, D: Driver> Gpu<T, D> {
 
     /// Number of rows or columns as the kernels count.
     fn int(&self, count: usize) -> Result<Argument> {
-        i32::try_from(count).map(Argument::Int).map_err(|_| {
-            let reason = format!("{count} rows or columns; the kernels count up to {}", i32::MAX);
-            Error::argument("launch", reason)
-        })
+        if count <= MOST_COUNT {
+            return Ok(Argument::Int(count as i32));
+        }
+        let reason = format!("{count} rows or columns; the kernels count up to {MOST_COUNT}");
+        Err(Error::argument("launch", reason))
     }
 
     /// `z = f(x)` or `z = f(x, y)`
@@ -156,7 +161,7 @@ fn straighten(spans: &mut [Span]) {
     }
     let whole = |span: &Span| span.columns == 1 || side_by_side(span) && span.column_stride == span.rows;
     let count = spans[0].rows * spans[0].columns;
-    if spans.iter().all(whole) && i32::try_from(count).is_ok() {
+    if spans.iter().all(whole) && count <= MOST_COUNT {
         spans.iter_mut().for_each(|span| (span.rows, span.columns) = (count, 1));
     }
 }

@@ -1,12 +1,15 @@
 // The neutral words of the kernels in CUDA C++ for NVRTC. WIDTH is 1.
-#define KERNEL(x) extern "C" __global__ void __launch_bounds__(x)
-#define DEVICE static __device__ __forceinline__
+#define KERNEL(x) extern "C" __global__ __launch_bounds__(x)
+// Not static: a static function that a kernel has no use for is warned of.
+#define DEVICE __device__ __forceinline__
 #define GLOBAL
 #define SHARED __shared__
+#define LOCAL
 #define BARRIER __syncthreads()
 #define ITEM ((int)threadIdx.x)
-#define GROUP(d) ((int)((d) == 0 ? blockIdx.x : blockIdx.y))
-#define GROUPS(d) ((int)((d) == 0 ? gridDim.x : gridDim.y))
+// The second side is folded into the third, as cuda/launch.rs does it.
+#define GROUP(d) ((int)((d) == 0 ? blockIdx.x : blockIdx.y + blockIdx.z * gridDim.y))
+#define GROUPS(d) ((int)((d) == 0 ? gridDim.x : gridDim.y * gridDim.z))
 #define HIGH_PRODUCT(a, b) __umulhi(a, b)
 typedef long long INDEX;
 typedef unsigned int WORD;

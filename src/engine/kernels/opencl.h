@@ -3,6 +3,7 @@
 #define DEVICE static inline
 #define GLOBAL __global
 #define SHARED __local
+#define LOCAL __local
 #define BARRIER barrier(CLK_LOCAL_MEM_FENCE)
 #define ITEM ((int)get_local_id(0))
 #define GROUP(d) ((int)get_group_id(d))

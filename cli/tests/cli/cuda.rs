@@ -1,0 +1,130 @@
+//! The command line on CUDA's absence, and on a driver that only pretends (`cuda_driver.rs`).
+
+use std::path::Path;
+use std::process::Command;
+
+use crate::run::{Folder, Run};
+
+/// A folder with a driver and a compiler that pretend; nothing where no Rust compiler is at hand to build them.
+fn with_driver() -> Option<Folder> {
+    let folder = Folder::new();
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/cli/cuda_driver.rs");
+    let (driver, nvrtc) = (folder.join("libcuda.so"), folder.join("libnvrtc.so"));
+    let arguments =
+        ["--edition", "2024", "--crate-type", "cdylib", "--crate-name", "driver", "-A", "non_snake_case", "-o"];
+    let built = Command::new("rustc").args(arguments).arg(&driver).arg(source).output();
+    let Ok(built) = built.inspect_err(|error| eprintln!("LEFT OUT: rustc: {error}")) else { return None };
+    assert!(built.status.success(), "{}", String::from_utf8_lossy(&built.stderr));
+    std::fs::copy(driver, nvrtc).unwrap();
+    Some(folder)
+}
+
+/// Runs with the pretenders, told how to behave.
+fn run(folder: &Folder, arguments: &str, behavior: &[(&str, i64)]) -> Run {
+    let mut command = folder.command(arguments);
+    command.env("LD_LIBRARY_PATH", folder.to_str().unwrap());
+    command.envs(behavior.iter().map(|(name, value)| (name, value.to_string())));
+    let run = Run::new(arguments, command.output().unwrap());
+    assert!(!run.err.contains("driver:"), "{arguments}: {}", run.err);
+    run
+}
+
+/// How the pretenders behave, and what the message then says.
+type Fault<'a> = (&'a [(&'a str, i64)], &'a [&'a str]);
+
+const BENCH: &str = "bench forward --network 9-8-7 --batch 6 --no-tune --json --device cuda";
+
+#[test]
+#[cfg_attr(not(target_os = "linux"), ignore = "the driver is built for Linux")]
+fn devices_are_listed_and_used() {
+    let Some(folder) = with_driver() else { return };
+    let devices = run(&folder, "devices", &[]).ok();
+    let line = devices.out.lines().find(|line| line.starts_with("cuda:1")).unwrap();
+    for part in ["Pretender (compute capability 9.0)", "driver CUDA 12.4, NVRTC 12.4", "1.1 GB of memory", "; usable"] {
+        assert!(line.contains(part), "{line}");
+    }
+    let bench = run(&folder, BENCH, &[]).ok();
+    assert!(bench.err.contains("for --gpu-architecture=sm_90"), "{}", bench.err);
+    let without_pools = run(&folder, BENCH, &[("POOLS", 0)]).ok();
+    assert!(!without_pools.err.contains("compiled"), "kernels come from the cache: {}", without_pools.err);
+    let other_driver = run(&folder, BENCH, &[("DRIVER", 12_050)]).ok();
+    assert!(other_driver.err.contains("compiled"), "not those of another driver: {}", other_driver.err);
+    run(&folder, &format!("{BENCH}:1"), &[]).ok();
+}
+
+/// A whole training: every kind of call, and nothing left behind. The numbers are of no use.
+#[test]
+#[cfg_attr(not(target_os = "linux"), ignore = "the driver is built for Linux")]
+fn training_goes_through() {
+    let Some(folder) = with_driver() else { return };
+    let train = "train digits --epochs 2 --no-tune --json --device cuda --out model.safetensors";
+    let result = run(&folder, train, &[]).ok().result();
+    assert_eq!(result["device"], "cuda:0");
+    assert!(folder.join("model.safetensors").exists());
+    run(&folder, &train.replace("cuda ", "cuda:1 --precision f64 "), &[]).ok();
+}
+
+#[test]
+#[cfg_attr(not(target_os = "linux"), ignore = "the driver is built for Linux")]
+fn faults_are_told_with_their_cures() {
+    let Some(folder) = with_driver() else { return };
+    let unavailable: [Fault<'_>; 8] = [
+        (&[("INIT", 100)], &["cuInit failed with code 100: no CUDA-capable device", "nvidia-smi"]),
+        (&[("INIT", 34)], &["code 34", "stub"]),
+        (&[("INIT", 803)], &["code 803", "restart the machine"]),
+        (&[("DEVICES", 0)], &["no device", "CUDA_VISIBLE_DEVICES"]),
+        (&[("DRIVER", 10_020)], &["the driver is for CUDA 10.2, 11.2 is needed", "newer NVIDIA driver"]),
+        (&[("NVRTC", 10_010)], &["NVRTC is 10.1, 11.2 is needed", "pip install nvidia-cuda-nvrtc-cu12"]),
+        (&[("CAPABILITY", 61)], &["NVRTC 12.4 does not compile for compute capability 6.1", "install NVRTC"]),
+        (&[("MODE", 2)], &["prohibited", "nvidia-smi -i 0 -c DEFAULT"]),
+    ];
+    for (behavior, parts) in unavailable {
+        run(&folder, BENCH, behavior).fails(2, parts);
+        let devices = run(&folder, "devices", behavior).ok();
+        let line = devices.out.lines().find(|line| line.starts_with("cuda")).unwrap();
+        assert!(line.contains("not usable") && parts.iter().all(|part| line.contains(part)), "{line}");
+    }
+    let no_such = ["cuda:7 is not available", "there is no such device", "cuda:0 to cuda:1"];
+    run(&folder, &format!("{BENCH}:7"), &[]).fails(2, &no_such);
+    run(&folder, &format!("{BENCH}:7"), &[("DEVICES", 1)]).fails(2, &["the only device here is cuda:0"]);
+
+    let failed: [Fault<'_>; 5] = [
+        (&[("COMPILE", 6)], &["nvrtcCompileProgram failed with code 6", "' does not compile", "line 7: what"]),
+        (
+            &[("CAPABILITY", 120), ("NVRTC", 12_090), ("LOAD", 222)],
+            &["compute_90", "cuModuleLoadData failed with code 222", "NVRTC is of CUDA 12.9", "programs of CUDA 12.4"],
+        ),
+        (&[("MEMORY", 100)], &["cuda:0: out of memory, ", " bytes asked for, 100 available"]),
+        (&[("MEMORY", 100), ("POOLS", 0)], &["out of memory"]),
+        (&[("LOST_AFTER", 2)], &["failed with code 700: an illegal memory access", "start the program again"]),
+    ];
+    for (behavior, parts) in failed {
+        let _ = std::fs::remove_dir_all(folder.join("travertine"));
+        run(&folder, BENCH, behavior).fails(1, parts);
+    }
+}
+
+#[test]
+#[cfg_attr(not(target_os = "linux"), ignore = "the driver is built for Linux")]
+fn a_lost_device_leaves_the_last_model() {
+    let Some(folder) = with_driver() else { return };
+    let train = "train digits --epochs 2 --no-tune --device cuda --out model.safetensors";
+    folder.write("model.safetensors", "the last good model");
+    let lost = run(&folder, train, &[("LOST_AFTER", 100)]);
+    assert_eq!(lost.status, Some(1), "{}", lost.err);
+    assert!(lost.err.contains("cuStreamSynchronize failed with code 700"), "{}", lost.err);
+    assert_eq!(std::fs::read(folder.join("model.safetensors")).unwrap(), b"the last good model");
+}
+
+#[test]
+fn no_driver_is_told_with_the_cure() {
+    let folder = Folder::new();
+    let devices = folder.run("devices").ok();
+    let line = devices.out.lines().find(|line| line.starts_with("cuda")).unwrap();
+    if line.starts_with("cuda:") {
+        return;
+    }
+    assert!(line.contains("not usable") && line.contains("install"), "{line}");
+    folder.run("train digits --device cuda --out model.safetensors").fails(2, &["cuda is not available", "install"]);
+    assert!(!folder.join("model.safetensors").exists());
+}

@@ -1,0 +1,204 @@
+//! A CUDA driver and an NVRTC that are none: memory is the host's, kernels do nothing. Tests build it as a library and let
+//! environment variables make it fail. It complains on standard error where the real ones would misbehave unseen: a call
+//! without a current context, memory, modules or streams that are left behind.
+
+use std::alloc::{Layout, alloc, dealloc};
+use std::cell::Cell;
+use std::collections::HashMap;
+use std::ffi::{CStr, c_char, c_int, c_uint, c_void};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicI64, Ordering::SeqCst};
+
+const INVALID_VALUE: u32 = 1;
+const OUT_OF_MEMORY: u32 = 2;
+const INVALID_CONTEXT: u32 = 201;
+const ILLEGAL_ADDRESS: u32 = 700;
+
+thread_local!(static CURRENT: Cell<usize> = const { Cell::new(0) });
+static MEMORY: Mutex<Option<HashMap<u64, usize>>> = Mutex::new(None);
+static USED: AtomicI64 = AtomicI64::new(0);
+static MODULES: AtomicI64 = AtomicI64::new(0);
+static STREAMS: AtomicI64 = AtomicI64::new(0);
+static LAUNCHES: AtomicI64 = AtomicI64::new(0);
+
+fn setting(name: &str, usual: i64) -> i64 {
+    std::env::var(name).ok().and_then(|value| value.parse().ok()).unwrap_or(usual)
+}
+
+fn in_context() -> u32 {
+    if CURRENT.get() != 0 {
+        return 0;
+    }
+    eprintln!("driver: no context is current");
+    INVALID_CONTEXT
+}
+
+macro_rules! calls {
+    ($($name:ident($($argument:ident: $type:ty),*) $body:block)*) => {
+        $(#[unsafe(no_mangle)]
+        pub unsafe extern "C" fn $name($($argument: $type),*) -> u32 {
+            unsafe { $body }
+        })*
+    };
+}
+
+calls! {
+    cuDriverGetVersion(version: *mut c_int) { *version = setting("DRIVER", 12_040) as c_int; 0 }
+    cuInit(_flags: c_uint) { setting("INIT", 0) as u32 }
+    cuDeviceGetCount(count: *mut c_int) { *count = setting("DEVICES", 2) as c_int; 0 }
+    cuDeviceGet(device: *mut c_int, number: c_int) { *device = number; 0 }
+    cuDeviceGetName(name: *mut c_char, _size: c_int, _device: c_int) {
+        name.copy_from(c"Pretender".as_ptr(), 10);
+        0
+    }
+    cuDeviceTotalMem_v2(bytes: *mut usize, _device: c_int) { *bytes = 1 << 30; 0 }
+    cuDeviceGetAttribute(value: *mut c_int, attribute: c_int, _device: c_int) {
+        *value = match attribute {
+            1 => 1024,
+            8 => 48 << 10,
+            16 => 4,
+            20 => setting("MODE", 0) as c_int,
+            75 => setting("CAPABILITY", 90) as c_int / 10,
+            76 => setting("CAPABILITY", 90) as c_int % 10,
+            115 => setting("POOLS", 1) as c_int,
+            _ => 0,
+        };
+        0
+    }
+    cuDevicePrimaryCtxRetain(context: *mut usize, device: c_int) { *context = 1000 + device as usize; 0 }
+    cuDevicePrimaryCtxRelease_v2(_device: c_int) {
+        let left = [&USED, &MODULES, &STREAMS].map(|count| count.load(SeqCst));
+        if left != [0; 3] {
+            eprintln!("driver: left behind: {left:?} bytes, modules, streams");
+        }
+        0
+    }
+    cuCtxSetCurrent(context: usize) { CURRENT.set(context); 0 }
+    cuStreamCreate(stream: *mut usize, _flags: c_uint) { *stream = 77; STREAMS.fetch_add(1, SeqCst); in_context() }
+    cuStreamDestroy_v2(_stream: usize) { STREAMS.fetch_sub(1, SeqCst); in_context() }
+    cuStreamSynchronize(_stream: usize) {
+        if LAUNCHES.load(SeqCst) > setting("LOST_AFTER", i64::MAX) { ILLEGAL_ADDRESS } else { in_context() }
+    }
+    cuMemGetInfo_v2(free: *mut usize, total: *mut usize) {
+        *total = 1 << 30;
+        *free = (setting("MEMORY", 1 << 30) - USED.load(SeqCst)).max(0) as usize;
+        in_context()
+    }
+    cuDeviceGetDefaultMemPool(pool: *mut usize, _device: c_int) { *pool = 5; 0 }
+    cuMemPoolTrimTo(_pool: usize, _keep: usize) { 0 }
+    cuMemAlloc_v2(memory: *mut u64, bytes: usize) {
+        if USED.load(SeqCst) + bytes as i64 > setting("MEMORY", 1 << 30) { return OUT_OF_MEMORY; }
+        *memory = alloc(Layout::from_size_align_unchecked(bytes, 256)) as u64;
+        MEMORY.lock().unwrap().get_or_insert_default().insert(*memory, bytes);
+        USED.fetch_add(bytes as i64, SeqCst);
+        in_context()
+    }
+    cuMemAllocAsync(memory: *mut u64, bytes: usize, _stream: usize) { cuMemAlloc_v2(memory, bytes) }
+    cuMemFree_v2(memory: u64) {
+        let Some(bytes) = MEMORY.lock().unwrap().get_or_insert_default().remove(&memory) else { return INVALID_VALUE };
+        dealloc(memory as *mut u8, Layout::from_size_align_unchecked(bytes, 256));
+        USED.fetch_sub(bytes as i64, SeqCst);
+        in_context()
+    }
+    cuMemFreeAsync(memory: u64, _stream: usize) { cuMemFree_v2(memory) }
+    cuMemsetD8Async(memory: u64, byte: u8, bytes: usize, _stream: usize) {
+        (memory as *mut u8).write_bytes(byte, bytes);
+        in_context()
+    }
+    cuMemcpyHtoDAsync_v2(to: u64, from: *const u8, bytes: usize, _stream: usize) {
+        (to as *mut u8).copy_from(from, bytes);
+        in_context()
+    }
+    cuMemcpyDtoHAsync_v2(to: *mut u8, from: u64, bytes: usize, _stream: usize) {
+        to.copy_from(from as *const u8, bytes);
+        in_context()
+    }
+    cuMemcpy2DAsync_v2(copy: *const Rectangle, _stream: usize) {
+        let copy = &*copy;
+        let from = if copy.from.kind == 1 { copy.from.host } else { copy.from.device as *const u8 };
+        let to = if copy.to.kind == 1 { copy.to.host } else { copy.to.device as *const u8 };
+        for row in 0..copy.rows {
+            to.cast_mut().add(row * copy.to.pitch).copy_from(from.add(row * copy.from.pitch), copy.width);
+        }
+        in_context()
+    }
+    cuModuleLoadData(module: *mut usize, image: *const u8) {
+        let code = setting("LOAD", 0) as u32;
+        if code != 0 { return code; }
+        if *image != b'i' { return INVALID_VALUE; }
+        *module = 9;
+        MODULES.fetch_add(1, SeqCst);
+        in_context()
+    }
+    cuModuleGetFunction(function: *mut usize, _module: usize, _name: *const c_char) { *function = 11; in_context() }
+    cuModuleUnload(_module: usize) { MODULES.fetch_sub(1, SeqCst); in_context() }
+    cuLaunchKernel(
+        _function: usize, x: c_uint, y: c_uint, z: c_uint, items: c_uint, _b: c_uint, _c: c_uint, shared: c_uint,
+        _stream: usize, arguments: *const *const c_void, extra: *const c_void
+    ) {
+        LAUNCHES.fetch_add(1, SeqCst);
+        let fits = [x, y, z, items].iter().all(|side| *side > 0) && y <= 65_535 && z <= 65_535 && items <= 1024;
+        if !fits || shared != 0 || !extra.is_null() || (*arguments).is_null() { return INVALID_VALUE; }
+        in_context()
+    }
+    cuGetErrorString(code: c_uint, text: *mut *const c_char) {
+        *text = match code {
+            ILLEGAL_ADDRESS => c"an illegal memory access was encountered",
+            222 => c"the provided PTX was compiled with an unsupported toolchain",
+            100 => c"no CUDA-capable device is detected",
+            _ => c"something else",
+        }.as_ptr();
+        0
+    }
+
+    nvrtcVersion(major: *mut c_int, minor: *mut c_int) {
+        let version = setting("NVRTC", 12_040) as c_int;
+        (*major, *minor) = (version / 1000, version % 1000 / 10);
+        0
+    }
+    nvrtcGetNumSupportedArchs(count: *mut c_int) { *count = 3; 0 }
+    nvrtcGetSupportedArchs(all: *mut c_int) { all.copy_from([75, 80, 90].as_ptr(), 3); 0 }
+    nvrtcCreateProgram(
+        program: *mut usize, source: *const c_char, _name: *const c_char, _count: c_int, _headers: *const c_void,
+        _names: *const c_void
+    ) {
+        eprintln!("compiled a kernel of {} bytes", CStr::from_ptr(source).to_bytes().len());
+        *program = 3;
+        0
+    }
+    nvrtcCompileProgram(_program: usize, _count: c_int, options: *const *const c_char) {
+        eprintln!("for {}", CStr::from_ptr(*options).to_str().unwrap());
+        setting("COMPILE", 0) as u32
+    }
+    nvrtcGetProgramLogSize(_program: usize, size: *mut usize) { *size = 13; 0 }
+    nvrtcGetProgramLog(_program: usize, log: *mut c_char) { log.copy_from(c"line 7: what".as_ptr(), 13); 0 }
+    nvrtcGetCUBINSize(_program: usize, size: *mut usize) { *size = 6; 0 }
+    nvrtcGetCUBIN(_program: usize, image: *mut c_char) { image.copy_from(c"image".as_ptr(), 6); 0 }
+    nvrtcGetPTXSize(program: usize, size: *mut usize) { nvrtcGetCUBINSize(program, size) }
+    nvrtcGetPTX(program: usize, image: *mut c_char) { nvrtcGetCUBIN(program, image) }
+    nvrtcDestroyProgram(_program: *mut usize) { 0 }
+}
+
+#[unsafe(no_mangle)]
+pub extern "C" fn nvrtcGetErrorString(_code: c_uint) -> *const c_char {
+    c"NVRTC failed".as_ptr()
+}
+
+#[repr(C)]
+pub struct Rectangle {
+    from: Side,
+    to: Side,
+    width: usize,
+    rows: usize,
+}
+
+#[repr(C)]
+struct Side {
+    x: usize,
+    y: usize,
+    kind: u32,
+    host: *const u8,
+    device: u64,
+    array: usize,
+    pitch: usize,
+}

@@ -1,0 +1,310 @@
+//! Every kernel that the engine has, compiled by NVRTC for every architecture; no GPU is needed.
+//!
+//! The engine's own code, run on a driver that keeps books, tells which kernels there are. All of them are compiled for one
+//! architecture. The others get every text, scalar and form of the product, but each with one formula and the product with
+//! one tile: the compiler's first half is the same for all, and its second half sees the same loops.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use super::super::nvrtc::{Nvrtc, Target, compile};
+use super::*;
+use crate::engine::gpu::tests::{Recorder, every_product, gpu_traits};
+use crate::ops::{self, Function};
+use crate::optimizer::Sgd;
+use crate::random::Purpose;
+use crate::{Activation, Loss, Matrix, Network, Samples, Trainer};
+
+const ALL_KERNELS: i32 = 90;
+const ARCHITECTURES: [i32; 7] = [75, 80, 86, 89, 90, 100, 120];
+
+/// Shared memory of a group on every architecture, without asking for more.
+const SHARED: usize = 48 << 10;
+
+/// Name and source.
+type Kernel = (String, String);
+
+/// Everything that the library asks an engine to do.
+fn every_kernel<T: Scalar>() -> BTreeSet<Kernel> {
+    let (recorder, record) = Recorder::new(gpu_traits(SHARED));
+    let engine: Arc<dyn Engine<T>> = Arc::new(Gpu::new(recorder, None, false).unwrap());
+    operations(&engine).unwrap();
+    for activation in Activation::ALL {
+        if activation != Activation::Softmax {
+            train(&engine, activation, Activation::Identity, Loss::Quadratic).unwrap();
+        }
+        for loss in Loss::ALL {
+            train(&engine, Activation::Relu, activation, loss).unwrap();
+        }
+    }
+    let mut kernels = std::mem::take(&mut record.lock().unwrap().kernels);
+    kernels.extend(every_product::<T>(gpu_traits(SHARED)));
+    kernels
+}
+
+fn operations<T: Scalar>(engine: &Arc<dyn Engine<T>>) -> Result<()> {
+    let one = T::from_f64(1.0);
+    let (x, y) = (Matrix::zeros(engine, 5, 5)?, Matrix::zeros(engine, 5, 5)?);
+    let (mut z, mut column) = (Matrix::zeros(engine, 5, 5)?, Matrix::zeros(engine, 5, 1)?);
+    ops::copy(x.view(), z.view_mut())?;
+    ops::fill(one, z.view_mut())?;
+    ops::scal(one, z.view_mut())?;
+    ops::axpy(one, x.view(), z.view_mut())?;
+    ops::axpby(one, x.view(), one, z.view_mut())?;
+    ops::hadamard(x.view(), y.view(), z.view_mut())?;
+    ops::linear_frac([one; 4], x.view(), z.view_mut())?;
+    for function in Function::ALL {
+        ops::map(function, x.view(), z.view_mut())?;
+    }
+    ops::gemm(one, x.view(), y.view(), one, z.view_mut())?;
+    ops::sum_columns(x.view(), column.view_mut())?;
+    ops::dot(x.view(), y.view())?;
+    ops::asum(x.view())?;
+    ops::amax(x.view())?;
+    ops::uniform(&Philox::new(1, Purpose::User, 0), z.view_mut())?;
+    engine.peak_flops();
+    // Networks have softmax at their end alone, engines anywhere.
+    let (weights, delta) = (x.view().span(), y.view().span());
+    unsafe { engine.dense_propagate(weights, delta, Derivative::Softmax(delta), z.view_mut().span()) }
+}
+
+fn train<T: Scalar>(engine: &Arc<dyn Engine<T>>, hidden: Activation, output: Activation, loss: Loss) -> Result<()> {
+    let mut network = Network::builder(engine, 3).dense(5, hidden).dense(4, output).build()?;
+    network.infer(Matrix::zeros(engine, 3, 2)?.view())?;
+    let mut samples = Samples::from_matrices(Matrix::zeros(engine, 3, 2)?, Matrix::zeros(engine, 4, 2)?, true)?;
+    let mut trainer = Trainer::new(&mut network, loss, Sgd::new(0.1)?, 2, 1)?;
+    trainer.epoch(&mut samples)?;
+    trainer.evaluate(&mut samples)?;
+    Ok(())
+}
+
+/// Value of an option in a kernel's source.
+fn option(source: &str, name: &str) -> usize {
+    let line = source.lines().find_map(|line| line.strip_prefix("#define ")?.strip_prefix(name)?.strip_prefix(' '));
+    line.and_then(|value| value.parse().ok()).unwrap_or(0)
+}
+
+fn tile((name, source): &Kernel) -> Option<[usize; 4]> {
+    (name == "product").then(|| ["GROUP_X", "TILES_X", "TV", "TN"].map(|name| option(source, name)))
+}
+
+/// What stands for a kernel on the architectures that do not get all: its source but for formulas and tiles, with the forms
+/// of the product alone.
+fn kind(kernel: &Kernel) -> (String, [usize; 3], String) {
+    let (name, source) = kernel;
+    let formula = |line: &&str| line.starts_with("DEVICE REALV") && line.contains("p3) { return");
+    match name.as_str() {
+        "product" => (name.clone(), ["DOUBLE", "FORM", "SUMS"].map(|name| option(source, name)), String::new()),
+        _ => {
+            let rest = source.lines().filter(|line| !formula(line)).collect::<Vec<_>>().join("\n");
+            (name.clone(), [0; 3], rest)
+        }
+    }
+}
+
+/// For each kind the kernel with the largest tile.
+fn representatives(kernels: &BTreeSet<Kernel>) -> Vec<Kernel> {
+    let mut all: BTreeMap<_, &Kernel> = BTreeMap::new();
+    let size = |kernel: &Kernel| tile(kernel).map_or(0, |tile| tile.into_iter().product());
+    for kernel in kernels {
+        let chosen = all.entry(kind(kernel)).or_insert(kernel);
+        if size(kernel) > size(chosen) {
+            *chosen = kernel;
+        }
+    }
+    all.into_values().cloned().collect()
+}
+
+/// What the second half of the compiler tells of a kernel.
+#[derive(Clone, Copy, Default)]
+struct Usage {
+    registers: usize,
+    shared: usize,
+    spilled: usize,
+}
+
+impl Usage {
+    fn most(self, other: Usage) -> Usage {
+        Usage {
+            registers: self.registers.max(other.registers),
+            shared: self.shared.max(other.shared),
+            spilled: self.spilled.max(other.spilled),
+        }
+    }
+}
+
+/// The number before a word, as in "124 registers".
+fn number_before(line: &str, words: &str) -> usize {
+    let before = line.split(words).next().filter(|before| before.len() < line.len());
+    before.and_then(|before| before.trim_end().rsplit([' ', ',']).next()?.parse().ok()).unwrap_or(0)
+}
+
+/// Compiles, wants silence but for the report that was asked for, and reads what it says of the kernel.
+fn usage(kernel: &Kernel, architecture: i32) -> Result<Usage, String> {
+    let (name, source) = kernel;
+    let compiled = compile(source, Target::Cubin(architecture), &["--ptxas-options=-v"])
+        .map_err(|failure| format!("{name} for sm_{architecture}: {failure}"))?;
+    if compiled
+        .log
+        .lines()
+        .any(|line| !line.is_empty() && !line.starts_with("ptxas info") && !line.starts_with("ptxas    "))
+    {
+        return Err(format!("{name} for sm_{architecture} is not compiled silently:\n{}", compiled.log));
+    }
+    let own = compiled.log.split("Compiling entry function ").find(|part| part.starts_with(&format!("'{name}'")));
+    let own = own.ok_or_else(|| format!("{name} for sm_{architecture}: no report in\n{}", compiled.log))?;
+    let mut usage = Usage::default();
+    for line in own.lines() {
+        usage = usage.most(Usage {
+            registers: number_before(line, " registers"),
+            shared: number_before(line, " bytes smem"),
+            spilled: number_before(line, " bytes spill stores") + number_before(line, " bytes spill loads"),
+        });
+    }
+    assert!(usage.registers > 0, "no registers in\n{own}");
+    Ok(usage)
+}
+
+/// As the table calls it.
+fn label(kernel: &Kernel) -> String {
+    let scalar = if option(&kernel.1, "DOUBLE") == 1 { "f64" } else { "f32" };
+    let tile = tile(kernel).map_or(String::new(), |[items, across, rows, columns]| {
+        format!(" {items:>3} items, {}x{}", across * rows, items / across * columns)
+    });
+    format!("{scalar} {}{tile}", kernel.0)
+}
+
+fn print_table(all: &BTreeMap<String, BTreeMap<i32, Usage>>) {
+    let head: Vec<String> =
+        ARCHITECTURES.iter().map(|architecture| format!("{:>7}", format!("sm_{architecture}"))).collect();
+    eprintln!("registers{:27}{}   shared  spilled", "", head.concat());
+    for (label, usages) in all {
+        let cells = ARCHITECTURES.iter().map(|architecture| usages.get(architecture));
+        let cells: String =
+            cells.map(|usage| usage.map_or("      -".to_owned(), |usage| format!("{:>7}", usage.registers))).collect();
+        let most = usages.values().fold(Usage::default(), |most, usage| most.most(*usage));
+        eprintln!("{label:36}{cells}{:>9}{:>9}", most.shared, most.spilled);
+    }
+}
+
+/// Does the work on every core; kernels do not know of one another.
+fn on_all_cores<R: Send>(count: usize, work: impl Fn(usize) -> R + Sync) -> Vec<R> {
+    let (next, cores) = (AtomicUsize::new(0), std::thread::available_parallelism().map_or(1, |cores| cores.get()));
+    let mut done: Vec<(usize, R)> = std::thread::scope(|scope| {
+        let worker = || {
+            let mut done = Vec::new();
+            loop {
+                let index = next.fetch_add(1, Ordering::Relaxed);
+                if index >= count {
+                    return done;
+                }
+                done.push((index, work(index)));
+            }
+        };
+        let workers: Vec<_> = (0..cores).map(|_| scope.spawn(worker)).collect();
+        workers.into_iter().flat_map(|worker| worker.join().unwrap()).collect()
+    });
+    done.sort_by_key(|(index, _)| *index);
+    done.into_iter().map(|(_, result)| result).collect()
+}
+
+/// Whether the compiler is there; where it has to be and is not, the test fails.
+fn has_compiler() -> bool {
+    let Err(missing) = Nvrtc::find() else { return true };
+    let left_out = format!("LEFT OUT: {}; {}", missing.reason, missing.cure);
+    assert!(std::env::var_os("TRAVERTINE_ENSURE_NVRTC").is_none(), "{left_out}");
+    eprintln!("{left_out}");
+    false
+}
+
+#[test]
+fn every_kernel_compiles_silently_for_every_architecture() {
+    if !has_compiler() {
+        return;
+    }
+    let mut kernels = every_kernel::<f32>();
+    kernels.extend(every_kernel::<f64>());
+    let few = representatives(&kernels);
+    let mut work: Vec<(&Kernel, i32)> = kernels.iter().map(|kernel| (kernel, ALL_KERNELS)).collect();
+    for architecture in ARCHITECTURES.into_iter().filter(|architecture| *architecture != ALL_KERNELS) {
+        work.extend(few.iter().map(|kernel| (kernel, architecture)));
+    }
+    // The slowest first, so that no core is left alone with one at the end.
+    work.sort_by_key(|(kernel, _)| {
+        std::cmp::Reverse(tile(kernel).map_or(0, |tile| tile.into_iter().product::<usize>()))
+    });
+    eprintln!("{} kernels for sm_{ALL_KERNELS}, {} for the others", kernels.len(), few.len());
+    let usages = on_all_cores(work.len(), |index| usage(work[index].0, work[index].1));
+    let mut table: BTreeMap<String, BTreeMap<i32, Usage>> = BTreeMap::new();
+    let mut faults = Vec::new();
+    for ((kernel, architecture), usage) in work.iter().zip(usages) {
+        match usage {
+            Ok(usage) => {
+                if usage.spilled > 0 && kernel.0 == "product" {
+                    faults.push(format!("{} spills {} bytes for sm_{architecture}", label(kernel), usage.spilled));
+                }
+                let most = table.entry(label(kernel)).or_default().entry(*architecture).or_default();
+                *most = most.most(usage);
+            }
+            Err(fault) => faults.push(fault),
+        }
+    }
+    print_table(&table);
+    assert!(faults.is_empty(), "{}", faults.join("\n"));
+}
+
+/// A constant or a function of the wrong type would make f32 kernels compute in f64, slowly and unseen. Reductions do so on
+/// purpose.
+#[test]
+fn f32_means_f32() {
+    if !has_compiler() {
+        return;
+    }
+    let kernels = every_kernel::<f32>();
+    let kernels: Vec<&Kernel> = kernels
+        .iter()
+        .filter(|(name, _)| ["elements", "gather", "product", "row_sums"].contains(&name.as_str()))
+        .collect();
+    let texts = on_all_cores(kernels.len(), |index| compile(&kernels[index].1, Target::Ptx(75), &[]).unwrap().image);
+    for ((name, source), text) in kernels.into_iter().zip(texts) {
+        let text = String::from_utf8(text).unwrap();
+        let entry = text.split(".entry ").find(|entry| entry.starts_with(&format!("{name}("))).unwrap();
+        assert!(!entry.contains(".f64"), "{name} computes in f64:\n{}\n{entry}", source.lines().next().unwrap_or(""));
+        assert!(text.ends_with('\0'), "the driver reads the text up to its closing zero");
+    }
+}
+
+#[test]
+fn the_books_hold_every_formula_and_form() {
+    let kernels = every_kernel::<f32>();
+    let sources: Vec<&str> = kernels.iter().map(|(_, source)| source.as_str()).collect();
+    let texts = kernels.iter().map(|(name, _)| name.as_str()).collect::<BTreeSet<_>>();
+    let names = [
+        "elements",
+        "gather",
+        "hits",
+        "loss",
+        "peak",
+        "product",
+        "reduce",
+        "row_sums",
+        "softmax",
+        "softmax_derivative",
+        "uniform",
+    ];
+    assert_eq!(texts.into_iter().collect::<Vec<_>>(), names);
+    for formula in
+        ["p0 * expm1(x < V(1.0)", "return softplus(x)", "x * normal_cdf(x)", "x * sigmoid(x)", "sqrt(x)", "fabs(x - y)"]
+    {
+        assert!(sources.iter().any(|source| source.contains(formula)), "{formula}");
+    }
+    let has = |options: &[(&str, usize)]| {
+        kernels.iter().any(|kernel| {
+            kernel.0 == "product" && options.iter().all(|(name, value)| option(&kernel.1, name) == *value)
+        })
+    };
+    for (form, keep) in [(0, 0), (1, 0), (1, 1), (2, 0)] {
+        assert!(has(&[("FORM", form), ("KEEP_C", keep)]));
+    }
+    assert!(has(&[("BIAS", 1), ("FORM", 0)]) && has(&[("BIAS", 1), ("FORM", 1)]) && has(&[("SUMS", 1)]));
+}
