@@ -110,22 +110,26 @@ impl<'g, T: Scalar> Block<'g, T> {
                 }
             }
         }
-        // A panel that comes from afar is taken once for all strips; panels that are near, copied or not, are gone through
+        // Panels that come from afar are taken once for all strips; panels that are near, copied or not, are gone through
         // for every strip, so that C is written along its columns.
         let is_near = a_block.is_some() || (panels.1 - panels.0) * height * self.k * size_of::<T>() <= NEAR;
-        let at_once = if is_near { panels.1 - panels.0 } else { 1 };
+        let at_once = if is_near { panels.1 - panels.0 } else { GROUP.min(panels.1 - panels.0) };
         for first in (panels.0..panels.1).step_by(at_once) {
             for strip in strips.0..strips.1 {
                 let (column, columns) = (strip * width, width.min(self.n - strip * width));
-                for panel in first..first + at_once {
+                for panel in first..panels.1.min(first + at_once) {
                     let (row, rows) = rows(panel);
                     let a = match a_block {
                         Some(block) => (block.wrapping_add((panel - panels.0) * height * self.k).cast_const(), height),
                         None => (self.product.a.at(row, self.k0), self.product.a.column),
                     };
-                    // The first strips ask for the next panel, one line of its columns each.
-                    let line = (strip - strips.0) * LINE / size_of::<T>();
-                    let ahead = if !is_near && panel + 1 < panels.1 && line < height { height + line } else { 0 };
+                    // The first tiles ask for the next panels, one line of their columns each.
+                    let line = ((strip - strips.0) * at_once + panel - first) * LINE / size_of::<T>();
+                    let ahead = if !is_near && first + at_once < panels.1 && line < at_once * height {
+                        (first + at_once - panel) * height + line
+                    } else {
+                        0
+                    };
                     // SAFETY: the caller's promise.
                     unsafe { self.tile(a, ahead, (row, rows), (column, columns)) }
                 }
@@ -255,6 +259,8 @@ fn run(pool: &mut Pool, threads: usize, count: usize, body: &(dyn Fn(usize, usiz
     if threads == 1 { (0..count).for_each(|index| body(0, index)) } else { pool.run(count, body) }
 }
 
+/// Panels from afar that are taken together: longer runs of each column of A at a time, which memory gives faster.
+const GROUP: usize = 2;
 /// Bytes of a cache line.
 const LINE: usize = 64;
 /// Bytes of A that stay in the second cache while B and C pass through it.
