@@ -2,10 +2,13 @@
 
 mod common;
 
+use std::io::Write;
+use std::process::{Command, Stdio};
 use std::sync::Arc;
 
 use common::{Layer, random};
-use travertine::engine::Engine;
+use serde_json::{Value, json};
+use travertine::engine::{self, Engine};
 use travertine::optimizer::{Adam, Clip, Optimizer, RmsProp, Schedule, Sgd, WeightDecay};
 use travertine::{Activation, Loss, Matrix, Network, Scalar, Trainer};
 
@@ -220,4 +223,266 @@ fn large_parameters() {
     let some: Vec<Case> = cases().into_iter().step_by(4).collect();
     every_step_is_the_formulas::<f64>([300, 123, 2], &some, 1e-13);
     every_step_is_the_formulas::<f32>([300, 123, 2], &some[..3], 4e-6);
+}
+
+/// Runs every case in PyTorch, and prints the parameters after every step, then learning rates of schedules.
+const TORCH: &str = r#"
+import json, sys, torch
+torch.set_default_dtype(torch.float64)
+job = json.load(sys.stdin)
+x, t, batch = torch.tensor(job["x"]), torch.tensor(job["t"]), job["batch"]
+for case in job["cases"]:
+    layers = []
+    for weights, bias in job["layers"]:
+        weights = torch.tensor(weights).reshape(-1, len(bias)).T.clone()
+        layers.append((weights.requires_grad_(), torch.tensor(bias).requires_grad_()))
+    parameters = [p for layer in layers for p in layer]
+    optimizer = getattr(torch.optim, case["optimizer"])(parameters, **case["options"])
+    steps = []
+    for i in range(len(x) // batch):
+        part = slice(i * batch, (i + 1) * batch)
+        (w1, b1), (w2, b2) = layers
+        a = torch.sigmoid(torch.tanh(x[part] @ w1.T + b1) @ w2.T + b2)
+        optimizer.zero_grad()
+        (((a - t[part]) ** 2).sum() / 2 / batch).backward()
+        if case["clip_norm"]: torch.nn.utils.clip_grad_norm_(parameters, case["clip_norm"])
+        if case["clip_value"]: torch.nn.utils.clip_grad_value_(parameters, case["clip_value"])
+        optimizer.step()
+        steps.append([v for w, b in layers for p in (w.T, b) for v in p.flatten().tolist()])
+    print(json.dumps(steps))
+for name, options in job["schedules"]:
+    optimizer = torch.optim.SGD([torch.zeros(1)], lr=1.0)
+    schedule = getattr(torch.optim.lr_scheduler, name)(optimizer, **options)
+    rates = []
+    for i in range(job["rates"]):
+        rates.append(optimizer.param_groups[0]["lr"])
+        optimizer.step()
+        schedule.step(*([job["losses"][i]] if name == "ReduceLROnPlateau" else []))
+    print(json.dumps(rates))
+"#;
+
+/// Python with PyTorch; its absence is said aloud, and a failure where it must be there.
+fn torch() -> Option<String> {
+    let python = std::env::var("TRAVERTINE_PYTHON").unwrap_or("python3".to_owned());
+    if Command::new(&python).args(["-c", "import torch"]).output().is_ok_and(|output| output.status.success()) {
+        return Some(python);
+    }
+    let must = std::env::var_os("TRAVERTINE_ENSURE_TORCH").is_some();
+    assert!(!must, "{python} has no torch, and TRAVERTINE_ENSURE_TORCH is set");
+    eprintln!("LEFT OUT: optimizers and schedules against PyTorch; {python} has no torch");
+    None
+}
+
+/// What PyTorch prints for a job, a line a list.
+fn ask_torch(python: &str, job: &Value) -> Vec<Value> {
+    let mut child = Command::new(python)
+        .args(["-c", TORCH])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    child.stdin.take().unwrap().write_all(job.to_string().as_bytes()).unwrap();
+    let output = child.wait_with_output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).unwrap().lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
+fn numbers(value: &Value) -> Vec<f64> {
+    value.as_array().unwrap().iter().map(|x| x.as_f64().unwrap()).collect()
+}
+
+impl Case {
+    /// The same in PyTorch, which has decoupled decay in AdamW alone.
+    fn in_torch(&self) -> Option<Value> {
+        let (decay, decoupled) = match self.decay {
+            WeightDecay::None => (0.0, false),
+            WeightDecay::L2(decay) => (decay, false),
+            WeightDecay::Decoupled(decay) => (decay, true),
+        };
+        let rate = self.rate;
+        let (optimizer, options) = match self.rule {
+            Rule::Adam(first, second, epsilon) => (
+                if decoupled { "AdamW" } else { "Adam" },
+                json!({"lr": rate, "betas": [first, second], "eps": epsilon, "weight_decay": decay}),
+            ),
+            _ if decoupled => return None,
+            Rule::Plain => ("SGD", json!({"lr": rate, "weight_decay": decay})),
+            Rule::Momentum(momentum) => ("SGD", json!({"lr": rate, "weight_decay": decay, "momentum": momentum})),
+            Rule::Nesterov(momentum) => {
+                ("SGD", json!({"lr": rate, "weight_decay": decay, "momentum": momentum, "nesterov": true}))
+            }
+            Rule::RmsProp(smoothing, epsilon) => {
+                ("RMSprop", json!({"lr": rate, "weight_decay": decay, "alpha": smoothing, "eps": epsilon}))
+            }
+        };
+        let norm = if let Some(Clip::Norm(norm)) = self.clip { norm } else { 0.0 };
+        let value = if let Some(Clip::Value(value)) = self.clip { value } else { 0.0 };
+        Some(json!({"optimizer": optimizer, "options": options, "clip_norm": norm, "clip_value": value}))
+    }
+}
+
+#[test]
+fn optimizers_and_schedules_are_pytorchs() {
+    let Some(python) = torch() else { return };
+    let sizes @ [inputs, _, outputs] = [17, 9, 5];
+    let cpu = engine::open::<f64>("cpu").unwrap();
+    let layers: Vec<Value> = common::layers(&network(&cpu, sizes)).iter().map(|l| json!([l.weights, l.bias])).collect();
+    let samples = samples(inputs, outputs);
+    let free = cases().into_iter().filter(|case| case.schedule == Schedule::Constant);
+    let cases: Vec<(Case, Value)> = free.filter_map(|case| Some((case, case.in_torch()?))).collect();
+    let losses: Vec<f64> = (0..40).map(|i| if i < 8 { 1.0 / f64::from(i + 1) } else { 0.12499 }).collect();
+    let schedules = [
+        (Schedule::Step { every: 7, factor: 0.3 }, json!(["StepLR", {"step_size": 7, "gamma": 0.3}])),
+        (Schedule::Exponential { factor: 0.9 }, json!(["ExponentialLR", {"gamma": 0.9}])),
+        // PyTorch's turns back at its end, so that it is asked for no longer than it lasts.
+        (Schedule::Cosine { steps: 40, last: 0.1 }, json!(["CosineAnnealingLR", {"T_max": 40, "eta_min": 0.1}])),
+        (
+            Schedule::OneCycle { steps: 41 },
+            json!(["OneCycleLR", {"max_lr": 1.0, "total_steps": 41, "cycle_momentum": false}]),
+        ),
+        (Schedule::Plateau { patience: 3, factor: 0.5 }, json!(["ReduceLROnPlateau", {"patience": 3, "factor": 0.5}])),
+    ];
+    let job = json!({
+        "x": samples.0.chunks(inputs).collect::<Vec<_>>(),
+        "t": samples.1.chunks(outputs).collect::<Vec<_>>(),
+        "batch": BATCH,
+        "layers": layers,
+        "cases": cases.iter().map(|(_, case)| case).collect::<Vec<_>>(),
+        "schedules": schedules.iter().map(|(_, schedule)| schedule).collect::<Vec<_>>(),
+        "rates": losses.len(),
+        "losses": losses,
+    });
+    let answers = ask_torch(&python, &job);
+    assert_eq!(answers.len(), cases.len() + schedules.len());
+    let mut worst = 0.0_f64;
+    for ((case, _), theirs) in cases.iter().zip(&answers) {
+        for (ours, theirs) in ours(case, &mut network(&cpu, sizes), &samples).iter().zip(theirs.as_array().unwrap()) {
+            let apart = common::relative(ours, &numbers(theirs));
+            assert!(apart < 1e-13, "{case:?}: {apart:e}");
+            worst = worst.max(apart);
+        }
+    }
+    eprintln!("{} optimizers against PyTorch: {worst:.1e}", cases.len());
+    for ((schedule, _), theirs) in schedules.iter().zip(&answers[cases.len()..]) {
+        let apart = common::relative(&rates(*schedule, &losses), &numbers(theirs));
+        assert!(apart < 1e-14, "{schedule:?}: {apart:e}");
+    }
+}
+
+/// What a trainer multiplies the learning rate by in each step, told of a loss after each.
+fn rates(schedule: Schedule, losses: &[f64]) -> Vec<f64> {
+    let cpu = engine::open::<f64>("cpu").unwrap();
+    let mut network = network(&cpu, [2, 2, 1]);
+    let (x, t) = (Matrix::zeros(&cpu, 2, 1).unwrap(), Matrix::zeros(&cpu, 1, 1).unwrap());
+    let trainer = Trainer::new(&mut network, Loss::Quadratic, Sgd::new(0.1).unwrap(), 1, 1).unwrap();
+    let mut trainer = trainer.with_schedule(schedule).unwrap();
+    let rate = |loss: &f64| {
+        let rate = trainer.rate_factor();
+        trainer.step(x.view(), t.view()).unwrap();
+        trainer.observe_loss(*loss);
+        rate
+    };
+    losses.iter().map(rate).collect()
+}
+
+#[test]
+fn schedules_are_their_formulas() {
+    let close = |schedule: Schedule, t: u64, expected: f64| {
+        let factor = schedule.factor(t);
+        assert!((factor - expected).abs() < 1e-15, "{schedule:?} at {t}: {factor} for {expected}");
+    };
+    for t in [0, 1, 5, 9, 10, 11, 99, 100, 1000] {
+        let real = t as f64;
+        close(Schedule::Constant, t, 1.0);
+        close(Schedule::Step { every: 10, factor: 0.5 }, t, 0.5_f64.powi(t as i32 / 10));
+        close(Schedule::Exponential { factor: 0.99 }, t, 0.99_f64.powi(t as i32));
+        let wave = (1.0 + (std::f64::consts::PI * real.min(100.0) / 100.0).cos()) / 2.0;
+        close(Schedule::Cosine { steps: 100, last: 0.2 }, t, 0.2 + 0.8 * wave);
+        close(Schedule::WarmUp { steps: 10 }, t, ((real + 1.0) / 10.0).min(1.0));
+    }
+    let cycle = Schedule::OneCycle { steps: 100 };
+    for (t, expected) in [(0, 0.04), (29, 1.0), (64, (1.0 + 4e-6) / 2.0), (99, 4e-6), (500, 4e-6)] {
+        close(cycle, t, expected);
+    }
+    for steps in 1..5 {
+        let factors: Vec<f64> = (0..6).map(|t| Schedule::OneCycle { steps }.factor(t)).collect();
+        assert!(factors.iter().all(|factor| (4e-6..=1.0).contains(factor)), "{steps}: {factors:?}");
+    }
+    // Three epochs without progress are put up with, a NaN is none, and 0.01 % less is not enough.
+    let plateau = Schedule::Plateau { patience: 3, factor: 0.5 };
+    let told = [1.0, 1.0, 0.99995, f64::NAN, 1.0, 0.9, 0.9, 0.9, 0.9, 0.9, 0.9];
+    assert_eq!(rates(plateau, &told), [1.0, 1.0, 1.0, 1.0, 1.0, 0.5, 0.5, 0.5, 0.5, 0.5, 0.25]);
+}
+
+#[test]
+fn settings_out_of_range_are_refused() {
+    let (cpu, nan) = (engine::open::<f32>("cpu").unwrap(), f64::NAN);
+    let plain = || Sgd::new(0.1).unwrap();
+    let adam = || Adam::new(0.1).unwrap();
+    let errors = [
+        Adam::new(-1.0).err(),
+        RmsProp::new(nan).err(),
+        plain().momentum(1.0).err(),
+        plain().nesterov(-0.1).err(),
+        plain().weight_decay(WeightDecay::L2(-1.0)).err(),
+        adam().betas(0.9, 1.0).err(),
+        adam().betas(nan, 0.9).err(),
+        adam().epsilon(0.0).err(),
+        adam().weight_decay(WeightDecay::Decoupled(f64::INFINITY)).err(),
+        RmsProp::new(0.1).unwrap().smoothing(2.0).err(),
+        RmsProp::new(0.1).unwrap().epsilon(nan).err(),
+    ];
+    for error in errors {
+        let error = error.unwrap();
+        assert!(error.is_input() && error.to_string().contains(", not "), "{error}");
+    }
+    let mut network = network(&cpu, [2, 2, 1]);
+    let mut refuses = |change: &dyn Fn(Trainer<'_, f32>) -> bool| {
+        change(Trainer::new(&mut network, Loss::Quadratic, plain(), 1, 1).unwrap())
+    };
+    assert!(refuses(&|trainer| trainer.with_clip(Clip::Norm(0.0)).is_err()));
+    assert!(refuses(&|trainer| trainer.with_clip(Clip::Value(nan)).is_err()));
+    for schedule in [
+        Schedule::Step { every: 0, factor: 0.5 },
+        Schedule::Step { every: 1, factor: 0.0 },
+        Schedule::Exponential { factor: nan },
+        Schedule::Cosine { steps: 0, last: 0.0 },
+        Schedule::Cosine { steps: 1, last: -0.1 },
+        Schedule::WarmUp { steps: 0 },
+        Schedule::OneCycle { steps: 0 },
+        Schedule::Plateau { patience: 1, factor: -1.0 },
+    ] {
+        assert!(refuses(&|trainer| trainer.with_schedule(schedule).is_err()), "{schedule:?}");
+    }
+}
+
+/// 500 steps of Adam part engines only by roundings, which training amplifies a little with every step.
+fn adam_stays_close<T: Scalar>(bound: f64) {
+    let sizes @ [inputs, _, outputs] = [40, 30, 10];
+    let course = |engine: &Arc<dyn Engine<T>>| {
+        let x = Matrix::from_slice(engine, inputs, 64, &random(inputs * 64, 1)).unwrap();
+        let t = Matrix::from_slice(engine, outputs, 64, &common::one_hot(outputs, 64)).unwrap();
+        let mut network = network(engine, sizes);
+        let mut trainer = Trainer::new(&mut network, Loss::Quadratic, Adam::new(0.001).unwrap(), 16, 1).unwrap();
+        for step in 0..500 {
+            let part = step % 4 * 16..(step % 4 + 1) * 16;
+            trainer.step(x.view().sub_columns(part.clone()).unwrap(), t.view().sub_columns(part).unwrap()).unwrap();
+        }
+        (parameters(&trainer), trainer.last_loss(16).unwrap())
+    };
+    let engines = common::engines::<T>();
+    let (reference, loss) = course(&engines[0].1);
+    assert!(loss < 0.3, "{loss}"); // of 0.45 for outputs that know nothing
+    for (words, engine) in &engines[1..] {
+        let apart = common::relative(&course(engine).0, &reference);
+        eprintln!("{words}, {}, 500 steps of Adam: {apart:.1e}", T::NAME);
+        assert!(apart <= bound, "{words}: {apart:e}");
+    }
+}
+
+#[test]
+fn adam_for_500_steps_on_every_engine() {
+    adam_stays_close::<f32>(1e-5);
+    adam_stays_close::<f64>(1e-12);
 }
