@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 
 use common::{one_hot, random};
 use travertine::engine::{self, Counting, Engine, Settings};
-use travertine::optimizer::Sgd;
+use travertine::optimizer::{Adam, Clip, Optimizer, RmsProp, Schedule, Sgd, WeightDecay};
 use travertine::{Activation, Loss, Matrix, Network, Samples, Trainer};
 
 /// Counts what every thread of this process allocates.
@@ -60,6 +60,7 @@ const CASES: [(Activation, Activation, Loss); 4] = [
 #[test]
 fn nothing_is_allocated_and_nothing_lost() {
     a_thousand_steps_allocate_nothing();
+    steps_of_every_optimizer_allocate_nothing();
     steps_of_an_epoch_allocate_nothing();
     a_thousand_inferences_allocate_nothing();
     the_engine_allocates_what_the_plan_says_and_takes_all_back();
@@ -82,6 +83,57 @@ fn a_thousand_steps_allocate_nothing() {
                 }
             });
             assert_eq!(count, 0, "{hidden} {output} {loss} on {threads} threads");
+        }
+    }
+}
+
+fn optimizers() -> Vec<Box<dyn Optimizer<f32>>> {
+    let sgd = Sgd::new(0.01).unwrap();
+    vec![
+        Box::new(sgd),
+        Box::new(sgd.momentum(0.9).unwrap()),
+        Box::new(sgd.momentum(0.9).unwrap().weight_decay(WeightDecay::L2(0.1)).unwrap()),
+        Box::new(sgd.nesterov(0.9).unwrap()),
+        Box::new(RmsProp::new(0.01).unwrap()),
+        Box::new(Adam::new(0.01).unwrap().weight_decay(WeightDecay::Decoupled(0.1)).unwrap()),
+    ]
+}
+
+const CLIPS: [Option<Clip>; 3] = [None, Some(Clip::Norm(0.1)), Some(Clip::Value(0.1))];
+
+/// A trainer with a schedule and, where there is one, a clip.
+fn trainer<'n>(
+    network: &'n mut Network<f32>,
+    optimizer: Box<dyn Optimizer<f32>>,
+    clip: Option<Clip>,
+) -> Trainer<'n, f32> {
+    let trainer = Trainer::new(network, Loss::SoftmaxCrossEntropy, optimizer, 32, 1).unwrap();
+    let trainer = trainer.with_schedule(Schedule::Cosine { steps: 50, last: 0.1 }).unwrap();
+    match clip {
+        Some(clip) => trainer.with_clip(clip).unwrap(),
+        None => trainer,
+    }
+}
+
+fn steps_of_every_optimizer_allocate_nothing() {
+    for threads in [1, 2] {
+        let counting = Arc::new(Counting::new(started(threads)));
+        let engine: Arc<dyn Engine<f32>> = counting.clone();
+        let x = Matrix::from_slice(&engine, 40, 32, &random(40 * 32, 1)).unwrap();
+        let t = Matrix::from_slice(&engine, 10, 32, &one_hot(10, 32)).unwrap();
+        for clip in CLIPS {
+            for optimizer in optimizers() {
+                let what = format!("{} {clip:?} on {threads} threads", optimizer.describe());
+                let before = counting.counts().live_bytes;
+                let mut network = network(&engine, Activation::Relu, Activation::Softmax);
+                let parameters = network.parameters() * size_of::<f32>();
+                let mut trainer = trainer(&mut network, optimizer, clip);
+                let planned = counting.counts();
+                assert_eq!(planned.live_bytes - before, parameters + trainer.plan().bytes(), "{what}");
+                let count = allocations_of(|| (0..100).for_each(|_| trainer.step(x.view(), t.view()).unwrap()));
+                assert_eq!(count, 0, "{what}");
+                assert_eq!(counting.counts().allocations, planned.allocations, "{what}");
+            }
         }
     }
 }

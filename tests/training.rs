@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use common::{one_hot, random};
 use travertine::engine::{self, Engine, Settings};
-use travertine::optimizer::Sgd;
+use travertine::optimizer::{Adam, Optimizer, Sgd};
 use travertine::random::{Philox, Purpose};
 use travertine::{Activation, ErrorKind, Loss, Matrix, Network, Samples, Scalar, Trainer, data};
 
@@ -213,4 +213,37 @@ fn divergence_is_told_exactly_and_undone() {
     let mut healthy = Samples::from_matrices(x, t, false).unwrap();
     assert!(trainer.epoch(&mut healthy).unwrap().loss.is_finite());
     assert_eq!((trainer.steps(), trainer.epochs()), (8, 1));
+}
+
+/// An epoch that diverged leaves nothing behind in the optimizer either.
+#[test]
+fn optimizers_forget_an_epoch_that_diverged() {
+    let cpu = cpu::<f32>(1);
+    let count = 40;
+    let samples = |poison: f32| {
+        let mut x: Vec<f32> = random(3 * count, 5);
+        x[3 * 17] *= poison;
+        let x = Matrix::from_slice(&cpu, 3, count, &x).unwrap();
+        Samples::from_matrices(x, Matrix::from_slice(&cpu, 1, count, &random(count, 6)).unwrap(), false).unwrap()
+    };
+    type Maker = fn() -> Box<dyn Optimizer<f32>>;
+    let momentum: Maker = || Box::new(Sgd::new(0.01).unwrap().momentum(0.9).unwrap());
+    let nesterov: Maker = || Box::new(Sgd::new(0.01).unwrap().nesterov(0.9).unwrap());
+    let adam: Maker = || Box::new(Adam::new(0.01).unwrap());
+    for optimizer in [momentum, nesterov, adam] {
+        let course = |diverges: bool| {
+            let builder = Network::builder(&cpu, 3).dense(4, Activation::Tanh).dense(1, Activation::Identity);
+            let mut network = builder.seed(1).build().unwrap();
+            let mut trainer = Trainer::new(&mut network, Loss::Quadratic, optimizer(), 5, 4).unwrap();
+            trainer.epoch(&mut samples(1.0)).unwrap();
+            if diverges {
+                let error = trainer.epoch(&mut samples(f32::INFINITY)).unwrap_err();
+                assert!(matches!(error.kind(), ErrorKind::Diverged { step: 8.., epoch: 1, .. }), "{error}");
+            }
+            trainer.epoch(&mut samples(1.0)).unwrap();
+            drop(trainer);
+            common::layers(&network).iter().flat_map(|layer| layer.weights.clone()).collect::<Vec<_>>()
+        };
+        assert_eq!(course(true), course(false), "{}", optimizer().describe());
+    }
 }

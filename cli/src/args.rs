@@ -9,6 +9,7 @@ use travertine::{Activation, Init};
 
 use crate::data::Source;
 use crate::names::Hidden;
+use crate::optimizer::{CourseArgs, OptimizerArgs};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -144,12 +145,13 @@ pub(crate) struct TrainArgs {
     /// cross-entropy, quadratic, mean-absolute or huber [default: quadratic for linear outputs, else cross-entropy]
     #[arg(long)]
     pub(crate) loss: Option<String>,
-    /// sgd
-    #[arg(long, default_value = "sgd")]
-    pub(crate) optimizer: String,
-    /// Step of gradient descent
-    #[arg(long, default_value_t = 0.1, allow_negative_numbers = true, value_parser = learning_rate)]
-    pub(crate) learning_rate: f64,
+    #[command(flatten)]
+    pub(crate) optimizer: OptimizerArgs,
+    /// Length of a step [default: 0.1 for sgd, 0.01 for momentum and nesterov, else 0.001]
+    #[arg(long, allow_negative_numbers = true, value_parser = not_negative)]
+    pub(crate) learning_rate: Option<f64>,
+    #[command(flatten)]
+    pub(crate) course: CourseArgs,
     /// Samples in a step
     #[arg(long, default_value_t = 10, value_parser = at_least_one())]
     pub(crate) batch: usize,
@@ -193,6 +195,10 @@ pub(crate) struct TrainArgs {
 }
 
 impl TrainArgs {
+    pub(crate) fn rate(&self) -> f64 {
+        self.learning_rate.unwrap_or_else(|| self.optimizer.usual_rate())
+    }
+
     /// Every file that is read.
     pub(crate) fn inputs(&self) -> Vec<&Path> {
         let sources = [Some(&self.data), self.test.as_ref()];
@@ -254,9 +260,11 @@ pub(crate) struct ParityArgs {
     /// Training steps
     #[arg(long, default_value_t = 100, value_parser = at_least_one())]
     pub(crate) steps: usize,
-    /// Step of gradient descent
-    #[arg(long, default_value_t = 0.01, value_parser = learning_rate)]
-    pub(crate) learning_rate: f64,
+    #[command(flatten)]
+    pub(crate) optimizer: OptimizerArgs,
+    /// Length of a step [default: 0.001 for rmsprop, adam and adamw, else 0.01]
+    #[arg(long, allow_negative_numbers = true, value_parser = not_negative)]
+    pub(crate) learning_rate: Option<f64>,
     #[command(flatten)]
     pub(crate) device: DeviceArgs,
     /// Precision of all numbers
@@ -287,6 +295,8 @@ pub(crate) struct BenchArgs {
     #[command(flatten)]
     pub(crate) network: NetworkArgs,
     #[command(flatten)]
+    pub(crate) optimizer: OptimizerArgs,
+    #[command(flatten)]
     pub(crate) device: DeviceArgs,
     /// Precision of all numbers
     #[arg(long, value_enum, default_value = "f32")]
@@ -300,12 +310,17 @@ fn at_least_one() -> RangedU64ValueParser<usize> {
     RangedU64ValueParser::new().range(1..)
 }
 
-fn learning_rate(text: &str) -> Result<f64, String> {
-    let rate = text.parse().ok().filter(|rate: &f64| rate.is_finite() && *rate >= 0.0);
-    rate.ok_or_else(|| "expected a finite number not below 0".to_owned())
+pub(crate) fn not_negative(text: &str) -> Result<f64, String> {
+    let number = text.parse().ok().filter(|number: &f64| number.is_finite() && *number >= 0.0);
+    number.ok_or_else(|| "expected a finite number not below 0".to_owned())
 }
 
-fn share(text: &str) -> Result<f64, String> {
+pub(crate) fn positive(text: &str) -> Result<f64, String> {
+    let number = text.parse().ok().filter(|number: &f64| number.is_finite() && *number > 0.0);
+    number.ok_or_else(|| "expected a finite number above 0".to_owned())
+}
+
+pub(crate) fn share(text: &str) -> Result<f64, String> {
     let share = text.parse().ok().filter(|share| (0.0..1.0).contains(share));
     share.ok_or_else(|| "expected a number from 0 to less than 1".to_owned())
 }

@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use serde_json::json;
 use travertine::engine::Engine;
-use travertine::optimizer::Sgd;
+use travertine::optimizer::Optimizer;
 use travertine::{Network, Result, Scalar, Trainer};
 
 use crate::args::{BenchArgs, BenchTask, Precision};
@@ -33,10 +33,11 @@ fn bench<T: Scalar>(args: &BenchArgs) -> Result<()> {
     let work = work(args)?;
     let engine = devices::open::<T>(&args.device)?;
     let mut network = work.network(&engine)?;
+    let optimizer = args.optimizer.build(LEARNING_RATE)?;
     // The clock of the machine may change on the way: the better of two looks counts.
     let before = engine.peak_flops();
     let trains = args.task == BenchTask::Train;
-    let seconds = if trains { time_training(&mut network, &work) } else { time_inference(&network, &work) }?;
+    let seconds = if trains { time_training(&mut network, &work, optimizer) } else { time_inference(&network, &work) }?;
     let peak = before.into_iter().chain(engine.peak_flops()).reduce(f64::max);
     tell(&work, trains, engine.as_ref(), seconds, peak, &mut out)
 }
@@ -61,10 +62,10 @@ fn time_inference<T: Scalar>(network: &Network<T>, work: &Work) -> Result<f64> {
     })
 }
 
-fn time_training<T: Scalar>(network: &mut Network<T>, work: &Work) -> Result<f64> {
+fn time_training<T: Scalar>(network: &mut Network<T>, work: &Work, optimizer: Box<dyn Optimizer<T>>) -> Result<f64> {
     let engine = Arc::clone(network.engine());
     let (input, target) = (work.input(&engine)?, work.target(&engine)?);
-    let mut trainer = Trainer::new(network, work.loss, Sgd::new(LEARNING_RATE)?, work.batch, 1)?;
+    let mut trainer = Trainer::new(network, work.loss, optimizer, work.batch, 1)?;
     let seconds = median(|| {
         trainer.step(input.view(), target.view())?;
         engine.synchronize()

@@ -17,6 +17,7 @@ mod evaluate;
 mod inspect;
 mod model;
 mod names;
+mod optimizer;
 mod outfile;
 mod output;
 mod parity;

@@ -4,13 +4,15 @@ use std::sync::Arc;
 
 use serde_json::json;
 use travertine::engine::{self, Engine, Settings};
-use travertine::optimizer::Sgd;
 use travertine::{Matrix, Network, Result, Scalar, Trainer};
 
 use crate::args::ParityArgs;
 use crate::devices;
 use crate::output::{Output, table};
 use crate::work::{Work, name};
+
+/// The learning rate where nobody gives one is no larger.
+const MOST_USUAL_RATE: f64 = 0.01;
 
 /// Trains on both and lists, layer by layer, the largest difference of a parameter, as a share of the layer's largest.
 pub(crate) fn run<T: Scalar>(args: &ParityArgs) -> Result<()> {
@@ -21,8 +23,8 @@ pub(crate) fn run<T: Scalar>(args: &ParityArgs) -> Result<()> {
     let device = &other.device().name;
     let mut differences: Vec<(usize, Vec<f64>)> = Vec::new();
     let (mut network, mut twin) = (work.network(&cpu)?, work.network(&other)?);
-    let mut reference = Side::new(&mut network, &work, &cpu, args.learning_rate)?;
-    let mut compared = Side::new(&mut twin, &work, &other, args.learning_rate)?;
+    let mut reference = Side::new(&mut network, &work, &cpu, args)?;
+    let mut compared = Side::new(&mut twin, &work, &other, args)?;
     for step in 1..=args.steps {
         reference.step()?;
         compared.step()?;
@@ -51,6 +53,7 @@ pub(crate) fn run<T: Scalar>(args: &ParityArgs) -> Result<()> {
         ("batch", json!(work.batch)),
         ("device", json!(device)),
         ("precision", json!(T::NAME)),
+        ("optimizer", json!(args.optimizer.name())),
         ("steps", json!(args.steps)),
         ("largest", json!(largest)),
     ];
@@ -74,9 +77,11 @@ struct Side<'n, T: Scalar> {
 }
 
 impl<'n, T: Scalar> Side<'n, T> {
-    fn new(network: &'n mut Network<T>, work: &Work, engine: &Arc<dyn Engine<T>>, rate: f64) -> Result<Self> {
+    fn new(network: &'n mut Network<T>, work: &Work, engine: &Arc<dyn Engine<T>>, args: &ParityArgs) -> Result<Self> {
         let (input, target) = (work.input(engine)?, work.target(engine)?);
-        let trainer = Trainer::new(network, work.loss, Sgd::new(rate)?, work.batch, 1)?;
+        // The same batch again and again is learned fast enough.
+        let rate = args.learning_rate.unwrap_or(args.optimizer.usual_rate().min(MOST_USUAL_RATE));
+        let trainer = Trainer::new(network, work.loss, args.optimizer.build(rate)?, work.batch, 1)?;
         Ok(Side { trainer, input, target })
     }
 

@@ -8,7 +8,6 @@ use serde_json::json;
 use travertine::data::{Label, Targets};
 use travertine::engine::Engine;
 use travertine::model_file::{self, ModelInfo};
-use travertine::optimizer::Sgd;
 use travertine::{Activation, Error, ErrorKind, Loss, Network, Report, Result, Samples, Scalar, Trainer};
 
 use crate::args::TrainArgs;
@@ -50,7 +49,7 @@ struct Head {
 /// Trains, saves, tells.
 pub(crate) fn run<T: Scalar>(args: &TrainArgs) -> Result<()> {
     let mut out = Output::new(args.json);
-    let optimizer = optimizer(args)?;
+    let optimizer = args.optimizer.build(args.rate())?;
     let mut data = TrainingData::<T>::load(args)?;
     let head = head(args, &data)?;
     note(&format!("{}: {}; output {}, loss {}", args.data.name(), data.describe(), head.output, head.loss));
@@ -67,7 +66,12 @@ pub(crate) fn run<T: Scalar>(args: &TrainArgs) -> Result<()> {
     let mut train = Samples::new(&engine, &data.train)?;
     let mut test = data.test.as_ref().map(|test| Samples::new(&engine, test)).transpose()?;
     let batch = args.batch.min(train.count());
-    let mut trainer = Trainer::new(&mut network, head.learned, optimizer, batch, args.seed)?;
+    let steps = train.count().div_ceil(batch) as u64;
+    let mut trainer = Trainer::new(&mut network, head.learned, optimizer, batch, args.seed)?
+        .with_schedule(args.course.schedule(args.epochs as u64, steps))?;
+    if let Some(clip) = args.course.clip() {
+        trainer = trainer.with_clip(clip)?;
+    }
     let course = fit((args.epochs, head.factor), &mut trainer, &mut train, test.as_mut(), &mut out);
     drop(trainer);
 
@@ -175,6 +179,7 @@ fn one_epoch<T: Scalar>(
     let report = trainer.epoch_with(train, |progress| display.step(epoch, start, &progress))?;
     let seconds = start.elapsed().as_secs_f64();
     let test = test.map(|test| trainer.evaluate(test)).transpose()?;
+    trainer.observe_loss(test.unwrap_or(report).loss);
     let in_units = |report| in_units(report, display.factor());
     Ok(Epoch { number: epoch + 1, train: in_units(report), test: test.map(in_units), seconds })
 }
@@ -187,13 +192,6 @@ fn summary(course: &Course, last: &Epoch) -> String {
     });
     let epochs = counted(last.number, "epoch", "epochs");
     format!("{epochs} in {:.2} s, {} steps/s; {test}", course.seconds, short(rate))
-}
-
-fn optimizer(args: &TrainArgs) -> Result<Sgd> {
-    match args.optimizer.as_str() {
-        "sgd" => Sgd::new(args.learning_rate),
-        name => Err(wrong("--optimizer", format!("'{name}' is not known; there is: sgd"))),
-    }
 }
 
 /// The output layer and its loss, which must suit what is learned.
@@ -231,13 +229,14 @@ fn info<T: Scalar>(args: &TrainArgs, data: &TrainingData<T>, head: &Head, batch:
         ("data", args.data.short_name()),
         ("samples", data.train.samples().to_string()),
         ("output", head.output.to_string()),
-        ("optimizer", args.optimizer.clone()),
-        ("learning_rate", args.learning_rate.to_string()),
+    ];
+    training.extend(args.optimizer.facts(args.rate()).into_iter().chain(args.course.facts()));
+    training.extend([
         ("batch", batch.to_string()),
         ("epochs", epochs.to_string()),
         ("init", args.init.to_string()),
         ("seed", args.seed.to_string()),
-    ];
+    ]);
     if let Some(Label::Number(number)) = args.table.label {
         training.push(("label", number.to_string())); // so that the same file is read the same way later
     }

@@ -120,6 +120,8 @@ impl<T: Scalar> Engine<T> for Counting<T> {
         dense_forward(call: &DenseForward);
         dense_propagate(weights: Span, delta: Span, derivative: Derivative, out: Span);
         dense_gradient(call: &DenseGradient);
+        update(call: &UpdateCall);
+        squares(x: Span, sums: Span);
         loss(call: &LossCall);
         hits(output: Span, target: Span, threshold: T, hits: Span);
     }

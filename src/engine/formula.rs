@@ -2,12 +2,17 @@
 //!
 //! A formula is a type without values that says what happens to one element; [`Map`] (one operand) and [`Zip`] (two)
 //! turn it into a table of compiled loops that an engine picks from. Whoever adds an activation or a loss writes the
-//! formula beside it, and no engine changes.
+//! formula beside it, and no engine changes. [`Update`] is the same for the rules of optimizers.
 
 use crate::scalar::{Family, Scalar};
 
 use super::cpu::vector::Isa;
 pub(crate) use super::cpu::vector::Vector;
+
+mod update;
+
+pub use update::Update;
+pub(crate) use update::{MOMENTS, NUMBERS, Rule, UpdateLoop, rule};
 
 /// `y = f(x; p)`, element by element, with up to four parameters.
 pub(crate) trait Unary {

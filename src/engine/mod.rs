@@ -23,7 +23,7 @@ mod gpu;
 mod opencl;
 
 pub use counting::{Counting, Counts};
-pub use formula::{Map, Zip};
+pub use formula::{Map, Update, Zip};
 
 /// What an engine computes on, and whether it can be used.
 #[derive(Clone, Debug, Default)]
@@ -297,6 +297,21 @@ pub struct LossCall {
     pub derivative: Derivative,
 }
 
+/// Arguments of [`Engine::update`]: matrices of one shape, without gaps.
+#[derive(Clone, Copy)]
+pub struct UpdateCall {
+    /// What happens to an element.
+    pub rule: &'static Update,
+    /// The rule's numbers.
+    pub p: [f64; formula::NUMBERS],
+    /// Read and written.
+    pub parameter: Span,
+    /// Read; it may be a moment.
+    pub gradient: Span,
+    /// Read and written, as many as the rule has.
+    pub moments: [Span; formula::MOMENTS],
+}
+
 /// A way to cut the matrix product, and how fast it is.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
@@ -385,6 +400,10 @@ pub trait Engine<T: Scalar>: Send + Sync {
     unsafe fn dense_propagate(&self, weights: Span, delta: Span, derivative: Derivative, out: Span) -> Result<()>;
     /// `sink = s gradient + k sink` with the gradients `delta x^T / n` of the weights and `delta 1 / n` of the bias.
     unsafe fn dense_gradient(&self, call: &DenseGradient) -> Result<()>;
+    /// One pass of an optimizer over a parameter, its gradient and its moments.
+    unsafe fn update(&self, call: &UpdateCall) -> Result<()>;
+    /// `sums_j` (a row) becomes the sum of squares of the j-th of as many equal shares of x, which has no gaps. Nobody waits.
+    unsafe fn squares(&self, x: Span, sums: Span) -> Result<()>;
     /// Loss of every sample and, where asked for, its gradient.
     unsafe fn loss(&self, call: &LossCall) -> Result<()>;
     /// 1 for every sample whose largest output is that of the largest target, 0 for the others; with one output, whose

@@ -1,20 +1,69 @@
 //! Stochastic gradient descent.
 
-use super::{Optimizer, Sink};
-use crate::error::{Error, Result};
+use super::{Optimizer, Sink, Step, WeightDecay, not_negative, share};
+use crate::engine::Update;
+use crate::engine::formula::rule;
+use crate::error::Result;
 use crate::matrix::{Matrix, MatrixMut};
+use crate::ops;
 use crate::scalar::Scalar;
 
-/// `w = w - rate gradient` (Robbins and Monro 1951): keeps nothing, and the product that computes the gradient writes
-/// the new weights.
+// p0: rate, p1: L2 decay, p2: rate times decoupled decay, p3: momentum.
+rule!(Descend = "momentum", |w, g, [], p| { *w = *w - p[0].mul_add(g, p[2] * *w) }, "*w = *w - fma(p0, g, p2 * *w);");
+rule!(
+    DecayedVelocity = "momentum with weight decay",
+    |w, _g, [v], p| {
+        *v = p[1].mul_add(*w, *v);
+        *w = *w - p[0] * *v;
+    },
+    "*m = fma(p1, *w, *m); *w = *w - p0 * *m;"
+);
+rule!(
+    Nesterov = "nesterov",
+    |w, g, [v], p| {
+        let g = p[1].mul_add(*w, g);
+        *v = p[3].mul_add(*v, g);
+        *w = *w - p[0].mul_add(p[3].mul_add(*v, g), p[2] * *w);
+    },
+    "g = fma(p1, *w, g); *m = fma(p3, *m, g); *w = *w - fma(p0, fma(p3, *m, g), p2 * *w);"
+);
+static DESCEND: Update = Update::of::<Descend>();
+static DECAYED_VELOCITY: Update = Update::of::<DecayedVelocity>();
+static NESTEROV: Update = Update::of::<Nesterov>();
+
+/// What a step remembers of the steps before it.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Memory {
+    None,
+    Momentum(f64),
+    Nesterov(f64),
+}
+
+/// Gradient descent, with a memory if it is given one.
+///
+/// | | step | |
+/// |---|---|---|
+/// | plain | `w = w - rate g` | Robbins and Monro 1951 |
+/// | [`momentum`](Sgd::momentum) | `v = momentum v + g`, `w = w - rate v` | Polyak 1964 |
+/// | [`nesterov`](Sgd::nesterov) | `v = momentum v + g`, `w = w - rate (g + momentum v)` | Nesterov 1983, Sutskever et al. 2013 |
+///
+/// This is PyTorch's convention: the rate stands outside of the velocity, so a rate that changes takes effect at once;
+/// there is no dampening. Plain descent keeps nothing, and the product that computes the gradient writes the new weights;
+/// with momentum it writes the new velocity.
 ///
 /// ```
-/// assert!(travertine::optimizer::Sgd::new(0.1).is_ok());
-/// assert!(travertine::optimizer::Sgd::new(f64::NAN).is_err());
+/// use travertine::optimizer::{Sgd, WeightDecay};
+/// assert!(Sgd::new(0.1).is_ok());
+/// assert!(Sgd::new(f64::NAN).is_err());
+/// Sgd::new(0.1)?.momentum(0.9)?.weight_decay(WeightDecay::L2(1e-4))?;
+/// assert!(Sgd::new(0.1)?.nesterov(1.0).is_err()); // would forget nothing
+/// # Ok::<(), travertine::Error>(())
 /// ```
 #[derive(Clone, Copy, Debug)]
 pub struct Sgd {
     rate: f64,
+    memory: Memory,
+    decay: WeightDecay,
 }
 
 impl Sgd {
@@ -23,27 +72,76 @@ impl Sgd {
     /// # Errors
     /// A rate that is negative or not finite.
     pub fn new(rate: f64) -> Result<Sgd> {
-        if rate >= 0.0 && rate.is_finite() {
-            return Ok(Sgd { rate });
-        }
-        Err(Error::argument("sgd", format!("the learning rate must be a finite number not below 0, not {rate}")))
+        let rate = not_negative("sgd", "learning rate", rate)?;
+        Ok(Sgd { rate, memory: Memory::None, decay: WeightDecay::None })
+    }
+
+    /// With a velocity that keeps this share of itself.
+    ///
+    /// # Errors
+    /// A share below 0, 1 or more.
+    pub fn momentum(self, momentum: f64) -> Result<Sgd> {
+        Ok(Sgd { memory: Memory::Momentum(share("sgd", "momentum", momentum)?), ..self })
+    }
+
+    /// With a velocity that looks ahead.
+    ///
+    /// # Errors
+    /// A share below 0, 1 or more.
+    pub fn nesterov(self, momentum: f64) -> Result<Sgd> {
+        Ok(Sgd { memory: Memory::Nesterov(share("sgd", "momentum", momentum)?), ..self })
+    }
+
+    /// With weight decay.
+    ///
+    /// # Errors
+    /// A decay that is negative or not finite.
+    pub fn weight_decay(self, decay: WeightDecay) -> Result<Sgd> {
+        Ok(Sgd { decay: decay.validate("sgd")?, ..self })
     }
 }
 
 impl<T: Scalar> Optimizer<T> for Sgd {
     fn describe(&self) -> String {
-        format!("sgd({})", self.rate)
+        let memory = match self.memory {
+            Memory::None => String::new(),
+            Memory::Momentum(momentum) => format!(", momentum {momentum}"),
+            Memory::Nesterov(momentum) => format!(", nesterov {momentum}"),
+        };
+        format!("sgd({}{memory}{})", self.rate, self.decay.describe())
     }
 
     fn states(&self) -> usize {
-        0
+        match self.memory {
+            Memory::None => 0,
+            Memory::Momentum(_) => 1,
+            Memory::Nesterov(_) => 2,
+        }
     }
 
-    fn sink(&self, _step: u64) -> Sink {
-        Sink::Parameters { scale: -self.rate, keep: 1.0 }
+    fn sink(&self, step: Step) -> Sink {
+        let rate = self.rate * step.factor;
+        match self.memory {
+            // Both kinds of decay are this one here.
+            Memory::None => {
+                let decay = rate * self.decay.of_gradient() + self.decay.of_parameter(rate);
+                Sink::Parameters { scale: -rate, keep: 1.0 - decay }
+            }
+            Memory::Momentum(momentum) => Sink::State { scale: 1.0, keep: momentum },
+            // The step needs the gradient beside the velocity.
+            Memory::Nesterov(_) => Sink::GRADIENT,
+        }
     }
 
-    fn update(&self, _step: u64, _parameter: MatrixMut<'_, T>, _states: &mut [Matrix<T>]) -> Result<()> {
-        Ok(())
+    fn update(&self, step: Step, parameter: MatrixMut<'_, T>, states: &mut [Matrix<T>]) -> Result<()> {
+        let (rate, l2) = (self.rate * step.factor, self.decay.of_gradient());
+        let (rule, momentum) = match self.memory {
+            Memory::None => return Ok(()),
+            Memory::Momentum(momentum) if l2 == 0.0 => (&DESCEND, momentum),
+            Memory::Momentum(momentum) => (&DECAYED_VELOCITY, momentum),
+            Memory::Nesterov(momentum) => (&NESTEROV, momentum),
+        };
+        let p = [rate, l2, self.decay.of_parameter(rate), momentum, 0.0, 0.0, 0.0, 0.0];
+        ops::update::update(rule, p, parameter, states)
     }
 }

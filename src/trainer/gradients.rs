@@ -4,7 +4,7 @@ use crate::error::Result;
 use crate::loss::Loss;
 use crate::matrix::{Matrix, MatrixMut, MatrixRef};
 use crate::network::Network;
-use crate::optimizer::{Optimizer, Sink};
+use crate::optimizer::{Optimizer, Sink, Step};
 use crate::samples::Samples;
 use crate::scalar::Scalar;
 use crate::trainer::Trainer;
@@ -30,11 +30,11 @@ impl<T: Scalar> Optimizer<T> for Collect {
         1
     }
 
-    fn sink(&self, _step: u64) -> Sink {
-        Sink::State { scale: 1.0, keep: 0.0 }
+    fn sink(&self, _step: Step) -> Sink {
+        Sink::GRADIENT
     }
 
-    fn update(&self, _step: u64, _parameter: MatrixMut<'_, T>, _states: &mut [Matrix<T>]) -> Result<()> {
+    fn update(&self, _step: Step, _parameter: MatrixMut<'_, T>, _states: &mut [Matrix<T>]) -> Result<()> {
         Ok(())
     }
 }

@@ -2,18 +2,19 @@
 
 use std::sync::Arc;
 
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, Result};
 use crate::layer::DenseTraining;
 use crate::loss::Loss;
 use crate::matrix::{Matrix, MatrixRef};
 use crate::network::Network;
-use crate::ops;
-use crate::optimizer::Optimizer;
+use crate::optimizer::{Clip, Optimizer, Pace, Schedule};
 use crate::samples::{Report, Samples};
 use crate::scalar::Scalar;
 
+use self::divergence::Good;
 use self::step::Stepper;
 
+mod divergence;
 mod gradients;
 mod plan;
 mod step;
@@ -40,8 +41,8 @@ pub use plan::{Buffer, Plan};
 /// ```
 pub struct Trainer<'n, T: Scalar> {
     stepper: Stepper<'n, T>,
-    /// Weights and bias of every layer as they were before this epoch.
-    good: Vec<[Matrix<T>; 2]>,
+    /// What an epoch that diverges goes back to.
+    good: Good<T>,
     seed: u64,
     /// Epochs done.
     epoch: u64,
@@ -72,12 +73,51 @@ impl<'n, T: Scalar> Trainer<'n, T> {
         let engine = Arc::clone(network.engine());
         let zeros = |rows, columns| Matrix::zeros(&engine, rows, columns);
         let (x, t, losses) = (zeros(network.inputs(), batch)?, zeros(network.outputs(), batch)?, zeros(1, batch)?);
-        let mut good = Vec::with_capacity(network.layers().len());
-        for layer in network.layers() {
-            good.push([layer.weights().copy()?, layer.bias().copy()?]);
-        }
         let stepper = Stepper::new(network, loss.validate()?, Box::new(optimizer), batch)?;
+        let good = Good::new(&stepper)?;
         Ok(Trainer { stepper, good, seed, epoch: 0, x, t, losses })
+    }
+
+    /// With gradients that are bounded before the optimizer sees them. Training then needs a gradient for each parameter,
+    /// whatever the optimizer.
+    ///
+    /// ```
+    /// # use travertine::{Activation, Loss, Network, Trainer, engine};
+    /// use travertine::optimizer::{Adam, Clip, Schedule};
+    /// # let cpu = engine::open::<f32>("cpu")?;
+    /// # let mut network = Network::builder(&cpu, 64).dense(10, Activation::Softmax).build()?;
+    /// let trainer = Trainer::new(&mut network, Loss::SoftmaxCrossEntropy, Adam::new(0.001)?, 32, 1)?
+    ///     .with_clip(Clip::Norm(1.0))?
+    ///     .with_schedule(Schedule::Cosine { steps: 1000, last: 0.0 })?;
+    /// assert_eq!(trainer.rate_factor(), 1.0);
+    /// # Ok::<(), travertine::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// A bound that is not above 0 or not finite; no memory.
+    pub fn with_clip(mut self, clip: Clip) -> Result<Self> {
+        self.stepper.clip(clip)?;
+        Ok(self)
+    }
+
+    /// With a learning rate that changes from step to step.
+    ///
+    /// # Errors
+    /// A schedule of no steps, a factor that is out of range.
+    pub fn with_schedule(mut self, schedule: Schedule) -> Result<Self> {
+        self.stepper.pace = Pace::new(schedule)?;
+        Ok(self)
+    }
+
+    /// Tells [`Schedule::Plateau`] how an epoch went: its held-out loss if there is one, else its training loss. Other
+    /// schedules do not listen.
+    pub fn observe_loss(&mut self, loss: f64) {
+        self.stepper.pace.observe(loss);
+    }
+
+    /// What the learning rate will be multiplied by in the next step.
+    pub fn rate_factor(&self) -> f64 {
+        self.stepper.pace.factor(self.stepper.step)
     }
 
     /// The largest number of samples in a step.
@@ -143,10 +183,7 @@ impl<'n, T: Scalar> Trainer<'n, T> {
         samples: &mut Samples<'_, T>,
         mut watch: impl FnMut(Progress<'_, T>) -> Result<()>,
     ) -> Result<Report> {
-        for ([weights, bias], layer) in self.good.iter_mut().zip(&self.stepper.layers) {
-            ops::copy(layer.weights(), weights.view_mut())?;
-            ops::copy(layer.bias(), bias.view_mut())?;
-        }
+        self.good.keep(&self.stepper)?;
         samples.shuffle(self.seed, self.epoch)?;
         let first_step = self.stepper.step;
         for first in (0..samples.count()).step_by(self.batch()) {
@@ -187,9 +224,11 @@ impl<'n, T: Scalar> Trainer<'n, T> {
                 for (k, state) in self.stepper.states[i][kind].iter().enumerate() {
                     add(format!("layers.{i}.{name}.state.{k}"), state);
                 }
-                add(format!("layers.{i}.{name}.last_good"), &self.good[i][kind]);
+                let good = self.good.layers()[i][kind].iter().enumerate();
+                good.for_each(|(k, matrix)| add(format!("layers.{i}.{name}.last_good.{k}"), matrix));
             }
         }
+        self.stepper.clip_buffers().for_each(|(name, matrix)| add(name, matrix));
         Plan { buffers }
     }
 
@@ -206,67 +245,6 @@ impl<'n, T: Scalar> Trainer<'n, T> {
     fn gather(&mut self, samples: &Samples<'_, T>, first: usize, end: usize) -> Result<()> {
         let (inputs, outputs, n) = (self.x.rows(), self.t.rows(), end - first);
         samples.gather(first, self.x.front_mut(inputs, n), self.t.front_mut(outputs, n))
-    }
-
-    /// Looks for losses and parameters that are not finite. If there are any: goes back to the last good parameters,
-    /// finds the step and the layer, and tells them.
-    fn refuse_divergence(&mut self, samples: &mut Samples<'_, T>, first_step: u64) -> Result<()> {
-        let losses = samples.losses()?;
-        let bad_loss = losses.iter().position(|loss| !loss.is_finite());
-        let bad_layer = self.layer_where(|layer| Ok([ops::amax(layer.weights())?, ops::amax(layer.bias())?]))?;
-        let (step, layer, what) = match (bad_loss, bad_layer) {
-            (None, None) => return Ok(()),
-            (None, Some(layer)) => (self.stepper.step - 1, layer, "a parameter of"),
-            (Some(sample), _) => {
-                let step = first_step + (sample / self.batch()) as u64;
-                self.restore(first_step)?;
-                let (layer, what) = self.replay(samples, step, first_step)?;
-                (step, layer, what)
-            }
-        };
-        self.restore(first_step)?;
-        Err(ErrorKind::Diverged { step, epoch: self.epoch, layer, what }.into())
-    }
-
-    /// Takes the epoch's steps again up to `step`, which training repeats bit by bit, and looks at what each layer puts
-    /// out there.
-    fn replay(&mut self, samples: &mut Samples<'_, T>, step: u64, first_step: u64) -> Result<(usize, &'static str)> {
-        let batch = self.batch();
-        let range = |step: u64| {
-            let first = (step - first_step) as usize * batch;
-            (first, samples.count().min(first + batch))
-        };
-        let ranges: Vec<_> = (first_step..=step).map(range).collect();
-        let Some(((first, end), before)) = ranges.split_last() else { return Ok((0, "the loss behind")) };
-        for (first, end) in before {
-            self.sample_step(samples, *first, *end)?;
-        }
-        self.gather(samples, *first, *end)?;
-        let n = end - first;
-        self.stepper.forward(self.x.front(self.x.rows(), n))?;
-        let output = self.layer_where(|layer| Ok([ops::amax(layer.output(n)?)?, 0.0]))?;
-        Ok(output.map_or((self.layers().len() - 1, "the loss behind"), |layer| (layer, "the output of")))
-    }
-
-    /// The first layer for which one of two numbers is not finite.
-    fn layer_where(&self, numbers: impl Fn(&DenseTraining<'n, T>) -> Result<[f64; 2]>) -> Result<Option<usize>> {
-        for (i, layer) in self.stepper.layers.iter().enumerate() {
-            if !numbers(layer)?.iter().all(|x| x.is_finite()) {
-                return Ok(Some(i));
-            }
-        }
-        Ok(None)
-    }
-
-    /// Back to the parameters from before this epoch.
-    fn restore(&mut self, step: u64) -> Result<()> {
-        for (good, layer) in self.good.iter().zip(&mut self.stepper.layers) {
-            for (good, parameter) in good.iter().zip(layer.parameters_mut()) {
-                ops::copy(good.view(), parameter)?;
-            }
-        }
-        self.stepper.step = step;
-        Ok(())
     }
 }
 

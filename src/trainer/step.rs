@@ -5,8 +5,8 @@ use crate::layer::DenseTraining;
 use crate::loss::Loss;
 use crate::matrix::{Matrix, MatrixMut, MatrixRef};
 use crate::network::Network;
-use crate::ops::fused;
-use crate::optimizer::{Optimizer, Sink};
+use crate::ops::{self, fused};
+use crate::optimizer::{Clip, Clipper, Optimizer, Pace, Schedule, Sink, Step};
 use crate::scalar::Scalar;
 
 /// What every step uses and changes.
@@ -16,8 +16,16 @@ pub(super) struct Stepper<'n, T: Scalar> {
     pub(super) states: Vec<[Vec<Matrix<T>>; 2]>,
     loss: Loss,
     optimizer: Box<dyn Optimizer<T>>,
+    clipped: Option<Clipped<T>>,
+    pub(super) pace: Pace,
     /// Steps done.
     pub(super) step: u64,
+}
+
+/// Gradients that are bounded before the optimizer sees them, of weights and bias of every layer.
+struct Clipped<T: Scalar> {
+    clipper: Clipper<T>,
+    gradients: Vec<[Matrix<T>; 2]>,
 }
 
 impl<'n, T: Scalar> Stepper<'n, T> {
@@ -42,7 +50,39 @@ impl<'n, T: Scalar> Stepper<'n, T> {
             .enumerate()
             .map(|(i, layer)| layer.training(batch, fused && i == last))
             .collect();
-        Ok(Stepper { layers: layers?, states, loss, optimizer, step: 0 })
+        let pace = Pace::new(Schedule::Constant)?;
+        Ok(Stepper { layers: layers?, states, loss, optimizer, clipped: None, pace, step: 0 })
+    }
+
+    /// Bounds gradients from now on.
+    pub(super) fn clip(&mut self, clip: Clip) -> Result<()> {
+        let mut gradients = Vec::with_capacity(self.layers.len());
+        for layer in &self.layers {
+            let zeros = |like: MatrixRef<'_, T>| Matrix::zeros(like.engine(), like.rows(), like.columns());
+            gradients.push([zeros(layer.weights())?, zeros(layer.bias())?]);
+        }
+        let clipper = Clipper::new(clip, self.layers[0].weights().engine(), 2 * gradients.len())?;
+        self.clipped = Some(Clipped { clipper, gradients });
+        Ok(())
+    }
+
+    /// Names and matrices of what clipping needs.
+    pub(super) fn clip_buffers(&self) -> impl Iterator<Item = (String, &Matrix<T>)> {
+        self.clipped.iter().flat_map(|Clipped { clipper, gradients }| {
+            let names =
+                (0..gradients.len()).flat_map(|i| ["weight", "bias"].map(|name| format!("layers.{i}.{name}.gradient")));
+            let buffers = clipper.buffers().into_iter().map(|(name, matrix)| (name.to_owned(), matrix));
+            names.zip(gradients.iter().flatten()).chain(buffers)
+        })
+    }
+
+    fn next(&self) -> Step {
+        Step { number: self.step, factor: self.pace.factor(self.step) }
+    }
+
+    /// States at the front that no step looks at again: the gradient.
+    pub(super) fn forgotten_states(&self) -> usize {
+        usize::from(matches!(self.optimizer.sink(self.next()), Sink::State { keep: 0.0, .. }))
     }
 
     /// What the last layer put out, as the loss reads it.
@@ -97,7 +137,7 @@ impl<'n, T: Scalar> Stepper<'n, T> {
 
     /// From the last layer to the first: hands delta on while the weights are as they were, then updates them.
     fn backward(&mut self, x: MatrixRef<'_, T>) -> Result<()> {
-        let samples = x.columns();
+        let (samples, step) = (x.columns(), self.next());
         for i in (0..self.layers.len()).rev() {
             let (before, after) = self.layers.split_at_mut(i);
             let layer = &mut after[0];
@@ -108,19 +148,50 @@ impl<'n, T: Scalar> Stepper<'n, T> {
                 }
                 None => x,
             };
-            let states = &mut self.states[i];
-            match self.optimizer.sink(self.step) {
-                Sink::Parameters { scale, keep } => layer.descend(input, scale, keep)?,
-                Sink::State { scale, keep } => {
-                    let [weights, bias] = states;
-                    layer.gradient(input, [weights[0].view_mut(), bias[0].view_mut()], scale, keep)?;
+            match &mut self.clipped {
+                None => {
+                    let states = &mut self.states[i];
+                    match self.optimizer.sink(step) {
+                        Sink::Parameters { scale, keep } => layer.descend(input, scale, keep)?,
+                        Sink::State { scale, keep } => {
+                            let [weights, bias] = states;
+                            layer.gradient(input, [weights[0].view_mut(), bias[0].view_mut()], scale, keep)?;
+                        }
+                    }
+                    for (parameter, states) in layer.parameters_mut().into_iter().zip(states) {
+                        self.optimizer.update(step, parameter, states)?;
+                    }
+                }
+                Some(clipped) => {
+                    let gradients = clipped.gradients[i].each_mut().map(Matrix::view_mut);
+                    layer.gradient(input, gradients, 1.0, 0.0)?;
                 }
             }
-            for (parameter, states) in layer.parameters_mut().into_iter().zip(states) {
-                self.optimizer.update(self.step, parameter, states)?;
+        }
+        self.update_clipped(step)?;
+        self.step += 1;
+        Ok(())
+    }
+
+    /// Bounds the gradients once all are known, and hands them to the optimizer.
+    fn update_clipped(&mut self, step: Step) -> Result<()> {
+        let Some(Clipped { clipper, gradients }) = &mut self.clipped else { return Ok(()) };
+        clipper.clip(gradients)?;
+        let (sink, real) = (self.optimizer.sink(step), T::from_f64);
+        for ((layer, gradients), states) in self.layers.iter_mut().zip(gradients).zip(&mut self.states) {
+            for ((mut parameter, gradient), states) in layer.parameters_mut().into_iter().zip(gradients).zip(states) {
+                match sink {
+                    Sink::GRADIENT => std::mem::swap(gradient, &mut states[0]),
+                    Sink::State { scale, keep } => {
+                        ops::axpby(real(scale), gradient.view(), real(keep), states[0].view_mut())?;
+                    }
+                    Sink::Parameters { scale, keep } => {
+                        ops::axpby(real(scale), gradient.view(), real(keep), parameter.reborrow())?;
+                    }
+                }
+                self.optimizer.update(step, parameter, states)?;
             }
         }
-        self.step += 1;
         Ok(())
     }
 }

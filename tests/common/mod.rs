@@ -147,15 +147,17 @@ pub fn last_z(layers: &[Layer], x: &[f64]) -> Vec<f64> {
     last.z(&x)
 }
 
-/// One step of gradient descent on the quadratic loss, for networks of tanh and sigmoid, by the four equations.
-pub fn sgd_step(layers: &mut [Layer], x: &[Vec<f64>], t: &[Vec<f64>], rate: f64) {
+/// The gradient of the mean quadratic loss by weights and bias of every layer, for networks of tanh and sigmoid, by the four
+/// equations.
+pub fn gradients(layers: &[Layer], x: &[Vec<f64>], t: &[Vec<f64>]) -> Vec<[Vec<f64>; 2]> {
     let derivative = |activation: Activation, a: f64| match activation {
         Activation::Tanh => 1.0 - a * a,
         Activation::Sigmoid => a * (1.0 - a),
         _ => unreachable!("tanh and sigmoid alone"),
     };
-    let mut updated = layers.to_vec();
-    let step = rate / x.len() as f64;
+    let mut gradients: Vec<_> =
+        layers.iter().map(|layer| [vec![0.0; layer.weights.len()], vec![0.0; layer.bias.len()]]).collect();
+    let share = 1.0 / x.len() as f64;
     for (x, t) in x.iter().zip(t) {
         let mut a = vec![x.clone()];
         for layer in layers.iter() {
@@ -166,9 +168,9 @@ pub fn sgd_step(layers: &mut [Layer], x: &[Vec<f64>], t: &[Vec<f64>], rate: f64)
             let (input, output, layer) = (&a[l], &a[l + 1], &layers[l]);
             let delta: Vec<f64> = error.iter().zip(output).map(|(e, &a)| e * derivative(layer.activation, a)).collect();
             for (i, d) in delta.iter().enumerate() {
-                updated[l].bias[i] -= step * d;
+                gradients[l][1][i] += share * d;
                 for (j, x) in input.iter().enumerate() {
-                    updated[l].weights[i + j * delta.len()] -= step * d * x;
+                    gradients[l][0][i + j * delta.len()] += share * d * x;
                 }
             }
             error = (0..input.len())
@@ -176,7 +178,16 @@ pub fn sgd_step(layers: &mut [Layer], x: &[Vec<f64>], t: &[Vec<f64>], rate: f64)
                 .collect();
         }
     }
-    layers.clone_from_slice(&updated);
+    gradients
+}
+
+/// One step of gradient descent, as [`gradients`].
+pub fn sgd_step(layers: &mut [Layer], x: &[Vec<f64>], t: &[Vec<f64>], rate: f64) {
+    let gradients = gradients(layers, x, t);
+    for (layer, [weights, bias]) in layers.iter_mut().zip(gradients) {
+        layer.weights.iter_mut().zip(weights).for_each(|(w, g)| *w -= rate * g);
+        layer.bias.iter_mut().zip(bias).for_each(|(b, g)| *b -= rate * g);
+    }
 }
 
 /// Largest difference over largest magnitude.

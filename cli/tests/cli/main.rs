@@ -5,6 +5,7 @@ mod bench;
 mod cuda;
 mod digits;
 mod opencl;
+mod optimizers;
 mod output_folder;
 mod run;
 mod tables;

@@ -43,6 +43,9 @@ fn bench_and_parity_run() {
     assert!(bench["us"].as_f64().unwrap() > 0.0 && bench["device"] == "opencl:0", "{bench}");
     let parity = json(&folder.run("parity --network 20-10-3 --batch 5 --steps 20 --device opencl --no-tune --json"));
     assert!(parity["largest"].as_f64().unwrap() < 1e-5 && parity["steps"] == 20, "{parity}");
+    let adam = "parity --network 20-10-3 --batch 5 --steps 50 --optimizer adam --device opencl --no-tune --json";
+    let parity = json(&folder.run(adam));
+    assert!(parity["largest"].as_f64().unwrap() < 1e-4 && parity["optimizer"] == "adam", "{parity}");
     let run = folder.run("parity --network 20-10-3 --steps 5 --precision f64 --device opencl --no-tune");
     assert!(run.out.contains("layer 2") && run.out.contains("largest relative difference"), "{}", run.out);
 }

@@ -3,7 +3,8 @@
 use super::pool::Pool;
 use super::vector::Isa;
 use super::{Reduction, Span, at, at_mut};
-use crate::engine::formula::{BinaryLoop, UnaryLoop, Zip, formula};
+use crate::engine::UpdateCall;
+use crate::engine::formula::{BinaryLoop, BinarySum, NUMBERS, UnaryLoop, UpdateLoop, Zip, formula};
 use crate::scalar::Scalar;
 
 /// Elements below which a second thread costs more than it brings.
@@ -12,11 +13,18 @@ pub(super) const PARALLEL: usize = 32 * 1024;
 const BUFFER: usize = 256;
 
 formula!(Add = "add", |x, y, _p| x + y);
+formula!(Multiply = "multiply", |x, y, _p| x * y);
 static ADD: Zip = Zip::of::<Add>();
+static MULTIPLY: Zip = Zip::of::<Multiply>();
 
 /// The loop of `z = x + y`.
 pub(super) fn add<T: Scalar>(isa: Isa) -> BinaryLoop<T> {
     ADD.host(isa)
+}
+
+/// The loop of `sum x y`.
+pub(super) fn dot<T: Scalar>(isa: Isa) -> BinarySum<T> {
+    MULTIPLY.host_sum(isa)
 }
 
 /// Calls `body` for every column, on all threads of the pool if there is one.
@@ -71,6 +79,28 @@ impl Elements<'_> {
                 f(n, p, left.as_ptr(), right.as_ptr(), left.as_mut_ptr());
                 z.write(n, &left);
             }
+        });
+    }
+
+    /// One pass of an optimizer; nothing has gaps.
+    pub(super) unsafe fn update<T: Scalar>(self, f: UpdateLoop<T>, p: &[T; NUMBERS], call: &UpdateCall) {
+        let UpdateCall { parameter, gradient, moments, .. } = *call;
+        self.columns(parameter, [gradient, moments[0]], &|_, i, n| {
+            let from = |span: Span| at_mut::<T>(span, 0).wrapping_add(i);
+            // SAFETY: the caller's promise.
+            unsafe { f(n, p, from(parameter), from(gradient), moments.map(from)) }
+        });
+    }
+
+    /// The sums of squares of equal shares of x, which has no gaps.
+    pub(super) unsafe fn squares<T: Scalar>(self, dot: BinarySum<T>, x: Span, sums: Span) {
+        let work = x.rows * x.columns;
+        let pool = (work >= PARALLEL).then_some(self.pool);
+        for_columns(pool, sums.columns, &|j| {
+            let (first, end) = (j * work / sums.columns, (j + 1) * work / sums.columns);
+            let part = at::<T>(x, 0).wrapping_add(first);
+            // SAFETY: the caller's promise.
+            unsafe { *at_mut(sums, j) = dot(end - first, &[T::default(); 4], part, part) }
         });
     }
 

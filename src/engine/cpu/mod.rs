@@ -279,6 +279,17 @@ impl<T: Scalar> Engine<T> for Cpu<T> {
         }
     }
 
+    unsafe fn update(&self, call: &UpdateCall) -> Result<()> {
+        let p = call.p.map(T::from_f64);
+        unsafe { self.elements(&mut self.stream()).update(call.rule.host::<T>(self.isa), &p, call) };
+        Ok(())
+    }
+
+    unsafe fn squares(&self, x: Span, sums: Span) -> Result<()> {
+        unsafe { self.elements(&mut self.stream()).squares(elements::dot::<T>(self.isa), x, sums) };
+        Ok(())
+    }
+
     unsafe fn loss(&self, call: &LossCall) -> Result<()> {
         let LossCall { formula, output, target, values, delta, derivative } = *call;
         let n = output.rows;

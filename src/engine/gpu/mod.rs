@@ -20,6 +20,7 @@ pub(super) mod tests;
 mod tile;
 mod transfer;
 mod tune;
+mod update;
 
 pub(super) use self::driver::{Driver, Rectangle, Traits};
 
@@ -343,6 +344,14 @@ impl<T: Scalar, D: Driver> Engine<T> for Gpu<T, D> {
         let DenseGradient { delta, input, weights, bias, scale, keep } = *call;
         let plain = product::Call::plain(scale / delta.columns as f64, delta, input.t(), keep, weights);
         unsafe { self.product(&product::Call { sums: Some(bias), ..plain }) }
+    }
+
+    unsafe fn update(&self, call: &UpdateCall) -> Result<()> {
+        unsafe { self.update_elements(call) }
+    }
+
+    unsafe fn squares(&self, x: Span, sums: Span) -> Result<()> {
+        unsafe { self.squares_of_shares(x, sums) }
     }
 
     unsafe fn loss(&self, call: &LossCall) -> Result<()> {

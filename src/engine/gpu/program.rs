@@ -16,6 +16,7 @@ pub(super) enum Text {
     Columns,
     Product,
     Peak,
+    Update,
 }
 
 impl Text {
@@ -28,11 +29,13 @@ impl Text {
             Text::Columns => include_str!("../kernels/columns.kernel"),
             Text::Product => include_str!("../kernels/product.kernel"),
             Text::Peak => include_str!("../kernels/peak.kernel"),
+            Text::Update => include_str!("../kernels/update.kernel"),
         }
     }
 }
 
-/// A formula as a device function of this name; as many operands as its expression has.
+/// A formula as a device function of this name; as many operands as its expression has, or 0 for the statements of an
+/// optimizer's rule.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Function {
     pub name: &'static str,
@@ -72,6 +75,10 @@ impl Key {
         self
     }
 
+    pub fn with_rule(self, name: &'static str, statements: &'static str) -> Self {
+        self.with_function(name, 0, statements)
+    }
+
     /// Options, dialect, functions, formulas, text.
     pub fn source(&self, dialect: &str) -> String {
         let mut source = String::new();
@@ -81,11 +88,16 @@ impl Key {
         source += dialect;
         source += include_str!("../kernels/functions.kernel");
         for Function { name, operands, expression } in self.functions.iter().flatten() {
-            let y = if *operands == 2 { "REALV y, " } else { "" };
-            let _ = writeln!(
-                source,
-                "DEVICE REALV {name}(REALV x, {y}REALV p0, REALV p1, REALV p2, REALV p3) {{ return {expression}; }}"
-            );
+            let p = "REALV p0, REALV p1, REALV p2, REALV p3";
+            let _ = match operands {
+                0 => writeln!(
+                    source,
+                    "DEVICE void {name}(REALV *w, REALV g, REALV *m, REALV *v, {p}, REALV p4, REALV p5, REALV p6, REALV p7) \
+                     {{ {expression} }}"
+                ),
+                1 => writeln!(source, "DEVICE REALV {name}(REALV x, {p}) {{ return {expression}; }}"),
+                _ => writeln!(source, "DEVICE REALV {name}(REALV x, REALV y, {p}) {{ return {expression}; }}"),
+            };
         }
         source + self.text.source()
     }

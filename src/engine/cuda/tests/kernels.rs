@@ -11,7 +11,7 @@ use super::super::nvrtc::{Nvrtc, Target, compile};
 use super::*;
 use crate::engine::gpu::tests::{Recorder, every_product, gpu_traits};
 use crate::ops::{self, Function};
-use crate::optimizer::Sgd;
+use crate::optimizer::{Adam, Clip, Optimizer, RmsProp, Sgd, WeightDecay};
 use crate::random::Purpose;
 use crate::{Activation, Loss, Matrix, Network, Samples, Trainer};
 
@@ -37,6 +37,7 @@ fn every_kernel<T: Scalar>() -> BTreeSet<Kernel> {
             train(&engine, Activation::Relu, activation, loss).unwrap();
         }
     }
+    optimizers(&engine).unwrap();
     let mut kernels = std::mem::take(&mut record.lock().unwrap().kernels);
     kernels.extend(every_product::<T>(gpu_traits(SHARED)));
     kernels
@@ -78,6 +79,27 @@ fn train<T: Scalar>(engine: &Arc<dyn Engine<T>>, hidden: Activation, output: Act
     Ok(())
 }
 
+fn optimizers<T: Scalar>(engine: &Arc<dyn Engine<T>>) -> Result<()> {
+    let momentum = Sgd::new(0.1)?.momentum(0.9)?;
+    let all: [Box<dyn Optimizer<T>>; 5] = [
+        Box::new(momentum),
+        Box::new(momentum.weight_decay(WeightDecay::L2(0.1))?),
+        Box::new(momentum.nesterov(0.9)?),
+        Box::new(RmsProp::new(0.1)?),
+        Box::new(Adam::new(0.1)?),
+    ];
+    let (x, t) = (Matrix::zeros(engine, 3, 2)?, Matrix::zeros(engine, 4, 2)?);
+    for optimizer in all {
+        let mut network = Network::builder(engine, 3).dense(4, Activation::Identity).build()?;
+        let mut trainer = Trainer::new(&mut network, Loss::Quadratic, optimizer, 2, 1)?;
+        for clip in [Clip::Norm(1.0), Clip::Value(1.0)] {
+            trainer = trainer.with_clip(clip)?;
+            trainer.step(x.view(), t.view())?;
+        }
+    }
+    Ok(())
+}
+
 /// Value of an option in a kernel's source.
 fn option(source: &str, name: &str) -> usize {
     let line = source.lines().find_map(|line| line.strip_prefix("#define ")?.strip_prefix(name)?.strip_prefix(' '));
@@ -92,7 +114,9 @@ fn tile((name, source): &Kernel) -> Option<[usize; 4]> {
 /// of the product alone.
 fn kind(kernel: &Kernel) -> (String, [usize; 3], String) {
     let (name, source) = kernel;
-    let formula = |line: &&str| line.starts_with("DEVICE REALV") && line.contains("p3) { return");
+    let formula = |line: &&str| {
+        line.starts_with("DEVICE REALV") && line.contains("p3) { return") || line.starts_with("DEVICE void rule(")
+    };
     match name.as_str() {
         "product" => (name.clone(), ["DOUBLE", "FORM", "SUMS"].map(|name| option(source, name)), String::new()),
         _ => {
@@ -290,12 +314,20 @@ fn the_books_hold_every_formula_and_form() {
         "row_sums",
         "softmax",
         "softmax_derivative",
+        "squares",
         "uniform",
+        "update",
     ];
     assert_eq!(texts.into_iter().collect::<Vec<_>>(), names);
-    for formula in
-        ["p0 * expm1(x < V(1.0)", "return softplus(x)", "x * normal_cdf(x)", "x * sigmoid(x)", "sqrt(x)", "fabs(x - y)"]
-    {
+    for formula in [
+        "p0 * expm1(x < V(1.0)",
+        "return softplus(x)",
+        "x * normal_cdf(x)",
+        "x * sigmoid(x)",
+        "sqrt(x)",
+        "fabs(x - y)",
+        "sqrt(*v)",
+    ] {
         assert!(sources.iter().any(|source| source.contains(formula)), "{formula}");
     }
     let has = |options: &[(&str, usize)]| {

@@ -1,0 +1,36 @@
+//! What optimizers ask for: one pass over a parameter, and sums of squares that stay on the device.
+
+use super::*;
+
+// SAFETY argument of every block: the callers keep the promises of the engine's methods.
+#[allow(clippy::undocumented_unsafe_blocks)]
+impl<T: Scalar, D: Driver> Gpu<T, D> {
+    pub(super) unsafe fn update_elements(&self, call: &UpdateCall) -> Result<()> {
+        let UpdateCall { rule, p, parameter, gradient, moments } = *call;
+        let items = self.items(256);
+        let count = parameter.rows * parameter.columns;
+        let key = self
+            .key(Text::Update, "update", self.width(), items)
+            .with(&[("MOMENTS", rule.moments)])
+            .with_rule("rule", rule.kernel);
+        let mut arguments = Arguments::new();
+        arguments.push(Argument::Index(count as i64));
+        p.into_iter().for_each(|p| arguments.push(self.real(p)));
+        for span in [parameter, gradient, moments[0], moments[1]] {
+            arguments.push(Argument::Memory(span.handle));
+            arguments.push(Argument::Index(span.offset as i64));
+        }
+        unsafe { self.launch(key, self.grid(count, 1, items), items, &arguments) }
+    }
+
+    pub(super) unsafe fn squares_of_shares(&self, x: Span, sums: Span) -> Result<()> {
+        let items = self.items(64);
+        let mut arguments = Arguments::new();
+        arguments.push(Argument::Index((x.rows * x.columns) as i64));
+        arguments.push(Argument::Memory(x.handle));
+        arguments.push(Argument::Index(x.offset as i64));
+        arguments.push_vector(sums, sums.column_stride);
+        let key = self.key(Text::Sums, "squares", 1, items).with(&[("CHUNKS", CHUNKS), ("KIND", 0)]);
+        unsafe { self.launch(key, [sums.columns, 1], items, &arguments) }
+    }
+}

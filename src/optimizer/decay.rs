@@ -1,0 +1,47 @@
+//! Weight decay.
+
+use super::not_negative;
+use crate::error::Result;
+
+/// Parameters that are pulled towards 0: weights and, as in PyTorch, biases too.
+///
+/// The two are the same for plain gradient descent, and differ where an optimizer rescales gradients or remembers them
+/// (Loshchilov and Hutter 2019, "Decoupled weight decay regularization").
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub enum WeightDecay {
+    /// Nothing pulls.
+    #[default]
+    None,
+    /// `g = g + decay w` before all else: the gradient of `decay w^2 / 2`.
+    L2(f64),
+    /// `w = w - rate decay w` beside the update.
+    Decoupled(f64),
+}
+
+impl WeightDecay {
+    pub(super) fn validate(self, optimizer: &'static str) -> Result<Self> {
+        if let WeightDecay::L2(decay) | WeightDecay::Decoupled(decay) = self {
+            not_negative(optimizer, "weight decay", decay)?;
+        }
+        Ok(self)
+    }
+
+    /// What of w is added to the gradient.
+    pub(super) fn of_gradient(self) -> f64 {
+        if let WeightDecay::L2(decay) = self { decay } else { 0.0 }
+    }
+
+    /// What of w is taken away from w.
+    pub(super) fn of_parameter(self, rate: f64) -> f64 {
+        if let WeightDecay::Decoupled(decay) = self { rate * decay } else { 0.0 }
+    }
+
+    /// What stands behind the learning rate in a description.
+    pub(super) fn describe(self) -> String {
+        match self {
+            WeightDecay::None => String::new(),
+            WeightDecay::L2(decay) => format!(", weight decay {decay}"),
+            WeightDecay::Decoupled(decay) => format!(", decoupled weight decay {decay}"),
+        }
+    }
+}

@@ -1,0 +1,113 @@
+//! Divergence is found after the epoch, told exactly and undone.
+
+use super::Trainer;
+use super::step::Stepper;
+use crate::error::{ErrorKind, Result};
+use crate::layer::DenseTraining;
+use crate::matrix::Matrix;
+use crate::ops;
+use crate::samples::Samples;
+use crate::scalar::Scalar;
+
+/// Weights and bias of every layer as they were before this epoch, each with what the optimizer remembered.
+pub(super) struct Good<T: Scalar> {
+    /// States at the front that no step looks at again: the gradient.
+    forgotten: usize,
+    layers: Vec<[Vec<Matrix<T>>; 2]>,
+}
+
+impl<T: Scalar> Good<T> {
+    pub(super) fn new(stepper: &Stepper<'_, T>) -> Result<Self> {
+        let mut layers = Vec::with_capacity(stepper.layers.len());
+        let forgotten = stepper.forgotten_states();
+        for (layer, states) in stepper.layers.iter().zip(&stepper.states) {
+            let copies = |parameter: Result<Matrix<T>>, states: &[Matrix<T>]| -> Result<Vec<Matrix<T>>> {
+                std::iter::once(parameter).chain(states.iter().skip(forgotten).map(Matrix::copy)).collect()
+            };
+            let [weights, bias] = states;
+            layers.push([copies(layer.weights().copy(), weights)?, copies(layer.bias().copy(), bias)?]);
+        }
+        Ok(Good { forgotten, layers })
+    }
+
+    /// Keeps what there is now.
+    pub(super) fn keep(&mut self, stepper: &Stepper<'_, T>) -> Result<()> {
+        for ((good, layer), states) in self.layers.iter_mut().zip(&stepper.layers).zip(&stepper.states) {
+            for ((good, parameter), states) in good.iter_mut().zip([layer.weights(), layer.bias()]).zip(states) {
+                let now = std::iter::once(parameter).chain(states.iter().skip(self.forgotten).map(Matrix::view));
+                good.iter_mut().zip(now).try_for_each(|(good, now)| ops::copy(now, good.view_mut()))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Goes back to what was kept before this step.
+    pub(super) fn restore(&self, stepper: &mut Stepper<'_, T>, step: u64) -> Result<()> {
+        for ((good, layer), states) in self.layers.iter().zip(&mut stepper.layers).zip(&mut stepper.states) {
+            for ((good, parameter), states) in good.iter().zip(layer.parameters_mut()).zip(states) {
+                let now =
+                    std::iter::once(parameter).chain(states.iter_mut().skip(self.forgotten).map(Matrix::view_mut));
+                good.iter().zip(now).try_for_each(|(good, now)| ops::copy(good.view(), now))?;
+            }
+        }
+        stepper.step = step;
+        Ok(())
+    }
+
+    /// What is kept of weights and of bias, layer by layer.
+    pub(super) fn layers(&self) -> &[[Vec<Matrix<T>>; 2]] {
+        &self.layers
+    }
+}
+
+impl<'n, T: Scalar> Trainer<'n, T> {
+    /// Looks for losses and parameters that are not finite. If there are any: goes back to the last good parameters,
+    /// finds the step and the layer, and tells them.
+    pub(super) fn refuse_divergence(&mut self, samples: &mut Samples<'_, T>, first_step: u64) -> Result<()> {
+        let losses = samples.losses()?;
+        let bad_loss = losses.iter().position(|loss| !loss.is_finite());
+        let bad_layer = self.layer_where(|layer| Ok([ops::amax(layer.weights())?, ops::amax(layer.bias())?]))?;
+        let (step, layer, what) = match (bad_loss, bad_layer) {
+            (None, None) => return Ok(()),
+            (None, Some(layer)) => (self.stepper.step - 1, layer, "a parameter of"),
+            (Some(sample), _) => {
+                let step = first_step + (sample / self.batch()) as u64;
+                self.good.restore(&mut self.stepper, first_step)?;
+                let (layer, what) = self.replay(samples, step, first_step)?;
+                (step, layer, what)
+            }
+        };
+        self.good.restore(&mut self.stepper, first_step)?;
+        Err(ErrorKind::Diverged { step, epoch: self.epoch, layer, what }.into())
+    }
+
+    /// Takes the epoch's steps again up to `step`, which training repeats bit by bit, and looks at what each layer puts
+    /// out there.
+    fn replay(&mut self, samples: &mut Samples<'_, T>, step: u64, first_step: u64) -> Result<(usize, &'static str)> {
+        let batch = self.batch();
+        let range = |step: u64| {
+            let first = (step - first_step) as usize * batch;
+            (first, samples.count().min(first + batch))
+        };
+        let ranges: Vec<_> = (first_step..=step).map(range).collect();
+        let Some(((first, end), before)) = ranges.split_last() else { return Ok((0, "the loss behind")) };
+        for (first, end) in before {
+            self.sample_step(samples, *first, *end)?;
+        }
+        self.gather(samples, *first, *end)?;
+        let n = end - first;
+        self.stepper.forward(self.x.front(self.x.rows(), n))?;
+        let output = self.layer_where(|layer| Ok([ops::amax(layer.output(n)?)?, 0.0]))?;
+        Ok(output.map_or((self.layers().len() - 1, "the loss behind"), |layer| (layer, "the output of")))
+    }
+
+    /// The first layer for which one of two numbers is not finite.
+    fn layer_where(&self, numbers: impl Fn(&DenseTraining<'n, T>) -> Result<[f64; 2]>) -> Result<Option<usize>> {
+        for (i, layer) in self.stepper.layers.iter().enumerate() {
+            if !numbers(layer)?.iter().all(|x| x.is_finite()) {
+                return Ok(Some(i));
+            }
+        }
+        Ok(None)
+    }
+}
