@@ -64,7 +64,7 @@ impl Schedule {
         let t_real = t as f64;
         match *self {
             Schedule::Constant | Schedule::Plateau { .. } => 1.0,
-            Schedule::Step { every, factor } => factor.powf((t / every) as f64),
+            Schedule::Step { every, factor } => factor.powf(t.checked_div(every).unwrap_or(0) as f64),
             Schedule::Exponential { factor } => factor.powf(t_real),
             Schedule::Cosine { steps, last } => between(1.0, last, t_real / steps as f64),
             Schedule::WarmUp { steps } => ((t_real + 1.0) / steps as f64).min(1.0),

@@ -169,7 +169,7 @@ impl<'n, T: Scalar> Trainer<'n, T> {
     ///
     /// # Errors
     /// Samples of other sizes than the network's; a loss or parameter that is no longer finite
-    /// ([`ErrorKind::Diverged`]): the parameters are then those from before this epoch; a device that fails.
+    /// ([`ErrorKind::Diverged`](crate::ErrorKind::Diverged)): the parameters are then those from before this epoch; a device that fails.
     pub fn epoch(&mut self, samples: &mut Samples<'_, T>) -> Result<Report> {
         self.epoch_with(samples, |_| Ok(()))
     }
