@@ -7,10 +7,13 @@
 
 mod common;
 
-use common::{THREADS, engine};
+use common::engine;
 use divan::Bencher;
 use divan::counter::ItemsCount;
 use travertine::{Matrix, ops};
+
+/// One thread, and one for every core.
+const THREADS: [usize; 2] = [1, 0];
 
 /// m x n x k; which of A and B lie transposed in memory.
 const SHAPES: [&str; 19] = [

@@ -6,11 +6,14 @@
 
 mod common;
 
-use common::{THREADS, engine};
+use common::engine;
 use divan::Bencher;
 use divan::counter::ItemsCount;
 use travertine::optimizer::Sgd;
 use travertine::{Activation, Loss, Matrix, Network, Trainer};
+
+/// One thread, and one for every core.
+const THREADS: [usize; 2] = [1, 0];
 
 /// Sizes of inputs and layers, and the batch.
 const WORK: [&str; 13] = [

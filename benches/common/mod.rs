@@ -5,10 +5,6 @@ use std::sync::Arc;
 use travertine::Scalar;
 use travertine::engine::{self, Engine, Settings};
 
-/// One thread, and one for every core.
-#[allow(dead_code)] // not every benchmark looks at both
-pub const THREADS: [usize; 2] = [1, 0];
-
 /// The device that `TRAVERTINE_BENCH_DEVICE` names, or the CPU; 0 threads are as many as there are cores.
 pub fn engine<T: Scalar>(threads: usize) -> Arc<dyn Engine<T>> {
     let name = std::env::var("TRAVERTINE_BENCH_DEVICE").unwrap_or_else(|_| "cpu".to_owned());

@@ -154,9 +154,10 @@ fn address(handle: Handle) -> CUdeviceptr {
     handle.0 as CUdeviceptr
 }
 
-// SAFETY argument of every block below: memory and kernels are those that this driver handed out, alive by the caller's
-// promise; stream and context are ours, and the context is made current first.
-#[allow(clippy::undocumented_unsafe_blocks)]
+#[allow(
+    clippy::undocumented_unsafe_blocks,
+    reason = "memory and kernels were handed out here and are alive by the caller's promise; the context is made current"
+)]
 impl Driver for Cuda {
     type Kernel = Kernel;
 

@@ -347,7 +347,7 @@ pub enum Reduction {
 ///
 /// # Safety
 /// Every unsafe method demands what the paragraph above says.
-#[allow(clippy::missing_safety_doc)] // one demand for all, told once
+#[allow(clippy::missing_safety_doc, reason = "one demand for all, told once")]
 pub trait Engine<T: Scalar>: Send + Sync {
     /// What this engine computes on.
     fn device(&self) -> &Device;

@@ -113,8 +113,8 @@ impl OpenCl {
         let fail = |call, code| device_error(&found.device.name, call, code, String::new());
         let context = create_context(&[found.id], ptr::null(), None, ptr::null_mut())
             .map_err(|code| fail("clCreateContext", code))?;
-        // SAFETY: the device is the context's. The deprecated call is the one that OpenCL 1.2 has.
-        #[allow(deprecated)]
+        // SAFETY: the device is the context's.
+        #[allow(deprecated, reason = "OpenCL 1.2 has no other call")]
         let queue = unsafe { create_command_queue(context, found.id, 0) }.map_err(|code| {
             // SAFETY: ours, and not used any more.
             let _ = unsafe { release_context(context) };
@@ -200,9 +200,10 @@ fn memory(handle: Handle) -> cl_mem {
     handle.0
 }
 
-// SAFETY argument of every block below: memory and kernels are those that this driver handed out, alive by the caller's
-// promise, and the queue, context and device are ours.
-#[allow(clippy::undocumented_unsafe_blocks)]
+#[allow(
+    clippy::undocumented_unsafe_blocks,
+    reason = "memory and kernels were handed out here and are alive by the caller's promise; queue and device are ours"
+)]
 impl Driver for OpenCl {
     type Kernel = Kernel;
 

@@ -1,6 +1,6 @@
 //! An f64 reference, as plain as the formulas are written.
 
-#![allow(dead_code)] // every test file uses its own part
+#![allow(dead_code, reason = "every test file uses its own part")]
 
 use std::sync::Arc;
 

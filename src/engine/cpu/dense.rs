@@ -18,8 +18,10 @@ pub(super) fn product<T: Scalar>(alpha: T, a: Span, b: Span, beta: T, c: Span) -
     }
 }
 
-// SAFETY of every block: the callers keep the promises of the engine's methods.
-#[allow(clippy::undocumented_unsafe_blocks)]
+#[allow(
+    clippy::undocumented_unsafe_blocks,
+    reason = "the callers of every block keep the promises of the engine's methods"
+)]
 impl<T: Scalar> Cpu<T> {
     pub(super) unsafe fn multiply(&self, product: Product<T>) {
         let Stream { pool, gemm } = &mut *self.stream();

@@ -139,8 +139,10 @@ fn layout(bytes: usize) -> Option<Layout> {
     Layout::from_size_align(bytes.max(1), ALIGNMENT).ok()
 }
 
-// SAFETY argument of every block below: it does what the trait's method promises with what its caller promises.
-#[allow(clippy::undocumented_unsafe_blocks)]
+#[allow(
+    clippy::undocumented_unsafe_blocks,
+    reason = "every block does what the trait's method promises with what its caller promises"
+)]
 impl<T: Scalar> Engine<T> for Cpu<T> {
     fn device(&self) -> &Device {
         &self.device

@@ -1,7 +1,9 @@
 //! Every loop of the engine against plain f64 code, on every instruction set that the machine has.
 
-// SAFETY of every block: spans describe grids, which outlive the calls; instruction sets are asked for.
-#![allow(clippy::undocumented_unsafe_blocks)]
+#![allow(
+    clippy::undocumented_unsafe_blocks,
+    reason = "spans describe grids, which outlive the calls; instruction sets are asked for"
+)]
 
 use super::*;
 

@@ -1,8 +1,7 @@
 //! What can be held without a GPU: launches as CUDA takes them, the cache's keys, what is told where something is missing;
 //! and, where NVRTC is at hand, every kernel.
 
-// SAFETY of every block: addresses point into arguments that are alive.
-#![allow(clippy::undocumented_unsafe_blocks)]
+#![allow(clippy::undocumented_unsafe_blocks, reason = "addresses point into arguments that are alive")]
 
 use std::path::PathBuf;
 

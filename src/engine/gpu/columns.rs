@@ -2,8 +2,10 @@
 
 use super::*;
 
-// SAFETY argument of every block: the callers keep the promises of the engine's methods.
-#[allow(clippy::undocumented_unsafe_blocks)]
+#[allow(
+    clippy::undocumented_unsafe_blocks,
+    reason = "the callers of every block keep the promises of the engine's methods"
+)]
 impl<T: Scalar, D: Driver> Gpu<T, D> {
     fn columns_key(&self, kernel: &'static str, items: usize) -> Key {
         self.key(Text::Columns, kernel, self.width(), items)

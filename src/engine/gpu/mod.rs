@@ -49,8 +49,13 @@ pub(super) struct Gpu<T: Scalar, D: Driver> {
 impl<T: Scalar, D: Driver> Gpu<T, D> {
     /// `cache`: where tiles are kept; `tune`: measures them where there is none that fits.
     pub fn new(driver: D, cache: Option<Cache>, tune: bool) -> Result<Self> {
+        let device = driver.device().clone();
+        let Some(tiles) = Tiles::usual(driver.traits(), size_of::<T>()) else {
+            let Traits { items, shared, .. } = driver.traits();
+            let reason = format!("a group of this device has {items} items and {shared} bytes of local memory");
+            return Err(unavailable(&device.name, reason, "the kernels need 64 items and 7 KB; use another device"));
+        };
         let chunks = driver.allocate(CHUNKS * size_of::<f64>())?;
-        let (tiles, device) = (Tiles::usual(driver.traits(), size_of::<T>()), driver.device().clone());
         let programs = Mutex::new(Programs::new());
         let mut gpu = Gpu { driver, device, tiles, cache: None, chunks, programs, scalar: PhantomData };
         if let Some(cache) = cache {
@@ -174,8 +179,10 @@ impl<T: Scalar, D: Driver> Drop for Gpu<T, D> {
     }
 }
 
-// SAFETY argument of every block below: it does what the trait's method promises with what its caller promises.
-#[allow(clippy::undocumented_unsafe_blocks)]
+#[allow(
+    clippy::undocumented_unsafe_blocks,
+    reason = "every block does what the trait's method promises with what its caller promises"
+)]
 impl<T: Scalar, D: Driver> Engine<T> for Gpu<T, D> {
     fn device(&self) -> &Device {
         &self.device

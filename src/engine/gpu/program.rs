@@ -79,12 +79,13 @@ impl Key {
         self.with_function(name, 0, statements)
     }
 
-    /// Options, dialect, functions, formulas, text.
+    /// Options, scalar, dialect, functions, formulas, text.
     pub fn source(&self, dialect: &str) -> String {
         let mut source = String::new();
         for (name, value) in &self.options[..self.count] {
             let _ = writeln!(source, "#define {name} {value}");
         }
+        source += include_str!("../kernels/real.h");
         source += dialect;
         source += include_str!("../kernels/functions.kernel");
         for Function { name, operands, expression } in self.functions.iter().flatten() {

@@ -1,7 +1,6 @@
 //! What the engine asks of its driver, read off a driver that only keeps books.
 
-// SAFETY of every block: the driver behind these engines touches no memory.
-#![allow(clippy::undocumented_unsafe_blocks)]
+#![allow(clippy::undocumented_unsafe_blocks, reason = "the driver behind these engines touches no memory")]
 
 use std::collections::BTreeSet;
 use std::ptr;
@@ -179,6 +178,10 @@ fn tiles_fit_the_memory_of_a_group() {
             assert!(candidates.iter().all(|tile| tile.shared(1, scalar) <= shared && tile.items <= 1024));
         }
     }
+    // What the refusal of a smaller device promises.
+    let smallest = Traits { items: 64, ..gpu_traits(7 << 10) };
+    assert!([4, 8].iter().all(|&scalar| Tiles::usual(&smallest, scalar).is_some()));
+    assert_eq!(Tiles::usual(&Traits { items: 63, ..smallest }, 4), None);
 }
 
 #[test]

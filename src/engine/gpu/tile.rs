@@ -80,10 +80,10 @@ impl Tiles {
         tiles.filter(|tile| tile.fits(traits, scalar)).collect()
     }
 
-    /// What holds where nothing was measured; it fits the smallest device there is (64 items, 16 KB).
-    pub fn usual(traits: &Traits, scalar: usize) -> Tiles {
+    /// What holds where nothing was measured; `None` for a device that is too small for every tile.
+    pub fn usual(traits: &Traits, scalar: usize) -> Option<Tiles> {
         let candidates = Tiles::candidates(traits, scalar);
-        let large = candidates.first().copied().unwrap_or(gpu(1, 1, 1, 1, 8));
-        Tiles { large, small: if traits.is_cpu { large } else { *candidates.get(1).unwrap_or(&large) } }
+        let large = *candidates.first()?;
+        Some(Tiles { large, small: if traits.is_cpu { large } else { *candidates.get(1).unwrap_or(&large) } })
     }
 }

@@ -2,8 +2,10 @@
 
 use super::*;
 
-// SAFETY argument of every block: the callers keep the promises of the engine's methods.
-#[allow(clippy::undocumented_unsafe_blocks)]
+#[allow(
+    clippy::undocumented_unsafe_blocks,
+    reason = "the callers of every block keep the promises of the engine's methods"
+)]
 impl<T: Scalar, D: Driver> Gpu<T, D> {
     pub(super) unsafe fn update_elements(&self, call: &UpdateCall) -> Result<()> {
         let UpdateCall { rule, p, parameter, gradient, moments } = *call;

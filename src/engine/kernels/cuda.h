@@ -14,13 +14,6 @@
 typedef long long INDEX;
 typedef unsigned int WORD;
 typedef unsigned long long WIDE_WORD;
-#if DOUBLE
-#define REAL double
-#define R(c) c
-#else
-#define REAL float
-#define R(c) c##f
-#endif
 typedef REAL REALV;
 #define LOAD(p) (*(p))
 #define STORE(v, p) (*(p) = (v))

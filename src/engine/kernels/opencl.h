@@ -17,13 +17,6 @@
 typedef long INDEX;
 typedef uint WORD;
 typedef ulong WIDE_WORD;
-#if DOUBLE
-#define REAL double
-#define R(c) c
-#else
-#define REAL float
-#define R(c) c##f
-#endif
 #if WIDTH == 1
 typedef REAL REALV;
 #define LOAD(p) (*(p))

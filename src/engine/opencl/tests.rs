@@ -35,7 +35,7 @@ struct Failing {
     launches_left: &'static AtomicUsize,
 }
 
-#[allow(clippy::undocumented_unsafe_blocks)] // every promise is passed on
+#[allow(clippy::undocumented_unsafe_blocks, reason = "every promise is passed on")]
 impl Driver for Failing {
     type Kernel = Kernel;
 

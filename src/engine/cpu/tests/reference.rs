@@ -2,7 +2,7 @@
 
 /// `[x, exp, expm1, tanh, sigmoid, softplus, bell, normal_cdf]`; NaN where a function promises nothing.
 #[rustfmt::skip]
-#[allow(clippy::approx_constant)] // ln 2 is softplus(0), as it should be
+#[allow(clippy::approx_constant, reason = "ln 2 is softplus(0), as it should be")]
 pub(super) const REFERENCE: [[f64; 8]; 149] = [
     [-744.0, 1e-323, -1.0, -1.0, 1e-323, 1e-323, 0.0, 0.0],
     [-738.5, 1.877e-321, -1.0, -1.0, 1.877e-321, 1.877e-321, 0.0, 0.0],

@@ -1,8 +1,9 @@
 //! Vectors of 256 and 512 bits.
-//!
-//! The intrinsics need their instruction set, which every caller that is compiled for it has checked; pointers are the
-//! caller's promise. That is the one safety argument of this file.
-#![allow(clippy::undocumented_unsafe_blocks)]
+
+#![allow(
+    clippy::undocumented_unsafe_blocks,
+    reason = "every caller is compiled for the instruction set and has checked for it; pointers are its promise"
+)]
 
 use std::arch::x86_64::*;
 
