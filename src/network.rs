@@ -3,12 +3,12 @@
 use std::sync::Arc;
 
 use crate::activation::Activation;
-use crate::engine::Engine;
+use crate::engine::{Engine, Transfer};
 use crate::error::{Error, Result};
 use crate::init::Init;
 use crate::layer::Dense;
 use crate::loss::Loss;
-use crate::matrix::{Matrix, MatrixMut, MatrixRef};
+use crate::matrix::{Matrix, MatrixRef};
 use crate::ops::fused;
 use crate::samples::{Report, Samples};
 use crate::scalar::Scalar;
@@ -163,7 +163,7 @@ impl<T: Scalar> Network<T> {
     pub fn infer(&self, input: MatrixRef<'_, T>) -> Result<Matrix<T>> {
         let samples = input.columns();
         let mut output = Matrix::zeros(self.engine(), self.outputs(), samples)?;
-        let mut inference = self.inference(samples.min(INFERENCE_BATCH))?;
+        let mut inference = self.inference_for(samples)?;
         for first in (0..samples).step_by(INFERENCE_BATCH) {
             let range = first..samples.min(first + INFERENCE_BATCH);
             let part = inference.run(input.sub_columns(range.clone())?)?;
@@ -172,14 +172,27 @@ impl<T: Scalar> Network<T> {
         Ok(output)
     }
 
-    /// Buffers to infer with again and again, for up to `batch` samples at a time.
+    /// Buffers to infer with again and again, for up to `batch` samples at a time. Weights that the engine reads faster in an
+    /// order of its own (on the CPU those of more than 2 MiB a layer) are copied into it, and take their memory twice.
     ///
     /// # Errors
     /// A batch of 0; no memory.
     pub fn inference(&self, batch: usize) -> Result<Inference<'_, T>> {
+        let packed: Result<Vec<_>> = self.layers.iter().map(Dense::pack_weights).collect();
+        Ok(Inference { packed: packed?, ..self.inference_once(batch)? })
+    }
+
+    /// For so many samples, [`INFERENCE_BATCH`] at a time: copies weights where there are batches enough to share the price.
+    fn inference_for(&self, samples: usize) -> Result<Inference<'_, T>> {
+        let batch = samples.min(INFERENCE_BATCH);
+        if samples > 2 * INFERENCE_BATCH { self.inference(batch) } else { self.inference_once(batch) }
+    }
+
+    fn inference_once(&self, batch: usize) -> Result<Inference<'_, T>> {
         let width = |parity: usize| self.layers.iter().skip(parity).step_by(2).map(Dense::outputs).max().unwrap_or(1);
         let buffer = |parity: usize| Matrix::zeros(self.engine(), width(parity), batch);
-        Ok(Inference { network: self, batch, buffers: [buffer(0)?, buffer(1)?] })
+        let packed = self.layers.iter().map(|_| None).collect();
+        Ok(Inference { network: self, batch, packed, buffers: [buffer(0)?, buffer(1)?] })
     }
 
     /// Mean loss and, for classes, accuracy.
@@ -188,7 +201,7 @@ impl<T: Scalar> Network<T> {
     /// Samples of other sizes than the network's; a device that fails.
     pub fn evaluate(&self, loss: Loss, samples: &mut Samples<'_, T>) -> Result<Report> {
         let count = samples.count();
-        let mut inference = self.inference(count.min(INFERENCE_BATCH))?;
+        let mut inference = self.inference_for(count)?;
         for first in (0..count).step_by(INFERENCE_BATCH) {
             let (x, t, losses, hits) = samples.part(first..count.min(first + INFERENCE_BATCH))?;
             let output = inference.run_for(loss, x)?;
@@ -203,6 +216,8 @@ impl<T: Scalar> Network<T> {
 pub struct Inference<'n, T: Scalar> {
     network: &'n Network<T>,
     batch: usize,
+    /// For every layer a copy of its weights in the engine's order, if it has one.
+    packed: Vec<Option<Matrix<T>>>,
     /// The widest of the even and of the odd layers, `outputs x batch`.
     buffers: [Matrix<T>; 2],
 }
@@ -213,20 +228,16 @@ impl<T: Scalar> Inference<'_, T> {
     /// # Errors
     /// An input with another number of rows or too many columns; a device that fails.
     pub fn run(&mut self, input: MatrixRef<'_, T>) -> Result<MatrixRef<'_, T>> {
-        self.run_layers(input, Dense::forward)
+        self.run_layers(input, false)
     }
 
     /// What a loss reads: the outputs, or the last layer's z.
     fn run_for(&mut self, loss: Loss, input: MatrixRef<'_, T>) -> Result<MatrixRef<'_, T>> {
-        let fused = loss.is_fused_with(self.network.last().activation());
-        self.run_layers(input, if fused { Dense::forward_linear } else { Dense::forward })
+        self.run_layers(input, loss.is_fused_with(self.network.last().activation()))
     }
 
-    fn run_layers(
-        &mut self,
-        input: MatrixRef<'_, T>,
-        last: impl Fn(&Dense<T>, MatrixRef<'_, T>, MatrixMut<'_, T>) -> Result<()>,
-    ) -> Result<MatrixRef<'_, T>> {
+    /// `logits`: the last layer's activation is left out.
+    fn run_layers(&mut self, input: MatrixRef<'_, T>, logits: bool) -> Result<MatrixRef<'_, T>> {
         let samples = input.columns();
         if samples > self.batch {
             let reason = format!("the input has {samples} samples, the buffers were made for {}", self.batch);
@@ -238,7 +249,9 @@ impl<T: Scalar> Inference<'_, T> {
             let (from, to) = if i % 2 == 0 { (&*odd, &mut *even) } else { (&*even, &mut *odd) };
             let from = if i == 0 { input } else { from.front(layer.inputs(), samples) };
             let to = to.front_mut(layer.outputs(), samples);
-            if i + 1 == layers.len() { last(layer, from, to)? } else { layer.forward(from, to)? }
+            let is_logits = logits && i + 1 == layers.len();
+            let transfer = if is_logits { Transfer::Identity } else { layer.activation().transfer() };
+            layer.forward_as(transfer, self.packed[i].as_ref(), from, to)?;
         }
         let written = if layers.len() % 2 == 1 { even } else { odd };
         Ok(written.front(self.network.outputs(), samples))

@@ -106,6 +106,10 @@ impl<T: Scalar> Engine<T> for Counting<T> {
         self.inner.peak_flops()
     }
 
+    fn packed_shape(&self, outputs: usize, inputs: usize) -> Option<[usize; 2]> {
+        self.inner.packed_shape(outputs, inputs)
+    }
+
     counted! {
         write(from: &[T], to: Span);
         read(from: Span, to: &mut [T]);
@@ -117,6 +121,7 @@ impl<T: Scalar> Engine<T> for Counting<T> {
         row_sums(alpha: T, x: Span, beta: T, y: Span);
         reduce(reduction: Reduction, x: Span, y: Span) -> f64;
         gather(from: Span, indices: Handle, from_index: usize, to: Span);
+        pack_weights(weights: Span, to: Span);
         dense_forward(call: &DenseForward);
         dense_propagate(weights: Span, delta: Span, derivative: Derivative, out: Span);
         dense_gradient(call: &DenseGradient);

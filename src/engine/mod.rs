@@ -251,6 +251,8 @@ pub enum LossFormula {
 pub struct DenseForward {
     /// W: `outputs x inputs`
     pub weights: Span,
+    /// What [`Engine::pack_weights`] made of W, if it was asked to.
+    pub packed: Option<Span>,
     /// x: `inputs x samples`
     pub input: Span,
     /// b: `outputs x 1`
@@ -394,6 +396,15 @@ pub trait Engine<T: Scalar>: Send + Sync {
     /// Column j of `to` is column `indices[from_index + j]` of `from`.
     unsafe fn gather(&self, from: Span, indices: Handle, from_index: usize, to: Span) -> Result<()>;
 
+    /// Rows and columns of a copy of weights from which [`Engine::dense_forward`] is faster, again and again; `None` where a
+    /// copy does not pay.
+    fn packed_shape(&self, _outputs: usize, _inputs: usize) -> Option<[usize; 2]> {
+        None
+    }
+    /// Makes the copy.
+    unsafe fn pack_weights(&self, _weights: Span, _to: Span) -> Result<()> {
+        Ok(())
+    }
     /// `a = f(W x + b 1^T)`
     unsafe fn dense_forward(&self, call: &DenseForward) -> Result<()>;
     /// `out = (W^T delta) ⊙ f'`

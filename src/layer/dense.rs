@@ -7,7 +7,7 @@ use crate::engine::{Engine, Transfer};
 use crate::error::{Error, Result};
 use crate::init::Init;
 use crate::matrix::{Matrix, MatrixMut, MatrixRef};
-use crate::ops::fused::{Fold, dense_forward, dense_gradient, dense_propagate};
+use crate::ops::fused::{Fold, dense_forward, dense_gradient, dense_propagate, pack_weights};
 use crate::scalar::Scalar;
 
 /// The inference layer: owns weights and bias, keeps nothing else.
@@ -99,7 +99,7 @@ impl<T: Scalar> Dense<T> {
     /// # Errors
     /// Shapes that do not chain; a device that fails.
     pub fn forward(&self, input: MatrixRef<'_, T>, output: MatrixMut<'_, T>) -> Result<()> {
-        self.forward_as(self.activation.transfer(), input, output)
+        self.forward_as(self.activation.transfer(), None, input, output)
     }
 
     /// `output = W input + b`: what the activation is applied to.
@@ -107,12 +107,23 @@ impl<T: Scalar> Dense<T> {
     /// # Errors
     /// As [`Dense::forward`].
     pub fn forward_linear(&self, input: MatrixRef<'_, T>, output: MatrixMut<'_, T>) -> Result<()> {
-        self.forward_as(Transfer::Identity, input, output)
+        self.forward_as(Transfer::Identity, None, input, output)
     }
 
-    fn forward_as(&self, transfer: Transfer, input: MatrixRef<'_, T>, output: MatrixMut<'_, T>) -> Result<()> {
-        let (weights, bias) = (self.weights(), self.bias());
-        dense_forward(weights, bias, transfer, input, None, output)
+    /// A copy of the weights for [`Dense::forward_as`], where the engine has a use for one.
+    pub(crate) fn pack_weights(&self) -> Result<Option<Matrix<T>>> {
+        pack_weights(self.weights())
+    }
+
+    /// `output = transfer(W input + b)`; packed: of these very weights.
+    pub(crate) fn forward_as(
+        &self,
+        transfer: Transfer,
+        packed: Option<&Matrix<T>>,
+        input: MatrixRef<'_, T>,
+        output: MatrixMut<'_, T>,
+    ) -> Result<()> {
+        dense_forward(self.weights(), packed, self.bias(), transfer, input, None, output)
     }
 
     /// The training layer for batches of up to `batch` samples. `logits`: the loss takes z of this layer, which then
@@ -219,7 +230,7 @@ impl<'l, T: Scalar> DenseTraining<'l, T> {
         let samples = input.columns();
         let output = self.a.view_mut().sub_columns(0..samples)?;
         let z = self.z.as_mut().map(|z| z.view_mut().sub_columns(0..samples)).transpose()?;
-        dense_forward(self.weights.as_ref(), self.bias.as_ref(), self.activation.transfer(), input, z, output)
+        dense_forward(self.weights.as_ref(), None, self.bias.as_ref(), self.activation.transfer(), input, z, output)
     }
 
     /// The output, the place for the gradient by z, and f' that must be multiplied in: what a loss needs.

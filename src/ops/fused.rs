@@ -39,9 +39,20 @@ fn rows_side_by_side<T: Scalar>(x: MatrixRef<'_, T>) -> bool {
     x.span().row_stride == 1
 }
 
-/// `output = f(W input + b 1^T)`, z kept where there is a place for it.
+/// A copy of weights from which [`dense_forward`] is faster, again and again; `None` where the engine has no use for one.
+pub(crate) fn pack_weights<T: Scalar>(weights: MatrixRef<'_, T>) -> Result<Option<Matrix<T>>> {
+    let engine = weights.engine();
+    let Some([rows, columns]) = engine.packed_shape(weights.rows(), weights.columns()) else { return Ok(None) };
+    let mut packed = Matrix::zeros(engine, rows, columns)?;
+    // SAFETY: the copy has the shape that the engine asked for.
+    unsafe { engine.pack_weights(weights.span(), packed.view_mut().span())? };
+    Ok(Some(packed))
+}
+
+/// `output = f(W input + b 1^T)`, z kept where there is a place for it; packed: W's own [`pack_weights`], if there are.
 pub(crate) fn dense_forward<T: Scalar>(
     weights: MatrixRef<'_, T>,
+    packed: Option<&Matrix<T>>,
     bias: MatrixRef<'_, T>,
     transfer: Transfer,
     input: MatrixRef<'_, T>,
@@ -63,6 +74,7 @@ pub(crate) fn dense_forward<T: Scalar>(
     check("dense forward", &operands!(weights, bias, input, output), &rules)?;
     let call = DenseForward {
         weights: weights.span(),
+        packed: packed.map(|packed| packed.view().span()),
         input: input.span(),
         bias: bias.span(),
         transfer,

@@ -114,19 +114,21 @@ impl<'g, T: Scalar> Block<'g, T> {
         // for every strip, so that C is written along its columns.
         let is_near = a_block.is_some() || (panels.1 - panels.0) * height * self.k * size_of::<T>() <= NEAR;
         let at_once = if is_near { panels.1 - panels.0 } else { GROUP.min(panels.1 - panels.0) };
+        let from_afar = self.from_afar();
         for first in (panels.0..panels.1).step_by(at_once) {
+            let last = panels.1.min(first + at_once);
             for strip in strips.0..strips.1 {
                 let (column, columns) = (strip * width, width.min(self.n - strip * width));
-                for panel in first..panels.1.min(first + at_once) {
+                for panel in first..last {
                     let (row, rows) = rows(panel);
                     let a = match a_block {
                         Some(block) => (block.wrapping_add((panel - panels.0) * height * self.k).cast_const(), height),
-                        None => (self.product.a.at(row, self.k0), self.product.a.column),
+                        None => (from_afar.at(panel), from_afar.column),
                     };
                     // The first tiles ask for the next panels, one line of their columns each.
                     let line = ((strip - strips.0) * at_once + panel - first) * LINE / size_of::<T>();
-                    let ahead = if !is_near && first + at_once < panels.1 && line < at_once * height {
-                        (first + at_once - panel) * height + line
+                    let ahead = if !is_near && last < panels.1 && line < at_once * height {
+                        (first + at_once - panel) * from_afar.panel + line
                     } else {
                         0
                     };
@@ -134,11 +136,20 @@ impl<'g, T: Scalar> Block<'g, T> {
                     unsafe { self.tile(a, ahead, (row, rows), (column, columns)) }
                 }
                 let (row, _) = rows(first);
-                let end = self.product.m.min((first + at_once) * height);
+                let end = self.product.m.min(last * height);
                 // SAFETY: the caller's promise.
                 unsafe { self.finish((row, end - row), (column, columns)) }
             }
         }
+    }
+
+    /// The panels that are not copied for this call.
+    fn from_afar(&self) -> Panels<T> {
+        let (p, height) = (self.product, self.gemm.tiles.rows());
+        if p.a_packed.is_null() {
+            return Panels { p: p.a.at(0, self.k0), panel: height * p.a.row, column: p.a.column };
+        }
+        Panels { p: p.a_packed.wrapping_add(self.k0 * height), panel: height * p.k, column: height }
     }
 
     /// One tile, from `row` and (within the block) `column` on.
@@ -267,6 +278,19 @@ const LINE: usize = 64;
 const NEAR: usize = 256 << 10;
 /// Dot products that are handed out together.
 const DOTS: usize = 32;
+
+/// Panels of A: the first, and the distances to the next panel and the next column.
+struct Panels<T> {
+    p: *const T,
+    panel: usize,
+    column: usize,
+}
+
+impl<T> Panels<T> {
+    fn at(&self, panel: usize) -> *const T {
+        self.p.wrapping_add(panel * self.panel)
+    }
+}
 
 /// A number of items divided into parts that differ by one at the most.
 struct Split {

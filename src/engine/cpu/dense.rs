@@ -11,6 +11,7 @@ pub(super) fn product<T: Scalar>(alpha: T, a: Span, b: Span, beta: T, c: Span) -
         k: a.columns,
         alpha,
         a: strided(a),
+        a_packed: std::ptr::null(),
         b: strided(b),
         beta,
         c: strided_mut(c),
@@ -58,7 +59,8 @@ impl<T: Scalar> Cpu<T> {
         };
         let epilogue = Epilogue { bias: at(call.bias, 0), finish, out: strided_mut(call.output) };
         let product = product(T::from_f64(1.0), call.weights, call.input, T::from_f64(0.0), sum);
-        unsafe { self.multiply(Product { epilogue: Some(epilogue), ..product }) }
+        let a_packed = call.packed.map_or(std::ptr::null(), |packed| at(packed, 0));
+        unsafe { self.multiply(Product { a_packed, epilogue: Some(epilogue), ..product }) }
     }
 
     /// The same, one after the other, for memory with gaps.

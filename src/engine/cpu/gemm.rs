@@ -6,7 +6,7 @@
 
 use super::block::Block;
 use super::dots::{DotsLoop, dots};
-use super::pack::{Pack, pack};
+use super::pack::{Pack, Panel, pack};
 use super::pool::Pool;
 use super::scratch::Scratch;
 use super::tile::Tiles;
@@ -67,6 +67,8 @@ pub(super) struct Product<T> {
     pub k: usize,
     pub alpha: T,
     pub a: Strided<*const T>,
+    /// The same A panel after panel, each `rows of a tile x k`, if somebody has copied it before; else null.
+    pub a_packed: *const T,
     pub b: Strided<*const T>,
     pub beta: T,
     pub c: Strided<*mut T>,
@@ -94,6 +96,8 @@ pub(super) enum Finish<T> {
 
 // SAFETY: what a product points to outlives the call, and threads write disjoint parts of it.
 unsafe impl<T> Sync for Product<T> {}
+// SAFETY: as above.
+unsafe impl<P> Sync for Strided<P> {}
 
 /// What the product needs beside its operands: kernels and packing buffers, made once.
 pub(super) struct Gemm<T> {
@@ -127,7 +131,7 @@ impl<T: Scalar> Gemm<T> {
         if product.c.row != 1 && product.c.column == 1 {
             product = transposed(product);
         }
-        let Product { m, n, k, a, b, .. } = product;
+        let Product { m, n, k, a, a_packed, b, .. } = product;
         let work = 2.0 * m as f64 * n as f64 * k as f64;
         let threads = if work < PARALLEL { 1 } else { pool.threads() };
         if n <= FEW && a.row != 1 && a.column == 1 && b.row == 1 || m == 1 && a.column == 1 && b.row == 1 {
@@ -142,7 +146,7 @@ impl<T: Scalar> Gemm<T> {
                 let block = Block {
                     product: &product,
                     gemm: self,
-                    a_blocks: pack_a.then_some(&self.a_blocks[..]),
+                    a_blocks: (pack_a && a_packed.is_null()).then_some(&self.a_blocks[..]),
                     b_block: pack_b.then_some(&self.b_block),
                     k0,
                     k: k_step.min(k - k0),
@@ -153,6 +157,32 @@ impl<T: Scalar> Gemm<T> {
                 unsafe { block.run(pool, threads) }
             }
         }
+    }
+
+    /// Rows and columns of a copy of A (`m x k`) for [`Gemm::pack_whole`]; `None` if A is small enough to be read in place.
+    pub(super) fn packed_shape(&self, m: usize, k: usize) -> Option<[usize; 2]> {
+        let height = self.tiles.rows();
+        (m * k * size_of::<T>() > LARGE).then(|| [height, m.div_ceil(height) * k])
+    }
+
+    /// Copies all panels of A (`m x k`), one after the other, each filled up with zeros to the tile's height.
+    ///
+    /// # Safety
+    /// A may be read; `to` has the room that [`Gemm::packed_shape`] tells.
+    pub(super) unsafe fn pack_whole(
+        &self,
+        pool: &mut Pool,
+        a: Strided<*const T>,
+        (m, k): (usize, usize),
+        to: Strided<*mut T>,
+    ) {
+        let height = self.tiles.rows();
+        pool.run(m.div_ceil(height), &|_, panel| {
+            let (from, width) = (a.at(panel * height, 0), height.min(m - panel * height));
+            let to = to.at(0, panel * k);
+            // SAFETY: panels are disjoint; the rest is the caller's promise.
+            unsafe { (self.pack)(&Panel { from, across: a.row, along: a.column, width, length: k, to, step: height }) }
+        });
     }
 
     /// Tiles need rows of A side by side. Else a copy pays if A is too large for the second cache, or falls on itself
@@ -181,7 +211,7 @@ fn collides<T>(stride: usize) -> bool {
 
 /// `C^T = B^T A^T`. Only for products without an epilogue, whose bias belongs to rows.
 fn transposed<T: Copy>(product: Product<T>) -> Product<T> {
-    debug_assert!(product.epilogue.is_none());
+    debug_assert!(product.epilogue.is_none() && product.a_packed.is_null());
     let Product { m, n, a, b, c, .. } = product;
     Product { m: n, n: m, a: b.t(), b: a.t(), c: c.t(), ..product }
 }

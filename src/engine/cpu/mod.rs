@@ -225,6 +225,16 @@ impl<T: Scalar> Engine<T> for Cpu<T> {
         Ok(())
     }
 
+    fn packed_shape(&self, outputs: usize, inputs: usize) -> Option<[usize; 2]> {
+        self.stream().gemm.packed_shape(outputs, inputs)
+    }
+
+    unsafe fn pack_weights(&self, weights: Span, to: Span) -> Result<()> {
+        let Stream { pool, gemm } = &mut *self.stream();
+        unsafe { gemm.pack_whole(pool, strided(weights), (weights.rows, weights.columns), strided_mut(to)) };
+        Ok(())
+    }
+
     unsafe fn gemm(&self, alpha: T, a: Span, b: Span, beta: T, c: Span) -> Result<()> {
         unsafe { self.multiply(product(alpha, a, b, beta, c)) };
         Ok(())

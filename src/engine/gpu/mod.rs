@@ -309,7 +309,7 @@ impl<T: Scalar, D: Driver> Engine<T> for Gpu<T, D> {
     }
 
     unsafe fn dense_forward(&self, call: &DenseForward) -> Result<()> {
-        let DenseForward { weights, input, bias, transfer, z, output } = *call;
+        let DenseForward { weights, input, bias, transfer, z, output, .. } = *call;
         let sum = z.unwrap_or(output);
         let plain = product::Call::plain(1.0, weights, input, 0.0, sum);
         let form = match transfer {

@@ -78,6 +78,7 @@ fn check_forward<T: Scalar>(
     let (mut output, mut z) = (nan(lie), z_lie.map(nan));
     let call = DenseForward {
         weights: weights.span(),
+        packed: None,
         input: input.span(),
         bias: bias.span(),
         transfer,
@@ -233,6 +234,7 @@ fn softmax_keeps_what_is_not_finite() {
             let mut bias = Grid::<f32>::new(3, 1, Lie::Columns, |i, _| f64::from(column[i]));
             let call = DenseForward {
                 weights: weights.span(),
+                packed: None,
                 input: input.span().columns(j, 1),
                 bias: bias.span(),
                 transfer: Transfer::Softmax,
@@ -244,4 +246,45 @@ fn softmax_keeps_what_is_not_finite() {
         assert_eq!(output.values()[..6], [1.0, 0.0, 0.0, 0.0, 0.5, 0.5]);
         assert!(output.values()[6..].iter().all(|x| x.is_nan()));
     }
+}
+
+/// Weights that were copied beforehand give the sums of the definition, and not another bit than the weights themselves.
+fn packed<T: Scalar>() {
+    let (outputs, inputs) = (541, 1000);
+    for isa in isas() {
+        let engine = engine::<T>(isa, 2);
+        let mut weights = Grid::<T>::noise(outputs, inputs, Lie::Columns, 1);
+        let mut bias = Grid::<T>::noise(outputs, 1, Lie::Columns, 3);
+        let [rows, columns] = engine.packed_shape(outputs, inputs).unwrap();
+        let mut copy = Grid::<T>::new(rows, columns, Lie::Columns, |_, _| f64::NAN);
+        unsafe { engine.pack_weights(weights.span(), copy.span()).unwrap() };
+        for samples in [1, 2, 13, 64, 210] {
+            let sums = sums::<T>([outputs, samples, inputs]);
+            let mut input = Grid::<T>::noise(inputs, samples, Lie::Columns, 2);
+            let mut output = [(); 2].map(|()| Grid::<T>::new(outputs, samples, Lie::Columns, |_, _| f64::NAN));
+            for (output, packed) in output.iter_mut().zip([None, Some(copy.span())]) {
+                let call = DenseForward {
+                    weights: weights.span(),
+                    packed,
+                    input: input.span(),
+                    bias: bias.span(),
+                    transfer: Transfer::Map(&TANH, [0.0; 4]),
+                    z: None,
+                    output: output.span(),
+                };
+                unsafe { engine.dense_forward(&call).unwrap() };
+            }
+            let bound = epsilon::<T>() * ((inputs + 4) * (inputs + 1) + 8) as f64;
+            let [plain, packed] = output;
+            packed.check(&format!("{isa:?} {samples}"), |i, j| sums[j * outputs + i].tanh(), |_, _| bound);
+            assert!(plain.values() == packed.values(), "{isa:?} {samples}");
+        }
+    }
+    assert!(engine::<T>(Isa::best(), 1).packed_shape(300, 784).is_none(), "small weights are read in place");
+}
+
+#[test]
+fn packed_weights_change_no_bit() {
+    packed::<f32>();
+    packed::<f64>();
 }
