@@ -114,7 +114,7 @@ impl<'g, T: Scalar> Block<'g, T> {
         // for every strip, so that C is written along its columns.
         let is_near = a_block.is_some() || (panels.1 - panels.0) * height * self.k * size_of::<T>() <= NEAR;
         let at_once = if is_near { panels.1 - panels.0 } else { GROUP.min(panels.1 - panels.0) };
-        let from_afar = self.from_afar();
+        let distant = self.distant_panels();
         for first in (panels.0..panels.1).step_by(at_once) {
             let last = panels.1.min(first + at_once);
             for strip in strips.0..strips.1 {
@@ -123,12 +123,12 @@ impl<'g, T: Scalar> Block<'g, T> {
                     let (row, rows) = rows(panel);
                     let a = match a_block {
                         Some(block) => (block.wrapping_add((panel - panels.0) * height * self.k).cast_const(), height),
-                        None => (from_afar.at(panel), from_afar.column),
+                        None => (distant.at(panel), distant.column),
                     };
                     // The first tiles ask for the next panels, one line of their columns each.
                     let line = ((strip - strips.0) * at_once + panel - first) * LINE / size_of::<T>();
                     let ahead = if !is_near && last < panels.1 && line < at_once * height {
-                        (first + at_once - panel) * from_afar.panel + line
+                        (first + at_once - panel) * distant.panel + line
                     } else {
                         0
                     };
@@ -144,7 +144,7 @@ impl<'g, T: Scalar> Block<'g, T> {
     }
 
     /// The panels that are not copied for this call.
-    fn from_afar(&self) -> Panels<T> {
+    fn distant_panels(&self) -> Panels<T> {
         let (p, height) = (self.product, self.gemm.tiles.rows());
         if p.a_packed.is_null() {
             return Panels { p: p.a.at(0, self.k0), panel: height * p.a.row, column: p.a.column };
