@@ -88,7 +88,9 @@ impl<'g, T: Scalar> Block<'g, T> {
             let columns = Split::new(strips, threads);
             return (Split::new(panels, threads.div_ceil(columns.parts)), columns);
         }
-        let rows = Split::new(panels, panels.div_ceil(PANELS).next_multiple_of(threads));
+        // A copy has to fit its block; what is read in place is best gone through in one go.
+        let parts = if self.a_blocks.is_some() { panels.div_ceil(PANELS).next_multiple_of(threads) } else { threads };
+        let rows = Split::new(panels, parts);
         let columns = Split::new(strips, threads.div_ceil(rows.parts));
         (rows, columns)
     }
@@ -113,8 +115,8 @@ impl<'g, T: Scalar> Block<'g, T> {
         // Panels that come from afar are taken once for all strips; panels that are near, copied or not, are gone through
         // for every strip, so that C is written along its columns.
         let is_near = a_block.is_some() || (panels.1 - panels.0) * height * self.k * size_of::<T>() <= NEAR;
-        let at_once = if is_near { panels.1 - panels.0 } else { GROUP.min(panels.1 - panels.0) };
         let distant = self.distant_panels();
+        let at_once = if is_near { panels.1 - panels.0 } else { distant.at_once.min(panels.1 - panels.0) };
         for first in (panels.0..panels.1).step_by(at_once) {
             let last = panels.1.min(first + at_once);
             for strip in strips.0..strips.1 {
@@ -125,12 +127,12 @@ impl<'g, T: Scalar> Block<'g, T> {
                         Some(block) => (block.wrapping_add((panel - panels.0) * height * self.k).cast_const(), height),
                         None => (distant.at(panel), distant.column),
                     };
-                    // The first tiles ask for the next panels, one line of their columns each.
-                    let line = ((strip - strips.0) * at_once + panel - first) * LINE / size_of::<T>();
-                    let ahead = if !is_near && last < panels.1 && line < at_once * height {
-                        (first + at_once - panel) * distant.panel + line
+                    let ahead = if is_near || last == panels.1 {
+                        (0, 0)
                     } else {
-                        0
+                        let tile = (strip - strips.0) * at_once + panel - first;
+                        let (from, step) = distant.ahead(tile, strips.1 - strips.0, (height, self.k));
+                        ((last - panel) * distant.panel + from, step)
                     };
                     // SAFETY: the caller's promise.
                     unsafe { self.tile(a, ahead, (row, rows), (column, columns)) }
@@ -147,16 +149,16 @@ impl<'g, T: Scalar> Block<'g, T> {
     fn distant_panels(&self) -> Panels<T> {
         let (p, height) = (self.product, self.gemm.tiles.rows());
         if p.a_packed.is_null() {
-            return Panels { p: p.a.at(0, self.k0), panel: height * p.a.row, column: p.a.column };
+            return Panels { p: p.a.at(0, self.k0), panel: height * p.a.row, column: p.a.column, at_once: GROUP };
         }
-        Panels { p: p.a_packed.wrapping_add(self.k0 * height), panel: height * p.k, column: height }
+        Panels { p: p.a_packed.wrapping_add(self.k0 * height), panel: height * p.k, column: height, at_once: 1 }
     }
 
     /// One tile, from `row` and (within the block) `column` on.
     unsafe fn tile(
         &self,
         a: (*const T, usize),
-        ahead: usize,
+        ahead: (usize, usize),
         (row, rows): (usize, usize),
         (column, columns): (usize, usize),
     ) {
@@ -176,7 +178,8 @@ impl<'g, T: Scalar> Block<'g, T> {
             k: self.k,
             a: a.0,
             a_column: a.1,
-            ahead: a.0.wrapping_add(ahead),
+            ahead: a.0.wrapping_add(ahead.0),
+            ahead_step: ahead.1,
             b,
             b_row,
             b_column,
@@ -279,16 +282,31 @@ const NEAR: usize = 256 << 10;
 /// Dot products that are handed out together.
 const DOTS: usize = 32;
 
-/// Panels of A: the first, and the distances to the next panel and the next column.
+/// Panels of A that are not copied for this call: the first, the distances to the next panel and the next column.
 struct Panels<T> {
     p: *const T,
     panel: usize,
     column: usize,
+    /// Panels that all strips of B are taken with before the next.
+    at_once: usize,
 }
 
 impl<T> Panels<T> {
     fn at(&self, panel: usize) -> *const T {
         self.p.wrapping_add(panel * self.panel)
+    }
+
+    /// What a tile asks for beforehand, one line a step of k: the first element behind the start of the next panels, and the
+    /// step. The tiles are those of all strips of the panels at hand; a panel has `height` rows and k columns.
+    fn ahead(&self, tile: usize, strips: usize, (height, k): (usize, usize)) -> (usize, usize) {
+        if self.column == height {
+            // A panel in one piece: each tile asks for its share, so that memory has the time of all of them.
+            let step = height.div_ceil(strips);
+            return (tile * step * k, step);
+        }
+        // The first tiles ask for one line of each column; the rest has nothing left to ask for.
+        let line = tile * LINE / size_of::<T>();
+        if line < self.at_once * height { (line, self.column) } else { (0, 0) }
     }
 }
 

@@ -19,6 +19,8 @@ pub(super) struct Tile<T> {
     pub a_column: usize,
     /// What to ask for beforehand: one cache line at each step of k, `a_column` apart.
     pub ahead: *const T,
+    /// Elements from one step of k to the next there.
+    pub ahead_step: usize,
     pub b: *const T,
     /// From a row of B to the next.
     pub b_row: usize,
@@ -137,7 +139,7 @@ unsafe fn registers<V: Vector, const M: usize, const N: usize, const FULL: bool,
             }
         }
         a = a.wrapping_add(tile.a_column);
-        ahead = ahead.wrapping_add(tile.a_column);
+        ahead = ahead.wrapping_add(tile.ahead_step);
         b = b.wrapping_add(tile.b_row);
     }
     let (alpha, beta) = (V::splat(tile.alpha), V::splat(tile.beta));
