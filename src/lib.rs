@@ -40,7 +40,8 @@
 //! * [`Activation`], [`Loss`], [`Init`]: formulas and their derivatives.
 //! * [`layer`]: layers and their training attachments; [`optimizer`]: how gradients become parameters.
 //! * [`Network`] infers, [`Trainer`] trains, [`check_gradients`] proves.
-//! * [`data`] reads data sets, [`Samples`] puts them where the engine computes, [`model_file`] keeps trained networks.
+//! * [`data`] reads data sets, [`Samples`] puts them where the engine computes, [`model_file`] keeps trained networks,
+//!   [`metrics`] tells how good they are.
 //!
 //! # Promises
 //!
@@ -56,6 +57,7 @@ mod init;
 pub mod layer;
 mod loss;
 mod matrix;
+pub mod metrics;
 pub mod model_file;
 mod network;
 pub mod ops;

@@ -12,7 +12,7 @@ const FLOORS: [&[&str]; 12] = [
     &["activation", "loss", "init"],
     &["layer"],
     &["optimizer"],
-    &["data"],
+    &["data", "metrics"],
     &["samples"],
     &["network"],
     &["trainer"],

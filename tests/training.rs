@@ -247,3 +247,36 @@ fn optimizers_forget_an_epoch_that_diverged() {
         assert_eq!(course(true), course(false), "{}", optimizer().describe());
     }
 }
+
+/// One step of plain gradient descent with rate 1 on the same samples moves every layer by exactly its gradient.
+#[test]
+fn gradient_norms_are_those_of_the_mean_gradient_and_change_nothing() {
+    for (name, engine) in common::engines::<f64>() {
+        let build = || {
+            let builder = Network::builder(&engine, 6).dense(5, Activation::Gelu).dense(3, Activation::Softmax);
+            builder.seed(2).build().unwrap()
+        };
+        let parameters = |network: &Network<f64>| -> Vec<Vec<f64>> {
+            let layers = network.layers().iter();
+            layers.map(|l| [l.weights().to_vec().unwrap(), l.bias().to_vec().unwrap()].concat()).collect()
+        };
+        // 10 samples in batches of 4, 4 and 2 against 10 in one.
+        let samples = samples(&engine, 6, 3, 10);
+        let (mut looked_at, mut moved) = (build(), build());
+        let before = parameters(&moved);
+        let sgd = || Sgd::new(1.0).unwrap();
+        let mut trainer = Trainer::new(&mut looked_at, Loss::SoftmaxCrossEntropy, sgd(), 4, 1).unwrap();
+        let norms = trainer.gradient_norms(&samples).unwrap();
+        drop(trainer);
+        assert_eq!(parameters(&looked_at), before, "{name}");
+
+        let mut trainer = Trainer::new(&mut moved, Loss::SoftmaxCrossEntropy, sgd(), 10, 1).unwrap();
+        trainer.step(samples.inputs(), samples.targets()).unwrap();
+        drop(trainer);
+        for ((norm, before), after) in norms.iter().zip(&before).zip(parameters(&moved)) {
+            let moved = before.iter().zip(after).map(|(b, a)| (b - a).powi(2)).sum::<f64>().sqrt();
+            assert!((norm - moved).abs() < 1e-12 * moved.max(1.0) && moved > 1e-3, "{name}: {norm} {moved}");
+        }
+        assert_eq!(norms.len(), 2);
+    }
+}

@@ -8,6 +8,7 @@ use travertine::data::{Label, Task};
 use travertine::{Activation, Init};
 
 use crate::data::Source;
+use crate::history::HistoryArgs;
 use crate::names::Hidden;
 use crate::optimizer::{CourseArgs, OptimizerArgs};
 
@@ -189,6 +190,8 @@ pub(crate) struct TrainArgs {
     /// Where the model goes [default: the name of the data, in this folder]
     #[arg(long, value_name = "MODEL.safetensors")]
     pub(crate) out: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) history: HistoryArgs,
     /// JSON lines on standard output, the last one the result
     #[arg(long)]
     pub(crate) json: bool,

@@ -1,13 +1,14 @@
 //! `travertine evaluate`
 
-use serde_json::json;
+use serde_json::{Value, json};
 use travertine::data::{Dataset, Targets};
+use travertine::metrics::{self, ClassScores};
 use travertine::{Report, Result, Scalar};
 
 use crate::args::{Precision, UseArgs};
 use crate::model::{self, Model};
 use crate::names::counted;
-use crate::output::{Output, digits, table};
+use crate::output::{Output, digits, percent, table};
 use crate::progress::figures;
 
 /// A wider confusion matrix fits no screen.
@@ -30,65 +31,102 @@ fn evaluate<T: Scalar>(args: &UseArgs) -> Result<()> {
     let outputs = model.outputs(&data)?;
     match data.targets() {
         Targets::Classes { labels, names } => {
-            let said = outputs.chunks_exact(model.network.outputs()).map(|outputs| model.class(outputs).0);
-            confusion(labels, said, names).iter().try_for_each(|line| out.people(line))?;
-            tell_accuracy(&report, &mut out)
+            let outputs = outputs.chunks_exact(model.network.outputs());
+            let scores: Vec<f64> = outputs.flat_map(|outputs| model.scores(outputs)).collect();
+            tell_classes(&report, labels, names, &scores, &mut out)
         }
         _ => tell_errors(&report, &outputs, &data, &mut out),
     }
 }
 
-fn tell_accuracy(report: &Report, out: &mut Output) -> Result<()> {
+/// `scores`: `classes x samples`
+fn tell_classes(report: &Report, labels: &[u32], names: &[String], scores: &[f64], out: &mut Output) -> Result<()> {
+    let classes = names.len();
+    let said: Vec<u32> = scores.chunks_exact(classes).map(metrics::predicted_class).collect();
+    let each = metrics::per_class(classes, labels, &said)?;
+    let all = metrics::macro_average(&each);
+    // A network that overflows says nothing about ranks.
+    let ranked = !scores.iter().any(|score| score.is_nan());
+    let top5 = (ranked && classes > 5).then(|| metrics::top_k_accuracy(classes, labels, scores, 5)).transpose()?;
+    let roc_auc = if ranked { metrics::roc_auc_one_vs_rest(classes, labels, scores)? } else { None };
+    let confusion = (classes <= MOST_CLASSES).then(|| metrics::confusion_matrix(classes, labels, &said)).transpose()?;
+
+    confusion_text(confusion.as_deref(), names).iter().try_for_each(|line| out.people(line))?;
+    out.people("")?;
+    class_table(&each, &all, names).iter().try_for_each(|line| out.people(line))?;
+    out.people("")?;
+    let rows = |counts: Vec<u64>| counts.chunks_exact(classes).map(|row| json!(row)).collect::<Vec<Value>>();
     let json = [
         ("task", json!("evaluate")),
         ("samples", json!(report.samples)),
         ("loss", json!(report.loss)),
         ("accuracy", json!(report.accuracy)),
+        ("top5_accuracy", json!(top5)),
+        ("macro_precision", json!(all.precision)),
+        ("macro_recall", json!(all.recall)),
+        ("macro_f1", json!(all.f1)),
+        ("roc_auc", json!(roc_auc)),
+        ("per_class", each.iter().zip(names).map(class_json).collect()),
+        ("confusion", json!(confusion.map(rows))),
     ];
-    out.tell(&json, &format!("{}: {}", counted(report.samples, "sample", "samples"), figures(report)))
+    let top5 = top5.map_or(String::new(), |top5| format!(" (within the first five {})", percent(Some(top5))));
+    let roc_auc = roc_auc.map_or("not defined".to_owned(), |auc| format!("{auc:.4}"));
+    let text =
+        format!("{}: {}{top5}, macro F1 {:.4}, ROC AUC {roc_auc}", counted_samples(report), figures(report), all.f1);
+    out.tell(&json, &text)
+}
+
+fn counted_samples(report: &Report) -> String {
+    counted(report.samples, "sample", "samples")
+}
+
+fn class_json((scores, name): (&ClassScores, &String)) -> Value {
+    let ClassScores { precision, recall, f1, support, .. } = scores;
+    json!({ "class": name, "precision": precision, "recall": recall, "f1": f1, "samples": support })
+}
+
+/// Precision, recall and F1, a line a class.
+fn class_table(each: &[ClassScores], all: &ClassScores, names: &[String]) -> Vec<String> {
+    let row = |name: &str, scores: &ClassScores| {
+        let shares = [scores.precision, scores.recall, scores.f1].map(|share| format!("{share:.4}"));
+        [vec![name.to_owned()], shares.to_vec(), vec![scores.support.to_string()]].concat()
+    };
+    let head = ["class", "precision", "recall", "F1", "samples"].map(str::to_owned).to_vec();
+    let classes = names.iter().zip(each).map(|(name, scores)| row(name, scores));
+    table(&[head].into_iter().chain(classes).chain([row("(macro)", all)]).collect::<Vec<_>>())
+}
+
+/// How often class (row) was taken for class (column).
+fn confusion_text(counts: Option<&[u64]>, names: &[String]) -> Vec<String> {
+    let Some(counts) = counts else { return vec![format!("(no confusion matrix: {} classes)", names.len())] };
+    let mut rows = vec![[vec!["is \\ said".to_owned()], names.to_vec()].concat()];
+    for (name, counts) in names.iter().zip(counts.chunks_exact(names.len())) {
+        rows.push([vec![name.clone()], counts.iter().map(u64::to_string).collect()].concat());
+    }
+    table(&rows)
 }
 
 fn tell_errors<T: Scalar>(report: &Report, outputs: &[T], data: &Dataset<T>, out: &mut Output) -> Result<()> {
-    let targets = data.target_columns()?;
-    let squares: f64 = outputs.iter().zip(&targets).map(|(y, t)| (y.to_f64() - t.to_f64()).powi(2)).sum();
-    let rmse = (squares / targets.len() as f64).sqrt();
-    let spread = spread(&targets, data.outputs());
-    let r2 = (spread > 0.0).then(|| 1.0 - squares / spread);
+    let numbers = |values: &[T]| values.iter().map(|x| x.to_f64()).collect::<Vec<_>>();
+    let (truth, said) = (numbers(&data.target_columns()?), numbers(outputs));
+    let rmse = metrics::root_mean_squared_error(&truth, &said)?;
+    let mae = metrics::mean_absolute_error(&truth, &said)?;
+    let r2 = metrics::r2(data.outputs(), &truth, &said)?;
     let json = [
         ("task", json!("evaluate")),
         ("samples", json!(report.samples)),
         ("loss", json!(report.loss)),
         ("rmse", json!(rmse)),
         ("r2", json!(r2)),
+        ("mae", json!(mae)),
     ];
     let r2 = r2.map_or("not defined, the label is constant".to_owned(), |r2| format!("{r2:.4}"));
-    let samples = counted(report.samples, "sample", "samples");
-    out.tell(&json, &format!("{samples}: {}, RMSE {}, R2 {r2}", figures(report), digits(rmse)))
-}
-
-/// Squared distances of the targets (`rows x samples`) from their means, row by row.
-fn spread<T: Scalar>(targets: &[T], rows: usize) -> f64 {
-    let row = |i: usize| targets.iter().skip(i).step_by(rows).map(|t| t.to_f64());
-    let of_row = |i: usize| {
-        let mean = row(i).sum::<f64>() / row(i).count() as f64;
-        row(i).map(|t| (t - mean).powi(2)).sum::<f64>()
-    };
-    (0..rows).map(of_row).sum()
-}
-
-/// How often class (row) was taken for class (column).
-fn confusion(labels: &[u32], said: impl Iterator<Item = usize>, names: &[String]) -> Vec<String> {
-    let count = names.len();
-    if count > MOST_CLASSES {
-        return vec![format!("(no confusion matrix: {count} classes)")];
-    }
-    let mut counts = vec![0u64; count * count];
-    for (&label, said) in labels.iter().zip(said) {
-        counts[label as usize * count + said] += 1;
-    }
-    let mut rows = vec![[vec!["is \\ said".to_owned()], names.to_vec()].concat()];
-    for (name, counts) in names.iter().zip(counts.chunks_exact(count)) {
-        rows.push([vec![name.clone()], counts.iter().map(u64::to_string).collect()].concat());
-    }
-    table(&rows)
+    let text = format!(
+        "{}: {}, RMSE {}, MAE {}, R2 {r2}",
+        counted_samples(report),
+        figures(report),
+        digits(rmse),
+        digits(mae)
+    );
+    out.tell(&json, &text)
 }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use travertine::data::{Dataset, Label, Targets, Task};
 use travertine::engine::Engine;
+use travertine::metrics;
 use travertine::model_file::{self, ModelInfo};
 use travertine::{Activation, ErrorKind, Loss, Matrix, MatrixRef, Network, Result, Samples, Scalar};
 
@@ -142,21 +143,25 @@ impl<T: Scalar> Model<T> {
         }
     }
 
+    /// Whether it tells probabilities, or scores that only their order means something.
+    pub(crate) fn tells_probabilities(&self) -> bool {
+        self.probabilities(&[]).is_some()
+    }
+
     /// The class of a sample, and how probable it is where the model tells.
     pub(crate) fn class(&self, outputs: &[T]) -> (usize, Option<f64>) {
-        let probabilities = self.probabilities(outputs);
-        let numbers: Vec<f64> =
-            probabilities.clone().unwrap_or_else(|| outputs.iter().map(|output| output.to_f64()).collect());
-        let (class, number) = match numbers[..] {
-            [yes] if yes > 0.5 => (1, yes),
-            [yes] => (0, 1.0 - yes),
-            _ => {
-                let best = |best: usize, i: usize| if numbers[i] > numbers[best] { i } else { best };
-                let class = (0..numbers.len()).fold(0, best);
-                (class, numbers[class])
-            }
-        };
-        (class, probabilities.map(|_| number))
+        let scores = self.scores(outputs);
+        let class = metrics::predicted_class(&scores) as usize;
+        (class, self.tells_probabilities().then(|| scores[class]))
+    }
+
+    /// One number a class, the highest for the class of the sample: probabilities where the model tells them.
+    pub(crate) fn scores(&self, outputs: &[T]) -> Vec<f64> {
+        let numbers = || outputs.iter().map(|output| output.to_f64()).collect();
+        match self.probabilities(outputs).unwrap_or_else(numbers)[..] {
+            [yes] => vec![1.0 - yes, yes],
+            ref scores => scores.to_vec(),
+        }
     }
 
     /// Outputs as probabilities, if they are some.

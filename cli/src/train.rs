@@ -12,6 +12,7 @@ use travertine::{Activation, Error, ErrorKind, Loss, Network, Report, Result, Sa
 
 use crate::args::TrainArgs;
 use crate::devices;
+use crate::history::{History, Row};
 use crate::names::{self, counted, wrong};
 use crate::outfile;
 use crate::output::{Output, note, percent, rounded, short};
@@ -60,8 +61,10 @@ pub(crate) fn run<T: Scalar>(args: &TrainArgs) -> Result<()> {
     let engine = devices::open::<T>(&args.device)?;
     let mut network = network(args, &engine, &data, head.output)?;
     let path = args.out.clone().unwrap_or_else(|| PathBuf::from(format!("{}.safetensors", args.data.stem())));
-    outfile::check_is_not(&path, &args.inputs())?;
-    outfile::check(&path, network.parameters() * size_of::<T>())?;
+    outfile::check_is_not("--out", &path, &args.inputs())?;
+    outfile::check("--out", &path, network.parameters() * size_of::<T>())?;
+
+    let mut history = History::new(&args.history, &args.inputs(), Vec::new())?;
 
     let mut train = Samples::new(&engine, &data.train)?;
     let mut test = data.test.as_ref().map(|test| Samples::new(&engine, test)).transpose()?;
@@ -72,7 +75,9 @@ pub(crate) fn run<T: Scalar>(args: &TrainArgs) -> Result<()> {
     if let Some(clip) = args.course.clip() {
         trainer = trainer.with_clip(clip)?;
     }
-    let course = fit((args.epochs, head.factor), &mut trainer, &mut train, test.as_mut(), &mut out);
+    let mut watch = Watch { display: Display::new(args.epochs, train.count(), head.factor), history: &mut history };
+    let course = fit(args, &mut trainer, &mut train, test.as_mut(), &mut watch, &mut out);
+    drop(watch);
     drop(trainer);
 
     let Some(last) = &course.last else {
@@ -132,25 +137,33 @@ fn tell<T: Scalar>(
     out.tell(&json, &format!("{text}\nsaved {} ({} parameters)", path.display(), network.parameters()))
 }
 
+/// Who follows a training.
+struct Watch<'h> {
+    display: Display,
+    history: &'h mut History,
+}
+
 /// Epoch after epoch, until the last or until something fails.
 fn fit<T: Scalar>(
-    (epochs, factor): (usize, f64),
+    args: &TrainArgs,
     trainer: &mut Trainer<'_, T>,
     train: &mut Samples<'_, T>,
     mut test: Option<&mut Samples<'_, T>>,
+    watch: &mut Watch<'_>,
     out: &mut Output,
 ) -> Course {
-    let mut display = Display::new(epochs, train.count(), factor);
     let mut course = Course::default();
     let start = Instant::now();
-    for epoch in 0..epochs {
-        match one_epoch(epoch, trainer, train, test.as_deref_mut(), &mut display) {
+    for epoch in 0..args.epochs {
+        let learning_rate = args.rate() * trainer.rate_factor();
+        match one_epoch(epoch, trainer, train, test.as_deref_mut(), &mut watch.display) {
             Ok(done) => {
                 course.seconds_of_steps += done.seconds;
                 course.steps = trainer.steps();
                 let accuracy = done.test.and_then(|report| report.accuracy);
                 course.best_test_accuracy = course.best_test_accuracy.into_iter().chain(accuracy).reduce(f64::max);
-                course.failure = display.epoch(&done, out).err();
+                let told = watch.display.epoch(&done, out);
+                course.failure = told.and_then(|()| keep(&done, learning_rate, trainer, train, watch)).err();
                 course.last = Some(done);
             }
             Err(failure) => {
@@ -166,6 +179,29 @@ fn fit<T: Scalar>(
     }
     course.seconds = start.elapsed().as_secs_f64();
     course
+}
+
+/// The epoch goes into the history.
+fn keep<T: Scalar>(
+    epoch: &Epoch,
+    learning_rate: f64,
+    trainer: &mut Trainer<'_, T>,
+    train: &Samples<'_, T>,
+    watch: &mut Watch<'_>,
+) -> Result<()> {
+    // Nobody asks for the gradients otherwise: with SGD they are never stored.
+    let gradient_norms = if watch.history.is_written() { trainer.gradient_norms(train)? } else { Vec::new() };
+    watch.history.push(Row {
+        epoch: epoch.number as u64,
+        step: trainer.steps(),
+        train_loss: epoch.train.loss,
+        train_accuracy: epoch.train.accuracy,
+        test_loss: epoch.test.map(|report| report.loss),
+        test_accuracy: epoch.test.and_then(|report| report.accuracy),
+        learning_rate,
+        seconds: epoch.seconds,
+        gradient_norms,
+    })
 }
 
 fn one_epoch<T: Scalar>(

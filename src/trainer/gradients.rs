@@ -1,4 +1,4 @@
-//! Are the gradients right? Backward against central differences.
+//! Are the gradients right? Backward against central differences. How long are they?
 
 use crate::error::Result;
 use crate::loss::Loss;
@@ -114,4 +114,46 @@ fn central_difference<T: Scalar>(
     let difference = cost(value.to_f64() + h)? - cost(value.to_f64() - h)?;
     set(network, value)?;
     Ok(difference / (2.0 * h))
+}
+
+/// Norms are those of the mean gradient over so many samples, or all if there are fewer.
+const NORM_SAMPLES: usize = 1024;
+
+impl<T: Scalar> Trainer<'_, T> {
+    /// The Euclidean norm of every layer's gradient, weights and bias together, at the parameters as they are:
+    /// `sqrt(sum dW^2 + sum db^2)`, where the gradient is that of the mean loss over up to 1,024 samples, the first in the
+    /// order of the last epoch. Neither clipping nor weight decay is in it.
+    ///
+    /// A look from outside, between epochs: it allocates, waits for the device, and changes nothing that training sees.
+    ///
+    /// ```
+    /// # use travertine::{Activation, Loss, Network, Samples, Trainer, data, engine, optimizer::Sgd};
+    /// let cpu = engine::open::<f32>("cpu")?;
+    /// let digits = data::digits()?;
+    /// let mut network = Network::builder(&cpu, 64).dense(8, Activation::Tanh).dense(10, Activation::Softmax).build()?;
+    /// let mut trainer = Trainer::new(&mut network, Loss::SoftmaxCrossEntropy, Sgd::new(0.1)?, 32, 1)?;
+    /// let norms = trainer.gradient_norms(&Samples::new(&cpu, &digits)?)?;
+    /// assert!(norms.len() == 2 && norms[0] > 0.0);
+    /// # Ok::<(), travertine::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// Samples of other sizes than the network's; no memory; a device that fails.
+    pub fn gradient_norms(&mut self, samples: &Samples<'_, T>) -> Result<Vec<f64>> {
+        let count = samples.count().min(NORM_SAMPLES);
+        let mut gradients = self.stepper.zeros()?;
+        for first in (0..count).step_by(self.batch()) {
+            let end = count.min(first + self.batch());
+            self.gather(samples, first, end)?;
+            let (inputs, outputs, n) = (self.x.rows(), self.t.rows(), end - first);
+            let batch = (self.x.front(inputs, n), self.t.front(outputs, n));
+            let losses = self.losses.view_mut().sub_columns(0..n)?;
+            let keep = if first == 0 { 0.0 } else { 1.0 };
+            self.stepper.gradients(batch, losses, &mut gradients, (n as f64 / count as f64, keep))?;
+        }
+        let squares = |gradient: &Matrix<T>| -> Result<f64> {
+            Ok(gradient.to_vec()?.iter().map(|x| x.to_f64().powi(2)).sum::<f64>())
+        };
+        gradients.iter().map(|[weights, bias]| Ok((squares(weights)? + squares(bias)?).sqrt())).collect()
+    }
 }

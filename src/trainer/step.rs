@@ -54,13 +54,15 @@ impl<'n, T: Scalar> Stepper<'n, T> {
         Ok(Stepper { layers: layers?, states, loss, optimizer, clipped: None, pace, step: 0 })
     }
 
+    /// Matrices of the shapes of weights and bias of every layer.
+    pub(super) fn zeros(&self) -> Result<Vec<[Matrix<T>; 2]>> {
+        let zeros = |like: MatrixRef<'_, T>| Matrix::zeros(like.engine(), like.rows(), like.columns());
+        self.layers.iter().map(|layer| Ok([zeros(layer.weights())?, zeros(layer.bias())?])).collect()
+    }
+
     /// Bounds gradients from now on.
     pub(super) fn clip(&mut self, clip: Clip) -> Result<()> {
-        let mut gradients = Vec::with_capacity(self.layers.len());
-        for layer in &self.layers {
-            let zeros = |like: MatrixRef<'_, T>| Matrix::zeros(like.engine(), like.rows(), like.columns());
-            gradients.push([zeros(layer.weights())?, zeros(layer.bias())?]);
-        }
+        let gradients = self.zeros()?;
         let clipper = Clipper::new(clip, self.layers[0].weights().engine(), 2 * gradients.len())?;
         self.clipped = Some(Clipped { clipper, gradients });
         Ok(())
@@ -103,10 +105,39 @@ impl<'n, T: Scalar> Stepper<'n, T> {
         if let Some(hits) = hits {
             fused::hits(self.output(x.columns())?, t, self.loss.threshold(), hits)?;
         }
-        let last = self.layers.len() - 1;
-        let (output, delta, fold) = self.layers[last].loss_operands(x.columns())?;
-        fused::loss(self.loss.formula(), output, t, losses, Some((delta, fold)))?;
+        self.loss(t, losses)?;
         self.backward(x)
+    }
+
+    /// The losses behind a forward pass, and the last layer's delta.
+    fn loss(&mut self, t: MatrixRef<'_, T>, losses: MatrixMut<'_, T>) -> Result<()> {
+        let last = self.layers.len() - 1;
+        let (output, delta, fold) = self.layers[last].loss_operands(t.columns())?;
+        fused::loss(self.loss.formula(), output, t, losses, Some((delta, fold)))
+    }
+
+    /// `sinks = scale gradient + keep sinks` for weights and bias of every layer; the parameters stay as they are.
+    pub(super) fn gradients(
+        &mut self,
+        (x, t): (MatrixRef<'_, T>, MatrixRef<'_, T>),
+        losses: MatrixMut<'_, T>,
+        sinks: &mut [[Matrix<T>; 2]],
+        (scale, keep): (f64, f64),
+    ) -> Result<()> {
+        self.forward(x)?;
+        self.loss(t, losses)?;
+        for i in (0..self.layers.len()).rev() {
+            let (before, after) = self.layers.split_at_mut(i);
+            let input = match before.last_mut() {
+                Some(previous) => {
+                    after[0].propagate(previous, x.columns())?;
+                    previous.output(x.columns())?
+                }
+                None => x,
+            };
+            after[0].gradient(input, sinks[i].each_mut().map(Matrix::view_mut), scale, keep)?;
+        }
+        Ok(())
     }
 
     /// Loss and hits of a batch without training on it.

@@ -40,10 +40,19 @@ fn digits_are_learned_saved_evaluated_and_predicted() {
 
     let evaluated = folder.run("evaluate digits.safetensors digits --json").ok();
     let whole = evaluated.result();
-    assert_eq!((whole["samples"].as_u64(), whole.as_object().unwrap().len()), (Some(1797), 4));
+    assert_eq!((whole["samples"].as_u64(), whole.as_object().unwrap().len()), (Some(1797), 11));
     // The whole set is the training part and the held-out part; the former is learned at least as well.
     assert!(whole["accuracy"].as_f64().unwrap() >= result["test_accuracy"].as_f64().unwrap());
     assert!(evaluated.err.contains("is \\ said"), "{}", evaluated.err);
+    let share = |key: &str| whole[key].as_f64().unwrap_or_else(|| panic!("no {key} in {whole}"));
+    assert!(share("top5_accuracy") >= share("accuracy") && share("roc_auc") > 0.99 && share("macro_f1") > 0.95);
+    // Every row of the confusion matrix is a class's samples, its diagonal over the sum its recall.
+    for (class, row) in whole["confusion"].as_array().unwrap().iter().enumerate() {
+        let counts: Vec<f64> = row.as_array().unwrap().iter().map(|count| count.as_f64().unwrap()).collect();
+        let scores = &whole["per_class"][class];
+        assert_eq!(scores["samples"].as_f64().unwrap(), counts.iter().sum::<f64>());
+        assert_eq!(scores["recall"].as_f64().unwrap(), counts[class] / counts.iter().sum::<f64>());
+    }
 
     let predicted = folder.run("predict digits.safetensors digits --json").ok().json();
     assert_eq!(predicted.len(), 1797);

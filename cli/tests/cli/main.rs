@@ -4,6 +4,7 @@ mod bad_input;
 mod bench;
 mod cuda;
 mod digits;
+mod history;
 mod opencl;
 mod optimizers;
 mod output_folder;

@@ -1,0 +1,168 @@
+//! The course of a training, a row an epoch: kept for the report, written as JSON lines, as CSV and for TensorBoard.
+
+use std::fs::{self, File};
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+use serde::{Deserialize, Serialize};
+use travertine::{ErrorKind, Result};
+
+use crate::names::wrong;
+use crate::outfile;
+use crate::tensorboard::EventFile;
+
+/// What is written beside the model.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct HistoryArgs {
+    /// The course of the training, a row an epoch: JSON lines in a .jsonl or .json file, else .csv
+    #[arg(long, value_name = "FILE")]
+    pub(crate) history: Option<PathBuf>,
+    /// Folder for an event file that TensorBoard reads
+    #[arg(long, value_name = "DIR")]
+    pub(crate) tensorboard: Option<PathBuf>,
+}
+
+/// An epoch. What is not known, or not finite, is `None`, or an empty list.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Row {
+    /// Counted from 1.
+    pub(crate) epoch: u64,
+    /// Steps done at its end, since the training began.
+    pub(crate) step: u64,
+    /// Mean over the steps, each before its update, in the unit of the data.
+    pub(crate) train_loss: f64,
+    pub(crate) train_accuracy: Option<f64>,
+    /// Of the samples held out, after the epoch.
+    pub(crate) test_loss: Option<f64>,
+    pub(crate) test_accuracy: Option<f64>,
+    /// That of the epoch's first step.
+    pub(crate) learning_rate: f64,
+    /// Of the steps.
+    pub(crate) seconds: f64,
+    /// One a layer, after the epoch; see [`travertine::Trainer::gradient_norms`].
+    pub(crate) gradient_norms: Vec<f64>,
+}
+
+/// The rows so far, and the files that they go to.
+pub(crate) struct History {
+    rows: Vec<Row>,
+    file: Option<PathBuf>,
+    /// Opened by the first row: what fails before leaves existing files alone.
+    open: Option<File>,
+    tensorboard: Option<PathBuf>,
+    events: Option<EventFile>,
+}
+
+impl History {
+    /// Says what is wrong with the files before there is anything to write. `rows`: those of the training that this one
+    /// goes on from; they are in the file of `--history`, too.
+    pub(crate) fn new(args: &HistoryArgs, inputs: &[&Path], rows: Vec<Row>) -> Result<Self> {
+        if let Some(path) = &args.history {
+            format(path)?;
+            outfile::check_is_not("--history", path, inputs)?;
+            outfile::check("--history", path, 0)?;
+        }
+        if let Some(folder) = &args.tensorboard {
+            outfile::make_folder("--tensorboard", folder)?;
+        }
+        let (file, tensorboard) = (args.history.clone(), args.tensorboard.clone());
+        Ok(History { rows, file, open: None, tensorboard, events: None })
+    }
+
+    /// Whether somebody will look at the rows' files.
+    pub(crate) fn is_written(&self) -> bool {
+        self.file.is_some() || self.tensorboard.is_some()
+    }
+
+    /// Keeps a row and writes it, so that it can be read while training goes on.
+    pub(crate) fn push(&mut self, mut row: Row) -> Result<()> {
+        row.test_loss = row.test_loss.filter(|loss| loss.is_finite());
+        if !row.gradient_norms.iter().all(|norm| norm.is_finite()) {
+            row.gradient_norms.clear();
+        }
+        self.rows.push(row);
+        if let Some(path) = &self.file {
+            let refused = |source| ErrorKind::Io { action: "write the history to", path: path.clone(), source };
+            write_rows(path, &mut self.open, &self.rows).map_err(refused)?;
+        }
+        let (Some(folder), Some(row)) = (&self.tensorboard, self.rows.last()) else { return Ok(()) };
+        let refused = |source| ErrorKind::Io { action: "write events into", path: folder.clone(), source };
+        if self.events.is_none() {
+            self.events = Some(EventFile::create(folder).map_err(refused)?);
+        }
+        self.events.as_mut().map_or(Ok(()), |events| events.scalars(row.step, &scalars(row))).map_err(refused)?;
+        Ok(())
+    }
+}
+
+/// The last row; the first time all of them, into a new file.
+fn write_rows(path: &Path, open: &mut Option<File>, rows: &[Row]) -> io::Result<()> {
+    let is_csv = format(path).is_ok_and(|format| format == Format::Csv);
+    let line = |row: &Row| if is_csv { csv(row) } else { serde_json::to_string(row).unwrap_or_default() };
+    match open {
+        Some(file) => writeln!(file, "{}", rows.last().map(line).unwrap_or_default()),
+        None => {
+            let layers = rows.iter().map(|row| row.gradient_norms.len()).max().unwrap_or(0);
+            let head = is_csv.then(|| csv_head(layers));
+            let text: String = head.into_iter().chain(rows.iter().map(line)).map(|line| line + "\n").collect();
+            // Under another name first, so that a file from before is not lost to a full disk.
+            let new = outfile::beside(path, "new");
+            let written = fs::write(&new, text).and_then(|()| fs::rename(&new, path));
+            written.inspect_err(|_| drop(fs::remove_file(&new)))?;
+            *open = Some(File::options().append(true).open(path)?);
+            Ok(())
+        }
+    }
+}
+
+#[derive(PartialEq)]
+enum Format {
+    JsonLines,
+    Csv,
+}
+
+fn format(path: &Path) -> Result<Format> {
+    match path.extension().map(|extension| extension.to_ascii_lowercase()) {
+        Some(extension) if extension == "jsonl" || extension == "json" => Ok(Format::JsonLines),
+        Some(extension) if extension == "csv" => Ok(Format::Csv),
+        _ => Err(wrong("--history", format!("expected a name that ends in .jsonl, .json or .csv: {}", path.display()))),
+    }
+}
+
+fn csv_head(layers: usize) -> String {
+    let fixed = "epoch,step,train_loss,train_accuracy,test_loss,test_accuracy,learning_rate,seconds";
+    (0..layers).fold(fixed.to_owned(), |head, layer| format!("{head},gradient_norm_{layer}"))
+}
+
+/// What is not known is an empty field.
+fn csv(row: &Row) -> String {
+    let known = |x: Option<f64>| x.map_or(String::new(), |x| x.to_string());
+    let mut fields = vec![
+        row.epoch.to_string(),
+        row.step.to_string(),
+        row.train_loss.to_string(),
+        known(row.train_accuracy),
+        known(row.test_loss),
+        known(row.test_accuracy),
+        row.learning_rate.to_string(),
+        row.seconds.to_string(),
+    ];
+    fields.extend(row.gradient_norms.iter().map(f64::to_string));
+    fields.join(",")
+}
+
+/// The row under TensorBoard's names, which group by what stands before the slash.
+fn scalars(row: &Row) -> Vec<(String, f64)> {
+    let known = [
+        ("loss/train", Some(row.train_loss)),
+        ("loss/test", row.test_loss),
+        ("accuracy/train", row.train_accuracy),
+        ("accuracy/test", row.test_accuracy),
+        ("learning_rate", Some(row.learning_rate)),
+        ("seconds", Some(row.seconds)),
+    ];
+    let known = known.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?)));
+    let norms = row.gradient_norms.iter().enumerate();
+    known.chain(norms.map(|(layer, &norm)| (format!("gradient_norm/layer_{layer}"), norm))).collect()
+}

@@ -1,0 +1,118 @@
+//! What predicted classes tell.
+
+use crate::error::{Error, ErrorKind, Result};
+
+/// What is told of one class.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct ClassScores {
+    /// Of the samples that were taken for this class, the share that belongs to it: `tp / (tp + fp)`.
+    pub precision: f64,
+    /// Of the samples that belong to this class, the share that was taken for it: `tp / (tp + fn)`.
+    pub recall: f64,
+    /// The harmonic mean of both: `2 tp / (2 tp + fp + fn)`.
+    pub f1: f64,
+    /// Samples that belong to this class.
+    pub support: u64,
+    /// Samples that were taken for this class.
+    pub predicted: u64,
+}
+
+/// Share of samples whose class was predicted right.
+///
+/// ```
+/// assert_eq!(travertine::metrics::accuracy(&[0, 1, 2, 2], &[0, 2, 2, 2])?, 0.75);
+/// # Ok::<(), travertine::Error>(())
+/// ```
+///
+/// # Errors
+/// No samples; not as many predictions.
+pub fn accuracy(truth: &[u32], predicted: &[u32]) -> Result<f64> {
+    check("accuracy", truth.len(), predicted.len())?;
+    let hits = truth.iter().zip(predicted).filter(|(t, p)| t == p).count();
+    Ok(hits as f64 / truth.len() as f64)
+}
+
+/// How often class `i` was taken for class `j`, at `i * classes + j`: `classes x classes`, row by row.
+///
+/// ```
+/// let counts = travertine::metrics::confusion_matrix(2, &[0, 0, 1], &[0, 1, 1])?;
+/// assert_eq!(counts, [1, 1, 0, 1]);
+/// # Ok::<(), travertine::Error>(())
+/// ```
+///
+/// # Errors
+/// No samples; not as many predictions; a class that is not below `classes`; no memory for so many classes.
+pub fn confusion_matrix(classes: usize, truth: &[u32], predicted: &[u32]) -> Result<Vec<u64>> {
+    check_classes("confusion_matrix", classes, truth, predicted)?;
+    let asked = classes as u128 * classes as u128 * size_of::<u64>() as u128;
+    let memory =
+        || ErrorKind::Memory { engine: "host".into(), asked: asked.try_into().unwrap_or(u64::MAX), available: None };
+    let mut counts = Vec::new();
+    let length = classes.checked_mul(classes).ok_or_else(memory)?;
+    counts.try_reserve_exact(length).map_err(|_| memory())?;
+    counts.resize(length, 0);
+    for (&truth, &predicted) in truth.iter().zip(predicted) {
+        counts[truth as usize * classes + predicted as usize] += 1;
+    }
+    Ok(counts)
+}
+
+/// Precision, recall and F1 of every class. A share of nothing is 0, as scikit-learn's `zero_division=0` has it.
+///
+/// ```
+/// let scores = travertine::metrics::per_class(3, &[0, 0, 1, 1], &[0, 1, 1, 1])?;
+/// assert_eq!((scores[0].precision, scores[0].recall), (1.0, 0.5));
+/// assert_eq!((scores[2].f1, scores[2].support), (0.0, 0));
+/// # Ok::<(), travertine::Error>(())
+/// ```
+///
+/// # Errors
+/// As [`confusion_matrix`], which this does not need.
+pub fn per_class(classes: usize, truth: &[u32], predicted: &[u32]) -> Result<Vec<ClassScores>> {
+    check_classes("per_class", classes, truth, predicted)?;
+    let mut hits = vec![0u64; classes];
+    let mut scores = vec![ClassScores::default(); classes];
+    for (&truth, &predicted) in truth.iter().zip(predicted) {
+        hits[truth as usize] += u64::from(truth == predicted);
+        scores[truth as usize].support += 1;
+        scores[predicted as usize].predicted += 1;
+    }
+    let share = |part: u64, whole: u64| if whole == 0 { 0.0 } else { part as f64 / whole as f64 };
+    for (scores, hits) in scores.iter_mut().zip(hits) {
+        scores.precision = share(hits, scores.predicted);
+        scores.recall = share(hits, scores.support);
+        scores.f1 = share(2 * hits, scores.predicted + scores.support);
+    }
+    Ok(scores)
+}
+
+/// The mean of precision, of recall and of F1 over the classes, all of the same weight. Classes that no sample belongs to and none
+/// was taken for do not count, as in scikit-learn's `average="macro"`; their number of samples is the sum.
+pub fn macro_average(scores: &[ClassScores]) -> ClassScores {
+    let there: Vec<&ClassScores> = scores.iter().filter(|scores| scores.support + scores.predicted > 0).collect();
+    let mean =
+        |of: fn(&ClassScores) -> f64| there.iter().map(|scores| of(scores)).sum::<f64>() / there.len().max(1) as f64;
+    ClassScores {
+        precision: mean(|scores| scores.precision),
+        recall: mean(|scores| scores.recall),
+        f1: mean(|scores| scores.f1),
+        support: there.iter().map(|scores| scores.support).sum(),
+        predicted: there.iter().map(|scores| scores.predicted).sum(),
+    }
+}
+
+pub(super) fn check(operation: &'static str, truth: usize, predicted: usize) -> Result<()> {
+    match (truth, predicted) {
+        (0, 0) => Err(Error::argument(operation, "there are no samples; at least one is needed")),
+        _ if truth == predicted => Ok(()),
+        _ => Err(Error::argument(operation, format!("{truth} true and {predicted} predicted; as many are needed"))),
+    }
+}
+
+fn check_classes(operation: &'static str, classes: usize, truth: &[u32], predicted: &[u32]) -> Result<()> {
+    check(operation, truth.len(), predicted.len())?;
+    match truth.iter().chain(predicted).find(|&&class| class as usize >= classes) {
+        Some(class) => Err(Error::argument(operation, format!("class {class} of {classes}; they are counted from 0"))),
+        None => Ok(()),
+    }
+}

@@ -1,0 +1,11 @@
+//! How good predictions are, counted on the host in f64.
+//!
+//! Numbers are scikit-learn's where this documentation does not say otherwise; `tests/metrics.rs` compares them.
+
+mod classification;
+mod ranking;
+mod regression;
+
+pub use classification::{ClassScores, accuracy, confusion_matrix, macro_average, per_class};
+pub use ranking::{predicted_class, roc_auc, roc_auc_one_vs_rest, top_k_accuracy};
+pub use regression::{mean_absolute_error, r2, root_mean_squared_error};

@@ -1,0 +1,65 @@
+//! How far predicted values are off. Several outputs are one pool of numbers, `outputs x samples`, one sample after the other.
+
+use super::classification::check;
+use crate::error::{Error, Result};
+
+/// `sqrt(mean (p - t)^2)` over all values (scikit-learn's `root_mean_squared_error` with several outputs is the mean of their
+/// roots, which is less).
+///
+/// ```
+/// let rmse = travertine::metrics::root_mean_squared_error(&[1.0, 2.0], &[1.0, 4.0])?;
+/// assert_eq!(rmse, 2f64.sqrt());
+/// # Ok::<(), travertine::Error>(())
+/// ```
+///
+/// # Errors
+/// No values; not as many predictions. NaN gives NaN.
+pub fn root_mean_squared_error(truth: &[f64], predicted: &[f64]) -> Result<f64> {
+    check("root_mean_squared_error", truth.len(), predicted.len())?;
+    Ok((squares(truth, predicted) / truth.len() as f64).sqrt())
+}
+
+/// `mean |p - t|` over all values.
+///
+/// ```
+/// assert_eq!(travertine::metrics::mean_absolute_error(&[1.0, 2.0], &[1.0, 4.0])?, 1.0);
+/// # Ok::<(), travertine::Error>(())
+/// ```
+///
+/// # Errors
+/// No values; not as many predictions. NaN gives NaN.
+pub fn mean_absolute_error(truth: &[f64], predicted: &[f64]) -> Result<f64> {
+    check("mean_absolute_error", truth.len(), predicted.len())?;
+    Ok(truth.iter().zip(predicted).map(|(t, p)| (p - t).abs()).sum::<f64>() / truth.len() as f64)
+}
+
+/// `1 - sum (p - t)^2 / sum (t - mean t)^2`, the share of the targets' variance that is explained; the mean is that of each
+/// output (scikit-learn's `multioutput="variance_weighted"`). `None` where the targets are constant and there is nothing to
+/// explain (scikit-learn: 1 or 0, or NaN for a single sample).
+///
+/// ```
+/// let r2 = travertine::metrics::r2(1, &[1.0, 2.0, 3.0], &[1.0, 2.0, 4.0])?;
+/// assert_eq!(r2, Some(0.5));
+/// # Ok::<(), travertine::Error>(())
+/// ```
+///
+/// # Errors
+/// No values; not as many predictions; values that are no whole number of samples. NaN gives NaN.
+pub fn r2(outputs: usize, truth: &[f64], predicted: &[f64]) -> Result<Option<f64>> {
+    check("r2", truth.len(), predicted.len())?;
+    if outputs == 0 || !truth.len().is_multiple_of(outputs) {
+        let reason = format!("{} values are no whole number of samples with {outputs} outputs", truth.len());
+        return Err(Error::argument("r2", reason));
+    }
+    let output = |i: usize| truth.iter().skip(i).step_by(outputs);
+    let spread = |i: usize| {
+        let mean = output(i).sum::<f64>() / output(i).count() as f64;
+        output(i).map(|t| (t - mean).powi(2)).sum::<f64>()
+    };
+    let spread: f64 = (0..outputs).map(spread).sum();
+    Ok((spread != 0.0).then(|| 1.0 - squares(truth, predicted) / spread))
+}
+
+fn squares(truth: &[f64], predicted: &[f64]) -> f64 {
+    truth.iter().zip(predicted).map(|(t, p)| (p - t).powi(2)).sum()
+}
