@@ -24,8 +24,9 @@ def classes(name, truth, scores):
     count = scores.shape[1]
     predicted = scores.argmax(1)
     labels = range(count)
-    precision, recall, f1, support = metrics.precision_recall_fscore_support(truth, predicted, labels=labels, zero_division=0)
-    averages = metrics.precision_recall_fscore_support(truth, predicted, average="macro", zero_division=0)[:3]
+    scores_of = metrics.precision_recall_fscore_support
+    precision, recall, f1, support = scores_of(truth, predicted, labels=labels, zero_division=0)
+    averages = scores_of(truth, predicted, average="macro", zero_division=0)[:3]
     tied = any(len(set(row)) < count for row in scores)
     top_k = None
     if count > 2 and not tied:  # scikit-learn breaks ties the other way round

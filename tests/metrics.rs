@@ -1,4 +1,5 @@
-//! Metrics against scikit-learn's numbers (`tests/metrics.json`, made by `scripts/make-metric-cases.py`), and what is refused.
+//! Metrics against scikit-learn's numbers (`tests/metrics.json`, made by `scripts/make-metric-cases.py`), and what is
+//! refused.
 
 use serde_json::Value;
 use travertine::metrics::{self, ClassScores};
@@ -95,11 +96,12 @@ fn what_has_no_answer_is_none() {
 
 #[test]
 fn what_cannot_be_judged_is_refused() {
-    let refusals: [(travertine::Result<f64>, &str); 9] = [
+    let refusals: [(travertine::Result<f64>, &str); 10] = [
         (metrics::accuracy(&[], &[]), "no samples"),
         (metrics::accuracy(&[1], &[1, 2]), "1 true and 2 predicted"),
         (metrics::confusion_matrix(2, &[0, 2], &[0, 0]).map(|_| 0.0), "class 2 of 2"),
         (metrics::confusion_matrix(usize::MAX, &[0], &[0]).map(|_| 0.0), "memory"),
+        (metrics::per_class(usize::MAX, &[0], &[0]).map(|_| 0.0), "memory"),
         (metrics::per_class(0, &[0], &[0]).map(|_| 0.0), "class 0 of 0"),
         (metrics::top_k_accuracy(2, &[0], &[0.1, 0.2], 0), "k is 0"),
         (metrics::top_k_accuracy(2, &[0, 1], &[0.1, 0.2, 0.3, f64::NAN], 1), "score 1 of sample 1"),

@@ -192,6 +192,9 @@ pub(crate) struct TrainArgs {
     pub(crate) out: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) history: HistoryArgs,
+    /// No progress bar and no live curve in a terminal
+    #[arg(long)]
+    pub(crate) plain: bool,
     /// JSON lines on standard output, the last one the result
     #[arg(long)]
     pub(crate) json: bool,

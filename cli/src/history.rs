@@ -21,6 +21,16 @@ pub(crate) struct HistoryArgs {
     /// Folder for an event file that TensorBoard reads
     #[arg(long, value_name = "DIR")]
     pub(crate) tensorboard: Option<PathBuf>,
+    /// Folder for report.html: curves, confusion, weights and mistakes on one page
+    #[arg(long, value_name = "DIR")]
+    pub(crate) report: Option<PathBuf>,
+}
+
+impl HistoryArgs {
+    /// Whether somebody will look at the rows: nobody else pays for the gradients in them.
+    pub(crate) fn is_wanted(&self) -> bool {
+        self.history.is_some() || self.tensorboard.is_some() || self.report.is_some()
+    }
 }
 
 /// An epoch. What is not known, or not finite, is `None`, or an empty list.
@@ -63,16 +73,16 @@ impl History {
             outfile::check_is_not("--history", path, inputs)?;
             outfile::check("--history", path, 0)?;
         }
-        if let Some(folder) = &args.tensorboard {
-            outfile::make_folder("--tensorboard", folder)?;
+        for (option, folder) in [("--tensorboard", &args.tensorboard), ("--report", &args.report)] {
+            folder.as_ref().map_or(Ok(()), |folder| outfile::make_folder(option, folder))?;
         }
         let (file, tensorboard) = (args.history.clone(), args.tensorboard.clone());
         Ok(History { rows, file, open: None, tensorboard, events: None })
     }
 
-    /// Whether somebody will look at the rows' files.
-    pub(crate) fn is_written(&self) -> bool {
-        self.file.is_some() || self.tensorboard.is_some()
+    /// All of them, the first epoch first.
+    pub(crate) fn rows(&self) -> &[Row] {
+        &self.rows
     }
 
     /// Keeps a row and writes it, so that it can be read while training goes on.

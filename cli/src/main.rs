@@ -11,6 +11,7 @@ use crate::args::{Arguments, Command, Precision};
 
 mod args;
 mod bench;
+mod curve;
 mod data;
 mod devices;
 mod evaluate;
@@ -24,6 +25,7 @@ mod output;
 mod parity;
 mod predict;
 mod progress;
+mod report;
 mod target_scale;
 mod tensorboard;
 mod train;

@@ -2,10 +2,12 @@
 
 use std::time::{Duration, Instant};
 
+use console::Term;
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::{Value, json};
 use travertine::{Progress, Report, Result, Scalar};
 
+use crate::curve::Curve;
 use crate::output::{Output, digits, has_progress, percent, rounded, short};
 
 /// Between two looks at loss and accuracy, which wait for the device.
@@ -14,6 +16,9 @@ const PAUSE: Duration = Duration::from_millis(100);
 /// Shows a training.
 pub(crate) struct Display {
     bar: Option<ProgressBar>,
+    curve: Curve,
+    /// Samples of this epoch that the curve has, and the sum of their losses.
+    drawn: (f64, f64),
     epochs: usize,
     samples: usize,
     /// What a loss is multiplied by to be in the unit of the data.
@@ -32,14 +37,16 @@ pub(crate) struct Epoch {
 }
 
 impl Display {
-    /// For so many epochs of so many samples; `factor`: see [`Display::factor`].
-    pub(crate) fn new(epochs: usize, samples: usize, factor: f64) -> Self {
-        let bar = has_progress().then(|| {
-            let style = ProgressStyle::with_template("{msg} [{bar:24}] {percent}%, {eta} left")
+    /// For so many epochs of so many samples; `factor`: see [`Display::factor`]; `plain`: lines alone, no bar, no
+    /// curve.
+    pub(crate) fn new(epochs: usize, samples: usize, factor: f64, plain: bool) -> Self {
+        let bar = (!plain && has_progress()).then(|| {
+            let style = ProgressStyle::with_template("{msg} [{bar:24}] {percent}%, {eta} left{prefix}")
                 .map_or_else(|_| ProgressStyle::default_bar(), |style| style.progress_chars("=> "));
             ProgressBar::new((epochs as u64).saturating_mul(samples as u64)).with_style(style)
         });
-        Display { bar, epochs, samples, factor, shown: Instant::now() }
+        let curve = Curve::new(epochs, samples);
+        Display { bar, curve, drawn: (0.0, 0.0), epochs, samples, factor, shown: Instant::now() }
     }
 
     /// What a loss is multiplied by to be in the unit of the data.
@@ -54,6 +61,9 @@ impl Display {
         let rate = progress.samples() as f64 / start.elapsed().as_secs_f64();
         let accuracy = report.accuracy.map_or(String::new(), |_| format!(", accuracy {}", percent(report.accuracy)));
         let (number, epochs, loss) = (epoch + 1, self.epochs, digits(report.loss * self.factor));
+        let done = (epoch * self.samples) as f64;
+        extend(&mut self.curve, &mut self.drawn, done, progress.samples() as f64, report.loss * self.factor);
+        bar.set_prefix(drawing(&self.curve));
         bar.set_message(format!("epoch {number}/{epochs}: loss {loss}{accuracy}, {} samples/s", short(rate)));
         bar.set_position((epoch as u64).saturating_mul(self.samples as u64).saturating_add(progress.samples() as u64));
         self.shown = Instant::now();
@@ -61,7 +71,14 @@ impl Display {
     }
 
     /// After an epoch: its line, above the bar.
-    pub(crate) fn epoch(&self, epoch: &Epoch, out: &mut Output) -> Result<()> {
+    pub(crate) fn epoch(&mut self, epoch: &Epoch, out: &mut Output) -> Result<()> {
+        if self.bar.is_some() {
+            let done = (epoch.number - 1) as f64 * self.samples as f64;
+            extend(&mut self.curve, &mut self.drawn, done, self.samples as f64, epoch.train.loss);
+            self.drawn = (0.0, 0.0);
+            let end = done + self.samples as f64;
+            epoch.test.iter().for_each(|test| self.curve.test(end, test.loss));
+        }
         let rate = self.samples as f64 / epoch.seconds;
         let json = [
             ("task", json!("train")),
@@ -88,6 +105,22 @@ impl Display {
             None => tell(),
         }
     }
+}
+
+/// What the samples since the last look add to the curve; `loss`: mean over the `count` of this epoch, before which
+/// `done` were done in others.
+fn extend(curve: &mut Curve, drawn: &mut (f64, f64), done: f64, count: f64, loss: f64) {
+    let (new, sum) = (count - drawn.0, loss * count - drawn.1);
+    if new > 0.0 {
+        curve.train(done + count, new, sum / new);
+        *drawn = (count, loss * count);
+    }
+}
+
+/// The curve as it fits into the terminal, below the bar.
+fn drawing(curve: &Curve) -> String {
+    let (rows, columns) = Term::stderr().size();
+    curve.draw(rows.into(), columns.into()).map_or(String::new(), |drawing| format!("\n{drawing}"))
 }
 
 /// The bar goes, whatever the end of training was.

@@ -1,7 +1,7 @@
 //! Event files, as TensorBoard reads them: frames of TFRecord
-//! (<https://www.tensorflow.org/tutorials/load_data/tfrecord#tfrecords_format_details>) around the protobuf message `Event`
-//! (<https://github.com/tensorflow/tensorboard/blob/master/tensorboard/compat/proto/event.proto>), of which three fields are
-//! needed: too little for a protobuf library.
+//! (<https://www.tensorflow.org/tutorials/load_data/tfrecord#tfrecords_format_details>) around the protobuf message
+//! `Event` (<https://github.com/tensorflow/tensorboard/blob/master/tensorboard/compat/proto/event.proto>), of which
+//! three fields are needed: too little for a protobuf library.
 
 use std::fs::File;
 use std::io::{self, Write};

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use serde_json::json;
-use travertine::data::{Label, Targets};
+use travertine::data::{Dataset, Label, Targets};
 use travertine::engine::Engine;
 use travertine::model_file::{self, ModelInfo};
 use travertine::{Activation, Error, ErrorKind, Loss, Network, Report, Result, Samples, Scalar, Trainer};
@@ -13,10 +13,12 @@ use travertine::{Activation, Error, ErrorKind, Loss, Network, Report, Result, Sa
 use crate::args::TrainArgs;
 use crate::devices;
 use crate::history::{History, Row};
+use crate::model::Model;
 use crate::names::{self, counted, wrong};
 use crate::outfile;
 use crate::output::{Output, note, percent, rounded, short};
 use crate::progress::{Display, Epoch, figures};
+use crate::report::{self, Story};
 use crate::target_scale::{TargetScale, in_units};
 use crate::training_data::TrainingData;
 
@@ -54,6 +56,8 @@ pub(crate) fn run<T: Scalar>(args: &TrainArgs) -> Result<()> {
     let mut data = TrainingData::<T>::load(args)?;
     let head = head(args, &data)?;
     note(&format!("{}: {}; output {}, loss {}", args.data.name(), data.describe(), head.output, head.loss));
+    // The report is in the unit of the data.
+    let judged = args.history.report.is_some().then(|| data.test.as_ref().unwrap_or(&data.train).clone());
     if let Some(scale) = &head.scale {
         data.train = scale.apply(&data.train)?;
         data.test = data.test.map(|test| scale.apply(&test)).transpose()?;
@@ -75,7 +79,8 @@ pub(crate) fn run<T: Scalar>(args: &TrainArgs) -> Result<()> {
     if let Some(clip) = args.course.clip() {
         trainer = trainer.with_clip(clip)?;
     }
-    let mut watch = Watch { display: Display::new(args.epochs, train.count(), head.factor), history: &mut history };
+    let mut watch =
+        Watch { display: Display::new(args.epochs, train.count(), head.factor, args.plain), history: &mut history };
     let course = fit(args, &mut trainer, &mut train, test.as_mut(), &mut watch, &mut out);
     drop(watch);
     drop(trainer);
@@ -85,13 +90,38 @@ pub(crate) fn run<T: Scalar>(args: &TrainArgs) -> Result<()> {
         return course.failure.map_or(Ok(()), Err);
     };
     head.scale.as_ref().map_or(Ok(()), |scale| scale.undo(&mut network))?;
-    model_file::save(&path, &network, &info(args, &data, &head, batch, last.number))?;
+    let model = Model { network, info: info(args, &data, &head, batch, last.number) };
+    model_file::save(&path, &model.network, &model.info)?;
+    let report = match (&args.history.report, &judged) {
+        (Some(folder), Some(judged)) => Some(write_report(folder, args, &course, &history, &model, judged)?),
+        _ => None,
+    };
     if let Some(failure) = course.failure {
         let good = counted(last.number, "epoch", "epochs");
         note(&format!("the model of the {good} that went well is saved as {}", path.display()));
         return Err(failure);
     }
-    tell(args, &course, last, &network, &path, &mut out)
+    tell(args, &course, last, &model.network, [Some(&path), report.as_ref()], &mut out)
+}
+
+fn write_report<T: Scalar>(
+    folder: &Path,
+    args: &TrainArgs,
+    course: &Course,
+    history: &History,
+    model: &Model<T>,
+    judged: &Dataset<T>,
+) -> Result<PathBuf> {
+    let story = Story {
+        model,
+        data: judged,
+        held_out: course.last.as_ref().is_some_and(|last| last.test.is_some()),
+        pictures: !args.data.is_table(),
+        rows: history.rows(),
+        title: args.data.short_name(),
+        failure: course.failure.as_ref().map(Error::to_string),
+    };
+    report::write(folder, &story)
 }
 
 fn network<T: Scalar>(
@@ -113,9 +143,10 @@ fn tell<T: Scalar>(
     course: &Course,
     last: &Epoch,
     network: &Network<T>,
-    path: &Path,
+    [model, report]: [Option<&PathBuf>; 2],
     out: &mut Output,
 ) -> Result<()> {
+    let name = |path: Option<&PathBuf>| path.map(|path| path.display().to_string());
     let device = network.engine().device();
     let json = [
         ("task", json!("train")),
@@ -131,10 +162,13 @@ fn tell<T: Scalar>(
         ("device", json!(device.name)),
         ("threads", json!(device.threads)),
         ("seed", json!(args.seed)),
-        ("model", json!(path.display().to_string())),
+        ("model", json!(name(model))),
+        ("report", json!(name(report))),
     ];
     let text = summary(course, last);
-    out.tell(&json, &format!("{text}\nsaved {} ({} parameters)", path.display(), network.parameters()))
+    let report = name(report).map_or(String::new(), |report| format!("\nreport {report}"));
+    let model = name(model).unwrap_or_default();
+    out.tell(&json, &format!("{text}\nsaved {model} ({} parameters){report}", network.parameters()))
 }
 
 /// Who follows a training.
@@ -163,7 +197,9 @@ fn fit<T: Scalar>(
                 let accuracy = done.test.and_then(|report| report.accuracy);
                 course.best_test_accuracy = course.best_test_accuracy.into_iter().chain(accuracy).reduce(f64::max);
                 let told = watch.display.epoch(&done, out);
-                course.failure = told.and_then(|()| keep(&done, learning_rate, trainer, train, watch)).err();
+                course.failure = told
+                    .and_then(|()| keep(&done, (learning_rate, args.history.is_wanted()), trainer, train, watch))
+                    .err();
                 course.last = Some(done);
             }
             Err(failure) => {
@@ -184,13 +220,13 @@ fn fit<T: Scalar>(
 /// The epoch goes into the history.
 fn keep<T: Scalar>(
     epoch: &Epoch,
-    learning_rate: f64,
+    (learning_rate, is_wanted): (f64, bool),
     trainer: &mut Trainer<'_, T>,
     train: &Samples<'_, T>,
     watch: &mut Watch<'_>,
 ) -> Result<()> {
     // Nobody asks for the gradients otherwise: with SGD they are never stored.
-    let gradient_norms = if watch.history.is_written() { trainer.gradient_norms(train)? } else { Vec::new() };
+    let gradient_norms = if is_wanted { trainer.gradient_norms(train)? } else { Vec::new() };
     watch.history.push(Row {
         epoch: epoch.number as u64,
         step: trainer.steps(),

@@ -44,13 +44,7 @@ pub fn accuracy(truth: &[u32], predicted: &[u32]) -> Result<f64> {
 /// No samples; not as many predictions; a class that is not below `classes`; no memory for so many classes.
 pub fn confusion_matrix(classes: usize, truth: &[u32], predicted: &[u32]) -> Result<Vec<u64>> {
     check_classes("confusion_matrix", classes, truth, predicted)?;
-    let asked = classes as u128 * classes as u128 * size_of::<u64>() as u128;
-    let memory =
-        || ErrorKind::Memory { engine: "host".into(), asked: asked.try_into().unwrap_or(u64::MAX), available: None };
-    let mut counts = Vec::new();
-    let length = classes.checked_mul(classes).ok_or_else(memory)?;
-    counts.try_reserve_exact(length).map_err(|_| memory())?;
-    counts.resize(length, 0);
+    let mut counts = defaults::<u64>(classes.saturating_mul(classes))?;
     for (&truth, &predicted) in truth.iter().zip(predicted) {
         counts[truth as usize * classes + predicted as usize] += 1;
     }
@@ -70,8 +64,7 @@ pub fn confusion_matrix(classes: usize, truth: &[u32], predicted: &[u32]) -> Res
 /// As [`confusion_matrix`], which this does not need.
 pub fn per_class(classes: usize, truth: &[u32], predicted: &[u32]) -> Result<Vec<ClassScores>> {
     check_classes("per_class", classes, truth, predicted)?;
-    let mut hits = vec![0u64; classes];
-    let mut scores = vec![ClassScores::default(); classes];
+    let (mut hits, mut scores) = (defaults::<u64>(classes)?, defaults::<ClassScores>(classes)?);
     for (&truth, &predicted) in truth.iter().zip(predicted) {
         hits[truth as usize] += u64::from(truth == predicted);
         scores[truth as usize].support += 1;
@@ -86,8 +79,8 @@ pub fn per_class(classes: usize, truth: &[u32], predicted: &[u32]) -> Result<Vec
     Ok(scores)
 }
 
-/// The mean of precision, of recall and of F1 over the classes, all of the same weight. Classes that no sample belongs to and none
-/// was taken for do not count, as in scikit-learn's `average="macro"`; their number of samples is the sum.
+/// The mean of precision, of recall and of F1 over the classes, all of the same weight. Classes that no sample belongs
+/// to and none was taken for do not count, as in scikit-learn's `average="macro"`; their number of samples is the sum.
 pub fn macro_average(scores: &[ClassScores]) -> ClassScores {
     let there: Vec<&ClassScores> = scores.iter().filter(|scores| scores.support + scores.predicted > 0).collect();
     let mean =
@@ -99,6 +92,16 @@ pub fn macro_average(scores: &[ClassScores]) -> ClassScores {
         support: there.iter().map(|scores| scores.support).sum(),
         predicted: there.iter().map(|scores| scores.predicted).sum(),
     }
+}
+
+/// So many values, if there is memory: who reads files does not choose the number of classes.
+fn defaults<X: Clone + Default>(count: usize) -> Result<Vec<X>> {
+    let mut values = Vec::new();
+    let asked = count.saturating_mul(size_of::<X>()) as u64;
+    let memory = |_| ErrorKind::Memory { engine: "host".into(), asked, available: None };
+    values.try_reserve_exact(count).map_err(memory)?;
+    values.resize(count, X::default());
+    Ok(values)
 }
 
 pub(super) fn check(operation: &'static str, truth: usize, predicted: usize) -> Result<()> {

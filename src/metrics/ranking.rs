@@ -12,9 +12,9 @@ pub fn predicted_class(scores: &[f64]) -> u32 {
     (1..scores.len()).fold(0, |best, i| if scores[i] > scores[best] { i } else { best }) as u32
 }
 
-/// Share of samples whose class has one of the `k` highest scores (`classes x samples`, one sample after the other). Of equal
-/// scores that of the first class counts as the highest, as where the class is predicted, so that k = 1 gives the accuracy
-/// (scikit-learn's `top_k_accuracy_score` takes the last).
+/// Share of samples whose class has one of the `k` highest scores (`classes x samples`, one sample after the other). Of
+/// equal scores that of the first class counts as the highest, as where the class is predicted, so that k = 1 gives the
+/// accuracy (scikit-learn's `top_k_accuracy_score` takes the last).
 ///
 /// ```
 /// let scores = [0.5, 0.3, 0.2, /* second sample */ 0.1, 0.3, 0.6];
@@ -41,9 +41,9 @@ pub fn top_k_accuracy(classes: usize, truth: &[u32], scores: &[f64], k: usize) -
     Ok(hits as f64 / truth.len() as f64)
 }
 
-/// The area under the ROC curve: how probable it is that a sample of the class has a higher score than one of the others,
-/// equal scores counting half (Fawcett, "An introduction to ROC analysis", 2006; by ranks, as Mann and Whitney's U).
-/// `None` if all samples, or none, belong to the class.
+/// The area under the ROC curve: how probable it is that a sample of the class has a higher score than one of the
+/// others, equal scores counting half (Fawcett, "An introduction to ROC analysis", 2006; by ranks, as Mann and
+/// Whitney's U). `None` if all samples, or none, belong to the class.
 ///
 /// ```
 /// let auc = travertine::metrics::roc_auc(&[false, false, true, true], &[0.1, 0.4, 0.35, 0.8])?;
@@ -74,8 +74,9 @@ pub fn roc_auc(truth: &[bool], scores: &[f64]) -> Result<Option<f64>> {
     Ok(Some(won / (positives * negatives)))
 }
 
-/// The mean of [`roc_auc`] over the classes, each against all others; scores `classes x samples`, one sample after the other.
-/// `None` if a class does not occur, or only one does: scikit-learn's `multi_class="ovr"`, but any scores will do.
+/// The mean of [`roc_auc`] over the classes, each against all others; scores `classes x samples`, one sample after the
+/// other. `None` if a class does not occur, or only one does: scikit-learn's `multi_class="ovr"`, but any scores will
+/// do.
 ///
 /// # Errors
 /// No samples; not as many scores; a class that is not below `classes`; a score that is NaN.

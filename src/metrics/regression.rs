@@ -1,10 +1,11 @@
-//! How far predicted values are off. Several outputs are one pool of numbers, `outputs x samples`, one sample after the other.
+//! How far predicted values are off. Several outputs are one pool of numbers, `outputs x samples`, one sample after the
+//! other.
 
 use super::classification::check;
 use crate::error::{Error, Result};
 
-/// `sqrt(mean (p - t)^2)` over all values (scikit-learn's `root_mean_squared_error` with several outputs is the mean of their
-/// roots, which is less).
+/// `sqrt(mean (p - t)^2)` over all values (scikit-learn's `root_mean_squared_error` with several outputs is the mean of
+/// their roots, which is less).
 ///
 /// ```
 /// let rmse = travertine::metrics::root_mean_squared_error(&[1.0, 2.0], &[1.0, 4.0])?;
@@ -33,9 +34,9 @@ pub fn mean_absolute_error(truth: &[f64], predicted: &[f64]) -> Result<f64> {
     Ok(truth.iter().zip(predicted).map(|(t, p)| (p - t).abs()).sum::<f64>() / truth.len() as f64)
 }
 
-/// `1 - sum (p - t)^2 / sum (t - mean t)^2`, the share of the targets' variance that is explained; the mean is that of each
-/// output (scikit-learn's `multioutput="variance_weighted"`). `None` where the targets are constant and there is nothing to
-/// explain (scikit-learn: 1 or 0, or NaN for a single sample).
+/// `1 - sum (p - t)^2 / sum (t - mean t)^2`, the share of the targets' variance that is explained; the mean is that of
+/// each output (scikit-learn's `multioutput="variance_weighted"`). `None` where the targets are constant and there is
+/// nothing to explain (scikit-learn: 1 or 0, or NaN for a single sample).
 ///
 /// ```
 /// let r2 = travertine::metrics::r2(1, &[1.0, 2.0, 3.0], &[1.0, 2.0, 4.0])?;

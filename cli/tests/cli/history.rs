@@ -91,7 +91,8 @@ fn csv_history_has_the_same_numbers_and_changes_no_bit_of_the_model() {
 
     let text = fs::read_to_string(folder.join("b.csv")).unwrap();
     let table: Vec<Vec<&str>> = text.lines().map(|line| line.split(',').collect()).collect();
-    let head = "epoch,step,train_loss,train_accuracy,test_loss,test_accuracy,learning_rate,seconds,gradient_norm_0,gradient_norm_1";
+    let head = "epoch,step,train_loss,train_accuracy,test_loss,test_accuracy,learning_rate,seconds,\
+                gradient_norm_0,gradient_norm_1";
     assert_eq!(text.lines().next(), Some(head));
     let rows = lines(&folder, "a.jsonl");
     assert_eq!(table.len(), 1 + rows.len());

@@ -8,5 +8,7 @@ mod history;
 mod opencl;
 mod optimizers;
 mod output_folder;
+mod report;
 mod run;
 mod tables;
+mod terminal;

@@ -62,7 +62,8 @@ fn values_of_a_table() {
     assert!(run.result()["test_loss"].as_f64().unwrap() < 1e-3, "{}", run.out);
 
     let evaluated = folder.run("evaluate line.safetensors line.csv --json").ok().result();
-    assert_eq!(evaluated.as_object().unwrap().len(), 5);
+    assert_eq!(evaluated.as_object().unwrap().len(), 6);
+    assert!(evaluated["mae"].as_f64() <= evaluated["rmse"].as_f64() && evaluated["mae"].as_f64() > Some(0.0));
     assert!(evaluated["r2"].as_f64().unwrap() > 0.999 && evaluated["rmse"].as_f64().unwrap() < 0.05, "{evaluated}");
 
     let predicted = folder.run("predict line.safetensors line.csv --json").ok().json();
