@@ -120,7 +120,7 @@ impl<T: Scalar> Engine<T> for Counting<T> {
         gemm(alpha: T, a: Span, b: Span, beta: T, c: Span);
         row_sums(alpha: T, x: Span, beta: T, y: Span);
         reduce(reduction: Reduction, x: Span, y: Span) -> f64;
-        gather(from: Span, indices: Handle, from_index: usize, to: Span);
+        gather(from: Span, indices: Handle, from_index: usize, to: Span, next: usize);
         pack_weights(weights: Span, to: Span);
         dense_forward(call: &DenseForward);
         dense_propagate(weights: Span, delta: Span, derivative: Derivative, out: Span);

@@ -393,8 +393,9 @@ pub trait Engine<T: Scalar>: Send + Sync {
     unsafe fn row_sums(&self, alpha: T, x: Span, beta: T, y: Span) -> Result<()>;
     /// One number; `y` is read by [`Reduction::Dot`] alone.
     unsafe fn reduce(&self, reduction: Reduction, x: Span, y: Span) -> Result<f64>;
-    /// Column j of `to` is column `indices[from_index + j]` of `from`.
-    unsafe fn gather(&self, from: Span, indices: Handle, from_index: usize, to: Span) -> Result<()>;
+    /// Column j of `to` is column `indices[from_index + j]` of `from`. `next` more indices follow, which are likely to be
+    /// asked for next.
+    unsafe fn gather(&self, from: Span, indices: Handle, from_index: usize, to: Span, next: usize) -> Result<()>;
 
     /// Rows and columns of a copy of weights from which [`Engine::dense_forward`] is faster, again and again; `None` where a
     /// copy does not pay.

@@ -223,6 +223,7 @@ pub(crate) fn gather<T: Scalar>(
         (indices.bound <= from.columns(), "every index must be below the columns of from"),
     ];
     check("gather", &operands!(from, to), &rules)?;
+    let next = indices.memory.columns() - first - to.columns();
     // SAFETY: checked above; the borrow checker keeps to apart.
-    unsafe { to.engine().gather(from.span(), indices.handle(), first, to.span()) }
+    unsafe { to.engine().gather(from.span(), indices.handle(), first, to.span(), next) }
 }

@@ -1,6 +1,7 @@
 //! A block of the matrix product: its parts are handed to the threads, copied where that pays, and computed tile by tile.
 
 use super::dots::Dots;
+use super::few::Few;
 use super::gemm::{Epilogue, Finish, Gemm, PANELS, Product};
 use super::pack::Panel;
 use super::pool::Pool;
@@ -54,6 +55,32 @@ impl<'g, T: Scalar> Block<'g, T> {
             let (rows, columns) = if flat { ((0, 1), (start, end - start)) } else { ((start, end - start), (0, p.n)) };
             // SAFETY: the caller's promise.
             unsafe { self.finish(rows, columns) }
+        });
+    }
+
+    /// Column by column, a few at a time, with all steps of k in registers.
+    pub(super) unsafe fn few(&self, pool: &mut Pool, threads: usize) {
+        let (p, height) = (self.product, self.gemm.few.rows());
+        run(pool, threads, p.n.div_ceil(FEW), &|_, task| {
+            self.gemm.ahead.ask();
+            let column = task * FEW;
+            for row in (0..p.m).step_by(height) {
+                let few = Few {
+                    rows: height.min(p.m - row),
+                    columns: FEW.min(p.n - column),
+                    a: p.a.at(row, 0),
+                    a_column: p.a.column,
+                    b: p.b.at(0, column),
+                    b_row: p.b.row,
+                    b_column: p.b.column,
+                    alpha: p.alpha,
+                    beta: p.beta,
+                    c: p.c.at(row, column),
+                    c_column: p.c.column,
+                };
+                // SAFETY: tasks write disjoint columns of C; the rest is the caller's promise.
+                unsafe { self.gemm.few.run(p.k, &few) }
+            }
         });
     }
 
@@ -162,6 +189,7 @@ impl<'g, T: Scalar> Block<'g, T> {
         (row, rows): (usize, usize),
         (column, columns): (usize, usize),
     ) {
+        self.gemm.ahead.ask();
         let p = self.product;
         let first = self.k0 == 0;
         let (b, b_row, b_column) = match self.b_block {
@@ -279,6 +307,8 @@ const GROUP: usize = 2;
 const LINE: usize = 64;
 /// Bytes of A that stay in the second cache while B and C pass through it.
 const NEAR: usize = 256 << 10;
+/// Columns of C that are handed out together where k is small.
+const FEW: usize = 24;
 /// Dot products that are handed out together.
 const DOTS: usize = 32;
 

@@ -4,8 +4,10 @@
 //! An element of C is summed over k in an order that depends on the shapes alone, and by one thread: the number of
 //! threads does not change a bit.
 
+use super::ahead::Ahead;
 use super::block::Block;
 use super::dots::{DotsLoop, dots};
+use super::few::FewSteps;
 use super::pack::{Pack, Panel, pack};
 use super::pool::Pool;
 use super::scratch::Scratch;
@@ -104,6 +106,9 @@ pub(super) struct Gemm<T> {
     pub tiles: Tiles<T>,
     pub pack: Pack<T>,
     pub dots: DotsLoop<T>,
+    pub few: FewSteps<T>,
+    /// What will be gathered next.
+    pub ahead: Ahead,
     /// One for every thread.
     a_blocks: Vec<Scratch<T>>,
     /// Shared by all threads.
@@ -119,6 +124,8 @@ impl<T: Scalar> Gemm<T> {
             tiles,
             pack: pack(isa),
             dots: dots(isa),
+            few: FewSteps::new(isa),
+            ahead: Ahead::new(),
             a_blocks: (0..threads).map(|_| Scratch::new(a_block)).collect(),
             b_block: Scratch::new(COLUMNS * k),
         }
@@ -137,6 +144,10 @@ impl<T: Scalar> Gemm<T> {
         if n <= FEW && a.row != 1 && a.column == 1 && b.row == 1 || m == 1 && a.column == 1 && b.row == 1 {
             // SAFETY: the caller's promise.
             return unsafe { Block::whole(self, &product).dots(pool, threads) };
+        }
+        if k <= self.few.most && a.row == 1 && product.c.row == 1 && product.epilogue.is_none() {
+            // SAFETY: the caller's promise.
+            return unsafe { Block::whole(self, &product).few(pool, threads) };
         }
         let (pack_a, pack_b) = (self.packs_a(&product), self.packs_b(&product));
         let k_most = if pack_a || pack_b { k_most::<T>() } else { K_DIRECT };

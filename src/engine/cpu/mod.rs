@@ -11,11 +11,13 @@ use self::pool::Pool;
 use self::vector::Isa;
 use super::*;
 
+mod ahead;
 mod block;
 mod columns;
 mod dense;
 mod dots;
 mod elements;
+mod few;
 mod gemm;
 pub(crate) mod math;
 mod pack;
@@ -261,13 +263,19 @@ impl<T: Scalar> Engine<T> for Cpu<T> {
         Ok(unsafe { elements::reduce::<T>(reduction, x, y) })
     }
 
-    unsafe fn gather(&self, from: Span, indices: Handle, from_index: usize, to: Span) -> Result<()> {
+    unsafe fn gather(&self, from: Span, indices: Handle, from_index: usize, to: Span, next: usize) -> Result<()> {
         let indices = indices.0.cast::<u32>().cast_const();
         for j in 0..to.columns {
             unsafe {
                 let column = *indices.add(from_index + j) as usize;
                 elements::copy::<T>(from.columns(column, 1), to.columns(j, 1));
             }
+        }
+        if from.row_stride == 1 {
+            let start = from_index + to.columns;
+            let columns = (start..start + next.min(to.columns))
+                .map(|j| at::<T>(from, unsafe { *indices.add(j) } as usize).addr());
+            self.stream().gemm.ahead.remember(columns, from.rows * size_of::<T>());
         }
         Ok(())
     }

@@ -111,11 +111,13 @@ isa_functions!(tile_portable tile_avx2 tile_avx512 = registers [] [M: usize, N: 
 /// `M` vectors by `N` columns. `FULL`: the rows fill the vectors; `UNIT`: columns of B lie side by side.
 #[inline(always)]
 unsafe fn registers<V: Vector, const M: usize, const N: usize, const FULL: bool, const UNIT: bool>(tile: &Tile<V::T>) {
-    let last = tile.rows - (M - 1) * V::LANES;
+    // Rows that do not fill the last vector: it begins earlier, where there is another one before it, and what both have is
+    // computed twice. A masked store would hold up the loads of the next column.
+    let row = |v: usize| if FULL || v + 1 < M { v * V::LANES } else { tile.rows - V::LANES.min(tile.rows) };
     // SAFETY: the caller's promise about the tile.
     let load = |p: *const V::T, v: usize| unsafe {
-        let p = p.add(v * V::LANES);
-        if FULL || v + 1 < M { V::load(p) } else { V::load_partial(p, last) }
+        let p = p.add(row(v));
+        if FULL || M > 1 { V::load(p) } else { V::load_partial(p, tile.rows) }
     };
     if tile.k >= LONG {
         // C comes from afar and is wanted in the end: by then it is here.
@@ -144,20 +146,22 @@ unsafe fn registers<V: Vector, const M: usize, const N: usize, const FULL: bool,
     }
     let (alpha, beta) = (V::splat(tile.alpha), V::splat(tile.beta));
     let reads_c = tile.beta != V::T::from_f64(0.0);
-    for (j, sums) in sums.into_iter().enumerate() {
-        for (v, sum) in sums.into_iter().enumerate() {
-            let c = tile.c.wrapping_add(j * tile.c_column);
-            let mut value = sum * alpha;
+    for (j, mut values) in sums.into_iter().enumerate() {
+        let c = tile.c.wrapping_add(j * tile.c_column);
+        for (v, value) in values.iter_mut().enumerate() {
+            *value = *value * alpha;
             if reads_c {
-                value = load(c, v).mul_add(beta, value);
+                *value = load(c, v).mul_add(beta, *value);
             }
             if !tile.bias.is_null() {
-                value = value + load(tile.bias, v);
+                *value = *value + load(tile.bias, v);
             }
+        }
+        for (v, value) in values.into_iter().enumerate() {
             // SAFETY: see above.
             unsafe {
-                let c = c.add(v * V::LANES);
-                if FULL || v + 1 < M { value.store(c) } else { value.store_partial(c, last) }
+                let c = c.add(row(v));
+                if FULL || M > 1 { value.store(c) } else { value.store_partial(c, tile.rows) }
             }
         }
     }

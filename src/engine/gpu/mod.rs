@@ -295,7 +295,7 @@ impl<T: Scalar, D: Driver> Engine<T> for Gpu<T, D> {
         }))
     }
 
-    unsafe fn gather(&self, from: Span, indices: Handle, from_index: usize, to: Span) -> Result<()> {
+    unsafe fn gather(&self, from: Span, indices: Handle, from_index: usize, to: Span, _next: usize) -> Result<()> {
         let items = self.items(64);
         let mut arguments = Arguments::new();
         arguments.push(self.int(to.rows)?);

@@ -123,7 +123,7 @@ fn gathers_columns() {
         let handle = Handle(memory.as_mut_ptr().cast());
         unsafe {
             engine.write_indices(&indices, handle).unwrap();
-            engine.gather(from.span(), handle, 2, to.span()).unwrap();
+            engine.gather(from.span(), handle, 2, to.span(), 0).unwrap();
         }
         to.check("gather", |i, j| from.get(i, indices[2 + j] as usize), |_, _| 0.0);
     }
