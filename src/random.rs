@@ -16,6 +16,8 @@ pub enum Purpose {
     Split,
     /// Anything the library does not know of.
     User,
+    /// How samples are deformed; the step is the epoch.
+    Augment,
 }
 
 /// One stream of random numbers.

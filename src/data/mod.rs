@@ -11,6 +11,7 @@
 //! | CSV, with commas, semicolons or tabs | [`read_csv`] |
 //! | NumPy arrays | [`read_npy`] |
 //! | your own numbers | [`Dataset::new`] |
+//! | images, deformed anew for every epoch | [`Augmentation`] |
 //!
 //! Files are not trusted. Whatever is wrong with one is told as an [`Error`](crate::Error) with the file, the line or
 //! byte, what was expected there and what was found; no size that a file merely claims is ever allocated.
@@ -25,6 +26,7 @@
 //! # Ok::<(), travertine::Error>(())
 //! ```
 
+mod augment;
 mod csv;
 mod dataset;
 mod digits;
@@ -34,6 +36,7 @@ mod npy;
 mod standardization;
 mod text;
 
+pub use augment::Augmentation;
 pub use csv::{CsvOptions, read_csv};
 pub use dataset::{Dataset, Targets};
 pub use digits::digits;
