@@ -13,7 +13,7 @@ use travertine::ops::{self, Function};
 use travertine::optimizer::Sgd;
 use travertine::random::{Philox, Purpose};
 use travertine::{
-    Activation, Init, Loss, Matrix, MatrixMut, MatrixRef, Network, Report, Result, Samples, Scalar, Trainer,
+    Activation, ErrorKind, Init, Loss, Matrix, MatrixMut, MatrixRef, Network, Report, Result, Samples, Scalar, Trainer,
 };
 
 /// One, primes, just over the width of a vector or tile, and enough to be split among threads.
@@ -417,4 +417,20 @@ fn step<T: Scalar>(network: &mut Network<T>, loss: Loss, x: &[T], t: &[T]) -> Re
 fn losses_and_steps() {
     for_every_engine::<f32>(training);
     for_every_engine::<f64>(training);
+}
+
+fn out_of_memory<T: Scalar>(engine: &Arc<dyn Engine<T>>) {
+    for rows in [1 << 40, usize::MAX >> 8] {
+        let Err(error) = Matrix::zeros(engine, rows, 1) else { panic!("{rows} rows must not fit") };
+        let ErrorKind::Memory { asked, available, .. } = error.kind() else { panic!("{error}") };
+        assert!(*asked > 1 << 40 && available.is_some_and(|available| available < *asked), "{error}");
+    }
+    let x = Matrix::from_slice(engine, 3, 1, &[1.0, 2.0, 3.0].map(T::from_f64)).unwrap();
+    assert_eq!(ops::asum(x.view()).unwrap().to_f64(), 6.0);
+}
+
+#[test]
+fn out_of_memory_names_bytes_and_leaves_the_engine_usable() {
+    for_every_engine::<f32>(out_of_memory);
+    for_every_engine::<f64>(out_of_memory);
 }

@@ -98,6 +98,14 @@ impl<T: Scalar> Engine<T> for Counting<T> {
         self.inner.synchronize()
     }
 
+    fn begin_step(&self) {
+        self.inner.begin_step();
+    }
+
+    fn end_step(&self) -> Result<()> {
+        self.inner.end_step()
+    }
+
     fn tune(&self) -> Result<Vec<TunedTile>> {
         self.inner.tune()
     }

@@ -2,7 +2,7 @@
 
 use std::ffi::c_void;
 use std::ptr;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use cudarc::driver::result::{DriverError, malloc_async, malloc_sync, mem_get_info, stream};
 use cudarc::driver::sys::{self, CUdeviceptr, CUresult, CUstream};
@@ -10,6 +10,7 @@ use cudarc::driver::sys::{self, CUdeviceptr, CUresult, CUstream};
 use self::context::{Context, Kernel};
 use self::devices::Found;
 use self::failure::{device_error, told};
+use self::graph::{Launch, Steps};
 use self::nvrtc::{Target, version_text};
 use super::cache::Cache;
 use super::gpu::driver::Argument;
@@ -19,6 +20,7 @@ use super::*;
 mod context;
 mod devices;
 mod failure;
+mod graph;
 mod launch;
 mod nvrtc;
 #[cfg(test)]
@@ -53,6 +55,7 @@ struct Cuda {
     context: Arc<Context>,
     stream: CUstream,
     cache: Option<Cache>,
+    steps: Mutex<Steps>,
     /// A failure that could not be told when it happened.
     pending: Mutex<Option<Error>>,
 }
@@ -74,7 +77,8 @@ impl Cuda {
             Ok((Arc::new(context), stream))
         });
         let (context, stream) = made.map_err(|(call, code)| device_error(&found.device.name, call, code))?;
-        Ok(Cuda { found, target, context, stream, cache, pending: Mutex::new(None) })
+        let (steps, pending) = (Mutex::default(), Mutex::new(None));
+        Ok(Cuda { found, target, context, stream, cache, steps, pending })
     }
 
     fn error(&self, call: &'static str, code: CUresult) -> Error {
@@ -92,6 +96,16 @@ impl Cuda {
 
     fn pending(&self) -> Result<()> {
         self.pending.lock().unwrap_or_else(PoisonError::into_inner).take().map_or(Ok(()), Err)
+    }
+
+    /// A call that panicked has held back launches that are still right.
+    fn steps(&self) -> MutexGuard<'_, Steps> {
+        self.steps.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Starts what a step holds back.
+    fn flush(&self) -> Result<()> {
+        self.steps().flush(self.stream).map_err(|(call, code)| self.error(call, code))
     }
 
     fn free_memory(&self) -> Result<usize> {
@@ -197,7 +211,7 @@ impl Driver for Cuda {
     }
 
     unsafe fn free(&self, handle: Handle) {
-        let freed = self.enter().and_then(|()| match self.found.has_pools {
+        let freed = self.enter().and_then(|()| self.flush()).and_then(|()| match self.found.has_pools {
             true => self.checked("cuMemFreeAsync", unsafe { sys::cuMemFreeAsync(address(handle), self.stream) }),
             false => self.checked("cuMemFree", unsafe { sys::cuMemFree_v2(address(handle)) }),
         });
@@ -208,6 +222,7 @@ impl Driver for Cuda {
 
     unsafe fn write(&self, from: *const u8, to: Rectangle) -> Result<()> {
         self.enter()?;
+        self.flush()?;
         if to.rows > 1 && to.pitch <= MOST_PITCH {
             let copy = launch::write_rectangle(from, to);
             self.checked("cuMemcpy2DAsync", unsafe { sys::cuMemcpy2DAsync_v2(&copy, self.stream) })?;
@@ -225,6 +240,7 @@ impl Driver for Cuda {
 
     unsafe fn read(&self, from: Rectangle, to: *mut u8) -> Result<()> {
         self.enter()?;
+        self.flush()?;
         if from.rows > 1 && from.pitch <= MOST_PITCH {
             let copy = launch::read_rectangle(from, to);
             self.checked("cuMemcpy2DAsync", unsafe { sys::cuMemcpy2DAsync_v2(&copy, self.stream) })?;
@@ -251,17 +267,24 @@ impl Driver for Cuda {
 
     unsafe fn launch(&self, kernel: &Kernel, groups: [usize; 2], items: usize, arguments: &[Argument]) -> Result<()> {
         self.enter()?;
-        let [x, y, z] = launch::grid(groups);
-        let mut addresses = launch::addresses(arguments);
-        let launched = unsafe {
-            let (arguments, extra) = (addresses.as_mut_ptr(), ptr::null_mut());
-            sys::cuLaunchKernel(kernel.function, x, y, z, items as u32, 1, 1, 0, self.stream, arguments, extra)
-        };
-        self.checked("cuLaunchKernel", launched)
+        let launch = Launch::new(kernel.function, groups, items, arguments);
+        unsafe { self.steps().launch(launch, self.stream) }.map_err(|(call, code)| self.error(call, code))
+    }
+
+    fn begin_step(&self) {
+        if self.found.versions.driver >= graph::OLDEST {
+            self.steps().begin();
+        }
+    }
+
+    fn end_step(&self) -> Result<()> {
+        self.enter()?;
+        self.steps().end(self.stream).map_err(|(call, code)| self.error(call, code))
     }
 
     fn finish(&self) -> Result<()> {
         self.enter()?;
+        self.flush()?;
         self.checked("cuStreamSynchronize", unsafe { sys::cuStreamSynchronize(self.stream) })?;
         self.pending()
     }
@@ -270,6 +293,8 @@ impl Driver for Cuda {
 impl Drop for Cuda {
     fn drop(&mut self) {
         if self.context.enter().is_ok() {
+            let _ = self.flush();
+            *self.steps() = Steps::default();
             // SAFETY: nothing uses the stream any more. A failure leaves nobody anything to do.
             unsafe {
                 let _ = stream::synchronize(self.stream);

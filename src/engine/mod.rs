@@ -370,6 +370,14 @@ pub trait Engine<T: Scalar>: Send + Sync {
     unsafe fn write_indices(&self, from: &[u32], to: Handle) -> Result<()>;
     /// Waits until everything enqueued is done.
     fn synchronize(&self) -> Result<()>;
+    /// Says that the calls up to [`Engine::end_step`] will come again and again in this form, as a step of training does. An
+    /// engine may hold them back until then and start them together; nobody sees a difference but in time. Every
+    /// `begin_step` must be followed by its `end_step`, whatever fails between them.
+    fn begin_step(&self) {}
+    /// Starts what was held back.
+    fn end_step(&self) -> Result<()> {
+        Ok(())
+    }
     /// The floating-point operations a second that the device attains, measured now; `None` where nobody knows how.
     fn peak_flops(&self) -> Option<f64> {
         None

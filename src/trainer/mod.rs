@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use crate::engine::Engine;
 use crate::error::{Error, Result};
 use crate::layer::DenseTraining;
 use crate::loss::Loss;
@@ -152,7 +153,8 @@ impl<'n, T: Scalar> Trainer<'n, T> {
     /// Shapes that do not fit; a device that fails.
     pub fn step(&mut self, x: MatrixRef<'_, T>, t: MatrixRef<'_, T>) -> Result<()> {
         let losses = self.losses.view_mut().sub_columns(0..x.columns())?;
-        self.stepper.run(x, t, losses, None)
+        let stepper = &mut self.stepper;
+        as_step(x.engine(), || stepper.run(x, t, losses, None))
     }
 
     /// Mean loss over the `samples` samples of the last [`Trainer::step`], before its update.
@@ -234,6 +236,11 @@ impl<'n, T: Scalar> Trainer<'n, T> {
 
     /// One step on the samples `first .. end` of the order; their losses and hits go to the same places of the rows.
     fn sample_step(&mut self, samples: &mut Samples<'_, T>, first: usize, end: usize) -> Result<()> {
+        let engine = Arc::clone(self.x.engine());
+        as_step(&engine, || self.run_samples(samples, first, end))
+    }
+
+    fn run_samples(&mut self, samples: &mut Samples<'_, T>, first: usize, end: usize) -> Result<()> {
         self.gather(samples, first, end)?;
         let (inputs, outputs, n) = (self.x.rows(), self.t.rows(), end - first);
         let classes = samples.are_classes();
@@ -246,6 +253,13 @@ impl<'n, T: Scalar> Trainer<'n, T> {
         let (inputs, outputs, n) = (self.x.rows(), self.t.rows(), end - first);
         samples.gather(first, self.x.front_mut(inputs, n), self.t.front_mut(outputs, n))
     }
+}
+
+/// Tells the engine that `calls` are a step.
+fn as_step<T: Scalar>(engine: &Arc<dyn Engine<T>>, calls: impl FnOnce() -> Result<()>) -> Result<()> {
+    engine.begin_step();
+    let done = calls();
+    done.and(engine.end_step())
 }
 
 /// How far an epoch is.

@@ -64,6 +64,51 @@ fn training_goes_through() {
     run(&folder, &train.replace("cuda ", "cuda:1 --precision f64 "), &[]).ok();
 }
 
+/// What the pretenders counted in the end.
+fn count(run: &Run, name: &str) -> u64 {
+    let line = run.err.lines().rfind(|line| line.starts_with("counts")).unwrap();
+    let value = line.split_whitespace().find_map(|word| word.strip_prefix(name)?.strip_prefix('=')).unwrap();
+    value.parse().unwrap()
+}
+
+/// A driver of CUDA 11 gets every launch by itself, one of CUDA 12 a graph a step; the device sees the same kernels with the
+/// same arguments in the same order.
+#[test]
+#[cfg_attr(not(target_os = "linux"), ignore = "the driver is built for Linux")]
+fn steps_are_graphs() {
+    let Some(folder) = with_driver() else { return };
+    for optimizer in ["sgd", "adam --schedule cosine", "momentum --clip-norm 1"] {
+        // 1437 samples: 144 steps an epoch, the last one of them smaller.
+        let train = format!(
+            "train digits --epochs 3 --no-tune --json --device cuda --optimizer {optimizer} --out m.safetensors"
+        );
+        let by_graphs = run(&folder, &train, &[]).ok();
+        let one_by_one = run(&folder, &train, &[("DRIVER", 11_080), ("NVRTC", 11_080)]).ok();
+        assert_eq!([&by_graphs, &one_by_one].map(|run| count(run, "graphs")), [3 * 144, 0], "{optimizer}");
+        for same in ["launches", "history", "waits", "allocations"] {
+            assert_eq!(count(&by_graphs, same), count(&one_by_one, same), "{optimizer}: {same}");
+        }
+        let other_rate = run(&folder, &format!("{train} --learning-rate 0.03"), &[]).ok();
+        assert_ne!(count(&by_graphs, "history"), count(&other_rate, "history"), "the history tells arguments apart");
+    }
+}
+
+/// Neither waiting nor allocation depends on the number of steps or epochs.
+#[test]
+#[cfg_attr(not(target_os = "linux"), ignore = "the driver is built for Linux")]
+fn epochs_neither_wait_nor_allocate() {
+    let Some(folder) = with_driver() else { return };
+    let train = |options: &str| {
+        let train = format!("train digits --no-tune --json --device cuda --out m.safetensors {options}");
+        run(&folder, &train, &[]).ok()
+    };
+    let [few, many, longer] = ["--epochs 2 --batch 100", "--epochs 2 --batch 10", "--epochs 4 --batch 10"].map(train);
+    assert!(count(&many, "launches") > 5 * count(&few, "launches"));
+    assert_eq!(count(&few, "waits"), count(&many, "waits"));
+    assert_eq!(count(&few, "allocations"), count(&many, "allocations"));
+    assert_eq!(count(&many, "allocations"), count(&longer, "allocations"));
+}
+
 #[test]
 #[cfg_attr(not(target_os = "linux"), ignore = "the driver is built for Linux")]
 fn faults_are_told_with_their_cures() {

@@ -5,9 +5,11 @@
 use std::alloc::{Layout, alloc, dealloc};
 use std::cell::Cell;
 use std::collections::HashMap;
+use std::collections::hash_map::DefaultHasher;
 use std::ffi::{CStr, c_char, c_int, c_uint, c_void};
-use std::sync::Mutex;
-use std::sync::atomic::{AtomicI64, Ordering::SeqCst};
+use std::hash::{Hash, Hasher};
+use std::sync::{LazyLock, Mutex};
+use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering::SeqCst};
 
 const INVALID_VALUE: u32 = 1;
 const OUT_OF_MEMORY: u32 = 2;
@@ -15,11 +17,18 @@ const INVALID_CONTEXT: u32 = 201;
 const ILLEGAL_ADDRESS: u32 = 700;
 
 thread_local!(static CURRENT: Cell<usize> = const { Cell::new(0) });
-static MEMORY: Mutex<Option<HashMap<u64, usize>>> = Mutex::new(None);
+/// By address, bytes and the number of the allocation.
+static MEMORY: Mutex<Option<HashMap<u64, (usize, usize)>>> = Mutex::new(None);
+static ALLOCATIONS: AtomicUsize = AtomicUsize::new(0);
 static USED: AtomicI64 = AtomicI64::new(0);
 static MODULES: AtomicI64 = AtomicI64::new(0);
 static STREAMS: AtomicI64 = AtomicI64::new(0);
 static LAUNCHES: AtomicI64 = AtomicI64::new(0);
+static GRAPH_LAUNCHES: AtomicI64 = AtomicI64::new(0);
+static WAITS: AtomicI64 = AtomicI64::new(0);
+static FUNCTIONS: AtomicUsize = AtomicUsize::new(1);
+static GRAPHS: Mutex<Vec<Vec<Node>>> = Mutex::new(Vec::new());
+static HISTORY: LazyLock<Mutex<DefaultHasher>> = LazyLock::new(Mutex::default);
 
 fn setting(name: &str, usual: i64) -> i64 {
     std::env::var(name).ok().and_then(|value| value.parse().ok()).unwrap_or(usual)
@@ -31,6 +40,50 @@ fn in_context() -> u32 {
     }
     eprintln!("driver: no context is current");
     INVALID_CONTEXT
+}
+
+/// A kernel that is run: which, how large, its arguments bit by bit, memory by the number of its allocation.
+#[derive(Clone, Hash)]
+struct Node {
+    function: usize,
+    sides: [c_uint; 4],
+    arguments: Vec<u64>,
+}
+
+impl Node {
+    unsafe fn new(function: usize, sides: [c_uint; 4], arguments: *const *const u64) -> Self {
+        let memory = MEMORY.lock().unwrap();
+        let numbered = |word: u64| memory.iter().flatten().find(|it| *it.0 == word).map_or(word, |it| it.1.1 as u64);
+        let words = (0..).map_while(|i| unsafe { (*arguments.add(i)).as_ref() });
+        Node { function, sides, arguments: words.map(|word| numbered(*word)).collect() }
+    }
+
+    fn run(&self) -> u32 {
+        self.hash(&mut *HISTORY.lock().unwrap());
+        let [x, y, z, items] = self.sides;
+        let fits = self.sides.iter().all(|side| *side > 0) && y <= 65_535 && z <= 65_535 && items <= 1024;
+        if fits && x > 0 && !self.arguments.is_empty() { in_context() } else { INVALID_VALUE }
+    }
+}
+
+/// As a graph's node is described.
+#[repr(C)]
+pub struct Description {
+    function: usize,
+    groups: [c_uint; 3],
+    items: [c_uint; 3],
+    shared: c_uint,
+    arguments: *const *const u64,
+    extra: *const c_void,
+    kernel: usize,
+    context: usize,
+}
+
+impl Description {
+    unsafe fn node(&self) -> Node {
+        let [x, y, z] = self.groups;
+        unsafe { Node::new(self.function, [x, y, z, self.items[0]], self.arguments) }
+    }
 }
 
 macro_rules! calls {
@@ -69,14 +122,19 @@ calls! {
     cuDevicePrimaryCtxRelease_v2(_device: c_int) {
         let left = [&USED, &MODULES, &STREAMS].map(|count| count.load(SeqCst));
         if left != [0; 3] {
-            eprintln!("driver: left behind: {left:?} bytes, modules, streams");
+            eprintln!("driver: left behind: {left:?} bytes, modules and graphs, streams");
         }
+        let [launches, graphs, waits] = [&LAUNCHES, &GRAPH_LAUNCHES, &WAITS].map(|count| count.load(SeqCst));
+        let history = HISTORY.lock().unwrap().finish() >> 1;
+        let allocations = ALLOCATIONS.load(SeqCst);
+        eprintln!("counts launches={launches} graphs={graphs} waits={waits} allocations={allocations} history={history}");
         0
     }
     cuCtxSetCurrent(context: usize) { CURRENT.set(context); 0 }
     cuStreamCreate(stream: *mut usize, _flags: c_uint) { *stream = 77; STREAMS.fetch_add(1, SeqCst); in_context() }
     cuStreamDestroy_v2(_stream: usize) { STREAMS.fetch_sub(1, SeqCst); in_context() }
     cuStreamSynchronize(_stream: usize) {
+        WAITS.fetch_add(1, SeqCst);
         if LAUNCHES.load(SeqCst) > setting("LOST_AFTER", i64::MAX) { ILLEGAL_ADDRESS } else { in_context() }
     }
     cuMemGetInfo_v2(free: *mut usize, total: *mut usize) {
@@ -89,13 +147,13 @@ calls! {
     cuMemAlloc_v2(memory: *mut u64, bytes: usize) {
         if USED.load(SeqCst) + bytes as i64 > setting("MEMORY", 1 << 30) { return OUT_OF_MEMORY; }
         *memory = alloc(Layout::from_size_align_unchecked(bytes, 256)) as u64;
-        MEMORY.lock().unwrap().get_or_insert_default().insert(*memory, bytes);
+        MEMORY.lock().unwrap().get_or_insert_default().insert(*memory, (bytes, ALLOCATIONS.fetch_add(1, SeqCst)));
         USED.fetch_add(bytes as i64, SeqCst);
         in_context()
     }
     cuMemAllocAsync(memory: *mut u64, bytes: usize, _stream: usize) { cuMemAlloc_v2(memory, bytes) }
     cuMemFree_v2(memory: u64) {
-        let Some(bytes) = MEMORY.lock().unwrap().get_or_insert_default().remove(&memory) else { return INVALID_VALUE };
+        let Some((bytes, _)) = MEMORY.lock().unwrap().get_or_insert_default().remove(&memory) else { return INVALID_VALUE };
         dealloc(memory as *mut u8, Layout::from_size_align_unchecked(bytes, 256));
         USED.fetch_sub(bytes as i64, SeqCst);
         in_context()
@@ -130,17 +188,51 @@ calls! {
         MODULES.fetch_add(1, SeqCst);
         in_context()
     }
-    cuModuleGetFunction(function: *mut usize, _module: usize, _name: *const c_char) { *function = 11; in_context() }
+    cuModuleGetFunction(function: *mut usize, _module: usize, _name: *const c_char) { *function = FUNCTIONS.fetch_add(1, SeqCst); in_context() }
     cuModuleUnload(_module: usize) { MODULES.fetch_sub(1, SeqCst); in_context() }
     cuLaunchKernel(
-        _function: usize, x: c_uint, y: c_uint, z: c_uint, items: c_uint, _b: c_uint, _c: c_uint, shared: c_uint,
-        _stream: usize, arguments: *const *const c_void, extra: *const c_void
+        function: usize, x: c_uint, y: c_uint, z: c_uint, items: c_uint, _b: c_uint, _c: c_uint, shared: c_uint,
+        _stream: usize, arguments: *const *const u64, extra: *const c_void
     ) {
         LAUNCHES.fetch_add(1, SeqCst);
-        let fits = [x, y, z, items].iter().all(|side| *side > 0) && y <= 65_535 && z <= 65_535 && items <= 1024;
-        if !fits || shared != 0 || !extra.is_null() || (*arguments).is_null() { return INVALID_VALUE; }
+        if shared != 0 || !extra.is_null() { return INVALID_VALUE; }
+        Node::new(function, [x, y, z, items], arguments).run()
+    }
+    cuGraphCreate(graph: *mut usize, _flags: c_uint) {
+        let mut graphs = GRAPHS.lock().unwrap();
+        graphs.push(Vec::new());
+        *graph = graphs.len();
+        MODULES.fetch_add(1, SeqCst);
         in_context()
     }
+    cuGraphAddKernelNode_v2(
+        node: *mut usize, graph: usize, before: *const usize, count: usize, what: *const Description
+    ) {
+        let nodes = &mut GRAPHS.lock().unwrap()[graph - 1];
+        // A chain: every node waits for the one before it.
+        let expected = (!nodes.is_empty()).then_some(nodes.len());
+        if before.as_ref().copied() != expected || count != usize::from(expected.is_some()) { return INVALID_VALUE; }
+        nodes.push((*what).node());
+        *node = nodes.len();
+        in_context()
+    }
+    cuGraphInstantiateWithFlags(instance: *mut usize, graph: usize, _flags: u64) {
+        *instance = graph;
+        MODULES.fetch_add(1, SeqCst);
+        in_context()
+    }
+    cuGraphExecKernelNodeSetParams_v2(instance: usize, node: usize, what: *const Description) {
+        GRAPHS.lock().unwrap()[instance - 1][node - 1] = (*what).node();
+        in_context()
+    }
+    cuGraphLaunch(instance: usize, _stream: usize) {
+        GRAPH_LAUNCHES.fetch_add(1, SeqCst);
+        let nodes = GRAPHS.lock().unwrap()[instance - 1].clone();
+        LAUNCHES.fetch_add(nodes.len() as i64, SeqCst);
+        nodes.iter().map(Node::run).max().unwrap_or(INVALID_VALUE)
+    }
+    cuGraphExecDestroy(_instance: usize) { MODULES.fetch_sub(1, SeqCst); in_context() }
+    cuGraphDestroy(_graph: usize) { MODULES.fetch_sub(1, SeqCst); in_context() }
     cuGetErrorString(code: c_uint, text: *mut *const c_char) {
         *text = match code {
             ILLEGAL_ADDRESS => c"an illegal memory access was encountered",

@@ -19,18 +19,21 @@ pub(super) fn grid(groups: [usize; 2]) -> [u32; 3] {
     [groups[0], groups[1].div_ceil(folds), folds].map(|side| side as u32)
 }
 
-/// Where each argument lies, without memory from the heap.
-pub(super) fn addresses(arguments: &[Argument]) -> [*mut c_void; Arguments::MOST] {
-    let mut addresses = [ptr::null_mut(); Arguments::MOST];
-    for (address, argument) in addresses.iter_mut().zip(arguments) {
-        *address = match argument {
-            Argument::Memory(handle) => ptr::from_ref(&handle.0).cast_mut().cast(),
-            Argument::Int(x) => ptr::from_ref(x).cast_mut().cast(),
-            Argument::Index(x) => ptr::from_ref(x).cast_mut().cast(),
-            Argument::Single(x) => ptr::from_ref(x).cast_mut().cast(),
-            Argument::Double(x) => ptr::from_ref(x).cast_mut().cast(),
-        };
+/// An argument's bits; CUDA reads as many of them as the kernel declares, from the front (all its hosts are little-endian).
+pub(super) fn word(argument: &Argument) -> u64 {
+    match argument {
+        Argument::Memory(handle) => address(*handle),
+        Argument::Int(x) => u64::from(*x as u32),
+        Argument::Index(x) => *x as u64,
+        Argument::Single(x) => u64::from(x.to_bits()),
+        Argument::Double(x) => x.to_bits(),
     }
+}
+
+/// Where each argument lies, without memory from the heap.
+pub(super) fn addresses(words: &[u64]) -> [*mut c_void; Arguments::MOST] {
+    let mut addresses = [ptr::null_mut(); Arguments::MOST];
+    addresses.iter_mut().zip(words).for_each(|(address, word)| *address = ptr::from_ref(word).cast_mut().cast());
     addresses
 }
 

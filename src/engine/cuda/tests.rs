@@ -47,7 +47,8 @@ fn arguments_are_passed_where_they_lie() {
         Argument::Single(0.5),
         Argument::Double(-0.25),
     ];
-    let addresses = launch::addresses(&arguments);
+    let words = arguments.map(|argument| launch::word(&argument));
+    let addresses = launch::addresses(&words);
     unsafe {
         assert_eq!(*addresses[0].cast::<u64>(), 0x1234_5678_9abc);
         assert_eq!(*addresses[1].cast::<i32>(), -7);

@@ -34,6 +34,11 @@ pub(in crate::engine) trait Driver: Send + Sync {
         items: usize,
         arguments: &[Argument],
     ) -> Result<()>;
+    /// Launches up to the matching [`Driver::end_step`] may be held back and started together: they will come again.
+    fn begin_step(&self) {}
+    fn end_step(&self) -> Result<()> {
+        Ok(())
+    }
     /// Waits until everything enqueued is done.
     fn finish(&self) -> Result<()>;
 }

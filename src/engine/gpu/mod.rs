@@ -223,6 +223,14 @@ impl<T: Scalar, D: Driver> Engine<T> for Gpu<T, D> {
         self.driver.finish()
     }
 
+    fn begin_step(&self) {
+        self.driver.begin_step();
+    }
+
+    fn end_step(&self) -> Result<()> {
+        self.driver.end_step()
+    }
+
     unsafe fn map(&self, f: &'static Map, p: [f64; 4], x: Span, y: Span) -> Result<()> {
         unsafe { self.elements(f.kernel, p, x, None, y) }
     }
