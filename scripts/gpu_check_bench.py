@@ -1,0 +1,128 @@
+"""The benchmarks of `scripts/gpu-check`: travertine beside PyTorch."""
+
+import json
+import os
+import subprocess
+import time
+
+PRECISIONS = ["f32", "tf32", "bf16"]
+ARTICLE = dict(sizes=[10000, 5000, 1000, 10], activations=["tanh", "sigmoid", "sigmoid"], loss="quadratic", batch=10000)
+CIRESAN = dict(
+    sizes=[784, 2500, 2000, 1500, 1000, 500, 10], activations=["tanh"] * 5 + ["identity"], loss="cross-entropy", batch=512
+)
+LECUN = dict(sizes=[784, 300, 100, 10], activations=["relu", "relu", "identity"], loss="cross-entropy", batch=64)
+NIELSEN = dict(sizes=[784, 30, 10], activations=["sigmoid"] * 2, loss="quadratic", batch=10)
+
+
+class Bench:
+    """Ours and PyTorch's in turns, two rounds; a figure is the smaller of both rounds' medians, in microseconds."""
+
+    def __init__(self, check):
+        self.check, self.best, self.faults = check, {}, {}
+        self.seconds = 0.2 if check.small else 1.0
+        shrink = lambda work: {**work, "batch": min(work["batch"], 64)} if check.small else work
+        names = ["article", "ciresan", "lecun", "nielsen"]
+        self.nets = dict(zip(names, map(shrink, [ARTICLE, CIRESAN, LECUN, NIELSEN])))
+        # What is timed of PyTorch, beside our own: (net, task, mode).
+        self.works = [("article", "forward", "eager"), ("article", "forward", "compiled")]
+        self.works += [(net, "train", "graphs") for net in ["ciresan", "lecun"]] + [("nielsen", "train", "eager")]
+
+    def run(self):
+        self.start_torch()
+        for _ in range(2):
+            for precision in PRECISIONS:
+                for net, task, mode in self.works:
+                    if precision != "f32" and net == "nielsen":
+                        continue
+                    if mode != "compiled":
+                        self.ours(net, task, precision)
+                    self.ask((net, task, mode, precision), {**self.nets[net], "task": task, "mode": mode})
+                article = self.nets["article"]
+                size = dict(m=article["batch"], n=article["sizes"][1], k=article["sizes"][0])
+                self.ask(("product", "", "", precision), {**size, "task": "product"})
+        if self.torch:
+            self.torch.stdin.close()
+            self.torch.wait()
+        self.judge()
+        self.table()
+
+    def start_torch(self):
+        command = [self.check.python, self.check.folder / "gpu_check_torch.py", self.check.device.split(":")[0]]
+        command[2] = "cuda" if command[2] == "cuda" else "cpu"
+        environment = {**os.environ, "TORCHINDUCTOR_CACHE_DIR": str(self.check.work / "inductor")}
+        pipes = dict(stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment)
+        try:
+            self.torch = subprocess.Popen(list(map(str, command)), **pipes)
+            hello = self.torch.stdout.readline()
+        except OSError as error:
+            hello, self.torch = str(error), None
+        if not hello.startswith("{"):
+            self.torch = None
+            self.check.tell("SKIPPED", "PyTorch", f"{self.check.python} has none that sees the device {hello.strip()}")
+        else:
+            print(f"PyTorch: {hello.strip()}")
+
+    def ask(self, key, request):
+        if not self.torch or key in self.faults:
+            return
+        if time.monotonic() > self.check.until:
+            self.faults[key] = "time is up"
+            return
+        try:
+            self.torch.stdin.write(json.dumps({**request, "precision": key[-1], "seconds": self.seconds}) + "\n")
+            self.torch.stdin.flush()
+            answer = json.loads(self.torch.stdout.readline() or '{"error": "PyTorch ended"}')
+        except OSError as error:
+            answer, self.torch = {"error": str(error)}, None
+        self.keep(key, answer)
+
+    def ours(self, net, task, precision):
+        key = (net, task, "ours", precision)
+        work = self.nets[net]
+        command = ["bench", task, "--network", "-".join(map(str, work["sizes"])), "--activations", ",".join(work["activations"])]
+        command += ["--loss", work["loss"], "--batch", str(work["batch"]), "--device", self.check.device]
+        if key not in self.faults:
+            self.keep(key, self.check.travertine(*command, "--precision", precision))
+
+    def keep(self, key, answer):
+        if "us" in answer:
+            self.best[key] = min(self.best.get(key, float("inf")), answer["us"])
+        else:
+            self.faults[key] = answer["error"]
+            print(f"no figure: {' '.join(key)}: {answer['error']}", flush=True)
+
+    def judge(self):
+        article, tell = self.nets["article"], self.check.tell
+        flops = sum(2 * a * b for a, b in zip(article["sizes"], article["sizes"][1:])) * article["batch"]
+        product = 2 * article["batch"] * article["sizes"][0] * article["sizes"][1]
+        ours, lone = self.best.get(("article", "forward", "ours", "f32")), self.best.get(("product", "", "", "f32"))
+        if ours and lone:
+            share = 100 * (flops / ours) / (product / lone)
+            detail = f"{share:.0f} % of cuBLAS, {flops / ours / 1e6:.1f} TFLOP/s, {ours / 1e3:.1f} ms; wanted 90 %"
+            tell("PASS" if share >= 90 else "MISSED", "article f32", detail)
+        else:
+            tell("SKIPPED", "article f32 beside a lone product", "no figure of one of them")
+        for precision in PRECISIONS:
+            for net, task, mode in self.works:
+                if precision == "f32" or net != "nielsen":
+                    self.compare(net, task, mode, precision, 5 if net == "nielsen" else 1)
+
+    def compare(self, net, task, mode, precision, wanted):
+        what = f"{task} {net} {precision}, PyTorch {mode}"
+        ours, theirs = (self.best.get((net, task, who, precision)) for who in ["ours", mode])
+        if not ours:
+            return self.check.tell("MISSED", what, self.faults.get((net, task, "ours", precision), "no figure"))
+        if not theirs:
+            return self.check.tell("SKIPPED", what, self.faults.get((net, task, mode, precision), "no figure of PyTorch"))
+        verdict = "PASS" if theirs / ours >= wanted else "MISSED"
+        self.check.tell(verdict, what, f"{ours:.1f} us beside {theirs:.1f}: {theirs / ours:.2f} times as fast, wanted {wanted}")
+
+    def table(self):
+        print("\n| work | precision | travertine us | PyTorch us | ratio |\n|---|---|---|---|---|")
+        for net, task, mode in self.works:
+            for precision in PRECISIONS:
+                ours, theirs = (self.best.get((net, task, who, precision)) for who in ["ours", mode])
+                if theirs:
+                    us, ratio = (f"{ours:,.1f}", f"{theirs / ours:.2f}") if ours else ("-", "-")
+                    batch = self.nets[net]["batch"]
+                    print(f"| {task} {net}, batch {batch}; {mode} | {precision} | {us} | {theirs:,.1f} | {ratio} |")
