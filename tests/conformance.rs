@@ -434,3 +434,16 @@ fn out_of_memory_names_bytes_and_leaves_the_engine_usable() {
     for_every_engine::<f32>(out_of_memory);
     for_every_engine::<f64>(out_of_memory);
 }
+
+/// The kernels that CUDA gets: scalars in place of vectors, and products that read several of them at a time.
+#[test]
+fn products_and_layers_as_on_cuda() {
+    let settings = common::limited(common::CUDA_LIKE);
+    if let Some(engine) = common::engine_if_there::<f32>("opencl", &settings) {
+        products(&engine);
+        dense(&engine);
+    }
+    if let Some(engine) = common::engine_if_there::<f64>("opencl", &settings) {
+        products(&engine);
+    }
+}

@@ -79,6 +79,8 @@ pub struct Limits {
     pub shared: usize,
     /// Whether f64 is to be seen.
     pub fp64: bool,
+    /// Lanes of the kernels' vectors: 4, or 1 as on CUDA for whatever is less.
+    pub lanes: usize,
 }
 
 impl Settings {

@@ -9,7 +9,9 @@ use travertine::random::{Philox, Purpose};
 use travertine::{Activation, ErrorKind, Loss, Scalar};
 
 /// The smallest device that kernels must run on.
-pub const SMALL_DEVICE: Limits = Limits { items: 64, shared: 16 << 10, fp64: true };
+pub const SMALL_DEVICE: Limits = Limits { items: 64, shared: 16 << 10, fp64: true, lanes: 4 };
+/// A device as CUDA's are, whose products read 16 bytes of shared memory at a time.
+pub const CUDA_LIKE: Limits = Limits { items: 256, shared: 48 << 10, fp64: true, lanes: 1 };
 
 /// Settings that hold an OpenCL device to limits, and take the kernels of GPUs.
 pub fn limited(limits: Limits) -> Settings {

@@ -139,7 +139,15 @@ fn tiles_cover_c_exactly_once() {
     let sizes = [1, 2, 31, 32, 33, 63, 64, 65, 127, 129, 1000];
     for tile in Tiles::candidates(gpu.traits(), 4) {
         let block = tile.block(gpu.width());
-        assert_eq!(rows_and_columns(&tile), expected(block), "{tile:?}");
+        for lanes in [2, 4] {
+            assert_eq!(rows_and_columns(&tile, lanes), expected(block), "{tile:?}");
+        }
+        // As the items of a group share a slice among them.
+        let [rows, columns] = block;
+        for side in [rows, columns, tile.slice] {
+            assert!(tile.items % side == 0 && side % 4 == 0, "{tile:?}");
+        }
+        assert!([rows, columns].iter().all(|side| side * tile.slice % tile.items == 0), "{tile:?}");
         for (m, n) in sizes.iter().flat_map(|m| sizes.iter().map(move |n| (*m, *n))) {
             let call = Call::plain(1.0, span(m, 5), span(5, n), 0.0, span(m, n));
             unsafe { gpu.product_with(&Tiles { large: tile, small: tile }, &call) }.unwrap();
@@ -152,13 +160,16 @@ fn tiles_cover_c_exactly_once() {
     }
 }
 
-/// Rows and columns of C that the items of a group hold, as product.kernel lays them out for vectors of one lane.
-fn rows_and_columns(tile: &Tile) -> BTreeSet<(usize, usize)> {
+/// Rows and columns of C that the items of a group hold, as product.kernel lays them out for scalars of which `lanes` lie
+/// side by side.
+fn rows_and_columns(tile: &Tile, lanes: usize) -> BTreeSet<(usize, usize)> {
     let down = tile.items / tile.across;
+    let place = |index: usize, stride: usize, item: usize| (index / lanes * stride + item) * lanes + index % lanes;
     let mut all = BTreeSet::new();
     for item in 0..tile.items {
         for (v, t) in (0..tile.vectors).flat_map(|v| (0..tile.columns).map(move |t| (v, t))) {
-            assert!(all.insert((v * tile.across + item % tile.across, t * down + item / tile.across)), "{tile:?}");
+            let row = place(v, tile.across, item % tile.across);
+            assert!(all.insert((row, place(t, down, item / tile.across))), "{tile:?}");
         }
     }
     all

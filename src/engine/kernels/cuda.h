@@ -3,7 +3,8 @@
 // Not static: a static function that a kernel has no use for is warned of.
 #define DEVICE __device__ __forceinline__
 #define GLOBAL
-#define SHARED __shared__
+// As LOAD_LANES needs it.
+#define SHARED __shared__ __align__(16)
 #define LOCAL
 #define BARRIER __syncthreads()
 #define ITEM ((int)threadIdx.x)
@@ -17,4 +18,19 @@ typedef unsigned long long WIDE_WORD;
 typedef REAL REALV;
 #define LOAD(p) (*(p))
 #define STORE(v, p) (*(p) = (v))
+// 16 bytes of the group's memory at once.
+#if DOUBLE
+#define LOAD_LANES(to, from)                        \
+    {                                               \
+        const double2 q = *(const double2 *)(from); \
+        (to)[0] = q.x, (to)[1] = q.y;               \
+    }
+#else
+#define LOAD_LANES(to, from)                                              \
+    {                                                                     \
+        const float4 q = *(const float4 *)(from);                         \
+        (to)[0] = q.x, (to)[1] = q.y, (to)[2] = q.z, (to)[3] = q.w;       \
+    }
+#endif
+#define UNROLL _Pragma("unroll")
 #define INFINITY __int_as_float(0x7f800000)

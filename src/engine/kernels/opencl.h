@@ -21,8 +21,15 @@ typedef ulong WIDE_WORD;
 typedef REAL REALV;
 #define LOAD(p) (*(p))
 #define STORE(v, p) (*(p) = (v))
+#if DOUBLE
+#define LOAD_LANES(to, from) vstore2(vload2(0, from), 0, to)
+#else
+#define LOAD_LANES(to, from) vstore4(vload4(0, from), 0, to)
+#endif
 #else
 typedef PASTE(REAL, WIDTH) REALV;
 #define LOAD(p) PASTE(vload, WIDTH)(0, p)
 #define STORE(v, p) PASTE(vstore, WIDTH)(v, 0, p)
 #endif
+// Compilers for CPUs take long over these, and those for GPUs unroll them unasked.
+#define UNROLL

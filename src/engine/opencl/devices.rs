@@ -112,9 +112,16 @@ fn look_at(number: usize, id: cl_device_id, platform: &str, settings: &Settings)
         fp64,
         identity: format!("{platform}\n{name}\n{driver}\n{version}"),
     };
-    if let Some(Limits { items, shared, fp64 }) = settings.limits {
+    if let Some(Limits { items, shared, fp64, lanes }) = settings.limits {
         let (items, shared) = (items.min(traits.items), shared.min(traits.shared));
-        traits = Traits { is_cpu: false, items, shared, width: [4, 4], fp64: fp64 && traits.fp64, ..traits };
+        traits = Traits {
+            is_cpu: false,
+            items,
+            shared,
+            width: [if lanes < 4 { 1 } else { 4 }; 2],
+            fp64: fp64 && traits.fp64,
+            ..traits
+        };
     }
     Found {
         id,
