@@ -55,9 +55,10 @@ const fn gpu(items: usize, across: usize, vectors: usize, columns: usize, slice:
 /// Tiles worth measuring on a CPU: as many vectors as instruction sets have registers for.
 const CPU: [Tile; 4] = [cpu(2, 6), cpu(2, 12), cpu(4, 6), cpu(1, 6)];
 /// The same on a GPU, for vectors of four.
-const GPU: [Tile; 6] = [
+const GPU: [Tile; 7] = [
     gpu(64, 8, 2, 8, 8),
     gpu(64, 8, 1, 4, 16),
+    gpu(64, 8, 1, 4, 8),
     gpu(256, 16, 1, 4, 16),
     gpu(256, 16, 2, 8, 8),
     gpu(256, 16, 2, 4, 16),
