@@ -57,7 +57,7 @@ impl Augmentation {
     /// # Errors
     /// A strength below 0; a smoothness not above 0 or above 100; numbers that are not finite.
     pub fn elastic(mut self, strength: f64, smoothness: f64) -> Result<Self> {
-        if !(0.0..=1e6).contains(&strength) || !(smoothness > 0.0 && smoothness <= 100.0) {
+        if !((0.0..=1e6).contains(&strength) && smoothness > 0.0 && smoothness <= 100.0) {
             let reason =
                 format!("elastic: strength from 0 to 1e6 and smoothness up to 100, not {strength} and {smoothness}");
             return Err(wrong(reason));
@@ -133,7 +133,10 @@ impl Augmentation {
             let (sender, receiver) = mpsc::sync_channel(0);
             scope.spawn(move || {
                 // Whoever listens no longer has ended with an error of its own.
-                (0..epochs).map(|epoch| self.apply(data, seed, epoch)).try_for_each(|made| sender.send(made)).ok();
+                (0..epochs)
+                    .map(|epoch| self.apply(data, seed, epoch))
+                    .try_for_each(|made| sender.send(made).map_err(drop))
+                    .ok();
             });
             receiver.into_iter().try_for_each(|made| train(&made?))
         })
