@@ -53,7 +53,7 @@ impl<T: Scalar, D: Driver> Gpu<T, D> {
         let Some(tiles) = Tiles::usual(driver.traits(), size_of::<T>()) else {
             let Traits { items, shared, .. } = driver.traits();
             let reason = format!("a group of this device has {items} items and {shared} bytes of local memory");
-            return Err(unavailable(&device.name, reason, "the kernels need 64 items and 7 KB; use another device"));
+            return Err(unavailable(&device.name, reason, "the kernels need 64 items and 5 KB; use another device"));
         };
         let chunks = driver.allocate(CHUNKS * size_of::<f64>())?;
         let programs = Mutex::new(Programs::new());

@@ -190,7 +190,7 @@ fn tiles_fit_the_memory_of_a_group() {
         }
     }
     // What the refusal of a smaller device promises.
-    let smallest = Traits { items: 64, ..gpu_traits(7 << 10) };
+    let smallest = Traits { items: 64, ..gpu_traits(5 << 10) };
     assert!([4, 8].iter().all(|&scalar| Tiles::usual(&smallest, scalar).is_some()));
     assert_eq!(Tiles::usual(&Traits { items: 63, ..smallest }, 4), None);
 }
