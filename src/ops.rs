@@ -6,6 +6,7 @@
 use std::sync::Arc;
 
 pub(crate) mod fused;
+pub(crate) mod regularize;
 pub(crate) mod update;
 
 use crate::engine::formula::formula;

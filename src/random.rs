@@ -18,6 +18,8 @@ pub enum Purpose {
     User,
     /// How samples are deformed; the step is the epoch.
     Augment,
+    /// What dropout leaves out; the step is the training step.
+    Dropout,
 }
 
 /// One stream of random numbers.
@@ -39,6 +41,11 @@ impl Philox {
     /// The stream of (seed, purpose, step).
     pub fn new(seed: u64, purpose: Purpose, step: u32) -> Self {
         Philox { key: [seed as u32, (seed >> 32) as u32], purpose: purpose as u32, step }
+    }
+
+    /// The same purpose and step, but other numbers for every layer, of which there are at most 2^24.
+    pub fn of_layer(self, layer: usize) -> Self {
+        Philox { purpose: self.purpose | (layer as u32) << 8, ..self }
     }
 
     /// Key, step and purpose: what an engine needs to draw the same numbers.

@@ -94,6 +94,26 @@ impl<'d, T: Scalar> Samples<'d, T> {
         Ok(Samples { inputs, targets, classes, losses, hits, order, indices })
     }
 
+    /// With targets that are less sure: `(1 - share) t + share / outputs` (Szegedy et al. 2016, section 7). For training; its
+    /// losses are then those by these targets, accuracy is as before.
+    ///
+    /// # Errors
+    /// Targets that are not classes; a share below 0 or not below 1; no memory.
+    pub fn with_label_smoothing(mut self, share: f64) -> Result<Self> {
+        let wrong = |reason: String| Err(Error::argument("label smoothing", reason));
+        if !(0.0..1.0).contains(&share) {
+            return wrong(format!("the share must be from 0 to less than 1, not {share}"));
+        }
+        let classes = self.targets.rows();
+        if !self.classes || classes < 2 {
+            return wrong("targets must be classes, at least two".to_owned());
+        }
+        let smooth = |t: T| T::from_f64((1.0 - share) * t.to_f64() + share / classes as f64);
+        let targets: Vec<T> = self.targets.to_vec()?.into_iter().map(smooth).collect();
+        self.targets.view_mut().write(&targets)?;
+        Ok(self)
+    }
+
     /// Number of samples.
     pub fn count(&self) -> usize {
         self.targets.columns()

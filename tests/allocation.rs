@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use common::{one_hot, random};
 use travertine::engine::{self, Counting, Engine, Settings};
 use travertine::optimizer::{Adam, Clip, Optimizer, RmsProp, Schedule, Sgd, WeightDecay};
-use travertine::{Activation, Loss, Matrix, Network, Samples, Trainer};
+use travertine::{Activation, Dropout, Loss, Matrix, Network, Samples, Trainer};
 
 /// Counts what every thread of this process allocates.
 struct CountingAllocator;
@@ -101,13 +101,17 @@ fn optimizers() -> Vec<Box<dyn Optimizer<f32>>> {
 
 const CLIPS: [Option<Clip>; 3] = [None, Some(Clip::Norm(0.1)), Some(Clip::Value(0.1))];
 
-/// A trainer with a schedule and, where there is one, a clip.
+/// A trainer with a schedule and, where they are asked for, a clip, dropout and max-norm.
 fn trainer<'n>(
     network: &'n mut Network<f32>,
     optimizer: Box<dyn Optimizer<f32>>,
     clip: Option<Clip>,
+    regularized: bool,
 ) -> Trainer<'n, f32> {
-    let trainer = Trainer::new(network, Loss::SoftmaxCrossEntropy, optimizer, 32, 1).unwrap();
+    let mut trainer = Trainer::new(network, Loss::SoftmaxCrossEntropy, optimizer, 32, 1).unwrap();
+    if regularized {
+        trainer = trainer.with_dropout(Dropout { inputs: 0.2, hidden: 0.5 }).unwrap().with_max_norm(1.0).unwrap();
+    }
     let trainer = trainer.with_schedule(Schedule::Cosine { steps: 50, last: 0.1 }).unwrap();
     match clip {
         Some(clip) => trainer.with_clip(clip).unwrap(),
@@ -121,13 +125,13 @@ fn steps_of_every_optimizer_allocate_nothing() {
         let engine: Arc<dyn Engine<f32>> = counting.clone();
         let x = Matrix::from_slice(&engine, 40, 32, &random(40 * 32, 1)).unwrap();
         let t = Matrix::from_slice(&engine, 10, 32, &one_hot(10, 32)).unwrap();
-        for clip in CLIPS {
+        for (clip, regularized) in CLIPS.into_iter().flat_map(|clip| [(clip, false), (clip, true)]) {
             for optimizer in optimizers() {
-                let what = format!("{} {clip:?} on {threads} threads", optimizer.describe());
+                let what = format!("{} {clip:?} {regularized} on {threads} threads", optimizer.describe());
                 let before = counting.counts().live_bytes;
                 let mut network = network(&engine, Activation::Relu, Activation::Softmax);
                 let parameters = network.parameters() * size_of::<f32>();
-                let mut trainer = trainer(&mut network, optimizer, clip);
+                let mut trainer = trainer(&mut network, optimizer, clip, regularized);
                 let planned = counting.counts();
                 assert_eq!(planned.live_bytes - before, parameters + trainer.plan().bytes(), "{what}");
                 let count = allocations_of(|| (0..100).for_each(|_| trainer.step(x.view(), t.view()).unwrap()));

@@ -11,6 +11,7 @@ use crate::data::Source;
 use crate::history::HistoryArgs;
 use crate::names::Hidden;
 use crate::optimizer::{CourseArgs, OptimizerArgs};
+use crate::regularization::RegularizationArgs;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -153,6 +154,8 @@ pub(crate) struct TrainArgs {
     pub(crate) learning_rate: Option<f64>,
     #[command(flatten)]
     pub(crate) course: CourseArgs,
+    #[command(flatten)]
+    pub(crate) regularization: RegularizationArgs,
     /// Samples in a step
     #[arg(long, default_value_t = 10, value_parser = at_least_one())]
     pub(crate) batch: usize,

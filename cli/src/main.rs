@@ -25,6 +25,7 @@ mod output;
 mod parity;
 mod predict;
 mod progress;
+mod regularization;
 mod report;
 mod target_scale;
 mod tensorboard;

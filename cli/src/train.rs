@@ -54,6 +54,7 @@ pub(crate) fn run<T: Scalar>(args: &TrainArgs) -> Result<()> {
     let mut out = Output::new(args.json);
     let optimizer = args.optimizer.build(args.rate())?;
     let mut data = TrainingData::<T>::load(args)?;
+    args.regularization.check(args.hidden.0.len(), !data.classes().is_empty())?;
     let head = head(args, &data)?;
     note(&format!("{}: {}; output {}, loss {}", args.data.name(), data.describe(), head.output, head.loss));
     // The report is in the unit of the data.
@@ -70,7 +71,7 @@ pub(crate) fn run<T: Scalar>(args: &TrainArgs) -> Result<()> {
 
     let mut history = History::new(&args.history, &args.inputs(), Vec::new())?;
 
-    let mut train = Samples::new(&engine, &data.train)?;
+    let mut train = args.regularization.of_training_samples(Samples::new(&engine, &data.train)?)?;
     let mut test = data.test.as_ref().map(|test| Samples::new(&engine, test)).transpose()?;
     let batch = args.batch.min(train.count());
     let steps = train.count().div_ceil(batch) as u64;
@@ -79,6 +80,7 @@ pub(crate) fn run<T: Scalar>(args: &TrainArgs) -> Result<()> {
     if let Some(clip) = args.course.clip() {
         trainer = trainer.with_clip(clip)?;
     }
+    trainer = args.regularization.of_trainer(trainer)?;
     let mut watch =
         Watch { display: Display::new(args.epochs, train.count(), head.factor, args.plain), history: &mut history };
     let course = fit(args, &mut trainer, &mut train, test.as_mut(), &mut watch, &mut out);
@@ -302,7 +304,9 @@ fn info<T: Scalar>(args: &TrainArgs, data: &TrainingData<T>, head: &Head, batch:
         ("samples", data.train.samples().to_string()),
         ("output", head.output.to_string()),
     ];
-    training.extend(args.optimizer.facts(args.rate()).into_iter().chain(args.course.facts()));
+    training.extend(
+        args.optimizer.facts(args.rate()).into_iter().chain(args.course.facts()).chain(args.regularization.facts()),
+    );
     training.extend([
         ("batch", batch.to_string()),
         ("epochs", epochs.to_string()),

@@ -80,3 +80,13 @@ pub(crate) fn clip_norm<T: Scalar>(most: f64, squares: MatrixRef<'_, T>, x: Matr
     // SAFETY: checked above: every element of `everywhere` is the one number; z is x, which the engine allows.
     unsafe { x.engine().zip(&CLIP_NORM, [most, NORM_OFFSET, 0.0, 0.0], x.span(), everywhere, x.span()) }
 }
+
+/// Row i of x times `min(1, most / (sqrt(squares_i) + 1e-6))`; squares is a column of as many rows, which nobody waits for.
+pub(super) fn clip_rows<T: Scalar>(most: f64, squares: MatrixRef<'_, T>, x: MatrixMut<'_, T>) -> Result<()> {
+    let rules =
+        [((squares.rows(), squares.columns()) == (x.rows(), 1), "squares must be a column of as many rows as x")];
+    check("clip rows", &operands!(squares, x), &rules)?;
+    let in_every_column = Span { columns: x.columns(), column_stride: 0, ..squares.span() };
+    // SAFETY: checked above: every column of `in_every_column` is the one column; z is x, which the engine allows.
+    unsafe { x.engine().zip(&CLIP_NORM, [most, NORM_OFFSET, 0.0, 0.0], x.span(), in_every_column, x.span()) }
+}

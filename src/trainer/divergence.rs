@@ -96,7 +96,7 @@ impl<'n, T: Scalar> Trainer<'n, T> {
         }
         self.gather(samples, *first, *end)?;
         let n = end - first;
-        self.stepper.forward(self.x.front(self.x.rows(), n))?;
+        self.stepper.forward(self.x.front(self.x.rows(), n), true)?;
         let output = self.layer_where(|layer| Ok([ops::amax(layer.output(n)?)?, 0.0]))?;
         Ok(output.map_or((self.layers().len() - 1, "the loss behind"), |layer| (layer, "the output of")))
     }

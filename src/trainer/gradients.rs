@@ -122,7 +122,7 @@ const NORM_SAMPLES: usize = 1024;
 impl<T: Scalar> Trainer<'_, T> {
     /// The Euclidean norm of every layer's gradient, weights and bias together, at the parameters as they are:
     /// `sqrt(sum dW^2 + sum db^2)`, where the gradient is that of the mean loss over up to 1,024 samples, the first in the
-    /// order of the last epoch. Neither clipping nor weight decay is in it.
+    /// order of the last epoch. Clipping, weight decay and dropout are not in it.
     ///
     /// A look from outside, between epochs: it allocates, waits for the device, and changes nothing that training sees.
     ///

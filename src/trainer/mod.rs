@@ -16,10 +16,13 @@ use self::divergence::Good;
 use self::step::Stepper;
 
 mod divergence;
+mod dropout;
 mod gradients;
+mod max_norm;
 mod plan;
 mod step;
 
+pub use dropout::Dropout;
 pub use gradients::{GradientCheck, check_gradients};
 pub use plan::{Buffer, Plan};
 
@@ -107,6 +110,37 @@ impl<'n, T: Scalar> Trainer<'n, T> {
     /// A schedule of no steps, a factor that is out of range.
     pub fn with_schedule(mut self, schedule: Schedule) -> Result<Self> {
         self.stepper.pace = Pace::new(schedule)?;
+        Ok(self)
+    }
+
+    /// With dropout in training; evaluation and inference leave it out. What is dropped is a function of the trainer's seed, the
+    /// step, the layer and the place in the batch, the same on every engine.
+    ///
+    /// ```
+    /// # use travertine::{Activation, Dropout, Loss, Network, Trainer, engine, optimizer::Sgd};
+    /// # let cpu = engine::open::<f32>("cpu")?;
+    /// let mut network =
+    ///     Network::builder(&cpu, 64).dense(100, Activation::Relu).dense(10, Activation::Softmax).build()?;
+    /// let trainer = Trainer::new(&mut network, Loss::SoftmaxCrossEntropy, Sgd::new(0.1)?, 32, 1)?
+    ///     .with_dropout(Dropout { inputs: 0.1, hidden: 0.5 })?
+    ///     .with_max_norm(3.0)?;
+    /// # Ok::<(), travertine::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// A rate below 0 or not below 1; a rate for hidden layers where there are none; no memory.
+    pub fn with_dropout(mut self, dropout: Dropout) -> Result<Self> {
+        self.stepper.drop_out(dropout, self.seed)?;
+        Ok(self)
+    }
+
+    /// With weights into every unit of the hidden layers whose Euclidean norm is at most `most` after each step: longer ones are
+    /// multiplied by `most / (norm + 1e-6)` (Srivastava et al. 2014). Squares beyond the range of the precision make weights of 0.
+    ///
+    /// # Errors
+    /// A bound that is not above 0 or not finite; a network without hidden layers; no memory.
+    pub fn with_max_norm(mut self, most: f64) -> Result<Self> {
+        self.stepper.bound_norms(most)?;
         Ok(self)
     }
 
@@ -231,6 +265,7 @@ impl<'n, T: Scalar> Trainer<'n, T> {
             }
         }
         self.stepper.clip_buffers().for_each(|(name, matrix)| add(name, matrix));
+        self.stepper.regularization_buffers().for_each(|(name, matrix)| add(name, matrix));
         Plan { buffers }
     }
 

@@ -1,5 +1,7 @@
 //! One training step: the layers in a row, the loss behind them, the optimizer beside them.
 
+use super::dropout::{Dropout, InputDropout};
+use super::max_norm::MaxNorm;
 use crate::error::Result;
 use crate::layer::DenseTraining;
 use crate::loss::Loss;
@@ -17,6 +19,9 @@ pub(super) struct Stepper<'n, T: Scalar> {
     loss: Loss,
     optimizer: Box<dyn Optimizer<T>>,
     clipped: Option<Clipped<T>>,
+    /// For every layer what is dropped of its input, or nothing.
+    dropouts: Vec<Option<InputDropout<T>>>,
+    max_norm: Option<MaxNorm<T>>,
     pub(super) pace: Pace,
     /// Steps done.
     pub(super) step: u64,
@@ -51,7 +56,30 @@ impl<'n, T: Scalar> Stepper<'n, T> {
             .map(|(i, layer)| layer.training(batch, fused && i == last))
             .collect();
         let pace = Pace::new(Schedule::Constant)?;
-        Ok(Stepper { layers: layers?, states, loss, optimizer, clipped: None, pace, step: 0 })
+        let dropouts = states.iter().map(|_| None).collect();
+        Ok(Stepper { layers: layers?, states, loss, optimizer, clipped: None, dropouts, max_norm: None, pace, step: 0 })
+    }
+
+    /// Drops inputs of layers from now on.
+    pub(super) fn drop_out(&mut self, dropout: Dropout, seed: u64) -> Result<()> {
+        self.dropouts = dropout.of_layers(&self.layers, seed)?;
+        Ok(())
+    }
+
+    /// Bounds the weights into hidden units from now on.
+    pub(super) fn bound_norms(&mut self, most: f64) -> Result<()> {
+        self.max_norm = Some(MaxNorm::new(most, &self.layers)?);
+        Ok(())
+    }
+
+    /// Names and matrices of what dropout and max-norm need.
+    pub(super) fn regularization_buffers(&self) -> impl Iterator<Item = (String, &Matrix<T>)> {
+        let dropouts = self.dropouts.iter().enumerate();
+        let dropouts = dropouts.filter_map(|(i, dropout)| Some((i, dropout.as_ref()?)));
+        let dropped = dropouts
+            .flat_map(|(i, dropout)| dropout.buffers().map(|(name, matrix)| (format!("layers.{i}.{name}"), matrix)));
+        let norms = self.max_norm.iter().flat_map(MaxNorm::buffers);
+        dropped.chain(norms.map(|(name, matrix)| (name.to_owned(), matrix)))
     }
 
     /// Matrices of the shapes of weights and bias of every layer.
@@ -101,7 +129,7 @@ impl<'n, T: Scalar> Stepper<'n, T> {
         losses: MatrixMut<'_, T>,
         hits: Option<MatrixMut<'_, T>>,
     ) -> Result<()> {
-        self.forward(x)?;
+        self.forward(x, true)?;
         if let Some(hits) = hits {
             fused::hits(self.output(x.columns())?, t, self.loss.threshold(), hits)?;
         }
@@ -124,7 +152,7 @@ impl<'n, T: Scalar> Stepper<'n, T> {
         sinks: &mut [[Matrix<T>; 2]],
         (scale, keep): (f64, f64),
     ) -> Result<()> {
-        self.forward(x)?;
+        self.forward(x, false)?;
         self.loss(t, losses)?;
         for i in (0..self.layers.len()).rev() {
             let (before, after) = self.layers.split_at_mut(i);
@@ -148,19 +176,23 @@ impl<'n, T: Scalar> Stepper<'n, T> {
         losses: MatrixMut<'_, T>,
         hits: MatrixMut<'_, T>,
     ) -> Result<()> {
-        self.forward(x)?;
+        self.forward(x, false)?;
         let output = self.output(x.columns())?;
         fused::loss(self.loss.formula(), output, t, losses, None)?;
         fused::hits(output, t, self.loss.threshold(), hits)
     }
 
-    pub(super) fn forward(&mut self, x: MatrixRef<'_, T>) -> Result<()> {
+    /// `drops`: as this step does it, without what dropout leaves out.
+    pub(super) fn forward(&mut self, x: MatrixRef<'_, T>, drops: bool) -> Result<()> {
         for i in 0..self.layers.len() {
             let (before, after) = self.layers.split_at_mut(i);
-            let input = match before.last() {
+            let mut input = match before.last() {
                 Some(previous) => previous.output(x.columns())?,
                 None => x,
             };
+            if let (true, Some(dropout)) = (drops, &mut self.dropouts[i]) {
+                input = dropout.forward(self.step, input)?;
+            }
             after[0].forward(input)?;
         }
         Ok(())
@@ -172,13 +204,19 @@ impl<'n, T: Scalar> Stepper<'n, T> {
         for i in (0..self.layers.len()).rev() {
             let (before, after) = self.layers.split_at_mut(i);
             let layer = &mut after[0];
-            let input = match before.last_mut() {
+            let mut input = match before.last_mut() {
                 Some(previous) => {
                     layer.propagate(previous, samples)?;
+                    if let Some(dropout) = &self.dropouts[i] {
+                        dropout.backward(previous.output_and_delta_mut(samples)?.1)?;
+                    }
                     previous.output(samples)?
                 }
                 None => x,
             };
+            if let Some(dropout) = &self.dropouts[i] {
+                input = dropout.output(samples)?;
+            }
             match &mut self.clipped {
                 None => {
                     let states = &mut self.states[i];
@@ -200,6 +238,9 @@ impl<'n, T: Scalar> Stepper<'n, T> {
             }
         }
         self.update_clipped(step)?;
+        if let Some(max_norm) = &mut self.max_norm {
+            max_norm.bound(&mut self.layers)?;
+        }
         self.step += 1;
         Ok(())
     }

@@ -8,6 +8,7 @@ mod history;
 mod opencl;
 mod optimizers;
 mod output_folder;
+mod regularization;
 mod report;
 mod run;
 mod tables;

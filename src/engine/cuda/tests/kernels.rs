@@ -13,7 +13,7 @@ use crate::engine::gpu::tests::{Recorder, every_product, gpu_traits};
 use crate::ops::{self, Function};
 use crate::optimizer::{Adam, Clip, Optimizer, RmsProp, Sgd, WeightDecay};
 use crate::random::Purpose;
-use crate::{Activation, Loss, Matrix, Network, Samples, Trainer};
+use crate::{Activation, Dropout, Loss, Matrix, Network, Samples, Trainer};
 
 const ALL_KERNELS: i32 = 90;
 const ARCHITECTURES: [i32; 7] = [75, 80, 86, 89, 90, 100, 120];
@@ -38,6 +38,7 @@ fn every_kernel<T: Scalar>() -> BTreeSet<Kernel> {
         }
     }
     optimizers(&engine).unwrap();
+    regularization(&engine).unwrap();
     let mut kernels = std::mem::take(&mut record.lock().unwrap().kernels);
     kernels.extend(every_product::<T>(gpu_traits(SHARED)));
     kernels
@@ -98,6 +99,14 @@ fn optimizers<T: Scalar>(engine: &Arc<dyn Engine<T>>) -> Result<()> {
         }
     }
     Ok(())
+}
+
+fn regularization<T: Scalar>(engine: &Arc<dyn Engine<T>>) -> Result<()> {
+    let mut network = Network::builder(engine, 3).dense(5, Activation::Relu).dense(4, Activation::Identity).build()?;
+    let mut trainer = Trainer::new(&mut network, Loss::Quadratic, Sgd::new(0.1)?, 2, 1)?
+        .with_dropout(Dropout { inputs: 0.2, hidden: 0.5 })?
+        .with_max_norm(1.0)?;
+    trainer.step(Matrix::zeros(engine, 3, 2)?.view(), Matrix::zeros(engine, 4, 2)?.view())
 }
 
 /// Value of an option in a kernel's source.

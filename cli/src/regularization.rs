@@ -1,0 +1,61 @@
+//! Options against overfitting.
+
+use clap::Args;
+use travertine::{Dropout, Result, Samples, Scalar, Trainer};
+
+use crate::args::{positive, share};
+use crate::names::wrong;
+
+/// What keeps a network from learning its samples by heart.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct RegularizationArgs {
+    /// Share of the outputs of hidden layers that each training step leaves out
+    #[arg(long, value_name = "SHARE", default_value_t = 0.0, allow_negative_numbers = true, value_parser = share)]
+    dropout: f64,
+    /// Share of the features that each training step leaves out
+    #[arg(long, value_name = "SHARE", default_value_t = 0.0, allow_negative_numbers = true, value_parser = share)]
+    input_dropout: f64,
+    /// Largest Euclidean norm of the weights into a hidden unit
+    #[arg(long, value_name = "NORM", allow_negative_numbers = true, value_parser = positive)]
+    max_norm: Option<f64>,
+    /// Share of each target that is spread over all classes
+    #[arg(long, value_name = "SHARE", default_value_t = 0.0, allow_negative_numbers = true, value_parser = share)]
+    label_smoothing: f64,
+}
+
+impl RegularizationArgs {
+    /// Refuses what makes no sense for so many hidden layers and these targets.
+    pub(crate) fn check(&self, hidden: usize, classes: bool) -> Result<()> {
+        let given = [(self.dropout > 0.0, "--dropout"), (self.max_norm.is_some(), "--max-norm")];
+        if let Some((_, option)) = given.iter().find(|option| option.0 && hidden == 0) {
+            return Err(wrong(option, "is for hidden layers, and --hidden none leaves none"));
+        }
+        if self.label_smoothing > 0.0 && !classes {
+            return Err(wrong("--label-smoothing", "is for classes, but the label is values"));
+        }
+        Ok(())
+    }
+
+    pub(crate) fn of_trainer<'n, T: Scalar>(&self, mut trainer: Trainer<'n, T>) -> Result<Trainer<'n, T>> {
+        if let Some(most) = self.max_norm {
+            trainer = trainer.with_max_norm(most)?;
+        }
+        trainer.with_dropout(Dropout { inputs: self.input_dropout, hidden: self.dropout })
+    }
+
+    pub(crate) fn of_training_samples<'d, T: Scalar>(&self, samples: Samples<'d, T>) -> Result<Samples<'d, T>> {
+        if self.label_smoothing > 0.0 { samples.with_label_smoothing(self.label_smoothing) } else { Ok(samples) }
+    }
+
+    /// What the model file tells of it.
+    pub(crate) fn facts(&self) -> Vec<(&'static str, String)> {
+        let shares = [
+            ("dropout", self.dropout),
+            ("input_dropout", self.input_dropout),
+            ("label_smoothing", self.label_smoothing),
+        ];
+        let shares = shares.into_iter().filter(|(_, share)| *share > 0.0);
+        let norm = self.max_norm.map(|most| ("max_norm", most));
+        shares.chain(norm).map(|(name, number)| (name, number.to_string())).collect()
+    }
+}

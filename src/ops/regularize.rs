@@ -1,0 +1,67 @@
+//! The calls of dropout and max-norm: checked here, like all mathematics.
+
+use super::{check, operands, update};
+use crate::engine::formula::formula;
+use crate::engine::{Map, Zip};
+use crate::error::Result;
+use crate::matrix::{MatrixMut, MatrixRef};
+use crate::scalar::Scalar;
+
+formula!(Square = "square", |x, _p| x * x, "x * x");
+formula!(Keep = "dropout", |x, u, p| V::select(u.less(p[0]), V::of(0.0), x * p[1]), "y < p0 ? V(0.0) : x * p1");
+static SQUARE: Map = Map::of::<Square>();
+static KEEP: Zip = Zip::of::<Keep>();
+
+/// `y_ij = 0` where `draws_ij < rate`, else `x_ij / (1 - rate)`; draws are uniform in [0, 1).
+pub(crate) fn drop_out<T: Scalar>(
+    rate: f64,
+    x: MatrixRef<'_, T>,
+    draws: MatrixRef<'_, T>,
+    y: MatrixMut<'_, T>,
+) -> Result<()> {
+    check_one_shape(x, draws, y.as_ref())?;
+    // SAFETY: checked above; the borrow checker keeps y apart.
+    unsafe { y.engine().zip(&KEEP, keep(rate), x.span(), draws.span(), y.span()) }
+}
+
+/// [`drop_out`] in place.
+pub(crate) fn drop_out_within<T: Scalar>(rate: f64, draws: MatrixRef<'_, T>, x: MatrixMut<'_, T>) -> Result<()> {
+    check_one_shape(x.as_ref(), draws, x.as_ref())?;
+    // SAFETY: checked above; the result may be the operand, which is borrowed for writing.
+    unsafe { x.engine().zip(&KEEP, keep(rate), x.span(), draws.span(), x.span()) }
+}
+
+fn keep(rate: f64) -> [f64; 4] {
+    [rate, 1.0 / (1.0 - rate), 0.0, 0.0]
+}
+
+fn check_one_shape<T: Scalar>(x: MatrixRef<'_, T>, draws: MatrixRef<'_, T>, y: MatrixRef<'_, T>) -> Result<()> {
+    let shape = |m: MatrixRef<'_, T>| (m.rows(), m.columns());
+    let rules = [(shape(x) == shape(draws) && shape(x) == shape(y), "x, draws and y must have one shape")];
+    check("dropout", &operands!(x, draws, y), &rules)
+}
+
+/// Every row of weights times `min(1, most / (its norm + 1e-6))`. Squares (the shape of weights) and sums (a column of as
+/// many rows) are room to compute in. Nobody waits.
+pub(crate) fn bound_rows<T: Scalar>(
+    most: f64,
+    weights: MatrixMut<'_, T>,
+    squares: MatrixMut<'_, T>,
+    sums: MatrixMut<'_, T>,
+) -> Result<()> {
+    let rules = [
+        (
+            (squares.rows(), squares.columns()) == (weights.rows(), weights.columns()),
+            "squares must have the shape of weights",
+        ),
+        ((sums.rows(), sums.columns()) == (weights.rows(), 1), "sums must be a column of as many rows as weights"),
+    ];
+    check("max-norm", &operands!(weights, squares, sums), &rules)?;
+    let engine = weights.engine();
+    // SAFETY: checked above; the borrow checker keeps the three apart.
+    unsafe {
+        engine.map(&SQUARE, [0.0; 4], weights.span(), squares.span())?;
+        engine.row_sums(T::from_f64(1.0), squares.span(), T::from_f64(0.0), sums.span())?;
+    }
+    update::clip_rows(most, sums.as_ref(), weights)
+}

@@ -1,0 +1,90 @@
+//! Dropout.
+
+use crate::error::{Error, Result};
+use crate::layer::DenseTraining;
+use crate::matrix::{Matrix, MatrixMut, MatrixRef};
+use crate::ops::{self, regularize};
+use crate::random::{Philox, Purpose};
+use crate::scalar::Scalar;
+
+/// Dropout (Srivastava et al. 2014): in training, each number that a layer gets becomes 0 with probability p, else it is
+/// multiplied by 1 / (1 - p), so that nothing needs to be scaled in inference. Rates are from 0 to less than 1.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Dropout {
+    /// p for the features of a sample.
+    pub inputs: f64,
+    /// p for the outputs of every hidden layer, behind its activation.
+    pub hidden: f64,
+}
+
+impl Dropout {
+    /// For every layer what happens to its input.
+    pub(super) fn of_layers<T: Scalar>(
+        self,
+        layers: &[DenseTraining<'_, T>],
+        seed: u64,
+    ) -> Result<Vec<Option<InputDropout<T>>>> {
+        for (rate, what) in [(self.inputs, "inputs"), (self.hidden, "hidden layers")] {
+            if !(0.0..1.0).contains(&rate) {
+                let reason = format!("the rate of {what} must be from 0 to less than 1, not {rate}");
+                return Err(Error::argument("dropout", reason));
+            }
+        }
+        if self.hidden > 0.0 && layers.len() == 1 {
+            return Err(Error::argument(
+                "dropout",
+                "there are no hidden layers to drop outputs of; set their rate to 0",
+            ));
+        }
+        let rate = |i: usize| if i == 0 { self.inputs } else { self.hidden };
+        let dropout = |(i, layer): (usize, &DenseTraining<'_, T>)| {
+            (rate(i) > 0.0).then(|| InputDropout::new(rate(i), seed, i, layer)).transpose()
+        };
+        layers.iter().enumerate().map(dropout).collect()
+    }
+}
+
+/// Dropout in front of one layer.
+pub(super) struct InputDropout<T: Scalar> {
+    rate: f64,
+    seed: u64,
+    /// Of the layer whose input this is.
+    layer: usize,
+    /// Uniform numbers of the last step, `inputs x batch`: below the rate means dropped.
+    draws: Matrix<T>,
+    /// What is left of the layer's input, `inputs x batch`
+    output: Matrix<T>,
+}
+
+impl<T: Scalar> InputDropout<T> {
+    fn new(rate: f64, seed: u64, number: usize, layer: &DenseTraining<'_, T>) -> Result<Self> {
+        let zeros = || Matrix::zeros(layer.weights().engine(), layer.weights().columns(), layer.batch());
+        Ok(InputDropout { rate, seed, layer: number, draws: zeros()?, output: zeros()? })
+    }
+
+    /// Names and matrices of what this has allocated.
+    pub(super) fn buffers(&self) -> [(&'static str, &Matrix<T>); 2] {
+        [("dropout.draws", &self.draws), ("dropout.output", &self.output)]
+    }
+
+    /// What this step leaves of an input `inputs x samples`.
+    pub(super) fn forward(&mut self, step: u64, input: MatrixRef<'_, T>) -> Result<MatrixRef<'_, T>> {
+        let samples = input.columns();
+        let stream = Philox::new(self.seed, Purpose::Dropout, step as u32).of_layer(self.layer);
+        ops::uniform(&stream, self.draws.view_mut().sub_columns(0..samples)?)?;
+        let draws = self.draws.view().sub_columns(0..samples)?;
+        regularize::drop_out(self.rate, input, draws, self.output.view_mut().sub_columns(0..samples)?)?;
+        self.output(samples)
+    }
+
+    /// The result of the last [`InputDropout::forward`], `inputs x samples`.
+    pub(super) fn output(&self, samples: usize) -> Result<MatrixRef<'_, T>> {
+        self.output.view().sub_columns(0..samples)
+    }
+
+    /// From the gradient by the output to the gradient by the input, in place. `f'` may be multiplied in already.
+    pub(super) fn backward(&self, delta: MatrixMut<'_, T>) -> Result<()> {
+        let draws = self.draws.view().sub_columns(0..delta.columns())?;
+        regularize::drop_out_within(self.rate, draws, delta)
+    }
+}
