@@ -162,6 +162,11 @@ impl<'d, T: Scalar> Samples<'d, T> {
         Ok((losses.sub_columns(range.clone())?, hits.sub_columns(range)?))
     }
 
+    /// Losses and hits of all samples, each `1 x samples`.
+    pub(crate) fn rows_mut(&mut self) -> [MatrixMut<'_, T>; 2] {
+        [self.losses.view_mut(), self.hits.view_mut()]
+    }
+
     /// Some samples as they lie, with the places for their losses and hits.
     pub(crate) fn part(&mut self, range: Range<usize>) -> Result<Part<'_, T>> {
         let inputs = match &self.inputs {

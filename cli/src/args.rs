@@ -7,6 +7,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use travertine::data::{Label, Task};
 use travertine::{Activation, Init};
 
+use crate::checkpoint::CheckpointArgs;
 use crate::data::Source;
 use crate::history::HistoryArgs;
 use crate::names::Hidden;
@@ -195,6 +196,8 @@ pub(crate) struct TrainArgs {
     pub(crate) out: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) history: HistoryArgs,
+    #[command(flatten)]
+    pub(crate) checkpoint: CheckpointArgs,
     /// No progress bar and no live curve in a terminal
     #[arg(long)]
     pub(crate) plain: bool,
@@ -315,7 +318,7 @@ pub(crate) struct BenchArgs {
     pub(crate) json: bool,
 }
 
-fn at_least_one() -> RangedU64ValueParser<usize> {
+pub(crate) fn at_least_one() -> RangedU64ValueParser<usize> {
     RangedU64ValueParser::new().range(1..)
 }
 

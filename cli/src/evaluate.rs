@@ -71,8 +71,12 @@ fn tell_classes(report: &Report, labels: &[u32], names: &[String], scores: &[f64
     ];
     let top5 = top5.map_or(String::new(), |top5| format!(" (within the first five {})", percent(Some(top5))));
     let roc_auc = roc_auc.map_or("not defined".to_owned(), |auc| format!("{auc:.4}"));
-    let text =
-        format!("{}: {}{top5}, macro F1 {:.4}, ROC AUC {roc_auc}", counted_samples(report), figures(report), all.f1);
+    let text = format!(
+        "{}: {}{top5}, macro F1 {:.4}, ROC AUC {roc_auc}",
+        counted_samples(report),
+        figures(report.loss, report.accuracy),
+        all.f1
+    );
     out.tell(&json, &text)
 }
 
@@ -124,7 +128,7 @@ fn tell_errors<T: Scalar>(report: &Report, outputs: &[T], data: &Dataset<T>, out
     let text = format!(
         "{}: {}, RMSE {}, MAE {}, R2 {r2}",
         counted_samples(report),
-        figures(report),
+        figures(report.loss, report.accuracy),
         digits(rmse),
         digits(mae)
     );

@@ -11,6 +11,7 @@ use crate::args::{Arguments, Command, Precision};
 
 mod args;
 mod bench;
+mod checkpoint;
 mod curve;
 mod data;
 mod devices;
@@ -37,7 +38,7 @@ mod work;
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
     match run(&arguments.command) {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(status) => status,
         Err(error) => {
             output::note(&format!("error: {error}"));
             ExitCode::from(if error.is_input() { 2 } else { 1 })
@@ -45,17 +46,25 @@ fn main() -> ExitCode {
     }
 }
 
-fn run(command: &Command) -> Result<()> {
+fn run(command: &Command) -> Result<ExitCode> {
+    match command {
+        // Only a training is asked to end before its end.
+        Command::Train(args) => match args.precision {
+            Precision::F32 => train::run::<f32>(args),
+            Precision::F64 => train::run::<f64>(args),
+        },
+        other => run_to_the_end(other).map(|()| ExitCode::SUCCESS),
+    }
+}
+
+fn run_to_the_end(command: &Command) -> Result<()> {
     match command {
         Command::Devices(args) => devices::run(args),
         Command::Tune(args) => match args.precision {
             Precision::F32 => tune::run::<f32>(args),
             Precision::F64 => tune::run::<f64>(args),
         },
-        Command::Train(args) => match args.precision {
-            Precision::F32 => train::run::<f32>(args),
-            Precision::F64 => train::run::<f64>(args),
-        },
+        Command::Train(_) => Ok(()),
         Command::Evaluate(args) => evaluate::run(args),
         Command::Predict(args) => predict::run(args),
         Command::Inspect(args) => inspect::run(args),

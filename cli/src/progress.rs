@@ -90,13 +90,14 @@ impl Display {
             ("seconds", rounded(epoch.seconds, 6)),
             ("samples_per_second", Value::from(rate.round())),
         ];
-        let test = epoch.test.map_or(String::new(), |report| format!("; test {}", figures(&report)));
+        let test =
+            epoch.test.map_or(String::new(), |report| format!("; test {}", figures(report.loss, report.accuracy)));
         let width = self.epochs.to_string().len();
         let text = format!(
             "epoch {:>width$}/{}: {}{test}; {} samples/s",
             epoch.number,
             self.epochs,
-            figures(&epoch.train),
+            figures(epoch.train.loss, epoch.train.accuracy),
             short(rate)
         );
         let mut tell = || out.tell(&json, &text);
@@ -133,7 +134,7 @@ impl Drop for Display {
 }
 
 /// "loss 0.1234, accuracy 96.38 %"
-pub(crate) fn figures(report: &Report) -> String {
-    let accuracy = report.accuracy.map_or(String::new(), |_| format!(", accuracy {}", percent(report.accuracy)));
-    format!("loss {}{accuracy}", digits(report.loss))
+pub(crate) fn figures(loss: f64, accuracy: Option<f64>) -> String {
+    let accuracy = accuracy.map_or(String::new(), |_| format!(", accuracy {}", percent(accuracy)));
+    format!("loss {}{accuracy}", digits(loss))
 }

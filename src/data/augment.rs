@@ -132,11 +132,11 @@ impl Augmentation {
             // No room in the channel: there are never more than two data sets beside the original.
             let (sender, receiver) = mpsc::sync_channel(0);
             scope.spawn(move || {
-                // Whoever listens no longer has ended with an error of its own.
-                (0..epochs)
-                    .map(|epoch| self.apply(data, seed, epoch))
-                    .try_for_each(|made| sender.send(made).map_err(drop))
-                    .ok();
+                for epoch in 0..epochs {
+                    if sender.send(self.apply(data, seed, epoch)).is_err() {
+                        break; // whoever listened has ended with an error of its own
+                    }
+                }
             });
             receiver.into_iter().try_for_each(|made| train(&made?))
         })

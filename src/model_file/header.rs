@@ -89,7 +89,7 @@ impl Header {
 }
 
 /// The length word and the header, and the length of the file. No more is allocated than the file has.
-fn read_head(path: &Path) -> Result<(Vec<u8>, u64)> {
+pub(super) fn read_head(path: &Path) -> Result<(Vec<u8>, u64)> {
     let name = path.display().to_string();
     let io = |source| Error::io("read", path, source);
     let file = File::open(path).map_err(io)?;

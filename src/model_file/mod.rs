@@ -18,6 +18,7 @@
 //! # Ok::<(), travertine::Error>(())
 //! ```
 
+mod checkpoint;
 mod header;
 mod read;
 mod write;
@@ -25,6 +26,7 @@ mod write;
 use std::path::Path;
 use std::sync::Arc;
 
+pub use self::checkpoint::{load_checkpoint, save_checkpoint};
 use self::header::Header;
 use crate::activation::Activation;
 use crate::data::Standardization;

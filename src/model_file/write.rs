@@ -18,9 +18,13 @@ use crate::scalar::Scalar;
 static COUNTER: AtomicU32 = AtomicU32::new(0);
 
 pub(super) fn save<T: Scalar>(path: &Path, network: &Network<T>, info: &ModelInfo) -> Result<()> {
-    let bytes = serialize(network, info)?;
+    replace(path, &serialize(network, info)?)
+}
+
+/// The new file, or the old one if anything fails.
+pub(super) fn replace(path: &Path, bytes: &[u8]) -> Result<()> {
     let temporary = temporary_name(path);
-    let written = write_and_rename(&bytes, &temporary, path);
+    let written = write_and_rename(bytes, &temporary, path);
     if written.is_err() {
         // What is left of a file that could not be finished is of no use; if it cannot be removed, neither is telling.
         let _ = fs::remove_file(&temporary);

@@ -129,6 +129,16 @@ impl Pace {
         self.reduced * self.schedule.factor(step)
     }
 
+    /// What it has seen, bit by bit.
+    pub(crate) fn state(&self) -> [u64; 3] {
+        [self.best.to_bits(), self.epochs_without_progress, self.reduced.to_bits()]
+    }
+
+    pub(crate) fn set_state(&mut self, [best, epochs_without_progress, reduced]: [u64; 3]) {
+        (self.best, self.reduced) = (f64::from_bits(best), f64::from_bits(reduced));
+        self.epochs_without_progress = epochs_without_progress;
+    }
+
     /// The loss of an epoch.
     pub(crate) fn observe(&mut self, loss: f64) {
         let Schedule::Plateau { patience, factor } = self.schedule else { return };

@@ -54,6 +54,11 @@ impl<T: Scalar> Good<T> {
         Ok(())
     }
 
+    /// The same, to write.
+    pub(super) fn layers_mut(&mut self) -> &mut [[Vec<Matrix<T>>; 2]] {
+        &mut self.layers
+    }
+
     /// What is kept of weights and of bias, layer by layer.
     pub(super) fn layers(&self) -> &[[Vec<Matrix<T>>; 2]] {
         &self.layers

@@ -1,5 +1,6 @@
 //! Training: forward, loss, backward, update, again and again.
 
+use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use crate::engine::Engine;
@@ -20,11 +21,13 @@ mod dropout;
 mod gradients;
 mod max_norm;
 mod plan;
+mod snapshot;
 mod step;
 
 pub use dropout::Dropout;
 pub use gradients::{GradientCheck, check_gradients};
 pub use plan::{Buffer, Plan};
+pub use snapshot::Snapshot;
 
 /// Trains a network: borrows its parameters, owns everything else that training needs. Dropping it ends training and
 /// leaves the network trained.
@@ -50,6 +53,10 @@ pub struct Trainer<'n, T: Scalar> {
     seed: u64,
     /// Epochs done.
     epoch: u64,
+    /// The step that the epoch began with.
+    first_step: u64,
+    /// Samples done in an epoch that has been left in its middle.
+    position: usize,
     /// A mini-batch, `inputs x batch`
     x: Matrix<T>,
     /// Its targets, `outputs x batch`
@@ -79,7 +86,7 @@ impl<'n, T: Scalar> Trainer<'n, T> {
         let (x, t, losses) = (zeros(network.inputs(), batch)?, zeros(network.outputs(), batch)?, zeros(1, batch)?);
         let stepper = Stepper::new(network, loss.validate()?, Box::new(optimizer), batch)?;
         let good = Good::new(&stepper)?;
-        Ok(Trainer { stepper, good, seed, epoch: 0, x, t, losses })
+        Ok(Trainer { stepper, good, seed, epoch: 0, first_step: 0, position: 0, x, t, losses })
     }
 
     /// With gradients that are bounded before the optimizer sees them. Training then needs a gradient for each parameter,
@@ -165,6 +172,11 @@ impl<'n, T: Scalar> Trainer<'n, T> {
         self.epoch
     }
 
+    /// Samples done in an epoch that has been left in its middle; 0 between two epochs.
+    pub fn position(&self) -> usize {
+        self.position
+    }
+
     /// Steps done.
     pub fn steps(&self) -> u64 {
         self.stepper.step
@@ -213,23 +225,48 @@ impl<'n, T: Scalar> Trainer<'n, T> {
     /// As [`Trainer::epoch`]; calls `watch` after every step.
     ///
     /// # Errors
-    /// As [`Trainer::epoch`], and those of `watch`, which end the epoch where it is.
+    /// As [`Trainer::epoch`], and those of `watch`, which end the epoch where it is: the next call goes on from there.
     pub fn epoch_with(
         &mut self,
         samples: &mut Samples<'_, T>,
         mut watch: impl FnMut(Progress<'_, T>) -> Result<()>,
     ) -> Result<Report> {
-        self.good.keep(&self.stepper)?;
-        samples.shuffle(self.seed, self.epoch)?;
-        let first_step = self.stepper.step;
-        for first in (0..samples.count()).step_by(self.batch()) {
-            let end = samples.count().min(first + self.batch());
-            self.sample_step(samples, first, end)?;
-            watch(Progress { done: end, samples })?;
+        loop {
+            let done = self.epoch_until(samples, |progress| watch(progress).map(ControlFlow::Continue))?;
+            if let Some(report) = done {
+                return Ok(report);
+            }
         }
-        self.refuse_divergence(samples, first_step)?;
+    }
+
+    /// As [`Trainer::epoch_with`], until `watch` breaks off after a step: then there is no report, and the next call goes on with
+    /// the step after it.
+    ///
+    /// # Errors
+    /// As [`Trainer::epoch_with`].
+    pub fn epoch_until(
+        &mut self,
+        samples: &mut Samples<'_, T>,
+        mut watch: impl FnMut(Progress<'_, T>) -> Result<ControlFlow<()>>,
+    ) -> Result<Option<Report>> {
+        let count = samples.count();
+        if self.position == 0 || self.position > count {
+            self.good.keep(&self.stepper)?;
+            (self.first_step, self.position) = (self.stepper.step, 0);
+        }
+        samples.shuffle(self.seed, self.epoch)?;
+        for first in (self.position..count).step_by(self.batch()) {
+            let end = count.min(first + self.batch());
+            self.sample_step(samples, first, end)?;
+            self.position = end;
+            if watch(Progress { done: end, samples })?.is_break() {
+                return Ok(None);
+            }
+        }
+        self.position = 0;
+        self.refuse_divergence(samples, self.first_step)?;
         self.epoch += 1;
-        samples.report(samples.count())
+        samples.report(count).map(Some)
     }
 
     /// Mean loss and, for classes, accuracy.

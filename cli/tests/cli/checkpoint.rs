@@ -1,0 +1,223 @@
+//! Trainings that are killed, stopped, run out of disk, and go on.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::thread;
+use std::time::Duration;
+
+use serde_json::Value;
+
+use crate::run::{Folder, Run};
+
+const TRAIN: &str = "train digits --hidden 40 --batch 32 --optimizer adam --schedule cosine --json";
+
+fn files(folder: &Folder) -> Vec<PathBuf> {
+    let mut files: Vec<PathBuf> = fs::read_dir(folder.join("c")).unwrap().map(|entry| entry.unwrap().path()).collect();
+    files.sort();
+    files
+}
+
+fn is_unfinished(path: &Path) -> bool {
+    path.extension().is_some_and(|extension| extension == "tmp")
+}
+
+fn without_times(mut result: Value) -> Value {
+    for key in ["seconds", "steps_per_second", "model"] {
+        result.as_object_mut().unwrap().remove(key).unwrap();
+    }
+    result
+}
+
+/// Milliseconds from 0 on, the same every time.
+fn delays() -> impl Iterator<Item = u64> {
+    let mut state = 7u64;
+    std::iter::repeat_with(move || {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (state >> 33) % 60
+    })
+}
+
+/// Killed 50 times at any moment, the training ends with the bytes and figures of one that was left alone.
+#[test]
+fn fifty_kills_change_no_byte() {
+    let folder = Folder::new();
+    let train = format!("{TRAIN} --epochs 120 --threads 1");
+    let alone = folder.run(&format!("{train} --out alone.safetensors")).ok();
+    let (mut kills, mut unfinished, mut runs) = (0, 0, 0);
+    let mut delays = delays();
+    while kills < 50 {
+        let option = if folder.join("c").is_dir() && !files(&folder).is_empty() { "--resume" } else { "--checkpoint" };
+        let mut command = folder.command(&format!("{train} --every 2 {option} c --out killed.safetensors"));
+        let mut child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+        thread::sleep(Duration::from_millis(10 + delays.next().unwrap()));
+        runs += 1;
+        assert!(runs < 500, "{kills} kills in {runs} runs");
+        if let Some(status) = child.try_wait().unwrap() {
+            // A kill before the first checkpoint leaves nothing to resume, and a folder that is not there yet.
+            assert!(status.success(), "{status}");
+            assert!(kills >= 50, "the training was over after {kills} kills; it must take longer");
+        }
+        child.kill().unwrap();
+        child.wait().unwrap();
+        kills += 1;
+        if folder.join("c").is_dir() {
+            unfinished += usize::from(files(&folder).iter().any(|file| is_unfinished(file)));
+        }
+    }
+    let killed = folder.run(&format!("{train} --every 2 --resume c --out killed.safetensors")).ok();
+    eprintln!("{kills} kills, {unfinished} of them in the middle of writing");
+    assert!(unfinished >= 5, "only {unfinished} kills in the middle of writing");
+    assert!(
+        fs::read(folder.join("alone.safetensors")).unwrap() == fs::read(folder.join("killed.safetensors")).unwrap()
+    );
+    assert_eq!(without_times(alone.result()), without_times(killed.result()));
+    assert_eq!(files(&folder).len(), 2, "the newest two checkpoints, and nothing unfinished");
+}
+
+#[cfg(unix)]
+#[test]
+fn signals_finish_the_step_and_leave_a_checkpoint() {
+    let train = format!("{TRAIN} --epochs 3000");
+    for (signal, status) in [("INT", 130), ("TERM", 143)] {
+        let folder = Folder::new();
+        let mut command = folder.command(&format!("{train} --checkpoint c"));
+        let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        while !folder.join("c").is_dir() || files(&folder).is_empty() {
+            thread::sleep(Duration::from_millis(5));
+        }
+        let kill = Command::new("kill").args([format!("-{signal}"), child.id().to_string()]).status().unwrap();
+        assert!(kill.success());
+        let run = Run::new(&train, child.wait_with_output().unwrap());
+        assert_eq!(run.status, Some(status), "{}", run.err);
+        assert!(run.err.contains("stopped by signal") && run.err.contains("is saved"), "{}", run.err);
+        assert!(!folder.join("digits.safetensors").exists());
+    }
+    // Without a folder nothing is saved, and that is said.
+    let folder = Folder::new();
+    let child =
+        folder.command(&format!("{train} --history h.csv")).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();
+    let child = child.unwrap();
+    while !folder.join("h.csv").exists() {
+        thread::sleep(Duration::from_millis(5));
+    }
+    assert!(Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap().success());
+    let run = Run::new(&train, child.wait_with_output().unwrap());
+    assert_eq!(run.status, Some(130), "{}", run.err);
+    assert!(run.err.contains("nothing is saved (see --checkpoint)"), "{}", run.err);
+}
+
+#[test]
+fn a_longer_training_goes_on_where_a_shorter_one_ended() {
+    let folder = Folder::new();
+    let train = "train digits --hidden 16 --optimizer momentum --history";
+    folder.run(&format!("{train} whole.csv --epochs 4 --out whole.safetensors")).ok();
+    folder.run(&format!("{train} part.csv --epochs 2 --checkpoint c --out part.safetensors")).ok();
+    folder.run(&format!("{train} part.csv --epochs 4 --threads 1 --resume c --out part.safetensors")).ok();
+    let bytes = |name: &str| fs::read(folder.join(name)).unwrap();
+    assert!(bytes("whole.safetensors") == bytes("part.safetensors"));
+    // The whole course is in the history; seconds differ.
+    let rows = |name: &str| -> Vec<String> {
+        let text = String::from_utf8(bytes(name)).unwrap();
+        let fields = |line: &str| line.split(',').take(7).collect::<Vec<_>>().join(",");
+        text.lines().map(fields).collect()
+    };
+    assert_eq!(rows("whole.csv"), rows("part.csv"));
+    assert_eq!(rows("part.csv").len(), 5);
+}
+
+#[test]
+fn a_checkpoint_of_another_training_is_refused() {
+    let folder = Folder::new();
+    folder.run(&format!("{TRAIN} --epochs 2 --checkpoint c")).ok();
+    let refused = |options: &str, parts: &[&str]| {
+        let train = TRAIN.replace("--hidden 40 --batch 32", options);
+        folder.run(&format!("{train} --epochs 2 --resume c")).fails(2, parts);
+    };
+    refused("--hidden 41 --batch 32", &["another training", "network was 64 - 40 relu - 10 softmax, is 64 - 41 relu"]);
+    refused("--hidden 40 --batch 16", &["batch was 32, is 16"]);
+    refused("--hidden 40 --batch 32 --seed 2", &["seed was 1, is 2", "training samples was 1438 with fingerprint"]);
+    refused("--hidden 40 --batch 32 --held-out 0.3", &["training samples was", "test samples was"]);
+    refused("--hidden 40 --batch 32 --weight-decay 0.1", &["weight decay was none, is 0.1"]);
+    refused("--hidden 40 --batch 32 --precision f64", &["expected f64"]);
+    // The schedule of a longer training is another one.
+    folder.run(&format!("{TRAIN} --epochs 3 --resume c")).fails(2, &["schedule"]);
+    folder.run(&format!("{TRAIN} --checkpoint c")).fails(2, &["--checkpoint", "go on with --resume c"]);
+    folder.run(&format!("{TRAIN} --resume nowhere")).fails(2, &["nowhere"]);
+    folder.run(&format!("{TRAIN} --every 5")).fails(2, &["--every", "add --checkpoint"]);
+}
+
+#[test]
+fn damaged_checkpoints_are_told_and_the_one_before_is_taken() {
+    let folder = Folder::new();
+    let train = format!("{TRAIN} --epochs 3");
+    folder.run(&format!("{train} --checkpoint c --out whole.safetensors")).ok();
+    let whole = fs::read(folder.join("whole.safetensors")).unwrap();
+    let [_, newest] = &files(&folder)[..] else { panic!("{:?}", files(&folder)) };
+    let bytes = fs::read(newest).unwrap();
+    let mut flipped = bytes.clone();
+    *flipped.last_mut().unwrap() ^= 1;
+    let damages = [bytes[..bytes.len() / 2].to_vec(), flipped, Vec::new(), vec![0xff; 64]];
+    for damage in &damages {
+        fs::write(newest, damage).unwrap();
+        let run = folder.run(&format!("{train} --resume c --out again.safetensors")).ok();
+        assert!(run.err.contains("warning: c/step-000000000135.safetensors"), "{}", run.err);
+        assert!(run.err.contains("going on from c/step-000000000090.safetensors, which is whole"), "{}", run.err);
+        assert!(fs::read(folder.join("again.safetensors")).unwrap() == whole);
+    }
+    for damage in &damages {
+        files(&folder).iter().for_each(|file| fs::write(file, damage).unwrap());
+        folder.run(&format!("{train} --resume c --out none.safetensors")).fails(2, &["step-000000000135", "expected"]);
+        assert!(!folder.join("none.safetensors").exists());
+    }
+}
+
+/// The system refuses to write more than a limit that the model fits in and a checkpoint does not.
+#[cfg(unix)]
+#[test]
+fn a_full_disk_leaves_the_checkpoints_before_it() {
+    let folder = Folder::new();
+    let train = "train digits --hidden 100 --optimizer adam";
+    folder.run(&format!("{train} --epochs 1 --checkpoint c")).ok();
+    let before: Vec<_> = files(&folder).iter().map(|file| fs::read(file).unwrap()).collect();
+    fs::remove_file(folder.join("digits.safetensors")).unwrap();
+    let full = |options: &str| {
+        let command = folder.command(&format!("{train} --epochs 3 --resume c {options}"));
+        let arguments: Vec<_> = command.get_args().map(|argument| argument.to_str().unwrap().to_owned()).collect();
+        let line = format!("trap '' XFSZ; ulimit -f 100; {} {}", env!("CARGO_BIN_EXE_travertine"), arguments.join(" "));
+        Run::new(&line, Command::new("sh").args(["-c", &line]).current_dir(&*folder).output().unwrap())
+    };
+    let run = full("");
+    assert_eq!(run.status, Some(1), "{}", run.err);
+    assert!(run.err.contains("step-000000000288.safetensors") && run.err.contains("too large"), "{}", run.err);
+    let now: Vec<_> = files(&folder).iter().map(|file| fs::read(file).unwrap()).collect();
+    assert!(before == now, "the checkpoint from before is as it was, and nothing else is there");
+    let run = full("--on-checkpoint-error continue").ok();
+    assert!(run.err.contains("training goes on without this checkpoint"), "{}", run.err);
+    assert!(folder.join("digits.safetensors").exists());
+}
+
+#[test]
+fn early_stopping_saves_the_best_model() {
+    let folder = Folder::new();
+    // The label is a coin: whatever is learned beyond the mean is noise.
+    let coin = |n: u64| (n.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 40) % 2;
+    let rows = |from: u64, to: u64| -> String {
+        (from..to).map(|n| format!("{},{},{}\n", n * 7 % 11, n * 5 % 13, ["no", "yes"][coin(n) as usize])).collect()
+    };
+    folder.write("train.csv", rows(0, 60));
+    folder.write("test.csv", rows(60, 120));
+    let train =
+        "train train.csv --test test.csv --hidden 50 --learning-rate 0.5 --epochs 500 --json --out m.safetensors";
+    let run = folder.run(&format!("{train} --early-stopping 3")).ok();
+    let mut lines = run.json();
+    let result = lines.pop().unwrap();
+    let losses: Vec<f64> = lines.iter().map(|line| line["test_loss"].as_f64().unwrap()).collect();
+    let best = losses.iter().copied().fold(f64::INFINITY, f64::min);
+    let at = losses.iter().position(|&loss| loss == best).unwrap();
+    assert_eq!(losses.len(), at + 1 + 3, "{losses:?}");
+    assert_eq!((result["epochs"].as_u64(), result["test_loss"].as_f64()), (Some(at as u64 + 1), Some(best)));
+    let evaluated = folder.run("evaluate m.safetensors test.csv --json").ok().result();
+    assert!((evaluated["loss"].as_f64().unwrap() - best).abs() < 1e-6);
+    folder.run("train digits --held-out 0 --early-stopping 3").fails(2, &["--early-stopping", "samples to test on"]);
+}

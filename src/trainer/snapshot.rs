@@ -1,0 +1,171 @@
+//! Everything that a training goes on from.
+
+use super::Trainer;
+use crate::error::{Error, Result};
+use crate::matrix::MatrixMut;
+use crate::samples::Samples;
+use crate::scalar::Scalar;
+
+/// More than anybody takes.
+const MOST_STEPS: u64 = 1 << 60;
+
+/// A training at a moment between two steps, in host memory: parameters, the optimizer's state, the schedule, the place in the
+/// epoch, and the losses of its samples so far. Random numbers need no place in it: they are functions of seed and step.
+///
+/// ```
+/// use travertine::{Activation, Loss, Network, Samples, Trainer, data, engine, optimizer::Adam};
+/// let cpu = engine::open::<f32>("cpu")?;
+/// let digits = data::digits()?;
+/// let mut samples = Samples::new(&cpu, &digits)?;
+/// let build = || Network::builder(&cpu, 64).dense(10, Activation::Softmax).build();
+/// let (mut network, mut twin) = (build()?, build()?);
+/// let mut trainer = Trainer::new(&mut network, Loss::SoftmaxCrossEntropy, Adam::new(0.001)?, 32, 1)?;
+/// trainer.epoch(&mut samples)?;
+/// let snapshot = trainer.snapshot(&mut samples)?;
+/// trainer.epoch(&mut samples)?;
+///
+/// let mut other = Trainer::new(&mut twin, Loss::SoftmaxCrossEntropy, Adam::new(0.001)?, 32, 1)?;
+/// other.restore(&snapshot, &mut samples)?;
+/// other.epoch(&mut samples)?;
+/// drop((trainer, other));
+/// assert_eq!(network.layers()[0].weights().to_vec()?, twin.layers()[0].weights().to_vec()?);
+/// # Ok::<(), travertine::Error>(())
+/// ```
+#[derive(Clone, Debug, PartialEq)]
+pub struct Snapshot<T> {
+    pub(crate) epoch: u64,
+    pub(crate) step: u64,
+    /// The step that the epoch began with.
+    pub(crate) first_step: u64,
+    /// Samples done in the epoch.
+    pub(crate) position: u64,
+    /// What the schedule has seen, bit by bit.
+    pub(crate) pace: [u64; 3],
+    /// Column-major, each with its name.
+    pub(crate) tensors: Vec<(String, Vec<T>)>,
+}
+
+impl<T: Scalar> Snapshot<T> {
+    /// Epochs done.
+    pub fn epochs(&self) -> u64 {
+        self.epoch
+    }
+
+    /// Steps done.
+    pub fn steps(&self) -> u64 {
+        self.step
+    }
+
+    /// Samples done in the epoch that has begun; 0 between two epochs.
+    pub fn position(&self) -> u64 {
+        self.position
+    }
+
+    /// Numbers of one's own that are to be kept with it.
+    pub fn attach(&mut self, name: impl Into<String>, values: Vec<T>) {
+        self.tensors.push((name.into(), values));
+    }
+
+    /// The numbers of that name.
+    pub fn numbers(&self, name: &str) -> Option<&[T]> {
+        self.tensors.iter().find(|(own, _)| own == name).map(|(_, values)| &values[..])
+    }
+}
+
+impl<T: Scalar> Trainer<'_, T> {
+    /// Takes down where training is. `samples`: those that it trains on. Waits for the device.
+    ///
+    /// # Errors
+    /// A device that fails.
+    pub fn snapshot(&mut self, samples: &mut Samples<'_, T>) -> Result<Snapshot<T>> {
+        let read = |(name, matrix): (String, MatrixMut<'_, T>)| Ok((name, matrix.as_ref().to_vec()?));
+        let tensors: Result<Vec<_>> = self.everything(samples).into_iter().map(read).collect();
+        Ok(Snapshot {
+            epoch: self.epoch,
+            step: self.stepper.step,
+            first_step: self.first_step,
+            position: self.position as u64,
+            pace: self.stepper.pace.state(),
+            tensors: tensors?,
+        })
+    }
+
+    /// Goes on from where another trainer of the same network, loss, optimizer, batch and seed was with the same samples: what
+    /// follows is the same, bit by bit, on an engine of the same kind.
+    ///
+    /// # Errors
+    /// A snapshot of another training: the first matrix that is missing or of another size is named, and nothing is changed; a
+    /// device that fails.
+    pub fn restore(&mut self, snapshot: &Snapshot<T>, samples: &mut Samples<'_, T>) -> Result<()> {
+        let refused = |reason: String| Error::argument("restore", reason);
+        let count = samples.count();
+        let batch = self.batch();
+        for (name, matrix) in self.everything(samples) {
+            let (own, found) = (matrix.rows() * matrix.columns(), snapshot.numbers(&name).map(<[T]>::len));
+            if found != Some(own) {
+                let found = found.map_or("none".to_owned(), |found| found.to_string());
+                return Err(refused(format!("{name} has {own} numbers here, the snapshot has {found}")));
+            }
+        }
+        if snapshot.step > MOST_STEPS || snapshot.first_step > snapshot.step || snapshot.epoch > MOST_STEPS {
+            return Err(refused(format!(
+                "step {} of epoch {} is no place in a training",
+                snapshot.step, snapshot.epoch
+            )));
+        }
+        let position = usize::try_from(snapshot.position).unwrap_or(usize::MAX);
+        if position > count || position < count && !position.is_multiple_of(batch) {
+            let reason =
+                format!("sample {position} is between two steps neither of {count} samples nor of batches of {batch}");
+            return Err(refused(reason));
+        }
+        for (name, mut matrix) in self.everything(samples) {
+            matrix.write(snapshot.numbers(&name).unwrap_or_default())?;
+        }
+        (self.epoch, self.stepper.step) = (snapshot.epoch, snapshot.step);
+        (self.first_step, self.position) = (snapshot.first_step, position);
+        self.stepper.pace.set_state(snapshot.pace);
+        Ok(())
+    }
+
+    /// All parameters, layer by layer weights (`outputs x inputs`) and bias, for a model that is to be kept while training goes on.
+    ///
+    /// # Errors
+    /// A device that fails.
+    pub fn parameters(&self) -> Result<Vec<Vec<T>>> {
+        self.layers().iter().flat_map(|layer| [layer.weights(), layer.bias()]).map(|x| x.to_vec()).collect()
+    }
+
+    /// Takes back what [`Trainer::parameters`] gave.
+    ///
+    /// # Errors
+    /// Parameters of another network; a device that fails.
+    pub fn set_parameters(&mut self, parameters: &[Vec<T>]) -> Result<()> {
+        let own = self.stepper.layers.iter_mut().flat_map(|layer| layer.parameters_mut());
+        let (own, given): (Vec<_>, _) = (own.collect(), parameters.len());
+        if own.len() != given {
+            let reason = format!("{given} matrices; the network has {}", own.len());
+            return Err(Error::argument("set parameters", reason));
+        }
+        own.into_iter().zip(parameters).try_for_each(|(mut own, given)| own.write(given))
+    }
+
+    /// Every matrix that training goes on from, with its name.
+    fn everything<'a>(&'a mut self, samples: &'a mut Samples<'_, T>) -> Vec<(String, MatrixMut<'a, T>)> {
+        let mut all = Vec::new();
+        let layers = self.stepper.layers.iter_mut().zip(&mut self.stepper.states).zip(self.good.layers_mut());
+        for (i, ((layer, states), good)) in layers.enumerate() {
+            let parts = layer.parameters_mut().into_iter().zip(states).zip(good);
+            for (kind, ((parameter, states), good)) in ["weight", "bias"].into_iter().zip(parts) {
+                all.push((format!("layers.{i}.{kind}"), parameter));
+                let states = states.iter_mut().enumerate();
+                all.extend(states.map(|(k, state)| (format!("layers.{i}.{kind}.state.{k}"), state.view_mut())));
+                let good = good.iter_mut().enumerate();
+                all.extend(good.map(|(k, good)| (format!("layers.{i}.{kind}.last_good.{k}"), good.view_mut())));
+            }
+        }
+        let [losses, hits] = samples.rows_mut();
+        all.extend([("samples.losses".to_owned(), losses), ("samples.hits".to_owned(), hits)]);
+        all
+    }
+}
