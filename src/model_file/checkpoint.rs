@@ -1,6 +1,6 @@
 //! Trainings in files, to go on from: safetensors too, with one metadata entry for what is not a matrix.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fs;
 use std::path::Path;
 
@@ -55,9 +55,8 @@ struct Json {
 /// A folder that is missing, full or not writable.
 pub fn save_checkpoint<T: Scalar>(path: impl AsRef<Path>, snapshot: &Snapshot<T>, notes: &str) -> Result<()> {
     let bad = |error: String| Error::argument("save checkpoint", error);
-    let mut tensors: Vec<(&String, Vec<u8>)> =
+    let tensors: Vec<(&String, Vec<u8>)> =
         snapshot.tensors.iter().map(|(name, values)| (name, bytes_of(values))).collect();
-    tensors.sort_by_key(|(name, _)| *name);
     let mut sum = Crc::new();
     tensors.iter().for_each(|(_, bytes)| sum.update(bytes));
     let json = Json {
@@ -103,13 +102,13 @@ pub fn load_checkpoint<T: Scalar>(path: impl AsRef<Path>) -> Result<(Snapshot<T>
     }
     let mut views = SafeTensors::deserialize(&bytes).map_err(parsed)?.tensors();
     views.sort_by(|a, b| a.0.cmp(&b.0));
-    let (mut sum, mut tensors) = (Crc::new(), Vec::with_capacity(views.len()));
+    let (mut sum, mut tensors) = (Crc::new(), BTreeMap::new());
     for (name, view) in views {
         if view.dtype() != dtype::<T>() {
             return Err(bad(&format!("tensor {name}"), T::NAME, format!("{:?}", view.dtype())));
         }
         sum.update(view.data());
-        tensors.push((name, numbers(view.data())));
+        tensors.insert(name, numbers(view.data()));
     }
     if sum.sum() != json.sum {
         return Err(bad("tensors", "the sum that the header tells", "another one: the file is damaged".to_owned()));

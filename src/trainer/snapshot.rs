@@ -1,5 +1,7 @@
 //! Everything that a training goes on from.
 
+use std::collections::BTreeMap;
+
 use super::Trainer;
 use crate::error::{Error, Result};
 use crate::matrix::MatrixMut;
@@ -41,8 +43,8 @@ pub struct Snapshot<T> {
     pub(crate) position: u64,
     /// What the schedule has seen, bit by bit.
     pub(crate) pace: [u64; 3],
-    /// Column-major, each with its name.
-    pub(crate) tensors: Vec<(String, Vec<T>)>,
+    /// Column-major, by their names.
+    pub(crate) tensors: BTreeMap<String, Vec<T>>,
 }
 
 impl<T: Scalar> Snapshot<T> {
@@ -63,12 +65,12 @@ impl<T: Scalar> Snapshot<T> {
 
     /// Numbers of one's own that are to be kept with it.
     pub fn attach(&mut self, name: impl Into<String>, values: Vec<T>) {
-        self.tensors.push((name.into(), values));
+        self.tensors.insert(name.into(), values);
     }
 
     /// The numbers of that name.
     pub fn numbers(&self, name: &str) -> Option<&[T]> {
-        self.tensors.iter().find(|(own, _)| own == name).map(|(_, values)| &values[..])
+        self.tensors.get(name).map(Vec::as_slice)
     }
 }
 
@@ -79,7 +81,7 @@ impl<T: Scalar> Trainer<'_, T> {
     /// A device that fails.
     pub fn snapshot(&mut self, samples: &mut Samples<'_, T>) -> Result<Snapshot<T>> {
         let read = |(name, matrix): (String, MatrixMut<'_, T>)| Ok((name, matrix.as_ref().to_vec()?));
-        let tensors: Result<Vec<_>> = self.everything(samples).into_iter().map(read).collect();
+        let tensors: Result<BTreeMap<_, _>> = self.everything(samples).into_iter().map(read).collect();
         Ok(Snapshot {
             epoch: self.epoch,
             step: self.stepper.step,
