@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use crate::run::{Folder, Run};
 
-const TRAIN: &str = "train digits --hidden 40 --batch 32 --optimizer adam --schedule cosine --json";
+const TRAIN: &str = "train digits --hidden 40 --batch 32 --optimizer adam --schedule cosine --dropout 0.1 --json";
 
 fn files(folder: &Folder) -> Vec<PathBuf> {
     let mut files: Vec<PathBuf> = fs::read_dir(folder.join("c")).unwrap().map(|entry| entry.unwrap().path()).collect();
