@@ -13,6 +13,7 @@ use crate::history::HistoryArgs;
 use crate::names::Hidden;
 use crate::optimizer::{CourseArgs, OptimizerArgs};
 use crate::regularization::RegularizationArgs;
+use crate::reproduce::ReproduceArgs;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -48,6 +49,8 @@ pub(crate) enum Command {
     Parity(ParityArgs),
     /// Time inference or training, and compare with the machine's attainable peak
     Bench(BenchArgs),
+    /// Train for published results on MNIST, and tell how near they are
+    Reproduce(ReproduceArgs),
 }
 
 /// The numbers that matrices hold.

@@ -28,6 +28,7 @@ mod predict;
 mod progress;
 mod regularization;
 mod report;
+mod reproduce;
 mod target_scale;
 mod tensorboard;
 mod train;
@@ -73,5 +74,6 @@ fn run_to_the_end(command: &Command) -> Result<()> {
             Precision::F64 => parity::run::<f64>(args),
         },
         Command::Bench(args) => bench::run(args),
+        Command::Reproduce(args) => reproduce::run(args),
     }
 }
