@@ -64,6 +64,28 @@ impl Philox {
         unit(a, b)
     }
 
+    /// [`Philox::uniform`] of `N` indices from `from` on, lane by lane, so that the compiler can use vectors.
+    #[inline(always)]
+    pub(crate) fn uniforms<const N: usize>(&self, from: u64) -> [f64; N] {
+        let (mut c0, mut c1) = ([0u32; N], [0u32; N]);
+        let (mut c2, mut c3) = ([self.step; N], [self.purpose; N]);
+        for i in 0..N {
+            let index = from + i as u64;
+            (c0[i], c1[i]) = (index as u32, (index >> 32) as u32);
+        }
+        let mut key = self.key;
+        for _ in 0..10 {
+            for i in 0..N {
+                let p0 = u64::from(MULTIPLIERS[0]) * u64::from(c0[i]);
+                let p1 = u64::from(MULTIPLIERS[1]) * u64::from(c2[i]);
+                (c0[i], c2[i]) = ((p1 >> 32) as u32 ^ c1[i] ^ key[0], (p0 >> 32) as u32 ^ c3[i] ^ key[1]);
+                (c1[i], c3[i]) = (p1 as u32, p0 as u32);
+            }
+            key = [key[0].wrapping_add(WEYL[0]), key[1].wrapping_add(WEYL[1])];
+        }
+        std::array::from_fn(|i| unit(c0[i], c1[i]))
+    }
+
     /// Normal with mean 0 and deviation 1, by the transform of Box and Muller. Computed with a portable library, so
     /// that every machine draws the same bits.
     pub fn normal(&self, index: u64) -> f64 {
@@ -87,14 +109,16 @@ impl Philox {
     }
 }
 
+#[inline(always)]
 fn unit(high: u32, low: u32) -> f64 {
     let bits = (u64::from(high) << 32 | u64::from(low)) >> 11;
     bits as f64 / (1u64 << 53) as f64
 }
 
+const MULTIPLIERS: [u32; 2] = [0xD251_1F53, 0xCD9E_8D57];
+const WEYL: [u32; 2] = [0x9E37_79B9, 0xBB67_AE85];
+
 fn philox4x32_10(mut counter: [u32; 4], mut key: [u32; 2]) -> [u32; 4] {
-    const MULTIPLIERS: [u32; 2] = [0xD251_1F53, 0xCD9E_8D57];
-    const WEYL: [u32; 2] = [0x9E37_79B9, 0xBB67_AE85];
     for _ in 0..10 {
         let [c0, c1, c2, c3] = counter;
         let p0 = u64::from(MULTIPLIERS[0]) * u64::from(c0);
@@ -128,6 +152,14 @@ mod tests {
         assert!((mean(&|i| stream.uniform(i)) - 0.5).abs() < 0.005);
         assert!(mean(&|i| stream.normal(i)).abs() < 0.02);
         assert!((mean(&|i| stream.normal(i).powi(2)) - 1.0).abs() < 0.03);
+    }
+
+    #[test]
+    fn lanes_are_the_same_numbers() {
+        let stream = Philox::new(11, Purpose::User, 5);
+        let from = u64::from(u32::MAX) - 3;
+        let expected: [f64; 16] = std::array::from_fn(|i| stream.uniform(from + i as u64));
+        assert_eq!(stream.uniforms::<16>(from), expected);
     }
 
     #[test]

@@ -23,6 +23,7 @@ pub(crate) mod math;
 mod pack;
 mod peak;
 mod pool;
+mod random;
 mod scratch;
 mod tile;
 pub(crate) mod vector;
@@ -218,6 +219,14 @@ impl<T: Scalar> Engine<T> for Cpu<T> {
     }
 
     unsafe fn uniform(&self, stream: &Philox, to: Span) -> Result<()> {
+        if to.row_stride == 1 {
+            let numbers = self::random::uniform::<T>(self.isa);
+            for_columns(self.stream().pool_for(to), to.columns, &|j| {
+                // A column is written by one thread.
+                unsafe { numbers(stream, (j * to.rows) as u64, (at_mut(to, j), to.rows)) };
+            });
+            return Ok(());
+        }
         for j in 0..to.columns {
             for i in 0..to.rows {
                 let unit = stream.uniform((i + j * to.rows) as u64);
