@@ -141,7 +141,8 @@ fn rows(publication: Publication) -> Vec<Row> {
             vec![row, Row { rate: 0.1, epochs: 60, published: 98.04, ..row }]
         }
         Publication::Simard => {
-            vec![Row { hidden: &[800], rate: 0.02, epochs: 40, published: 98.4, tolerance: 0.15, ..Row::RELU }]
+            let row = Row { hidden: &[800], momentum: 0.0, batch: 20, ..Row::RELU };
+            vec![Row { published: 98.4, tolerance: 0.15, ..row }]
         }
         Publication::Dropout => vec![Row {
             hidden: &[1024, 1024, 1024],
@@ -156,12 +157,13 @@ fn rows(publication: Publication) -> Vec<Row> {
             let row = Row {
                 hidden: &[300],
                 activation: Activation::Tanh,
-                output: Activation::Tanh,
+                output: Activation::Sigmoid,
                 loss: Loss::Quadratic,
                 init: Init::Lecun,
-                rate: 0.05,
+                rate: 1.0,
                 momentum: 0.0,
-                epochs: 20,
+                batch: 10,
+                epochs: 15,
                 published: 95.3,
                 tolerance: 0.0,
                 ..Row::RELU

@@ -11,6 +11,7 @@ mod optimizers;
 mod output_folder;
 mod regularization;
 mod report;
+mod reproduce;
 mod run;
 mod tables;
 mod terminal;
