@@ -1,6 +1,6 @@
 //! Training by hand, layer by layer, without a `Trainer`: XOR with a quadratic loss whose gradient is written here.
 
-use travertine::layer::Dense;
+use travertine::layer::{Dense, Layer};
 use travertine::{Activation, Init, Matrix, engine, ops};
 
 fn main() -> travertine::Result<()> {
@@ -30,7 +30,7 @@ fn main() -> travertine::Result<()> {
             println!("step {step:4}: cost {cost:.6}");
         }
 
-        output_training.propagate(&mut hidden_training, 4)?;
+        output_training.propagate(&mut *hidden_training, 4)?;
         output_training.descend(hidden_training.output(4)?, -0.5, 1.0)?;
         hidden_training.descend(x.view(), -0.5, 1.0)?;
     }

@@ -3,7 +3,7 @@
 //!
 //! The article subtracts the bias, travertine adds it: the signs of b are turned around.
 
-use travertine::layer::Dense;
+use travertine::layer::{Dense, Layer};
 use travertine::{Activation, Matrix, engine};
 
 fn main() -> travertine::Result<()> {

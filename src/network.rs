@@ -3,10 +3,10 @@
 use std::sync::Arc;
 
 use crate::activation::Activation;
-use crate::engine::{Engine, Transfer};
+use crate::engine::Engine;
 use crate::error::{Error, Result};
 use crate::init::Init;
-use crate::layer::Dense;
+use crate::layer::{Dense, Layer};
 use crate::loss::Loss;
 use crate::matrix::{Matrix, MatrixRef};
 use crate::ops::fused;
@@ -17,7 +17,7 @@ use crate::scalar::Scalar;
 /// buffers to stay in a cache.
 const INFERENCE_BATCH: usize = 256;
 
-/// A chain of dense layers that infers.
+/// A chain of layers that infers.
 ///
 /// ```
 /// use travertine::{Activation, Matrix, Network, engine};
@@ -34,7 +34,7 @@ const INFERENCE_BATCH: usize = 256;
 /// # Ok::<(), travertine::Error>(())
 /// ```
 pub struct Network<T: Scalar> {
-    layers: Vec<Dense<T>>,
+    layers: Vec<Box<dyn Layer<T>>>,
 }
 
 /// Describes a [`Network`]: sizes are inferred from layer to layer.
@@ -92,7 +92,8 @@ impl<T: Scalar> Network<T> {
     ///
     /// # Errors
     /// No layers; layers that do not chain, both named; softmax in front of another layer; layers on different engines.
-    pub fn from_layers(layers: Vec<Dense<T>>) -> Result<Self> {
+    pub fn from_layers<L: Into<Box<dyn Layer<T>>>>(layers: impl IntoIterator<Item = L>) -> Result<Self> {
+        let layers: Vec<Box<dyn Layer<T>>> = layers.into_iter().map(Into::into).collect();
         let Some(first) = layers.first() else {
             return Err(Error::argument("network", "a network must have at least one layer"));
         };
@@ -123,12 +124,12 @@ impl<T: Scalar> Network<T> {
     }
 
     /// The layers, first to last.
-    pub fn layers(&self) -> &[Dense<T>] {
+    pub fn layers(&self) -> &[Box<dyn Layer<T>>] {
         &self.layers
     }
 
     /// The layers, first to last, their parameters to write.
-    pub fn layers_mut(&mut self) -> &mut [Dense<T>] {
+    pub fn layers_mut(&mut self) -> &mut [Box<dyn Layer<T>>] {
         &mut self.layers
     }
 
@@ -147,13 +148,13 @@ impl<T: Scalar> Network<T> {
         self.last().outputs()
     }
 
-    pub(crate) fn last(&self) -> &Dense<T> {
-        &self.layers[self.layers.len() - 1]
+    pub(crate) fn last(&self) -> &dyn Layer<T> {
+        &*self.layers[self.layers.len() - 1]
     }
 
     /// Number of parameters.
     pub fn parameters(&self) -> usize {
-        self.layers.iter().map(|layer| layer.outputs() * (layer.inputs() + 1)).sum()
+        self.layers.iter().flat_map(|layer| [layer.weights(), layer.bias()]).map(|x| x.rows() * x.columns()).sum()
     }
 
     /// The outputs for a batch of any size: input `inputs x samples`, result `outputs x samples`.
@@ -178,7 +179,7 @@ impl<T: Scalar> Network<T> {
     /// # Errors
     /// A batch of 0; no memory.
     pub fn inference(&self, batch: usize) -> Result<Inference<'_, T>> {
-        let packed: Result<Vec<_>> = self.layers.iter().map(Dense::pack_weights).collect();
+        let packed: Result<Vec<_>> = self.layers.iter().map(|layer| layer.pack_weights()).collect();
         Ok(Inference { packed: packed?, ..self.inference_once(batch)? })
     }
 
@@ -189,7 +190,8 @@ impl<T: Scalar> Network<T> {
     }
 
     fn inference_once(&self, batch: usize) -> Result<Inference<'_, T>> {
-        let width = |parity: usize| self.layers.iter().skip(parity).step_by(2).map(Dense::outputs).max().unwrap_or(1);
+        let layers = &self.layers;
+        let width = |parity: usize| layers.iter().skip(parity).step_by(2).map(|l| l.outputs()).max().unwrap_or(1);
         let buffer = |parity: usize| Matrix::zeros(self.engine(), width(parity), batch);
         let packed = self.layers.iter().map(|_| None).collect();
         Ok(Inference { network: self, batch, packed, buffers: [buffer(0)?, buffer(1)?] })
@@ -250,8 +252,7 @@ impl<T: Scalar> Inference<'_, T> {
             let from = if i == 0 { input } else { from.front(layer.inputs(), samples) };
             let to = to.front_mut(layer.outputs(), samples);
             let is_logits = logits && i + 1 == layers.len();
-            let transfer = if is_logits { Transfer::Identity } else { layer.activation().transfer() };
-            layer.forward_as(transfer, self.packed[i].as_ref(), from, to)?;
+            layer.infer(is_logits, self.packed[i].as_ref(), from, to)?;
         }
         let written = if layers.len() % 2 == 1 { even } else { odd };
         Ok(written.front(self.network.outputs(), samples))

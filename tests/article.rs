@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use common::{Layer, random, relative};
 use travertine::engine::Engine;
-use travertine::layer::Dense;
+use travertine::layer::{Dense, Layer as _};
 use travertine::{Activation, Loss, Matrix, Network, Scalar, Trainer, engine, optimizer::Sgd};
 
 fn article<T: Scalar>(engine: &Arc<dyn Engine<T>>) -> (Vec<T>, String) {

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use common::{one_hot, random};
 use travertine::engine::{Engine, Settings};
-use travertine::layer::Dense;
+use travertine::layer::{Dense, Layer as _};
 use travertine::ops::{self, Function};
 use travertine::optimizer::Sgd;
 use travertine::random::{Philox, Purpose};

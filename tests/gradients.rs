@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use common::{one_hot, random};
 use travertine::engine::Engine;
-use travertine::layer::Dense;
+use travertine::layer::{Dense, Layer as _};
 use travertine::{Activation, Loss, Matrix, Network, check_gradients, engine};
 
 /// Central differences with h = 1e-5 leave about 1e-10 of truncation and 1e-11 of rounding; kinks are avoided.

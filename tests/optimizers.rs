@@ -187,10 +187,10 @@ fn ours<T: Scalar>(case: &Case, network: &mut Network<T>, (x, t): &(Vec<f64>, Ve
 }
 
 fn parameters<T: Scalar>(trainer: &Trainer<'_, T>) -> Vec<f64> {
-    let numbers = |layer: &travertine::layer::DenseTraining<'_, T>| {
+    let numbers = |layer: &dyn travertine::layer::TrainingLayer<T>| {
         [layer.weights().to_vec().unwrap(), layer.bias().to_vec().unwrap()].concat()
     };
-    trainer.layers().iter().flat_map(numbers).map(T::to_f64).collect()
+    trainer.layers().iter().flat_map(|layer| numbers(&**layer)).map(T::to_f64).collect()
 }
 
 fn every_step_is_the_formulas<T: Scalar>(sizes: [usize; 3], cases: &[Case], bound: f64) {

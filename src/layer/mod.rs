@@ -1,7 +1,213 @@
 //! Layers: each an inference layer, which owns its parameters, and a training layer, which borrows them.
 //!
-//! One file a layer. `Dense` is the only one so far, so the network names it; a trait comes with the second.
+//! One file a layer. What a network needs of the one is [`Layer`], what a trainer needs of the other [`TrainingLayer`]; both
+//! speak of two matrices of parameters, which PyTorch's layers call weight and bias too. The traits are for using layers: those
+//! of other crates would need what is private to this one.
 
 mod dense;
 
+use std::fmt;
+use std::ops::{Deref, DerefMut};
+
 pub use dense::{Dense, DenseTraining};
+
+use crate::activation::Activation;
+use crate::error::Result;
+use crate::init::Init;
+use crate::matrix::{Matrix, MatrixMut, MatrixRef};
+use crate::ops::fused::Fold;
+use crate::scalar::Scalar;
+
+/// What a layer computes in front of its activation.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Kind {
+    /// `W x + b`: [`Dense`].
+    #[default]
+    Dense,
+}
+
+impl Kind {
+    /// Every kind.
+    pub const ALL: [Kind; 1] = [Kind::Dense];
+
+    /// As files and the command line write it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Kind::Dense => "dense",
+        }
+    }
+}
+
+impl fmt::Display for Kind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// An inference layer: owns its parameters and keeps nothing else.
+pub trait Layer<T: Scalar>: Send + Sync {
+    /// What it computes.
+    fn kind(&self) -> Kind;
+
+    /// Rows of the input.
+    fn inputs(&self) -> usize;
+
+    /// Rows of the output.
+    fn outputs(&self) -> usize;
+
+    /// f
+    fn activation(&self) -> Activation;
+
+    /// The first matrix of parameters; of a dense layer W, `outputs x inputs`.
+    fn weights(&self) -> MatrixRef<'_, T>;
+
+    /// The first matrix of parameters to write.
+    fn weights_mut(&mut self) -> MatrixMut<'_, T>;
+
+    /// b, `outputs x 1`
+    fn bias(&self) -> MatrixRef<'_, T>;
+
+    /// b, `outputs x 1`, to write
+    fn bias_mut(&mut self) -> MatrixMut<'_, T>;
+
+    /// Sets the parameters to what training begins with: a function of the seed, the number of the layer and the position.
+    ///
+    /// # Errors
+    /// A parameter of `init` out of range; a device that fails.
+    fn initialize(&mut self, init: Init, seed: u64, number: u32) -> Result<()>;
+
+    /// A copy of the weights for [`Layer::infer`], where the engine has a use for one.
+    ///
+    /// # Errors
+    /// No memory; a device that fails.
+    fn pack_weights(&self) -> Result<Option<Matrix<T>>> {
+        Ok(None)
+    }
+
+    /// The output for an input `inputs x samples`, `outputs x samples`. `logits`: without the activation; `packed`: what
+    /// [`Layer::pack_weights`] made of these very weights.
+    ///
+    /// # Errors
+    /// Shapes that do not chain; a device that fails.
+    fn infer(
+        &self,
+        logits: bool,
+        packed: Option<&Matrix<T>>,
+        input: MatrixRef<'_, T>,
+        output: MatrixMut<'_, T>,
+    ) -> Result<()>;
+
+    /// The training layer for batches of up to `batch` samples. `logits`: the loss takes z of this layer, which then
+    /// leaves its activation out.
+    ///
+    /// # Errors
+    /// A batch of 0; no memory.
+    fn training(&mut self, batch: usize, logits: bool) -> Result<Training<'_, T>>;
+}
+
+/// A training layer of any kind; what it can do is in [`TrainingLayer`]. No box: the loan would then last until the box is
+/// dropped, where now it ends with its last use.
+pub enum Training<'l, T: Scalar> {
+    /// Of a [`Dense`].
+    Dense(DenseTraining<'l, T>),
+}
+
+impl<'l, T: Scalar> Deref for Training<'l, T> {
+    type Target = dyn TrainingLayer<T> + 'l;
+
+    fn deref(&self) -> &Self::Target {
+        match self {
+            Training::Dense(layer) => layer,
+        }
+    }
+}
+
+impl<T: Scalar> DerefMut for Training<'_, T> {
+    fn deref_mut(&mut self) -> &mut Self::Target {
+        match self {
+            Training::Dense(layer) => layer,
+        }
+    }
+}
+
+/// Output, gradient by z, factor of the gradient.
+pub type LossOperands<'a, T> = (MatrixRef<'a, T>, MatrixMut<'a, T>, Fold<'a, T>);
+
+/// A training layer: borrows an inference layer's parameters, keeps what backward needs. Dropping it ends the loan.
+pub trait TrainingLayer<T: Scalar>: Send + Sync {
+    /// What it computes.
+    fn kind(&self) -> Kind;
+
+    /// Rows of the input.
+    fn inputs(&self) -> usize;
+
+    /// The largest number of samples that fit.
+    fn batch(&self) -> usize;
+
+    /// The first matrix of parameters; of a dense layer W, `outputs x inputs`.
+    fn weights(&self) -> MatrixRef<'_, T>;
+
+    /// b, `outputs x 1`
+    fn bias(&self) -> MatrixRef<'_, T>;
+
+    /// Both to write, for an optimizer.
+    fn parameters_mut(&mut self) -> [MatrixMut<'_, T>; 2];
+
+    /// a of the first `samples` samples, `outputs x samples`; z where the layer was made for logits.
+    ///
+    /// # Errors
+    /// More samples than the batch, or none.
+    fn output(&self, samples: usize) -> Result<MatrixRef<'_, T>>;
+
+    /// dC/dz of the first `samples` samples, `outputs x samples`.
+    ///
+    /// # Errors
+    /// More samples than the batch, or none.
+    fn delta(&self, samples: usize) -> Result<MatrixRef<'_, T>>;
+
+    /// The output, the place for the gradient by z, and f' that must be multiplied in: what a loss needs, and the layer behind.
+    ///
+    /// # Errors
+    /// More samples than the batch, or none.
+    fn loss_operands(&mut self, samples: usize) -> Result<LossOperands<'_, T>>;
+
+    /// `a = f(z)` for an input `inputs x samples`.
+    ///
+    /// # Errors
+    /// Shapes that do not chain, more samples than the batch; a device that fails.
+    fn forward(&mut self, input: MatrixRef<'_, T>) -> Result<()>;
+
+    /// Hands the gradient to the layer before this one: `delta_previous = dC/da_previous ⊙ f'_previous`; for a dense layer
+    /// `(W^T delta) ⊙ f'_previous`.
+    ///
+    /// # Errors
+    /// A layer that does not chain; more samples than the batch; a device that fails.
+    fn propagate(&self, previous: &mut dyn TrainingLayer<T>, samples: usize) -> Result<()>;
+
+    /// `sinks = scale gradient + keep sinks` for matrices of the shapes of the parameters, the gradient being the mean over
+    /// the samples; input `inputs x samples`, as forward had it.
+    ///
+    /// # Errors
+    /// An input of another shape than forward was called with; sinks of another shape; a device that fails.
+    fn gradient(&self, input: MatrixRef<'_, T>, sinks: [MatrixMut<'_, T>; 2], scale: f64, keep: f64) -> Result<()>;
+
+    /// `parameters = scale gradient + keep parameters`: with -rate and 1, a step of gradient descent. Propagate first: it
+    /// needs the parameters as they were.
+    ///
+    /// # Errors
+    /// As [`TrainingLayer::gradient`].
+    fn descend(&mut self, input: MatrixRef<'_, T>, scale: f64, keep: f64) -> Result<()>;
+
+    /// Names and matrices of what this layer has allocated.
+    fn buffers(&self) -> Vec<(&'static str, &Matrix<T>)>;
+
+    /// a, to read, and dC/dz, to write: for a loss of one's own, whose gradient by a must be multiplied by f'.
+    ///
+    /// # Errors
+    /// More samples than the batch, or none.
+    fn output_and_delta_mut(&mut self, samples: usize) -> Result<(MatrixRef<'_, T>, MatrixMut<'_, T>)> {
+        let (a, delta, _) = self.loss_operands(samples)?;
+        Ok((a, delta))
+    }
+}

@@ -11,7 +11,7 @@ use super::ModelInfo;
 use super::header::{Header, tensors_of};
 use crate::engine::Engine;
 use crate::error::{Error, Result};
-use crate::layer::Dense;
+use crate::layer::{Dense, Layer};
 use crate::network::Network;
 use crate::scalar::Scalar;
 

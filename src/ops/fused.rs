@@ -6,9 +6,10 @@ use crate::error::Result;
 use crate::matrix::{Matrix, MatrixMut, MatrixRef};
 use crate::scalar::Scalar;
 
-/// What backward multiplies a gradient by: [`Derivative`] with a view that is alive.
+/// What backward multiplies a gradient by: [`Derivative`] with a view that is alive. Public because layers' traits name it, in a
+/// module that is not.
 #[derive(Clone, Copy)]
-pub(crate) enum Fold<'a, T: Scalar> {
+pub enum Fold<'a, T: Scalar> {
     One,
     Zip(&'static Zip, [f64; 4], MatrixRef<'a, T>),
     Softmax(MatrixRef<'a, T>),

@@ -3,7 +3,7 @@
 use super::Trainer;
 use super::step::Stepper;
 use crate::error::{ErrorKind, Result};
-use crate::layer::DenseTraining;
+use crate::layer::TrainingLayer;
 use crate::matrix::Matrix;
 use crate::ops;
 use crate::samples::Samples;
@@ -107,9 +107,9 @@ impl<'n, T: Scalar> Trainer<'n, T> {
     }
 
     /// The first layer for which one of two numbers is not finite.
-    fn layer_where(&self, numbers: impl Fn(&DenseTraining<'n, T>) -> Result<[f64; 2]>) -> Result<Option<usize>> {
+    fn layer_where(&self, numbers: impl Fn(&dyn TrainingLayer<T>) -> Result<[f64; 2]>) -> Result<Option<usize>> {
         for (i, layer) in self.stepper.layers.iter().enumerate() {
-            if !numbers(layer)?.iter().all(|x| x.is_finite()) {
+            if !numbers(&**layer)?.iter().all(|x| x.is_finite()) {
                 return Ok(Some(i));
             }
         }

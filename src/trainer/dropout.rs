@@ -1,7 +1,7 @@
 //! Dropout.
 
 use crate::error::{Error, Result};
-use crate::layer::DenseTraining;
+use crate::layer::{Training, TrainingLayer};
 use crate::matrix::{Matrix, MatrixMut, MatrixRef};
 use crate::ops::{self, regularize};
 use crate::random::{Philox, Purpose};
@@ -21,7 +21,7 @@ impl Dropout {
     /// For every layer what happens to its input.
     pub(super) fn of_layers<T: Scalar>(
         self,
-        layers: &[DenseTraining<'_, T>],
+        layers: &[Training<'_, T>],
         seed: u64,
     ) -> Result<Vec<Option<InputDropout<T>>>> {
         for (rate, what) in [(self.inputs, "inputs"), (self.hidden, "hidden layers")] {
@@ -37,10 +37,10 @@ impl Dropout {
             ));
         }
         let rate = |i: usize| if i == 0 { self.inputs } else { self.hidden };
-        let dropout = |(i, layer): (usize, &DenseTraining<'_, T>)| {
+        let dropout = |(i, layer): (usize, &dyn TrainingLayer<T>)| {
             (rate(i) > 0.0).then(|| InputDropout::new(rate(i), seed, i, layer)).transpose()
         };
-        layers.iter().enumerate().map(dropout).collect()
+        layers.iter().map(|layer| &**layer).enumerate().map(dropout).collect()
     }
 }
 
@@ -57,8 +57,8 @@ pub(super) struct InputDropout<T: Scalar> {
 }
 
 impl<T: Scalar> InputDropout<T> {
-    fn new(rate: f64, seed: u64, number: usize, layer: &DenseTraining<'_, T>) -> Result<Self> {
-        let zeros = || Matrix::zeros(layer.weights().engine(), layer.weights().columns(), layer.batch());
+    fn new(rate: f64, seed: u64, number: usize, layer: &dyn TrainingLayer<T>) -> Result<Self> {
+        let zeros = || Matrix::zeros(layer.weights().engine(), layer.inputs(), layer.batch());
         Ok(InputDropout { rate, seed, layer: number, draws: zeros()?, output: zeros()? })
     }
 

@@ -1,7 +1,7 @@
 //! The bound on the weights into a hidden unit.
 
 use crate::error::{Error, Result};
-use crate::layer::DenseTraining;
+use crate::layer::Training;
 use crate::matrix::Matrix;
 use crate::ops::regularize;
 use crate::scalar::Scalar;
@@ -16,7 +16,7 @@ pub(super) struct MaxNorm<T: Scalar> {
 }
 
 impl<T: Scalar> MaxNorm<T> {
-    pub(super) fn new(most: f64, layers: &[DenseTraining<'_, T>]) -> Result<Self> {
+    pub(super) fn new(most: f64, layers: &[Training<'_, T>]) -> Result<Self> {
         if !(most > 0.0 && most.is_finite()) {
             let reason = format!("the largest norm must be a finite number above 0, not {most}");
             return Err(Error::argument("max-norm", reason));
@@ -36,7 +36,7 @@ impl<T: Scalar> MaxNorm<T> {
     }
 
     /// Bounds all layers but the last.
-    pub(super) fn bound(&mut self, layers: &mut [DenseTraining<'_, T>]) -> Result<()> {
+    pub(super) fn bound(&mut self, layers: &mut [Training<'_, T>]) -> Result<()> {
         let hidden = layers.len() - 1;
         for layer in &mut layers[..hidden] {
             let [weights, _] = layer.parameters_mut();

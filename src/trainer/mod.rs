@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use crate::engine::Engine;
 use crate::error::{Error, Result};
-use crate::layer::DenseTraining;
+use crate::layer::Training;
 use crate::loss::Loss;
 use crate::matrix::{Matrix, MatrixRef};
 use crate::network::Network;
@@ -183,7 +183,7 @@ impl<'n, T: Scalar> Trainer<'n, T> {
     }
 
     /// The training layers, first to last.
-    pub fn layers(&self) -> &[DenseTraining<'n, T>] {
+    pub fn layers(&self) -> &[Training<'n, T>] {
         &self.stepper.layers
     }
 
@@ -292,7 +292,7 @@ impl<'n, T: Scalar> Trainer<'n, T> {
         add("batch.targets".to_owned(), &self.t);
         add("batch.losses".to_owned(), &self.losses);
         for (i, layer) in self.stepper.layers.iter().enumerate() {
-            layer.buffers().for_each(|(name, matrix)| add(format!("layers.{i}.{name}"), matrix));
+            layer.buffers().into_iter().for_each(|(name, matrix)| add(format!("layers.{i}.{name}"), matrix));
             for (kind, name) in ["weight", "bias"].into_iter().enumerate() {
                 for (k, state) in self.stepper.states[i][kind].iter().enumerate() {
                     add(format!("layers.{i}.{name}.state.{k}"), state);

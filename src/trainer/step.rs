@@ -3,7 +3,7 @@
 use super::dropout::{Dropout, InputDropout};
 use super::max_norm::MaxNorm;
 use crate::error::Result;
-use crate::layer::DenseTraining;
+use crate::layer::Training;
 use crate::loss::Loss;
 use crate::matrix::{Matrix, MatrixMut, MatrixRef};
 use crate::network::Network;
@@ -13,7 +13,7 @@ use crate::scalar::Scalar;
 
 /// What every step uses and changes.
 pub(super) struct Stepper<'n, T: Scalar> {
-    pub(super) layers: Vec<DenseTraining<'n, T>>,
+    pub(super) layers: Vec<Training<'n, T>>,
     /// For every layer the optimizer's state of weights and bias.
     pub(super) states: Vec<[Vec<Matrix<T>>; 2]>,
     loss: Loss,
@@ -158,7 +158,7 @@ impl<'n, T: Scalar> Stepper<'n, T> {
             let (before, after) = self.layers.split_at_mut(i);
             let input = match before.last_mut() {
                 Some(previous) => {
-                    after[0].propagate(previous, x.columns())?;
+                    after[0].propagate(&mut **previous, x.columns())?;
                     previous.output(x.columns())?
                 }
                 None => x,
@@ -206,7 +206,7 @@ impl<'n, T: Scalar> Stepper<'n, T> {
             let layer = &mut after[0];
             let mut input = match before.last_mut() {
                 Some(previous) => {
-                    layer.propagate(previous, samples)?;
+                    layer.propagate(&mut **previous, samples)?;
                     if let Some(dropout) = &self.dropouts[i] {
                         dropout.backward(previous.output_and_delta_mut(samples)?.1)?;
                     }

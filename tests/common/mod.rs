@@ -134,12 +134,12 @@ impl Layer {
 /// The parameters of a network as plain numbers.
 pub fn layers<T: Scalar>(network: &travertine::Network<T>) -> Vec<Layer> {
     let numbers = |values: Vec<T>| values.into_iter().map(T::to_f64).collect();
-    let layer = |layer: &travertine::layer::Dense<T>| Layer {
+    let layer = |layer: &dyn travertine::layer::Layer<T>| Layer {
         weights: numbers(layer.weights().to_vec().unwrap()),
         bias: numbers(layer.bias().to_vec().unwrap()),
         activation: layer.activation(),
     };
-    network.layers().iter().map(layer).collect()
+    network.layers().iter().map(|one| layer(&**one)).collect()
 }
 
 /// The z of the last layer for one sample.
