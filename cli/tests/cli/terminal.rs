@@ -4,14 +4,20 @@ use std::process::Command;
 
 use crate::run::Folder;
 
-/// What appears in a terminal of so many rows and 80 columns, unless there is no `script`.
+/// Whether `script` is there and the system gives it a terminal: a bare chroot has no /dev/pts.
+fn has_terminals() -> bool {
+    let nothing = Command::new("script").args(["--quiet", "--return", "--command", "true", "/dev/null"]).output();
+    nothing.is_ok_and(|output| output.status.success())
+}
+
+/// What appears in a terminal of so many rows and 80 columns, unless there are no terminals.
 fn shown(folder: &Folder, rows: u32, arguments: &str) -> Option<String> {
-    if Command::new("script").arg("--version").output().is_err() {
+    if !has_terminals() {
         assert!(
             std::env::var("TRAVERTINE_ENSURE_SCRIPT").is_err(),
-            "TRAVERTINE_ENSURE_SCRIPT is set, but there is no script"
+            "TRAVERTINE_ENSURE_SCRIPT is set, but there is no script that opens a terminal"
         );
-        eprintln!("LEFT OUT: the live curve in a terminal; there is no script(1)");
+        eprintln!("LEFT OUT: the live curve in a terminal; there is no script(1) that opens one");
         return None;
     }
     let train = format!("stty rows {rows} cols 80; {} {arguments}", env!("CARGO_BIN_EXE_travertine"));
