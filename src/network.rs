@@ -1,12 +1,14 @@
 //! A chain of layers.
 
+mod fold;
+
 use std::sync::Arc;
 
 use crate::activation::Activation;
 use crate::engine::Engine;
 use crate::error::{Error, Result};
 use crate::init::Init;
-use crate::layer::{Dense, Layer};
+use crate::layer::{Kind, Layer};
 use crate::loss::Loss;
 use crate::matrix::{Matrix, MatrixRef};
 use crate::ops::fused;
@@ -41,15 +43,38 @@ pub struct Network<T: Scalar> {
 pub struct Builder<'e, T: Scalar> {
     engine: &'e Arc<dyn Engine<T>>,
     inputs: usize,
-    layers: Vec<(usize, Activation)>,
+    /// Kind, outputs and activation.
+    layers: Vec<(Kind, usize, Activation)>,
     init: Init,
     seed: u64,
 }
 
 impl<T: Scalar> Builder<'_, T> {
-    /// One more layer.
-    pub fn dense(mut self, outputs: usize, activation: Activation) -> Self {
-        self.layers.push((outputs, activation));
+    /// One more dense layer.
+    pub fn dense(self, outputs: usize, activation: Activation) -> Self {
+        self.layer(Kind::Dense, outputs, activation)
+    }
+
+    /// Batch normalization of what the last layer puts out, which usually is a dense one with [`Activation::Identity`]: the
+    /// activation then stands behind the normalization.
+    pub fn batch_norm(self, activation: Activation) -> Self {
+        let features = self.outputs();
+        self.layer(Kind::BatchNorm, features, activation)
+    }
+
+    /// Layer normalization, as [`Builder::batch_norm`].
+    pub fn layer_norm(self, activation: Activation) -> Self {
+        let features = self.outputs();
+        self.layer(Kind::LayerNorm, features, activation)
+    }
+
+    /// Rows of what the last layer puts out.
+    fn outputs(&self) -> usize {
+        self.layers.last().map_or(self.inputs, |layer| layer.1)
+    }
+
+    fn layer(mut self, kind: Kind, outputs: usize, activation: Activation) -> Self {
+        self.layers.push((kind, outputs, activation));
         self
     }
 
@@ -72,8 +97,8 @@ impl<T: Scalar> Builder<'_, T> {
     pub fn build(self) -> Result<Network<T>> {
         let mut inputs = self.inputs;
         let mut layers = Vec::with_capacity(self.layers.len());
-        for (number, &(outputs, activation)) in (0..).zip(&self.layers) {
-            let mut layer = Dense::new(self.engine, inputs, outputs, activation)?;
+        for (number, &(kind, outputs, activation)) in (0..).zip(&self.layers) {
+            let mut layer = kind.layer(self.engine, (inputs, outputs), activation)?;
             layer.initialize(self.init, self.seed, number)?;
             layers.push(layer);
             inputs = outputs;
@@ -174,27 +199,25 @@ impl<T: Scalar> Network<T> {
     }
 
     /// Buffers to infer with again and again, for up to `batch` samples at a time. Weights that the engine reads faster in an
-    /// order of its own (on the CPU those of more than 2 MiB a layer) are copied into it, and take their memory twice.
+    /// order of its own (on the CPU those of more than 2 MiB a layer) are copied into it, and take their memory twice; so are
+    /// those that batch normalization is folded into ([`Network::fold`]).
     ///
     /// # Errors
     /// A batch of 0; no memory.
     pub fn inference(&self, batch: usize) -> Result<Inference<'_, T>> {
-        let packed: Result<Vec<_>> = self.layers.iter().map(|layer| layer.pack_weights()).collect();
-        Ok(Inference { packed: packed?, ..self.inference_once(batch)? })
+        let network = self.fold()?.map_or(Held::Whole(self), Held::Folded);
+        let packed: Result<Vec<_>> = network.get().layers.iter().map(|layer| layer.pack_weights()).collect();
+        Inference::new(network, packed?, batch)
     }
 
     /// For so many samples, [`INFERENCE_BATCH`] at a time: copies weights where there are batches enough to share the price.
     fn inference_for(&self, samples: usize) -> Result<Inference<'_, T>> {
         let batch = samples.min(INFERENCE_BATCH);
-        if samples > 2 * INFERENCE_BATCH { self.inference(batch) } else { self.inference_once(batch) }
-    }
-
-    fn inference_once(&self, batch: usize) -> Result<Inference<'_, T>> {
-        let layers = &self.layers;
-        let width = |parity: usize| layers.iter().skip(parity).step_by(2).map(|l| l.outputs()).max().unwrap_or(1);
-        let buffer = |parity: usize| Matrix::zeros(self.engine(), width(parity), batch);
-        let packed = self.layers.iter().map(|_| None).collect();
-        Ok(Inference { network: self, batch, packed, buffers: [buffer(0)?, buffer(1)?] })
+        if samples > 2 * INFERENCE_BATCH {
+            self.inference(batch)
+        } else {
+            Inference::new(Held::Whole(self), Vec::new(), batch)
+        }
     }
 
     /// Mean loss and, for classes, accuracy.
@@ -214,17 +237,40 @@ impl<T: Scalar> Network<T> {
     }
 }
 
+/// The network that an inference runs.
+enum Held<'n, T: Scalar> {
+    Whole(&'n Network<T>),
+    Folded(Network<T>),
+}
+
+impl<T: Scalar> Held<'_, T> {
+    fn get(&self) -> &Network<T> {
+        match self {
+            Held::Whole(network) => network,
+            Held::Folded(network) => network,
+        }
+    }
+}
+
 /// Inference with two buffers that the layers write to in turn; nothing is allocated in [`Inference::run`].
 pub struct Inference<'n, T: Scalar> {
-    network: &'n Network<T>,
+    network: Held<'n, T>,
     batch: usize,
-    /// For every layer a copy of its weights in the engine's order, if it has one.
+    /// For every layer a copy of its weights in the engine's order, if it has one; or nothing at all.
     packed: Vec<Option<Matrix<T>>>,
     /// The widest of the even and of the odd layers, `outputs x batch`.
     buffers: [Matrix<T>; 2],
 }
 
-impl<T: Scalar> Inference<'_, T> {
+impl<'n, T: Scalar> Inference<'n, T> {
+    fn new(network: Held<'n, T>, packed: Vec<Option<Matrix<T>>>, batch: usize) -> Result<Self> {
+        let (layers, engine) = (&network.get().layers, network.get().engine());
+        let width = |parity: usize| layers.iter().skip(parity).step_by(2).map(|l| l.outputs()).max().unwrap_or(1);
+        let buffer = |parity: usize| Matrix::zeros(engine, width(parity), batch);
+        let buffers = [buffer(0)?, buffer(1)?];
+        Ok(Inference { network, batch, packed, buffers })
+    }
+
     /// The outputs for up to `batch` samples: input `inputs x samples`, result `outputs x samples`.
     ///
     /// # Errors
@@ -235,7 +281,7 @@ impl<T: Scalar> Inference<'_, T> {
 
     /// What a loss reads: the outputs, or the last layer's z.
     fn run_for(&mut self, loss: Loss, input: MatrixRef<'_, T>) -> Result<MatrixRef<'_, T>> {
-        self.run_layers(input, loss.is_fused_with(self.network.last().activation()))
+        self.run_layers(input, loss.is_fused_with(self.network.get().last().activation()))
     }
 
     /// `logits`: the last layer's activation is left out.
@@ -245,16 +291,17 @@ impl<T: Scalar> Inference<'_, T> {
             let reason = format!("the input has {samples} samples, the buffers were made for {}", self.batch);
             return Err(Error::argument("infer", reason));
         }
-        let layers = &self.network.layers;
+        let network = self.network.get();
+        let layers = &network.layers;
         let [even, odd] = &mut self.buffers;
         for (i, layer) in layers.iter().enumerate() {
             let (from, to) = if i % 2 == 0 { (&*odd, &mut *even) } else { (&*even, &mut *odd) };
             let from = if i == 0 { input } else { from.front(layer.inputs(), samples) };
             let to = to.front_mut(layer.outputs(), samples);
             let is_logits = logits && i + 1 == layers.len();
-            layer.infer(is_logits, self.packed[i].as_ref(), from, to)?;
+            layer.infer(is_logits, self.packed.get(i).and_then(Option::as_ref), from, to)?;
         }
         let written = if layers.len() % 2 == 1 { even } else { odd };
-        Ok(written.front(self.network.outputs(), samples))
+        Ok(written.front(network.outputs(), samples))
     }
 }

@@ -27,6 +27,7 @@ pub struct Samples<'d, T: Scalar> {
     /// `outputs x samples`
     targets: Matrix<T>,
     classes: bool,
+    weights: Option<Weights<T>>,
     /// `1 x samples`
     losses: Matrix<T>,
     /// `1 x samples`
@@ -36,8 +37,24 @@ pub struct Samples<'d, T: Scalar> {
     indices: Indices<T>,
 }
 
+/// What the loss of every sample is multiplied by, each `1 x samples`.
+struct Weights<T: Scalar> {
+    as_they_lie: Matrix<T>,
+    /// In the order of the epoch.
+    in_order: Matrix<T>,
+}
+
 /// Inputs, targets, losses, hits.
 pub(crate) type Part<'a, T> = (MatrixRef<'a, T>, MatrixRef<'a, T>, MatrixMut<'a, T>, MatrixMut<'a, T>);
+
+/// What a step of training writes for its samples, and reads of them beside inputs and targets; each `1 x n`.
+pub(crate) struct Results<'a, T: Scalar> {
+    pub losses: MatrixMut<'a, T>,
+    /// 1 for a sample whose class is right.
+    pub hits: Option<MatrixMut<'a, T>>,
+    /// What losses are multiplied by.
+    pub weights: Option<MatrixRef<'a, T>>,
+}
 
 /// `features x samples`
 enum Inputs<'d, T: Scalar> {
@@ -91,7 +108,7 @@ impl<'d, T: Scalar> Samples<'d, T> {
         let row = || Matrix::zeros(targets.engine(), 1, count);
         let (losses, hits) = (row()?, row()?);
         let indices = Indices::in_order(&order, targets.view())?;
-        Ok(Samples { inputs, targets, classes, losses, hits, order, indices })
+        Ok(Samples { inputs, targets, classes, weights: None, losses, hits, order, indices })
     }
 
     /// With targets that are less sure: `(1 - share) t + share / outputs` (Szegedy et al. 2016, section 7). For training; its
@@ -111,6 +128,47 @@ impl<'d, T: Scalar> Samples<'d, T> {
         let smooth = |t: T| T::from_f64((1.0 - share) * t.to_f64() + share / classes as f64);
         let targets: Vec<T> = self.targets.to_vec()?.into_iter().map(smooth).collect();
         self.targets.view_mut().write(&targets)?;
+        Ok(self)
+    }
+
+    /// With losses, in training, that count more for some classes: the loss of a sample and its gradient are multiplied by the
+    /// weight of its class. A target of one row, no or yes, is two classes. Evaluation does not weigh.
+    ///
+    /// ```
+    /// # use travertine::{Samples, data, engine};
+    /// # let cpu = engine::open::<f32>("cpu")?;
+    /// # let digits = data::digits()?;
+    /// let mut weights = [1.0; 10];
+    /// weights[8] = 2.5; // eights are hard
+    /// let samples = Samples::new(&cpu, &digits)?.with_class_weights(&weights)?;
+    /// # Ok::<(), travertine::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// Targets that are not classes; another number of weights than classes; a weight that is not a finite number above 0; no
+    /// memory.
+    pub fn with_class_weights(mut self, weights: &[f64]) -> Result<Self> {
+        let wrong = |reason: String| Err(Error::argument("class weights", reason));
+        if !self.classes {
+            return wrong("targets must be classes".to_owned());
+        }
+        let rows = self.targets.rows();
+        let classes = rows.max(2);
+        if weights.len() != classes {
+            return wrong(format!("{} weights for {classes} classes; one for each is needed", weights.len()));
+        }
+        if let Some(weight) = weights.iter().find(|weight| !(weight.is_finite() && **weight > 0.0)) {
+            return wrong(format!("a weight must be a finite number above 0, not {weight}"));
+        }
+        let class = |target: &[T]| match target {
+            [yes] => usize::from(yes.to_f64() > 0.5),
+            _ => (0..rows).fold(0, |best, i| if target[i] > target[best] { i } else { best }),
+        };
+        let of_samples: Vec<T> =
+            self.targets.to_vec()?.chunks(rows).map(|target| T::from_f64(weights[class(target)])).collect();
+        let as_they_lie = Matrix::from_slice(self.targets.engine(), 1, of_samples.len(), &of_samples)?;
+        let in_order = as_they_lie.copy()?;
+        self.weights = Some(Weights { as_they_lie, in_order });
         Ok(self)
     }
 
@@ -140,14 +198,21 @@ impl<'d, T: Scalar> Samples<'d, T> {
     /// Bytes that the samples own in the engine's memory.
     pub fn bytes(&self) -> usize {
         let inputs = if let Inputs::Owned(matrix) = &self.inputs { matrix.bytes() } else { 0 };
-        inputs + self.targets.bytes() + self.losses.bytes() + self.hits.bytes() + self.indices.bytes()
+        let weights = self.weights.as_ref().map_or(0, |weights| 2 * weights.in_order.bytes());
+        inputs + self.targets.bytes() + weights + self.losses.bytes() + self.hits.bytes() + self.indices.bytes()
     }
 
     /// Puts the samples in the order of an epoch: a function of the seed and the epoch alone.
     pub(crate) fn shuffle(&mut self, seed: u64, epoch: u64) -> Result<()> {
         self.order.iter_mut().zip(0..).for_each(|(index, i)| *index = i);
         Philox::new(seed, Purpose::Shuffle, epoch as u32).shuffle(&mut self.order);
-        self.indices.write(&self.order)
+        self.indices.write(&self.order)?;
+        match &mut self.weights {
+            Some(Weights { as_they_lie, in_order }) => {
+                gather(as_they_lie.view(), &self.indices, 0, in_order.view_mut())
+            }
+            None => Ok(()),
+        }
     }
 
     /// Copies the samples at `first ..` of the order into a batch: x `features x n`, t `outputs x n`.
@@ -156,10 +221,14 @@ impl<'d, T: Scalar> Samples<'d, T> {
         gather(self.targets(), &self.indices, first, t)
     }
 
-    /// The places for losses and hits of some samples, each `1 x n`.
-    pub(crate) fn results(&mut self, range: Range<usize>) -> Result<(MatrixMut<'_, T>, MatrixMut<'_, T>)> {
-        let (losses, hits) = (self.losses.view_mut(), self.hits.view_mut());
-        Ok((losses.sub_columns(range.clone())?, hits.sub_columns(range)?))
+    /// The places for losses and hits of some samples in the order of the epoch, and their weights, each `1 x n`.
+    pub(crate) fn results(&mut self, range: Range<usize>) -> Result<Results<'_, T>> {
+        let weights = self.weights.as_ref().map(|weights| weights.in_order.view().sub_columns(range.clone()));
+        Ok(Results {
+            losses: self.losses.view_mut().sub_columns(range.clone())?,
+            hits: self.classes.then(|| self.hits.view_mut().sub_columns(range)).transpose()?,
+            weights: weights.transpose()?,
+        })
     }
 
     /// Losses and hits of all samples, each `1 x samples`.

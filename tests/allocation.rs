@@ -62,6 +62,7 @@ fn nothing_is_allocated_and_nothing_lost() {
     a_thousand_steps_allocate_nothing();
     steps_of_every_optimizer_allocate_nothing();
     steps_of_an_epoch_allocate_nothing();
+    steps_of_layers_that_normalize_allocate_nothing();
     a_thousand_inferences_allocate_nothing();
     the_engine_allocates_what_the_plan_says_and_takes_all_back();
 }
@@ -159,6 +160,30 @@ fn steps_of_an_epoch_allocate_nothing() {
         })
     };
     assert_eq!(epoch(40), epoch(4002)); // 10 and 1,001 steps, the last one partial
+}
+
+fn steps_of_layers_that_normalize_allocate_nothing() {
+    for threads in [1, 2] {
+        let counting = Arc::new(Counting::new(started(threads)));
+        let engine: Arc<dyn Engine<f32>> = counting.clone();
+        let x = Matrix::from_slice(&engine, 40, 32, &random(40 * 32, 1)).unwrap();
+        let t = Matrix::from_slice(&engine, 10, 32, &one_hot(10, 32)).unwrap();
+        let mut network = Network::builder(&engine, 40)
+            .dense(30, Activation::Identity)
+            .batch_norm(Activation::Gelu)
+            .dense(20, Activation::Identity)
+            .layer_norm(Activation::Relu)
+            .dense(10, Activation::Softmax)
+            .build()
+            .unwrap();
+        let live = counting.counts().live_bytes;
+        let mut trainer = trainer(&mut network, Box::new(Adam::new(0.01).unwrap()), CLIPS[1], true);
+        assert_eq!(counting.counts().live_bytes, live + trainer.plan().bytes());
+        trainer.step(x.view(), t.view()).unwrap();
+        let allocations = counting.counts().allocations;
+        let count = allocations_of(|| (0..100).for_each(|_| trainer.step(x.view(), t.view()).unwrap()));
+        assert_eq!((count, counting.counts().allocations), (0, allocations), "{threads} threads");
+    }
 }
 
 fn a_thousand_inferences_allocate_nothing() {

@@ -1,4 +1,4 @@
-//! Dropout, max-norm and label smoothing against plain formulas in f64, on every engine.
+//! Dropout, max-norm, label smoothing and class weights against plain formulas in f64, on every engine.
 
 mod common;
 
@@ -181,6 +181,55 @@ fn label_smoothing_spreads_targets() {
     }
 }
 
+/// A sample of weight 2 is as good as two samples: a step on all of them goes as far as one on the longer data set, at the
+/// rate that makes up for the other count.
+#[test]
+fn class_weights_are_repeated_samples() {
+    let (inputs, count, weights) = (6, 30, [1.0, 2.0, 3.0]);
+    for (words, engine) in common::engines::<f64>() {
+        for (outputs, output, loss) in [
+            (3, Activation::Softmax, Loss::SoftmaxCrossEntropy),
+            (3, Activation::Tanh, Loss::Quadratic),
+            (1, Activation::Sigmoid, Loss::BinaryCrossEntropy),
+        ] {
+            let (x, labels) = (random::<f64>(inputs * count, 3), (0..count).map(|i| i * 7 % 5 % outputs.max(2)));
+            let labels: Vec<usize> = labels.collect();
+            let target = |label: usize| match outputs {
+                1 => vec![label as f64],
+                _ => (0..outputs).map(|i| f64::from(u8::from(i == label))).collect(),
+            };
+            let samples = |repeated: bool| {
+                let times = |i: usize| if repeated { weights[labels[i]] as usize } else { 1 };
+                let order: Vec<usize> = (0..count).flat_map(|i| std::iter::repeat_n(i, times(i))).collect();
+                let x: Vec<f64> = order.iter().flat_map(|i| x[i * inputs..][..inputs].to_vec()).collect();
+                let t: Vec<f64> = order.iter().flat_map(|i| target(labels[*i])).collect();
+                let x = Matrix::from_slice(&engine, inputs, order.len(), &x).unwrap();
+                Samples::from_matrices(x, Matrix::from_slice(&engine, outputs, order.len(), &t).unwrap(), true).unwrap()
+            };
+            let trained = |mut samples: Samples<'_, f64>, rate: f64| {
+                let mut network = Network::builder(&engine, inputs)
+                    .dense(5, Activation::Tanh)
+                    .dense(outputs, output)
+                    .build()
+                    .unwrap();
+                let (sgd, batch) = (Sgd::new(rate).unwrap(), samples.count());
+                let mut trainer = Trainer::new(&mut network, loss, sgd, batch, 1).unwrap();
+                let report = trainer.epoch(&mut samples).unwrap();
+                drop(trainer);
+                (flat(&common::layers(&network)), report.loss * batch as f64)
+            };
+            let weighted = samples(false).with_class_weights(&weights[..outputs.max(2)]).unwrap();
+            let repeated = samples(true);
+            let longer = repeated.count() as f64 / count as f64;
+            assert!(longer > 1.2);
+            let ((ours, our_loss), (theirs, their_loss)) = (trained(weighted, 0.1), trained(repeated, 0.1 * longer));
+            assert!((our_loss - their_loss).abs() < 1e-12 * their_loss, "{words} {loss}: {our_loss} {their_loss}");
+            let error = ours.iter().zip(&theirs).map(|(a, b)| (a - b).abs()).fold(0.0, f64::max);
+            assert!(error < 1e-13, "{words} {loss}: {error:e}");
+        }
+    }
+}
+
 #[test]
 fn what_makes_no_sense_is_refused() {
     let cpu = engine::open::<f32>("cpu").unwrap();
@@ -206,5 +255,10 @@ fn what_makes_no_sense_is_refused() {
     for samples in [samples(2, false), samples(1, true)] {
         assert!(samples.with_label_smoothing(0.1).err().unwrap().to_string().contains("must be classes"));
     }
+    assert!(samples(2, false).with_class_weights(&[1.0, 2.0]).err().unwrap().to_string().contains("must be classes"));
+    assert!(
+        samples(3, true).with_class_weights(&[1.0, 2.0]).err().unwrap().to_string().contains("2 weights for 3 classes")
+    );
+    assert!(samples(2, true).with_class_weights(&[1.0, f64::NAN]).err().unwrap().to_string().contains("above 0"));
     assert!(samples(2, true).with_label_smoothing(1.0).err().unwrap().to_string().contains("less than 1"));
 }

@@ -24,7 +24,8 @@ fn json(description: &Description) -> Vec<(&'static str, Value)> {
         .iter()
         .map(|layer| {
             let activation = layer.activation.to_string();
-            json!({"inputs": layer.inputs, "outputs": layer.outputs, "activation": activation})
+            let kind = layer.kind.name();
+            json!({"kind": kind, "inputs": layer.inputs, "outputs": layer.outputs, "activation": activation})
         })
         .collect();
     let training: serde_json::Map<String, Value> =
@@ -46,12 +47,12 @@ fn json(description: &Description) -> Vec<(&'static str, Value)> {
 }
 
 fn people(description: &Description) -> Vec<String> {
-    let mut rows = vec![["layer", "inputs", "outputs", "activation", "parameters"].map(str::to_owned).to_vec()];
+    let mut rows = vec![["layer", "kind", "inputs", "outputs", "activation", "parameters"].map(str::to_owned).to_vec()];
     for (i, layer) in description.layers.iter().enumerate() {
-        let parameters = layer.outputs * (layer.inputs + 1);
+        let parameters = layer.parameters();
         let (activation, numbers) = (layer.activation.to_string(), [layer.inputs, layer.outputs]);
         let [inputs, outputs] = numbers.map(|number| number.to_string());
-        rows.push(vec![i.to_string(), inputs, outputs, activation, parameters.to_string()]);
+        rows.push(vec![i.to_string(), layer.kind.to_string(), inputs, outputs, activation, parameters.to_string()]);
     }
     let mut lines = table(&rows);
     let (parameters, bytes) = (description.parameters, description.bytes);

@@ -12,6 +12,7 @@ use crate::args::{Arguments, Command, Precision};
 mod args;
 mod bench;
 mod checkpoint;
+mod class_weights;
 mod curve;
 mod data;
 mod devices;

@@ -1,5 +1,6 @@
 //! Words of the command line and what they mean: sizes, losses, activations.
 
+use std::fmt;
 use std::str::FromStr;
 
 use travertine::{Activation, ErrorKind, Loss, Result};
@@ -15,6 +16,37 @@ impl FromStr for Hidden {
         match text.trim() {
             "" | "none" => Ok(Hidden(Vec::new())),
             sizes => sizes.split(',').map(size).collect::<Result<_, _>>().map(Hidden),
+        }
+    }
+}
+
+/// What stands between a hidden layer and its activation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Norm {
+    None,
+    Batch,
+    Layer,
+}
+
+impl fmt::Display for Norm {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Norm::None => "none",
+            Norm::Batch => "batch",
+            Norm::Layer => "layer",
+        })
+    }
+}
+
+impl FromStr for Norm {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text.trim() {
+            "none" => Ok(Norm::None),
+            "batch" => Ok(Norm::Batch),
+            "layer" => Ok(Norm::Layer),
+            other => Err(format!("expected none, batch or layer, found '{other}'")),
         }
     }
 }

@@ -1,14 +1,19 @@
 //! Options against overfitting.
 
 use clap::Args;
+use travertine::data::Dataset;
 use travertine::{Dropout, Result, Samples, Scalar, Trainer};
 
 use crate::args::{positive, share};
-use crate::names::wrong;
+use crate::class_weights::ClassWeights;
+use crate::names::{Norm, wrong};
 
 /// What keeps a network from learning its samples by heart.
 #[derive(Args, Clone, Debug)]
 pub(crate) struct RegularizationArgs {
+    /// What stands between each hidden layer and its activation: none, batch or layer normalization
+    #[arg(long, default_value = "none", value_name = "KIND")]
+    pub(crate) normalization: Norm,
     /// Share of the outputs of hidden layers that each training step leaves out
     #[arg(long, value_name = "SHARE", default_value_t = 0.0, allow_negative_numbers = true, value_parser = share)]
     dropout: f64,
@@ -21,17 +26,27 @@ pub(crate) struct RegularizationArgs {
     /// Share of each target that is spread over all classes
     #[arg(long, value_name = "SHARE", default_value_t = 0.0, allow_negative_numbers = true, value_parser = share)]
     label_smoothing: f64,
+    /// What the loss counts for some classes in training: balanced, or CLASS=WEIGHT,CLASS=WEIGHT (others 1)
+    #[arg(long, value_name = "WEIGHTS")]
+    class_weights: Option<ClassWeights>,
 }
 
 impl RegularizationArgs {
     /// Refuses what makes no sense for so many hidden layers and these targets.
     pub(crate) fn check(&self, hidden: usize, classes: bool) -> Result<()> {
-        let given = [(self.dropout > 0.0, "--dropout"), (self.max_norm.is_some(), "--max-norm")];
+        let given = [
+            (self.normalization != Norm::None, "--normalization"),
+            (self.dropout > 0.0, "--dropout"),
+            (self.max_norm.is_some(), "--max-norm"),
+        ];
         if let Some((_, option)) = given.iter().find(|option| option.0 && hidden == 0) {
             return Err(wrong(option, "is for hidden layers, and --hidden none leaves none"));
         }
         if self.label_smoothing > 0.0 && !classes {
             return Err(wrong("--label-smoothing", "is for classes, but the label is values"));
+        }
+        if self.class_weights.is_some() && !classes {
+            return Err(wrong("--class-weights", "is for classes, but the label is values"));
         }
         Ok(())
     }
@@ -43,7 +58,14 @@ impl RegularizationArgs {
         trainer.with_dropout(Dropout { inputs: self.input_dropout, hidden: self.dropout })
     }
 
-    pub(crate) fn of_training_samples<'d, T: Scalar>(&self, samples: Samples<'d, T>) -> Result<Samples<'d, T>> {
+    pub(crate) fn of_training_samples<'d, T: Scalar>(
+        &self,
+        mut samples: Samples<'d, T>,
+        data: &Dataset<T>,
+    ) -> Result<Samples<'d, T>> {
+        if let Some(weights) = &self.class_weights {
+            samples = samples.with_class_weights(&weights.of(data)?)?;
+        }
         if self.label_smoothing > 0.0 { samples.with_label_smoothing(self.label_smoothing) } else { Ok(samples) }
     }
 
@@ -56,6 +78,10 @@ impl RegularizationArgs {
         ];
         let shares = shares.into_iter().filter(|(_, share)| *share > 0.0);
         let norm = self.max_norm.map(|most| ("max_norm", most));
-        shares.chain(norm).map(|(name, number)| (name, number.to_string())).collect()
+        let numbers = shares.chain(norm).map(|(name, number)| (name, number.to_string()));
+        let normalization =
+            (self.normalization != Norm::None).then(|| ("normalization", self.normalization.to_string()));
+        let weights = self.class_weights.as_ref().map(|weights| ("class_weights", weights.to_string()));
+        normalization.into_iter().chain(numbers).chain(weights).collect()
     }
 }

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 use travertine::data::{Dataset, Label, Targets};
 use travertine::engine::Engine;
+use travertine::layer::Kind;
 use travertine::model_file::{self, ModelInfo};
 use travertine::{Activation, Error, ErrorKind, Loss, Network, Result, Samples, Scalar, Trainer};
 
@@ -18,7 +19,7 @@ use crate::checkpoint::{Keeper, fingerprint};
 use crate::devices;
 use crate::history::{History, Row};
 use crate::model::Model;
-use crate::names::{self, counted, wrong};
+use crate::names::{self, Norm, counted, wrong};
 use crate::outfile;
 use crate::output::{Output, note, percent, rounded, short};
 use crate::progress::{Display, Epoch, figures};
@@ -103,7 +104,7 @@ pub(crate) fn run<T: Scalar>(args: &TrainArgs) -> Result<ExitCode> {
     let rows = resumed.as_ref().map_or(Vec::new(), |resumed| resumed.rows.clone());
     let mut history = History::new(&args.history, &args.inputs(), rows)?;
 
-    let mut train = args.regularization.of_training_samples(Samples::new(&engine, &data.train)?)?;
+    let mut train = args.regularization.of_training_samples(Samples::new(&engine, &data.train)?, &data.train)?;
     let mut test = data.test.as_ref().map(|test| Samples::new(&engine, test)).transpose()?;
     let batch = args.batch.min(train.count());
     let steps = train.count().div_ceil(batch) as u64;
@@ -188,7 +189,11 @@ fn network<T: Scalar>(
 ) -> Result<Network<T>> {
     let mut builder = Network::builder(engine, data.train.inputs()).init(args.init).seed(args.seed);
     for &size in &args.hidden.0 {
-        builder = builder.dense(size, args.activation);
+        builder = match args.regularization.normalization {
+            Norm::None => builder.dense(size, args.activation),
+            Norm::Batch => builder.dense(size, Activation::Identity).batch_norm(args.activation),
+            Norm::Layer => builder.dense(size, Activation::Identity).layer_norm(args.activation),
+        };
     }
     builder.dense(data.train.outputs(), output).build()
 }
@@ -420,7 +425,10 @@ fn facts<T: Scalar>(
     head: &Head,
     network: &Network<T>,
 ) -> Result<Vec<(String, String)>> {
-    let layers = network.layers().iter().map(|layer| format!("{} {}", layer.outputs(), layer.activation()));
+    let layers = network.layers().iter().map(|layer| match layer.kind() {
+        Kind::Dense => format!("{} {}", layer.outputs(), layer.activation()),
+        kind => format!("{kind} {}", layer.activation()),
+    });
     let layers: Vec<String> = std::iter::once(network.inputs().to_string()).chain(layers).collect();
     let samples = |data: &Dataset<T>| -> Result<String> {
         let all = data.features().iter().copied().chain(data.target_columns()?);

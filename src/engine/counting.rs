@@ -133,6 +133,9 @@ impl<T: Scalar> Engine<T> for Counting<T> {
         dense_forward(call: &DenseForward);
         dense_propagate(weights: Span, delta: Span, derivative: Derivative, out: Span);
         dense_gradient(call: &DenseGradient);
+        normalize(call: &Normalize);
+        normalize_propagate(call: &NormalizePropagate);
+        row_dots(alpha: T, x: Span, y: Span, beta: T, sums: Span);
         update(call: &UpdateCall);
         squares(x: Span, sums: Span);
         loss(call: &LossCall);

@@ -20,10 +20,12 @@ pub(crate) mod cpu;
 mod cuda;
 pub(crate) mod formula;
 mod gpu;
+mod normalize;
 mod opencl;
 
 pub use counting::{Counting, Counts};
 pub use formula::{Map, Update, Zip};
+pub use normalize::{Along, Normalize, NormalizePropagate};
 
 /// What an engine computes on, and whether it can be used.
 #[derive(Clone, Debug, Default)]
@@ -422,6 +424,13 @@ pub trait Engine<T: Scalar>: Send + Sync {
     unsafe fn dense_propagate(&self, weights: Span, delta: Span, derivative: Derivative, out: Span) -> Result<()>;
     /// `sink = s gradient + k sink` with the gradients `delta x^T / n` of the weights and `delta 1 / n` of the bias.
     unsafe fn dense_gradient(&self, call: &DenseGradient) -> Result<()>;
+    /// `z = gamma ⊙ (x - mean) / sqrt(variance + epsilon) + beta`, row by row or column by column, with the variance that divides by
+    /// the count.
+    unsafe fn normalize(&self, call: &Normalize) -> Result<()>;
+    /// The gradient by x of [`Engine::normalize`].
+    unsafe fn normalize_propagate(&self, call: &NormalizePropagate) -> Result<()>;
+    /// `sums_i = alpha sum_j x_ij y_ij + beta sums_i`; sums (`rows x 1`) is not read where beta is 0. Rows of all lie side by side.
+    unsafe fn row_dots(&self, alpha: T, x: Span, y: Span, beta: T, sums: Span) -> Result<()>;
     /// One pass of an optimizer over a parameter, its gradient and its moments.
     unsafe fn update(&self, call: &UpdateCall) -> Result<()>;
     /// `sums_j` (a row) becomes the sum of squares of the j-th of as many equal shares of x, which has no gaps. Nobody waits.

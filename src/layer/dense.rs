@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{Kind, Layer, LossOperands, Training, TrainingLayer};
+use super::{Kind, Layer, LossOperands, Parts, Pass, Training, TrainingLayer};
 use crate::activation::{Activation, Keeps};
 use crate::engine::{Engine, Transfer};
 use crate::error::{Error, Result};
@@ -101,6 +101,11 @@ impl<T: Scalar> Layer<T> for Dense<T> {
         self.bias.view_mut()
     }
 
+    fn copy(&self) -> Result<Box<dyn Layer<T>>> {
+        let (weights, bias) = (self.weights.copy()?, self.bias.copy()?);
+        Ok(Box::new(Dense { weights, bias, activation: self.activation }))
+    }
+
     fn initialize(&mut self, init: Init, seed: u64, number: u32) -> Result<()> {
         let (weights, bias) = init.validate()?.parameters(self.inputs(), self.outputs(), seed, number);
         self.weights.view_mut().write(&weights)?;
@@ -192,8 +197,8 @@ impl<T: Scalar> TrainingLayer<T> for DenseTraining<'_, T> {
         self.bias.as_ref()
     }
 
-    fn parameters_mut(&mut self) -> [MatrixMut<'_, T>; 2] {
-        [self.weights.reborrow(), self.bias.reborrow()]
+    fn parts_mut(&mut self) -> Parts<'_, T> {
+        Parts { parameters: [self.weights.reborrow(), self.bias.reborrow()], statistics: None }
     }
 
     fn output(&self, samples: usize) -> Result<MatrixRef<'_, T>> {
@@ -211,7 +216,7 @@ impl<T: Scalar> TrainingLayer<T> for DenseTraining<'_, T> {
         Ok((a, delta, self.activation.derivative(kept)))
     }
 
-    fn forward(&mut self, input: MatrixRef<'_, T>) -> Result<()> {
+    fn forward_as(&mut self, _pass: Pass, input: MatrixRef<'_, T>) -> Result<()> {
         let samples = input.columns();
         let output = self.a.view_mut().sub_columns(0..samples)?;
         let z = self.z.as_mut().map(|z| z.view_mut().sub_columns(0..samples)).transpose()?;

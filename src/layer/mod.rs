@@ -5,13 +5,18 @@
 //! of other crates would need what is private to this one.
 
 mod dense;
+mod normalization;
 
 use std::fmt;
 use std::ops::{Deref, DerefMut};
+use std::sync::Arc;
 
 pub use dense::{Dense, DenseTraining};
+pub(crate) use normalization::EPSILON;
+pub use normalization::{Normalization, NormalizationTraining};
 
 use crate::activation::Activation;
+use crate::engine::Engine;
 use crate::error::Result;
 use crate::init::Init;
 use crate::matrix::{Matrix, MatrixMut, MatrixRef};
@@ -25,17 +30,39 @@ pub enum Kind {
     /// `W x + b`: [`Dense`].
     #[default]
     Dense,
+    /// Each feature normalized over the batch: [`Normalization::batch`].
+    BatchNorm,
+    /// Each sample normalized over its features: [`Normalization::layer`].
+    LayerNorm,
 }
 
 impl Kind {
     /// Every kind.
-    pub const ALL: [Kind; 1] = [Kind::Dense];
+    pub const ALL: [Kind; 3] = [Kind::Dense, Kind::BatchNorm, Kind::LayerNorm];
 
     /// As files and the command line write it.
     pub fn name(self) -> &'static str {
         match self {
             Kind::Dense => "dense",
+            Kind::BatchNorm => "batch_norm",
+            Kind::LayerNorm => "layer_norm",
         }
+    }
+}
+
+impl Kind {
+    /// A layer of this kind before its parameters are drawn; all but dense ones have as many outputs as inputs.
+    pub(crate) fn layer<T: Scalar>(
+        self,
+        engine: &Arc<dyn Engine<T>>,
+        (inputs, outputs): (usize, usize),
+        activation: Activation,
+    ) -> Result<Box<dyn Layer<T>>> {
+        Ok(match self {
+            Kind::Dense => Dense::new(engine, inputs, outputs, activation)?.into(),
+            Kind::BatchNorm => Normalization::batch(engine, outputs, activation)?.into(),
+            Kind::LayerNorm => Normalization::layer(engine, outputs, activation)?.into(),
+        })
     }
 }
 
@@ -43,6 +70,17 @@ impl fmt::Display for Kind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.name())
     }
+}
+
+/// Why a training layer computes its output.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Pass {
+    /// For a step of training: running statistics follow.
+    Step,
+    /// As a step would, but for a look at the gradient: nothing but buffers changes.
+    Look,
+    /// As the inference layer would.
+    Inference,
 }
 
 /// An inference layer: owns its parameters and keeps nothing else.
@@ -70,6 +108,22 @@ pub trait Layer<T: Scalar>: Send + Sync {
 
     /// b, `outputs x 1`, to write
     fn bias_mut(&mut self) -> MatrixMut<'_, T>;
+
+    /// Running mean and variance, `features x 2`, where the layer has them.
+    fn statistics(&self) -> Option<MatrixRef<'_, T>> {
+        None
+    }
+
+    /// The running statistics to write.
+    fn statistics_mut(&mut self) -> Option<MatrixMut<'_, T>> {
+        None
+    }
+
+    /// The same layer with matrices of its own.
+    ///
+    /// # Errors
+    /// No memory; a device that fails.
+    fn copy(&self) -> Result<Box<dyn Layer<T>>>;
 
     /// Sets the parameters to what training begins with: a function of the seed, the number of the layer and the position.
     ///
@@ -111,6 +165,8 @@ pub trait Layer<T: Scalar>: Send + Sync {
 pub enum Training<'l, T: Scalar> {
     /// Of a [`Dense`].
     Dense(DenseTraining<'l, T>),
+    /// Of a [`Normalization`].
+    Normalization(NormalizationTraining<'l, T>),
 }
 
 impl<'l, T: Scalar> Deref for Training<'l, T> {
@@ -119,6 +175,7 @@ impl<'l, T: Scalar> Deref for Training<'l, T> {
     fn deref(&self) -> &Self::Target {
         match self {
             Training::Dense(layer) => layer,
+            Training::Normalization(layer) => layer,
         }
     }
 }
@@ -127,12 +184,21 @@ impl<T: Scalar> DerefMut for Training<'_, T> {
     fn deref_mut(&mut self) -> &mut Self::Target {
         match self {
             Training::Dense(layer) => layer,
+            Training::Normalization(layer) => layer,
         }
     }
 }
 
 /// Output, gradient by z, factor of the gradient.
 pub type LossOperands<'a, T> = (MatrixRef<'a, T>, MatrixMut<'a, T>, Fold<'a, T>);
+
+/// What training changes of a layer.
+pub struct Parts<'a, T: Scalar> {
+    /// Weights and bias.
+    pub parameters: [MatrixMut<'a, T>; 2],
+    /// Running mean and variance, `features x 2`, where the layer has them.
+    pub statistics: Option<MatrixMut<'a, T>>,
+}
 
 /// A training layer: borrows an inference layer's parameters, keeps what backward needs. Dropping it ends the loan.
 pub trait TrainingLayer<T: Scalar>: Send + Sync {
@@ -151,8 +217,18 @@ pub trait TrainingLayer<T: Scalar>: Send + Sync {
     /// b, `outputs x 1`
     fn bias(&self) -> MatrixRef<'_, T>;
 
-    /// Both to write, for an optimizer.
-    fn parameters_mut(&mut self) -> [MatrixMut<'_, T>; 2];
+    /// All that training changes, to write.
+    fn parts_mut(&mut self) -> Parts<'_, T>;
+
+    /// The parameters to write, for an optimizer.
+    fn parameters_mut(&mut self) -> [MatrixMut<'_, T>; 2] {
+        self.parts_mut().parameters
+    }
+
+    /// Running mean and variance, `features x 2`, where the layer has them.
+    fn statistics(&self) -> Option<MatrixRef<'_, T>> {
+        None
+    }
 
     /// a of the first `samples` samples, `outputs x samples`; z where the layer was made for logits.
     ///
@@ -176,7 +252,15 @@ pub trait TrainingLayer<T: Scalar>: Send + Sync {
     ///
     /// # Errors
     /// Shapes that do not chain, more samples than the batch; a device that fails.
-    fn forward(&mut self, input: MatrixRef<'_, T>) -> Result<()>;
+    fn forward_as(&mut self, pass: Pass, input: MatrixRef<'_, T>) -> Result<()>;
+
+    /// `a = f(z)` for a step of training; input `inputs x samples`.
+    ///
+    /// # Errors
+    /// As [`TrainingLayer::forward_as`].
+    fn forward(&mut self, input: MatrixRef<'_, T>) -> Result<()> {
+        self.forward_as(Pass::Step, input)
+    }
 
     /// Hands the gradient to the layer before this one: `delta_previous = dC/da_previous ⊙ f'_previous`; for a dense layer
     /// `(W^T delta) ⊙ f'_previous`.

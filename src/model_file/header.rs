@@ -12,9 +12,12 @@ use super::{Description, LayerDescription, ModelInfo};
 use crate::activation::Activation;
 use crate::data::Standardization;
 use crate::error::{Error, Result};
+use crate::layer::Kind;
 
 /// The version of the metadata.
 pub(super) const VERSION: u64 = 1;
+/// The version of a model with layers that are not dense, which older programs would take for damaged.
+pub(super) const VERSION_OF_KINDS: u64 = 2;
 /// The metadata entry. There is one only: the format's crate keeps entries in no order, and the same model must be the
 /// same bytes.
 pub(super) const KEY: &str = "travertine";
@@ -36,6 +39,9 @@ pub(super) struct Json {
 
 #[derive(Serialize, Deserialize)]
 pub(super) struct JsonLayer {
+    /// Left out where it is dense.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) kind: Option<String>,
     pub(super) inputs: usize,
     pub(super) outputs: usize,
     pub(super) activation: String,
@@ -53,12 +59,16 @@ pub(super) struct Header {
     pub(super) tensors: Metadata,
 }
 
-/// `("layers.2.weight", [outputs, inputs])` and `("layers.2.bias", [outputs])`
-pub(super) fn tensors_of(number: usize, layer: &LayerDescription) -> [(String, Vec<usize>); 2] {
-    [
-        (format!("layers.{number}.weight"), vec![layer.outputs, layer.inputs]),
-        (format!("layers.{number}.bias"), vec![layer.outputs]),
-    ]
+/// `("layers.2.weight", [outputs, inputs])`, `("layers.2.bias", [outputs])` and, for batch normalization, its statistics.
+pub(super) fn tensors_of(number: usize, layer: &LayerDescription) -> Vec<(String, Vec<usize>)> {
+    let tensor = |name: &str, shape: Vec<usize>| (format!("layers.{number}.{name}"), shape);
+    let outputs = vec![layer.outputs];
+    let weights = if layer.kind == Kind::Dense { vec![layer.outputs, layer.inputs] } else { outputs.clone() };
+    let mut tensors = vec![tensor("weight", weights), tensor("bias", outputs.clone())];
+    if layer.kind == Kind::BatchNorm {
+        tensors.extend([tensor("running_mean", outputs.clone()), tensor("running_var", outputs)]);
+    }
+    tensors
 }
 
 impl Header {
@@ -82,7 +92,7 @@ impl Header {
     }
 
     pub(super) fn describe(self) -> Description {
-        let parameters = self.layers.iter().map(|layer| layer.outputs * (layer.inputs + 1)).sum();
+        let parameters = self.layers.iter().map(LayerDescription::parameters).sum();
         let precision = if self.dtype == Dtype::F64 { "f64" } else { "f32" };
         Description { layers: self.layers, precision, parameters, bytes: self.bytes, info: self.info }
     }
@@ -121,9 +131,10 @@ fn parse(file: &str, tensors: &Metadata) -> Result<Json> {
     let bad =
         |error: serde_json::Error| Error::format(file, format!("metadata {KEY}"), "a description", error.to_string());
     let Version { version } = serde_json::from_str(text).map_err(bad)?;
-    if version != VERSION {
-        let age = if version > VERSION { "; it was saved by a newer travertine" } else { "" };
-        return Err(Error::format(file, "version", VERSION.to_string(), format!("{version}{age}")));
+    if ![VERSION, VERSION_OF_KINDS].contains(&version) {
+        let age = if version > VERSION_OF_KINDS { "; it was saved by a newer travertine" } else { "" };
+        let expected = format!("{VERSION} or {VERSION_OF_KINDS}");
+        return Err(Error::format(file, "version", expected, format!("{version}{age}")));
     }
     serde_json::from_str(text).map_err(bad)
 }
@@ -135,7 +146,14 @@ fn layers(file: &str, json: &Json) -> Result<Vec<LayerDescription>> {
     let mut layers: Vec<LayerDescription> = Vec::new();
     for (number, layer) in json.layers.iter().enumerate() {
         let place = |what: &str| format!("layers.{number} {what}");
-        let &JsonLayer { inputs, outputs, ref activation } = layer;
+        let &JsonLayer { ref kind, inputs, outputs, ref activation } = layer;
+        let name = kind.as_deref().unwrap_or(Kind::Dense.name());
+        let Some(kind) = Kind::ALL.into_iter().find(|kind| kind.name() == name) else {
+            return Err(Error::format(file, place("kind"), Kind::ALL.map(Kind::name).join(" or "), name));
+        };
+        if kind != Kind::Dense && inputs != outputs {
+            return Err(Error::format(file, place("outputs"), format!("{inputs}, as inputs"), outputs.to_string()));
+        }
         if inputs == 0 || outputs == 0 {
             let found = format!("{inputs} inputs and {outputs} outputs");
             return Err(Error::format(file, place("size"), "at least 1 input and 1 output", found));
@@ -149,7 +167,10 @@ fn layers(file: &str, json: &Json) -> Result<Vec<LayerDescription>> {
         if activation == Activation::Softmax && number + 1 < json.layers.len() {
             return Err(Error::format(file, place("activation"), "one for a hidden layer", "softmax"));
         }
-        layers.push(LayerDescription { inputs, outputs, activation });
+        if activation == Activation::Softmax && kind != Kind::Dense {
+            return Err(Error::format(file, place("activation"), "one that is not for dense layers alone", "softmax"));
+        }
+        layers.push(LayerDescription { kind, inputs, outputs, activation });
     }
     Ok(layers)
 }

@@ -1,7 +1,8 @@
 //! Trained networks in files, as safetensors.
 //!
 //! Weights are `layers.N.weight`, `outputs x inputs` row-major, and `layers.N.bias`: what PyTorch's `load_state_dict`
-//! takes for linear layers of these names. One metadata entry, `travertine`, holds as JSON what else it takes to rebuild
+//! takes for linear layers of these names; those of layers that normalize are `weight`, `bias` and, for batch normalization,
+//! `running_mean` and `running_var`, as PyTorch's. One metadata entry, `travertine`, holds as JSON what else it takes to rebuild
 //! the network and to read raw input.
 //!
 //! ```
@@ -32,6 +33,7 @@ use crate::activation::Activation;
 use crate::data::Standardization;
 use crate::engine::Engine;
 use crate::error::Result;
+use crate::layer::Kind;
 use crate::loss::Loss;
 use crate::network::Network;
 use crate::scalar::Scalar;
@@ -85,12 +87,22 @@ pub struct Description {
 /// A layer in a model file.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct LayerDescription {
+    /// What it computes in front of its activation.
+    pub kind: Kind,
     /// Rows of the input.
     pub inputs: usize,
     /// Rows of the output.
     pub outputs: usize,
     /// Its activation.
     pub activation: Activation,
+}
+
+impl LayerDescription {
+    /// Number of parameters.
+    pub fn parameters(&self) -> usize {
+        let of_an_output = if self.kind == Kind::Dense { self.inputs + 1 } else { 2 };
+        self.outputs * of_an_output
+    }
 }
 
 /// Writes a network and what belongs to it: to a temporary file beside `path`, which is synced and then renamed, so that

@@ -7,11 +7,10 @@ use std::sync::Arc;
 
 use safetensors::Dtype;
 
-use super::ModelInfo;
 use super::header::{Header, tensors_of};
+use super::{LayerDescription, ModelInfo};
 use crate::engine::Engine;
 use crate::error::{Error, Result};
-use crate::layer::{Dense, Layer};
 use crate::network::Network;
 use crate::scalar::Scalar;
 
@@ -20,11 +19,20 @@ pub(super) fn load<T: Scalar>(path: &Path, engine: &Arc<dyn Engine<T>>) -> Resul
     let mut file = File::open(path).map_err(|source| Error::io("read", path, source))?;
     let mut layers = Vec::with_capacity(header.layers.len());
     for (number, description) in header.layers.iter().enumerate() {
-        let mut layer = Dense::new(engine, description.inputs, description.outputs, description.activation)?;
-        let [(weight, _), (bias, _)] = tensors_of(number, description);
+        let &LayerDescription { kind, inputs, outputs, activation } = description;
+        let mut layer = kind.layer(engine, (inputs, outputs), activation)?;
+        let mut read = |place: usize| tensor(&mut file, path, &header, &tensors_of(number, description)[place].0);
         // Row-major in the file is the transposed matrix column-major.
-        layer.weights_mut().t().write(&tensor(&mut file, path, &header, &weight)?)?;
-        layer.bias_mut().write(&tensor(&mut file, path, &header, &bias)?)?;
+        layer.weights_mut().t().write(&read(0)?)?;
+        layer.bias_mut().write(&read(1)?)?;
+        if let Some(mut statistics) = layer.statistics_mut() {
+            let variance = read(3)?;
+            if let Some(index) = variance.iter().position(|x| *x < T::from_f64(0.0)) {
+                let (place, found) = (format!("tensor {}", tensors_of(number, description)[3].0), variance[index]);
+                return Err(Error::format(&header.file, place, "variances not below 0", format!("{found} at {index}")));
+            }
+            statistics.write(&[read(2)?, variance].concat())?;
+        }
         layers.push(layer);
     }
     Ok((Network::from_layers(layers)?, header.info))

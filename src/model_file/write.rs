@@ -8,9 +8,10 @@ use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 
 use safetensors::{Dtype, tensor::TensorView};
 
-use super::header::{Json, JsonLayer, KEY, VERSION, misfit, tensors_of};
+use super::header::{Json, JsonLayer, KEY, VERSION, VERSION_OF_KINDS, misfit, tensors_of};
 use super::{LayerDescription, ModelInfo};
 use crate::error::{Error, Result};
+use crate::layer::Kind;
 use crate::network::Network;
 use crate::scalar::Scalar;
 
@@ -37,6 +38,7 @@ fn serialize<T: Scalar>(network: &Network<T>, info: &ModelInfo) -> Result<Vec<u8
         .layers()
         .iter()
         .map(|layer| LayerDescription {
+            kind: layer.kind(),
             inputs: layer.inputs(),
             outputs: layer.outputs(),
             activation: layer.activation(),
@@ -47,9 +49,13 @@ fn serialize<T: Scalar>(network: &Network<T>, info: &ModelInfo) -> Result<Vec<u8
     }
     let mut tensors = Vec::new();
     for (number, layer) in network.layers().iter().enumerate() {
-        let [weight, bias] = tensors_of(number, &layers[number]);
-        tensors.push((weight, bytes_of(layer.weights().t().to_vec()?, number)?));
-        tensors.push((bias, bytes_of(layer.bias().to_vec()?, number)?));
+        let mut values = vec![layer.weights().t().to_vec()?, layer.bias().to_vec()?];
+        if let Some(statistics) = layer.statistics() {
+            values.extend([statistics.column(0)?.to_vec()?, statistics.column(1)?.to_vec()?]);
+        }
+        for (tensor, values) in tensors_of(number, &layers[number]).into_iter().zip(values) {
+            tensors.push((tensor, bytes_of(values, number)?));
+        }
     }
     let dtype = if size_of::<T>() == 8 { Dtype::F64 } else { Dtype::F32 };
     let bad = |error: String| Error::argument("save", error);
@@ -78,12 +84,13 @@ fn bytes_of<T: Scalar>(values: Vec<T>, layer: usize) -> Result<Vec<u8>> {
 
 fn json(layers: &[LayerDescription], info: &ModelInfo) -> Json {
     let layer = |layer: &LayerDescription| JsonLayer {
+        kind: (layer.kind != Kind::Dense).then(|| layer.kind.to_string()),
         inputs: layer.inputs,
         outputs: layer.outputs,
         activation: layer.activation.to_string(),
     };
     Json {
-        version: VERSION,
+        version: if layers.iter().all(|layer| layer.kind == Kind::Dense) { VERSION } else { VERSION_OF_KINDS },
         layers: layers.iter().map(layer).collect(),
         loss: info.loss.to_string(),
         classes: info.classes.clone(),

@@ -1,14 +1,16 @@
-//! The calls of dropout and max-norm: checked here, like all mathematics.
+//! The calls of dropout, max-norm and class weights: checked here, like all mathematics.
 
 use super::{check, operands, update};
 use crate::engine::formula::formula;
-use crate::engine::{Map, Zip};
+use crate::engine::{Map, Span, Zip};
 use crate::error::Result;
 use crate::matrix::{MatrixMut, MatrixRef};
 use crate::scalar::Scalar;
 
 formula!(Square = "square", |x, _p| x * x, "x * x");
 formula!(Keep = "dropout", |x, u, p| V::select(u.less(p[0]), V::of(0.0), x * p[1]), "y < p0 ? V(0.0) : x * p1");
+formula!(Weigh = "weigh", |x, w, _p| x * w, "x * y");
+static WEIGH: Zip = Zip::of::<Weigh>();
 static SQUARE: Map = Map::of::<Square>();
 static KEEP: Zip = Zip::of::<Keep>();
 
@@ -29,6 +31,15 @@ pub(crate) fn drop_out_within<T: Scalar>(rate: f64, draws: MatrixRef<'_, T>, x: 
     check_one_shape(x.as_ref(), draws, x.as_ref())?;
     // SAFETY: checked above; the result may be the operand, which is borrowed for writing.
     unsafe { x.engine().zip(&KEEP, keep(rate), x.span(), draws.span(), x.span()) }
+}
+
+/// Column j of x times `weights_j`; weights are a row.
+pub(crate) fn weigh<T: Scalar>(weights: MatrixRef<'_, T>, x: MatrixMut<'_, T>) -> Result<()> {
+    let fits = (weights.rows(), weights.columns()) == (1, x.columns());
+    check("weigh", &operands!(weights, x), &[(fits, "weights must be a row with a column for every column of x")])?;
+    let every_row = Span { rows: x.rows(), row_stride: 0, ..weights.span() };
+    // SAFETY: checked above; the result may be the operand, which is borrowed for writing.
+    unsafe { x.engine().zip(&WEIGH, [0.0; 4], x.span(), every_row, x.span()) }
 }
 
 fn keep(rate: f64) -> [f64; 4] {

@@ -3,8 +3,8 @@
 use super::Trainer;
 use super::step::Stepper;
 use crate::error::{ErrorKind, Result};
-use crate::layer::TrainingLayer;
-use crate::matrix::Matrix;
+use crate::layer::{Pass, TrainingLayer};
+use crate::matrix::{Matrix, MatrixRef};
 use crate::ops;
 use crate::samples::Samples;
 use crate::scalar::Scalar;
@@ -14,6 +14,8 @@ pub(super) struct Good<T: Scalar> {
     /// States at the front that no step looks at again: the gradient.
     forgotten: usize,
     layers: Vec<[Vec<Matrix<T>>; 2]>,
+    /// `features x 2` for layers that have them.
+    statistics: Vec<Option<Matrix<T>>>,
 }
 
 impl<T: Scalar> Good<T> {
@@ -27,7 +29,8 @@ impl<T: Scalar> Good<T> {
             let [weights, bias] = states;
             layers.push([copies(layer.weights().copy(), weights)?, copies(layer.bias().copy(), bias)?]);
         }
-        Ok(Good { forgotten, layers })
+        let statistics = stepper.layers.iter().map(|layer| layer.statistics().map(MatrixRef::copy).transpose());
+        Ok(Good { forgotten, statistics: statistics.collect::<Result<_>>()?, layers })
     }
 
     /// Keeps what there is now.
@@ -36,6 +39,11 @@ impl<T: Scalar> Good<T> {
             for ((good, parameter), states) in good.iter_mut().zip([layer.weights(), layer.bias()]).zip(states) {
                 let now = std::iter::once(parameter).chain(states.iter().skip(self.forgotten).map(Matrix::view));
                 good.iter_mut().zip(now).try_for_each(|(good, now)| ops::copy(now, good.view_mut()))?;
+            }
+        }
+        for (good, layer) in self.statistics.iter_mut().zip(&stepper.layers) {
+            if let (Some(good), Some(now)) = (good, layer.statistics()) {
+                ops::copy(now, good.view_mut())?;
             }
         }
         Ok(())
@@ -50,18 +58,23 @@ impl<T: Scalar> Good<T> {
                 good.iter().zip(now).try_for_each(|(good, now)| ops::copy(good.view(), now))?;
             }
         }
+        for (good, layer) in self.statistics.iter().zip(&mut stepper.layers) {
+            if let (Some(good), Some(now)) = (good, layer.parts_mut().statistics) {
+                ops::copy(good.view(), now)?;
+            }
+        }
         stepper.step = step;
         Ok(())
     }
 
-    /// The same, to write.
-    pub(super) fn layers_mut(&mut self) -> &mut [[Vec<Matrix<T>>; 2]] {
-        &mut self.layers
+    /// What is kept of weights, bias and statistics, layer by layer, to write.
+    pub(super) fn parts_mut(&mut self) -> impl Iterator<Item = (&mut [Vec<Matrix<T>>; 2], &mut Option<Matrix<T>>)> {
+        self.layers.iter_mut().zip(&mut self.statistics)
     }
 
-    /// What is kept of weights and of bias, layer by layer.
-    pub(super) fn layers(&self) -> &[[Vec<Matrix<T>>; 2]] {
-        &self.layers
+    /// The same, to look at.
+    pub(super) fn parts(&self) -> impl Iterator<Item = (&[Vec<Matrix<T>>; 2], Option<&Matrix<T>>)> {
+        self.layers.iter().zip(self.statistics.iter().map(Option::as_ref))
     }
 }
 
@@ -71,7 +84,10 @@ impl<'n, T: Scalar> Trainer<'n, T> {
     pub(super) fn refuse_divergence(&mut self, samples: &mut Samples<'_, T>, first_step: u64) -> Result<()> {
         let losses = samples.losses()?;
         let bad_loss = losses.iter().position(|loss| !loss.is_finite());
-        let bad_layer = self.layer_where(|layer| Ok([ops::amax(layer.weights())?, ops::amax(layer.bias())?]))?;
+        let bad_layer = self.layer_where(|layer| {
+            let statistics = layer.statistics().map_or(Ok(0.0), ops::amax)?;
+            Ok([ops::amax(layer.weights())?, ops::amax(layer.bias())?, statistics])
+        })?;
         let (step, layer, what) = match (bad_loss, bad_layer) {
             (None, None) => return Ok(()),
             (None, Some(layer)) => (self.stepper.step - 1, layer, "a parameter of"),
@@ -101,13 +117,13 @@ impl<'n, T: Scalar> Trainer<'n, T> {
         }
         self.gather(samples, *first, *end)?;
         let n = end - first;
-        self.stepper.forward(self.x.front(self.x.rows(), n), true)?;
-        let output = self.layer_where(|layer| Ok([ops::amax(layer.output(n)?)?, 0.0]))?;
+        self.stepper.forward(self.x.front(self.x.rows(), n), Pass::Step)?;
+        let output = self.layer_where(|layer| Ok([ops::amax(layer.output(n)?)?, 0.0, 0.0]))?;
         Ok(output.map_or((self.layers().len() - 1, "the loss behind"), |layer| (layer, "the output of")))
     }
 
-    /// The first layer for which one of two numbers is not finite.
-    fn layer_where(&self, numbers: impl Fn(&dyn TrainingLayer<T>) -> Result<[f64; 2]>) -> Result<Option<usize>> {
+    /// The first layer for which one of the numbers is not finite.
+    fn layer_where(&self, numbers: impl Fn(&dyn TrainingLayer<T>) -> Result<[f64; 3]>) -> Result<Option<usize>> {
         for (i, layer) in self.stepper.layers.iter().enumerate() {
             if !numbers(&**layer)?.iter().all(|x| x.is_finite()) {
                 return Ok(Some(i));

@@ -1,7 +1,7 @@
 //! Dropout.
 
 use crate::error::{Error, Result};
-use crate::layer::{Training, TrainingLayer};
+use crate::layer::{Kind, Training, TrainingLayer};
 use crate::matrix::{Matrix, MatrixMut, MatrixRef};
 use crate::ops::{self, regularize};
 use crate::random::{Philox, Purpose};
@@ -13,7 +13,7 @@ use crate::scalar::Scalar;
 pub struct Dropout {
     /// p for the features of a sample.
     pub inputs: f64,
-    /// p for the outputs of every hidden layer, behind its activation.
+    /// p for what every dense layer but the first gets: the outputs of hidden layers, behind their activations.
     pub hidden: f64,
 }
 
@@ -38,7 +38,9 @@ impl Dropout {
         }
         let rate = |i: usize| if i == 0 { self.inputs } else { self.hidden };
         let dropout = |(i, layer): (usize, &dyn TrainingLayer<T>)| {
-            (rate(i) > 0.0).then(|| InputDropout::new(rate(i), seed, i, layer)).transpose()
+            (layer.kind() == Kind::Dense && rate(i) > 0.0)
+                .then(|| InputDropout::new(rate(i), seed, i, layer))
+                .transpose()
         };
         layers.iter().map(|layer| &**layer).enumerate().map(dropout).collect()
     }

@@ -1,7 +1,7 @@
 //! The bound on the weights into a hidden unit.
 
 use crate::error::{Error, Result};
-use crate::layer::Training;
+use crate::layer::{Kind, Training};
 use crate::matrix::Matrix;
 use crate::ops::regularize;
 use crate::scalar::Scalar;
@@ -22,7 +22,8 @@ impl<T: Scalar> MaxNorm<T> {
             return Err(Error::argument("max-norm", reason));
         }
         let hidden = layers.split_last().map_or(&[][..], |(_, hidden)| hidden);
-        let shapes = || hidden.iter().map(|layer| (layer.weights().rows(), layer.weights().columns()));
+        let dense = || hidden.iter().filter(|layer| layer.kind() == Kind::Dense);
+        let shapes = || dense().map(|layer| (layer.weights().rows(), layer.weights().columns()));
         let (Some(tallest), Some(largest)) = (shapes().map(|s| s.0).max(), shapes().map(|s| s.0 * s.1).max()) else {
             return Err(Error::argument("max-norm", "bounds weights of hidden layers, and there are none"));
         };
@@ -38,7 +39,7 @@ impl<T: Scalar> MaxNorm<T> {
     /// Bounds all layers but the last.
     pub(super) fn bound(&mut self, layers: &mut [Training<'_, T>]) -> Result<()> {
         let hidden = layers.len() - 1;
-        for layer in &mut layers[..hidden] {
+        for layer in layers[..hidden].iter_mut().filter(|layer| layer.kind() == Kind::Dense) {
             let [weights, _] = layer.parameters_mut();
             let (rows, columns) = (weights.rows(), weights.columns());
             let (squares, sums) = (self.squares.front_mut(rows, columns), self.sums.front_mut(rows, 1));

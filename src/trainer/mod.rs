@@ -10,7 +10,7 @@ use crate::loss::Loss;
 use crate::matrix::{Matrix, MatrixRef};
 use crate::network::Network;
 use crate::optimizer::{Clip, Optimizer, Pace, Schedule};
-use crate::samples::{Report, Samples};
+use crate::samples::{Report, Results, Samples};
 use crate::scalar::Scalar;
 
 use self::divergence::Good;
@@ -200,7 +200,7 @@ impl<'n, T: Scalar> Trainer<'n, T> {
     pub fn step(&mut self, x: MatrixRef<'_, T>, t: MatrixRef<'_, T>) -> Result<()> {
         let losses = self.losses.view_mut().sub_columns(0..x.columns())?;
         let stepper = &mut self.stepper;
-        as_step(x.engine(), || stepper.run(x, t, losses, None))
+        as_step(x.engine(), || stepper.run(x, t, Results { losses, hits: None, weights: None }))
     }
 
     /// Mean loss over the `samples` samples of the last [`Trainer::step`], before its update.
@@ -291,14 +291,17 @@ impl<'n, T: Scalar> Trainer<'n, T> {
         add("batch.inputs".to_owned(), &self.x);
         add("batch.targets".to_owned(), &self.t);
         add("batch.losses".to_owned(), &self.losses);
-        for (i, layer) in self.stepper.layers.iter().enumerate() {
+        for (i, (layer, (good, statistics))) in self.stepper.layers.iter().zip(self.good.parts()).enumerate() {
             layer.buffers().into_iter().for_each(|(name, matrix)| add(format!("layers.{i}.{name}"), matrix));
             for (kind, name) in ["weight", "bias"].into_iter().enumerate() {
                 for (k, state) in self.stepper.states[i][kind].iter().enumerate() {
                     add(format!("layers.{i}.{name}.state.{k}"), state);
                 }
-                let good = self.good.layers()[i][kind].iter().enumerate();
+                let good = good[kind].iter().enumerate();
                 good.for_each(|(k, matrix)| add(format!("layers.{i}.{name}.last_good.{k}"), matrix));
+            }
+            if let Some(statistics) = statistics {
+                add(format!("layers.{i}.statistics.last_good"), statistics);
             }
         }
         self.stepper.clip_buffers().for_each(|(name, matrix)| add(name, matrix));
@@ -315,10 +318,9 @@ impl<'n, T: Scalar> Trainer<'n, T> {
     fn run_samples(&mut self, samples: &mut Samples<'_, T>, first: usize, end: usize) -> Result<()> {
         self.gather(samples, first, end)?;
         let (inputs, outputs, n) = (self.x.rows(), self.t.rows(), end - first);
-        let classes = samples.are_classes();
-        let (losses, hits) = samples.results(first..end)?;
+        let results = samples.results(first..end)?;
         let (x, t) = (self.x.front(inputs, n), self.t.front(outputs, n));
-        self.stepper.run(x, t, losses, classes.then_some(hits))
+        self.stepper.run(x, t, results)
     }
 
     fn gather(&mut self, samples: &Samples<'_, T>, first: usize, end: usize) -> Result<()> {

@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 
 use super::Trainer;
 use crate::error::{Error, Result};
-use crate::matrix::MatrixMut;
+use crate::layer::{Parts, Training};
+use crate::matrix::{Matrix, MatrixMut};
 use crate::samples::Samples;
 use crate::scalar::Scalar;
 
@@ -130,12 +131,17 @@ impl<T: Scalar> Trainer<'_, T> {
         Ok(())
     }
 
-    /// All parameters, layer by layer weights (`outputs x inputs`) and bias, for a model that is to be kept while training goes on.
+    /// All parameters, layer by layer weights (`outputs x inputs`), bias and, where a layer has them, running statistics, for a model
+    /// that is to be kept while training goes on.
     ///
     /// # Errors
     /// A device that fails.
     pub fn parameters(&self) -> Result<Vec<Vec<T>>> {
-        self.layers().iter().flat_map(|layer| [layer.weights(), layer.bias()]).map(|x| x.to_vec()).collect()
+        let matrices = |layer: &Training<'_, T>| -> Result<Vec<Vec<T>>> {
+            let matrices = [layer.weights(), layer.bias()].into_iter().chain(layer.statistics());
+            matrices.map(|x| x.to_vec()).collect()
+        };
+        Ok(self.layers().iter().map(matrices).collect::<Result<Vec<_>>>()?.into_iter().flatten().collect())
     }
 
     /// Takes back what [`Trainer::parameters`] gave.
@@ -143,21 +149,29 @@ impl<T: Scalar> Trainer<'_, T> {
     /// # Errors
     /// Parameters of another network; a device that fails.
     pub fn set_parameters(&mut self, parameters: &[Vec<T>]) -> Result<()> {
-        let own = self.stepper.layers.iter_mut().flat_map(|layer| layer.parameters_mut());
-        let (own, given): (Vec<_>, _) = (own.collect(), parameters.len());
-        if own.len() != given {
-            let reason = format!("{given} matrices; the network has {}", own.len());
+        let own: usize = self.layers().iter().map(|layer| 2 + usize::from(layer.statistics().is_some())).sum();
+        if own != parameters.len() {
+            let reason = format!("{} matrices; the network has {own}", parameters.len());
             return Err(Error::argument("set parameters", reason));
         }
-        own.into_iter().zip(parameters).try_for_each(|(mut own, given)| own.write(given))
+        let mut parameters = parameters.iter().map(Vec::as_slice);
+        let mut next = || parameters.next().unwrap_or_default();
+        for layer in &mut self.stepper.layers {
+            let Parts { parameters, statistics } = layer.parts_mut();
+            for mut matrix in parameters.into_iter().chain(statistics) {
+                matrix.write(next())?;
+            }
+        }
+        Ok(())
     }
 
     /// Every matrix that training goes on from, with its name.
     fn everything<'a>(&'a mut self, samples: &'a mut Samples<'_, T>) -> Vec<(String, MatrixMut<'a, T>)> {
         let mut all = Vec::new();
-        let layers = self.stepper.layers.iter_mut().zip(&mut self.stepper.states).zip(self.good.layers_mut());
-        for (i, ((layer, states), good)) in layers.enumerate() {
-            let parts = layer.parameters_mut().into_iter().zip(states).zip(good);
+        let layers = self.stepper.layers.iter_mut().zip(&mut self.stepper.states).zip(self.good.parts_mut());
+        for (i, ((layer, states), (good, good_statistics))) in layers.enumerate() {
+            let Parts { parameters, statistics } = layer.parts_mut();
+            let parts = parameters.into_iter().zip(states).zip(good);
             for (kind, ((parameter, states), good)) in ["weight", "bias"].into_iter().zip(parts) {
                 all.push((format!("layers.{i}.{kind}"), parameter));
                 let states = states.iter_mut().enumerate();
@@ -165,6 +179,11 @@ impl<T: Scalar> Trainer<'_, T> {
                 let good = good.iter_mut().enumerate();
                 all.extend(good.map(|(k, good)| (format!("layers.{i}.{kind}.last_good.{k}"), good.view_mut())));
             }
+            let good_statistics = good_statistics.as_mut().map(Matrix::view_mut);
+            let statistics = [("statistics", statistics), ("statistics.last_good", good_statistics)];
+            all.extend(
+                statistics.into_iter().filter_map(|(name, matrix)| Some((format!("layers.{i}.{name}"), matrix?))),
+            );
         }
         let [losses, hits] = samples.rows_mut();
         all.extend([("samples.losses".to_owned(), losses), ("samples.hits".to_owned(), hits)]);

@@ -3,12 +3,13 @@
 use super::dropout::{Dropout, InputDropout};
 use super::max_norm::MaxNorm;
 use crate::error::Result;
-use crate::layer::Training;
+use crate::layer::{Pass, Training};
 use crate::loss::Loss;
 use crate::matrix::{Matrix, MatrixMut, MatrixRef};
 use crate::network::Network;
-use crate::ops::{self, fused};
+use crate::ops::{self, fused, regularize};
 use crate::optimizer::{Clip, Clipper, Optimizer, Pace, Schedule, Sink, Step};
+use crate::samples::Results;
 use crate::scalar::Scalar;
 
 /// What every step uses and changes.
@@ -120,20 +121,19 @@ impl<'n, T: Scalar> Stepper<'n, T> {
         self.layers[self.layers.len() - 1].output(samples)
     }
 
-    /// Forward, loss, backward, update. The loss of every sample goes to `losses` (`1 x samples`), and where it is asked
-    /// for 1 to `hits` for every sample whose class is right.
-    pub(super) fn run(
-        &mut self,
-        x: MatrixRef<'_, T>,
-        t: MatrixRef<'_, T>,
-        losses: MatrixMut<'_, T>,
-        hits: Option<MatrixMut<'_, T>>,
-    ) -> Result<()> {
-        self.forward(x, true)?;
+    /// Forward, loss, backward, update.
+    pub(super) fn run(&mut self, x: MatrixRef<'_, T>, t: MatrixRef<'_, T>, results: Results<'_, T>) -> Result<()> {
+        let Results { mut losses, hits, weights } = results;
+        self.forward(x, Pass::Step)?;
         if let Some(hits) = hits {
             fused::hits(self.output(x.columns())?, t, self.loss.threshold(), hits)?;
         }
-        self.loss(t, losses)?;
+        self.loss(t, losses.reborrow())?;
+        if let Some(weights) = weights {
+            let last = self.layers.len() - 1;
+            regularize::weigh(weights, losses)?;
+            regularize::weigh(weights, self.layers[last].loss_operands(x.columns())?.1)?;
+        }
         self.backward(x)
     }
 
@@ -144,6 +144,16 @@ impl<'n, T: Scalar> Stepper<'n, T> {
         fused::loss(self.loss.formula(), output, t, losses, Some((delta, fold)))
     }
 
+    /// The losses of a batch as a step would see them, without dropout; nothing but buffers changes.
+    pub(super) fn loss_of(
+        &mut self,
+        (x, t): (MatrixRef<'_, T>, MatrixRef<'_, T>),
+        losses: MatrixMut<'_, T>,
+    ) -> Result<()> {
+        self.forward(x, Pass::Look)?;
+        self.loss(t, losses)
+    }
+
     /// `sinks = scale gradient + keep sinks` for weights and bias of every layer; the parameters stay as they are.
     pub(super) fn gradients(
         &mut self,
@@ -152,8 +162,7 @@ impl<'n, T: Scalar> Stepper<'n, T> {
         sinks: &mut [[Matrix<T>; 2]],
         (scale, keep): (f64, f64),
     ) -> Result<()> {
-        self.forward(x, false)?;
-        self.loss(t, losses)?;
+        self.loss_of((x, t), losses)?;
         for i in (0..self.layers.len()).rev() {
             let (before, after) = self.layers.split_at_mut(i);
             let input = match before.last_mut() {
@@ -176,24 +185,24 @@ impl<'n, T: Scalar> Stepper<'n, T> {
         losses: MatrixMut<'_, T>,
         hits: MatrixMut<'_, T>,
     ) -> Result<()> {
-        self.forward(x, false)?;
+        self.forward(x, Pass::Inference)?;
         let output = self.output(x.columns())?;
         fused::loss(self.loss.formula(), output, t, losses, None)?;
         fused::hits(output, t, self.loss.threshold(), hits)
     }
 
-    /// `drops`: as this step does it, without what dropout leaves out.
-    pub(super) fn forward(&mut self, x: MatrixRef<'_, T>, drops: bool) -> Result<()> {
+    /// Steps drop inputs of layers; looks and inference do not.
+    pub(super) fn forward(&mut self, x: MatrixRef<'_, T>, pass: Pass) -> Result<()> {
         for i in 0..self.layers.len() {
             let (before, after) = self.layers.split_at_mut(i);
             let mut input = match before.last() {
                 Some(previous) => previous.output(x.columns())?,
                 None => x,
             };
-            if let (true, Some(dropout)) = (drops, &mut self.dropouts[i]) {
+            if let (Pass::Step, Some(dropout)) = (pass, &mut self.dropouts[i]) {
                 input = dropout.forward(self.step, input)?;
             }
-            after[0].forward(input)?;
+            after[0].forward_as(pass, input)?;
         }
         Ok(())
     }

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use travertine::data::Dataset;
+use travertine::layer::Kind;
 use travertine::{ErrorKind, Result, Scalar};
 
 use self::chart::{Chart, Series, exact};
@@ -153,7 +154,10 @@ fn environment<T: Scalar>(story: &Story<'_, T>) -> String {
     let layers: Vec<String> = network
         .layers()
         .iter()
-        .map(|layer| format!("{} \u{2192} {} {}", layer.inputs(), layer.outputs(), layer.activation()))
+        .map(|layer| match layer.kind() {
+            Kind::Dense => format!("{} \u{2192} {} {}", layer.inputs(), layer.outputs(), layer.activation()),
+            kind => format!("{} {}", kind.name().replace('_', " "), layer.activation()),
+        })
         .collect();
     let mut facts = vec![("network".to_owned(), layers.join(", ")), ("loss".to_owned(), info.loss.to_string())];
     facts.extend(info.training.iter().map(|(key, value)| (key.replace('_', " "), value.clone())));

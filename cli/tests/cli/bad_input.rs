@@ -157,9 +157,9 @@ fn bad_models() {
 
     let (version, mut newer) = (b"\\\"version\\\":1", model.clone());
     let at = newer.windows(version.len()).position(|window| window == version).unwrap();
-    newer[at + version.len() - 1] = b'2';
+    newer[at + version.len() - 1] = b'9';
     folder.write("newer", newer);
-    folder.run("evaluate newer digits").fails(2, &["newer: version: expected 1, found 2", "a newer travertine"]);
+    folder.run("evaluate newer digits").fails(2, &["newer: version: expected 1 or 2, found 9", "a newer travertine"]);
 
     let nan = [&model[..model.len() - 4], &f32::NAN.to_le_bytes()].concat();
     folder.write("nan", nan);

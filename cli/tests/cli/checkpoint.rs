@@ -10,7 +10,8 @@ use serde_json::Value;
 
 use crate::run::{Folder, Run};
 
-const TRAIN: &str = "train digits --hidden 40 --batch 32 --optimizer adam --schedule cosine --dropout 0.1 --json";
+const TRAIN: &str =
+    "train digits --hidden 40 --batch 32 --normalization batch --optimizer adam --schedule cosine --dropout 0.1 --json";
 
 fn files(folder: &Folder) -> Vec<PathBuf> {
     let mut files: Vec<PathBuf> = fs::read_dir(folder.join("c")).unwrap().map(|entry| entry.unwrap().path()).collect();
@@ -134,7 +135,10 @@ fn a_checkpoint_of_another_training_is_refused() {
         let train = TRAIN.replace("--hidden 40 --batch 32", options);
         folder.run(&format!("{train} --epochs 2 --resume c")).fails(2, parts);
     };
-    refused("--hidden 41 --batch 32", &["another training", "network was 64 - 40 relu - 10 softmax, is 64 - 41 relu"]);
+    refused(
+        "--hidden 41 --batch 32",
+        &["another training", "network was 64 - 40 identity - batch_norm relu - 10 softmax, is 64 - 41 identity"],
+    );
     refused("--hidden 40 --batch 16", &["batch was 32, is 16"]);
     refused("--hidden 40 --batch 32 --seed 2", &["seed was 1, is 2", "training samples was 1438 with fingerprint"]);
     refused("--hidden 40 --batch 32 --held-out 0.3", &["training samples was", "test samples was"]);

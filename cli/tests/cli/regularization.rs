@@ -1,4 +1,4 @@
-//! Dropout, max-norm and label smoothing from the command line to the model file.
+//! Dropout, max-norm, normalization, label smoothing and class weights from the command line to the model file.
 
 use crate::run::Folder;
 
@@ -11,6 +11,12 @@ fn every_option_learns_the_digits_and_is_told_by_the_model() {
         ("--input-dropout 0.1", &[("input_dropout", "0.1")]),
         ("--max-norm 1", &[("max_norm", "1")]),
         ("--label-smoothing 0.1", &[("label_smoothing", "0.1")]),
+        ("--normalization batch", &[("normalization", "batch")]),
+        ("--normalization layer --hidden 40,30", &[("normalization", "layer")]),
+        ("--class-weights balanced", &[("class_weights", "balanced")]),
+        ("--class-weights 8=2,1=0.5", &[("class_weights", "8=2,1=0.5")]),
+        // 1437 samples in batches of 4: the last one is alone.
+        ("--normalization batch --batch 4", &[("normalization", "batch")]),
         ("--dropout 0.2 --max-norm 3 --batch 7", &[("dropout", "0.2"), ("max_norm", "3")]),
     ] {
         let result = folder.run(&format!("train digits --epochs 8 {options} --json")).ok().result();
@@ -32,10 +38,40 @@ fn what_makes_no_sense_is_refused() {
         ("--max-norm 0", &["--max-norm", "above 0"]),
         ("--label-smoothing nan", &["--label-smoothing"]),
         ("--hidden none --dropout 0.5", &["--dropout", "hidden layers"]),
+        ("--normalization bat", &["expected none, batch or layer, found 'bat'"]),
+        ("--hidden none --normalization batch", &["--normalization", "hidden layers"]),
+        ("--normalization batch --batch 1", &["a batch of 1 sample has no variance"]),
+        ("--class-weights 8", &["balanced or CLASS=WEIGHT", "found '8'"]),
+        ("--class-weights 8=0", &["weights above 0"]),
+        ("--class-weights ten=2", &["there is no class 'ten'; there are 0, 1, 2"]),
         ("--hidden none --max-norm 1", &["--max-norm", "hidden layers"]),
     ] {
         folder.run(&format!("train digits {options}")).fails(2, words);
     }
     folder.write("values.csv", "a,b\n1,1.5\n2,2.5\n3,3.25\n4,4.125\n5,5.5\n");
     folder.run("train values.csv --task values --label-smoothing 0.1").fails(2, &["--label-smoothing", "classes"]);
+    folder.run("train values.csv --task values --class-weights balanced").fails(2, &["--class-weights", "classes"]);
+}
+
+/// A rare class is found more often when it counts more: 40 of 1,040 points, which overlap with the others.
+#[test]
+fn balanced_classes_find_the_rare_one() {
+    let folder = Folder::new();
+    let mut lines = vec!["x,y,kind".to_owned()];
+    for i in 0..1040u32 {
+        let (a, b) = (f64::from(i * 7919 % 1009) / 1009.0, f64::from(i * 104_729 % 997) / 997.0);
+        let rare = i % 26 == 0;
+        let shift = if rare { 0.5 } else { 0.0 };
+        lines.push(format!("{:.4},{:.4},{}", a + shift, b + shift, if rare { "rare" } else { "usual" }));
+    }
+    folder.write("points.csv", lines.join("\n"));
+    let recall = |options: &str| {
+        folder.run(&format!("train points.csv --hidden 16 --epochs 30 {options} --json")).ok();
+        let result = folder.run("evaluate points.safetensors points.csv --json").ok().result();
+        let classes = result["per_class"].as_array().unwrap();
+        let rare = classes.iter().find(|class| class["class"] == "rare").unwrap();
+        rare["recall"].as_f64().unwrap()
+    };
+    let (plain, balanced) = (recall(""), recall("--class-weights balanced"));
+    assert!(balanced > 0.7 && balanced > plain, "{balanced} beside {plain}");
 }

@@ -56,20 +56,20 @@ isa_functions!(entropy_portable entropy_avx2 entropy_avx512 = softmax_cross_entr
 
 /// Calls `f(index, elements)` for every vector in n elements; the last one may be partial.
 #[inline(always)]
-fn each<V: Vector>(n: usize, mut f: impl FnMut(usize, usize)) {
+pub(super) fn each<V: Vector>(n: usize, mut f: impl FnMut(usize, usize)) {
     for i in (0..n).step_by(V::LANES) {
         f(i, V::LANES.min(n - i));
     }
 }
 
 #[inline(always)]
-unsafe fn load<V: Vector>(p: *const V::T, n: usize) -> V {
+pub(super) unsafe fn load<V: Vector>(p: *const V::T, n: usize) -> V {
     // SAFETY: the caller's promise.
     unsafe { if n == V::LANES { V::load(p) } else { V::load_partial(p, n) } }
 }
 
 #[inline(always)]
-unsafe fn store<V: Vector>(x: V, p: *mut V::T, n: usize) {
+pub(super) unsafe fn store<V: Vector>(x: V, p: *mut V::T, n: usize) {
     // SAFETY: the caller's promise.
     unsafe { if n == V::LANES { x.store(p) } else { x.store_partial(p, n) } }
 }

@@ -20,6 +20,7 @@ mod elements;
 mod few;
 mod gemm;
 pub(crate) mod math;
+mod normalize;
 mod pack;
 mod peak;
 mod pool;
@@ -306,6 +307,21 @@ impl<T: Scalar> Engine<T> for Cpu<T> {
             self.gemm(scale, delta, input.t(), T::from_f64(keep), weights)?;
             self.row_sums(scale, delta, T::from_f64(keep), bias)
         }
+    }
+
+    unsafe fn normalize(&self, call: &Normalize) -> Result<()> {
+        unsafe { self.normalize_matrix(call) };
+        Ok(())
+    }
+
+    unsafe fn normalize_propagate(&self, call: &NormalizePropagate) -> Result<()> {
+        unsafe { self.normalize_back(call) };
+        Ok(())
+    }
+
+    unsafe fn row_dots(&self, alpha: T, x: Span, y: Span, beta: T, sums: Span) -> Result<()> {
+        unsafe { self.row_dots_of(alpha, x, y, beta, sums) };
+        Ok(())
     }
 
     unsafe fn update(&self, call: &UpdateCall) -> Result<()> {

@@ -12,6 +12,7 @@ mod elements;
 mod gemm;
 mod loss;
 mod math;
+mod normalize;
 mod reference;
 
 /// The instruction sets that this machine has. Says so, and fails where `TRAVERTINE_ENSURE_ISA` names one that it has

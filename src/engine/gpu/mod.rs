@@ -12,6 +12,7 @@ use super::*;
 
 mod columns;
 pub(super) mod driver;
+mod normalize;
 mod peak;
 mod product;
 mod program;
@@ -359,6 +360,18 @@ impl<T: Scalar, D: Driver> Engine<T> for Gpu<T, D> {
         let DenseGradient { delta, input, weights, bias, scale, keep } = *call;
         let plain = product::Call::plain(scale / delta.columns as f64, delta, input.t(), keep, weights);
         unsafe { self.product(&product::Call { sums: Some(bias), ..plain }) }
+    }
+
+    unsafe fn normalize(&self, call: &Normalize) -> Result<()> {
+        unsafe { self.normalize_matrix(call) }
+    }
+
+    unsafe fn normalize_propagate(&self, call: &NormalizePropagate) -> Result<()> {
+        unsafe { self.normalize_back(call) }
+    }
+
+    unsafe fn row_dots(&self, alpha: T, x: Span, y: Span, beta: T, sums: Span) -> Result<()> {
+        unsafe { self.row_dots_of(alpha.to_f64(), x, y, beta.to_f64(), sums) }
     }
 
     unsafe fn update(&self, call: &UpdateCall) -> Result<()> {

@@ -39,6 +39,7 @@ fn every_kernel<T: Scalar>() -> BTreeSet<Kernel> {
     }
     optimizers(&engine).unwrap();
     regularization(&engine).unwrap();
+    normalization(&engine).unwrap();
     let mut kernels = std::mem::take(&mut record.lock().unwrap().kernels);
     kernels.extend(every_product::<T>(gpu_traits(SHARED)));
     kernels
@@ -107,6 +108,16 @@ fn regularization<T: Scalar>(engine: &Arc<dyn Engine<T>>) -> Result<()> {
         .with_dropout(Dropout { inputs: 0.2, hidden: 0.5 })?
         .with_max_norm(1.0)?;
     trainer.step(Matrix::zeros(engine, 3, 2)?.view(), Matrix::zeros(engine, 4, 2)?.view())
+}
+
+fn normalization<T: Scalar>(engine: &Arc<dyn Engine<T>>) -> Result<()> {
+    let builder = Network::builder(engine, 3).dense(5, Activation::Identity).batch_norm(Activation::Relu);
+    let mut network = builder.dense(4, Activation::Identity).layer_norm(Activation::Identity).build()?;
+    // Three samples are a batch of two and a sample alone.
+    let mut samples = Samples::from_matrices(Matrix::zeros(engine, 3, 3)?, Matrix::zeros(engine, 4, 3)?, true)?;
+    network.infer(Matrix::zeros(engine, 3, 3)?.view())?;
+    Trainer::new(&mut network, Loss::Quadratic, Sgd::new(0.1)?, 2, 1)?.epoch(&mut samples)?;
+    Ok(())
 }
 
 /// Value of an option in a kernel's source.
@@ -317,9 +328,14 @@ fn the_books_hold_every_formula_and_form() {
         "gather",
         "hits",
         "loss",
+        "normalize_columns",
+        "normalize_rows",
         "peak",
         "product",
+        "propagate_columns",
+        "propagate_rows",
         "reduce",
+        "row_dots",
         "row_sums",
         "softmax",
         "softmax_derivative",
