@@ -83,6 +83,12 @@ pub(crate) struct TableArgs {
     /// NPY file with the labels of NPY data
     #[arg(long, value_name = "FILE.npy", conflicts_with = "label")]
     pub(crate) labels: Option<PathBuf>,
+    /// Columns of CSV data to leave out in training: names or numbers from 1
+    #[arg(long, value_name = "COLUMNS", value_delimiter = ',')]
+    pub(crate) drop: Vec<String>,
+    /// Columns of CSV data that training takes for categories though they are numbers: names or numbers from 1
+    #[arg(long, value_name = "COLUMNS", value_delimiter = ',')]
+    pub(crate) categorical: Vec<String>,
     /// The first row of CSV data names the columns [default: found out]
     #[arg(long, conflicts_with = "no_header")]
     pub(crate) header: bool,
@@ -101,15 +107,21 @@ impl TableArgs {
         }
     }
 
-    /// The first option that was given.
-    pub(crate) fn first_given(&self) -> Option<&'static str> {
+    /// The first option that was given and is for CSV alone.
+    pub(crate) fn first_for_csv(&self) -> Option<&'static str> {
         let options = [
-            (self.label.is_some(), "--label"),
-            (self.labels.is_some(), "--labels"),
+            (!self.drop.is_empty(), "--drop"),
+            (!self.categorical.is_empty(), "--categorical"),
             (self.header, "--header"),
             (self.no_header, "--no-header"),
         ];
         options.into_iter().find_map(|(given, name)| given.then_some(name))
+    }
+
+    /// The first option that was given.
+    pub(crate) fn first_given(&self) -> Option<&'static str> {
+        let options = [(self.label.is_some(), "--label"), (self.labels.is_some(), "--labels")];
+        options.into_iter().find_map(|(given, name)| given.then_some(name)).or_else(|| self.first_for_csv())
     }
 }
 
@@ -194,6 +206,18 @@ pub(crate) struct TrainArgs {
     /// Share of the samples to test on, or 0 [default: 0.2, unless the data has its own test set]
     #[arg(long, value_name = "SHARE", allow_negative_numbers = true, value_parser = share)]
     pub(crate) held_out: Option<f64>,
+    /// Keep the share of each class in what is held out
+    #[arg(long, conflicts_with = "test")]
+    pub(crate) stratify: bool,
+    /// Cross validation: trains K models, each tested on the K-th part that it has not seen, and saves none
+    #[arg(
+        long,
+        value_name = "K",
+        conflicts_with_all = [
+            "test", "held_out", "out", "history", "tensorboard", "report", "checkpoint", "resume", "every", "early_stopping",
+        ]
+    )]
+    pub(crate) folds: Option<usize>,
     /// Where the model goes [default: the name of the data, in this folder]
     #[arg(long, value_name = "MODEL.safetensors")]
     pub(crate) out: Option<PathBuf>,

@@ -12,11 +12,11 @@ use signal_hook::flag;
 use travertine::{ErrorKind, Result, Samples, Scalar, Snapshot, Trainer, model_file};
 
 use crate::args::at_least_one;
+use crate::fit::Course;
 use crate::history::Row;
 use crate::names::wrong;
 use crate::outfile;
 use crate::output::note;
-use crate::train::Course;
 
 /// Checkpoints that a folder holds: the newest, and the one before it in case that a crash damages the newest.
 const KEPT: usize = 2;

@@ -3,11 +3,13 @@
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
-use travertine::data::{self, CsvOptions, Dataset, Label, NpyOptions, Targets, Task};
+use travertine::data::{self, CsvOptions, Dataset, Encoder, Label, NpyOptions, Targets, Task};
 use travertine::{ErrorKind, Result, Scalar};
 
 use crate::args::TableArgs;
-use crate::names::wrong;
+use crate::names::{counted, wrong};
+use crate::output::note;
+use crate::raw::Raw;
 
 /// What DATA may be.
 const KINDS: &str = "digits, mnist:DIR, idx:IMAGES,LABELS, or a file that ends in .csv, .tsv, .txt or .npy";
@@ -59,6 +61,8 @@ pub(crate) struct Wanted {
     pub(crate) inputs: Option<usize>,
     pub(crate) label: Label,
     pub(crate) task: Option<Task>,
+    /// How tables become features, where a training has found out.
+    pub(crate) encoder: Option<Encoder>,
 }
 
 impl Source {
@@ -109,17 +113,32 @@ impl Source {
     }
 
     /// The samples to train on, and those to test on where the data tells them apart.
-    pub(crate) fn load<T: Scalar>(
+    pub(crate) fn load_for_training<T: Scalar>(
         &self,
         table: &TableArgs,
         wanted: &Wanted,
-    ) -> Result<(Dataset<T>, Option<Dataset<T>>)> {
+    ) -> Result<(Raw<T>, Option<Dataset<T>>)> {
+        if let Source::Csv(path) = self {
+            self.check(table)?;
+            return Ok((Raw::of_frame(data::read_frame(path, &csv_options(table, wanted))?)?, None));
+        }
+        let (all, test) = self.load(table, wanted)?;
+        Ok((Raw::Numbers(all), test))
+    }
+
+    fn load<T: Scalar>(&self, table: &TableArgs, wanted: &Wanted) -> Result<(Dataset<T>, Option<Dataset<T>>)> {
         self.check(table)?;
         match self {
             Source::Digits => Ok((data::digits()?, None)),
             Source::Mnist(folder) => data::mnist(folder).map(|(train, test)| (train, Some(test))),
             Source::Idx(images, labels) => Ok((data::read_idx(images, labels)?, None)),
-            Source::Csv(path) => Ok((data::read_csv(path, &csv_options(table, wanted))?, None)),
+            Source::Csv(path) => {
+                let options = csv_options(table, wanted);
+                match &wanted.encoder {
+                    Some(encoder) => Ok((self.encoded(encoder, path, &options)?, None)),
+                    None => Ok((data::read_csv(path, &options)?, None)),
+                }
+            }
             Source::Npy(path) => Ok((data::read_npy(path, &npy_options(table, wanted))?, None)),
         }
     }
@@ -135,6 +154,16 @@ impl Source {
             Some(classes) => self.with_classes(data, classes),
             None => Ok(data),
         }
+    }
+
+    fn encoded<T: Scalar>(&self, encoder: &Encoder, path: &Path, options: &CsvOptions) -> Result<Dataset<T>> {
+        let encoded = encoder.read_csv(path, options)?;
+        for unknown in &encoded.unknown {
+            let (column, example, samples) = (&unknown.column, &unknown.example, unknown.samples);
+            let samples = counted(samples, "sample has", "samples have");
+            note(&format!("warning: {samples} a '{column}' that training did not see, as {example:?}; taken for none"));
+        }
+        Ok(encoded.data)
     }
 
     /// The same samples with the classes that a model knows, in its order.
@@ -173,7 +202,7 @@ impl Source {
     fn check(&self, table: &TableArgs) -> Result<()> {
         let refused = match self {
             Source::Csv(_) => table.labels.as_ref().map(|_| ("--labels", "NPY")),
-            Source::Npy(_) => table.has_header().map(|_| ("--header", "CSV")),
+            Source::Npy(_) => table.first_for_csv().map(|option| (option, "CSV")),
             _ => table.first_given().map(|option| (option, "CSV and NPY")),
         };
         match refused {
@@ -191,6 +220,8 @@ fn csv_options(table: &TableArgs, wanted: &Wanted) -> CsvOptions {
         classes: wanted.classes.clone(),
         features: (!wanted.features.is_empty()).then(|| wanted.features.clone()),
         inputs: wanted.inputs,
+        drop: table.drop.clone(),
+        categorical: table.categorical.clone(),
     }
 }
 

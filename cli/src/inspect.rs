@@ -2,6 +2,7 @@
 
 use serde_json::{Value, json};
 use travertine::Result;
+use travertine::data::{Coding, Encoder};
 use travertine::model_file::{self, Description, ModelInfo};
 
 use crate::args::InspectArgs;
@@ -41,6 +42,7 @@ fn json(description: &Description) -> Vec<(&'static str, Value)> {
         ("classes", json!(info.classes)),
         ("features", json!(info.features)),
         ("target", json!(info.target)),
+        ("columns", json!(info.encoder)),
         ("standardization", json!(standardization.map(|s| json!({"mean": s.mean, "deviation": s.deviation})))),
         ("training", json!(training)),
     ]
@@ -68,6 +70,13 @@ fn facts(info: &ModelInfo) -> Vec<String> {
     }
     if !info.features.is_empty() {
         lines.push(format!("features: {}", listed(&info.features)));
+    }
+    for column in info.encoder.iter().flat_map(Encoder::columns) {
+        let values = match &column.coding {
+            Coding::Mean(mean) => format!("a number; {mean} where it is missing"),
+            Coding::Categories(texts) => format!("one of {}", listed(texts)),
+        };
+        lines.push(format!("column {}: {values}", column.name));
     }
     if let Some(target) = &info.target {
         lines.push(format!("target: {target}"));

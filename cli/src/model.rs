@@ -96,7 +96,12 @@ impl<T: Scalar> Model<T> {
     }
 
     fn features(&self) -> Wanted {
-        Wanted { features: self.info.features.clone(), inputs: Some(self.network.inputs()), ..Wanted::default() }
+        Wanted {
+            features: self.info.features.clone(),
+            inputs: Some(self.network.inputs()),
+            encoder: self.info.encoder.clone(),
+            ..Wanted::default()
+        }
     }
 
     /// The label column: what the arguments say, else what training knew.

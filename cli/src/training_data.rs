@@ -2,13 +2,14 @@
 
 use std::collections::HashSet;
 
-use travertine::data::{Dataset, Label, Standardization, Targets, Task};
+use travertine::data::{Dataset, Encoder, Label, Split, Standardization, Targets, Task};
 use travertine::{Result, Scalar};
 
 use crate::args::TrainArgs;
 use crate::data::{Source, Wanted};
 use crate::names::{counted, wrong};
 use crate::output::note;
+use crate::raw::Raw;
 
 /// Held out where nobody says how much.
 const HELD_OUT: f64 = 0.2;
@@ -17,33 +18,56 @@ const HELD_OUT: f64 = 0.2;
 pub(crate) struct TrainingData<T: Scalar> {
     pub(crate) train: Dataset<T>,
     pub(crate) test: Option<Dataset<T>>,
+    pub(crate) encoder: Option<Encoder>,
     pub(crate) standardization: Option<Standardization>,
 }
 
 impl<T: Scalar> TrainingData<T> {
     /// Reads what the arguments name.
     pub(crate) fn load(args: &TrainArgs) -> Result<Self> {
-        let label = args.table.label.clone().unwrap_or_default();
-        if label == Label::None {
-            return Err(wrong("--label", "training needs a label; none is for prediction"));
+        let (all, own_test) = read::<T>(args)?;
+        let (train, test, encoder) = split(args, all, own_test)?;
+        Self::prepare(args, train, test, encoder)
+    }
+
+    /// One for each fold of a cross validation.
+    pub(crate) fn folds(args: &TrainArgs, k: usize) -> Result<impl Iterator<Item = Result<Self>>> {
+        let (all, own_test) = read::<T>(args)?;
+        if own_test.is_some() {
+            return Err(wrong("--folds", format!("{} has a test set of its own", args.data.name())));
         }
-        if args.task.is_some() && !args.data.is_table() {
-            return Err(wrong("--task", format!("is for CSV and NPY data, not for {}", args.data.name())));
-        }
-        let wanted = Wanted { label, task: args.task, ..Wanted::default() };
-        let (all, own_test) = args.data.load::<T>(&args.table, &wanted)?;
-        check_targets(&args.data, &all)?;
-        let (mut train, mut test) = split(args, all, own_test)?;
+        let splits = match strata(args, &all)? {
+            Some(labels) => Split::stratified_folds(labels, k, args.seed),
+            None => Split::folds(all.samples(), k, args.seed),
+        }?;
+        Ok(splits.into_iter().map(move |split| {
+            refuse_absent_classes(all.targets(), &split)?;
+            let (train, test, encoder) = all.parts(&split)?;
+            Self::prepare(args, train, Some(test), encoder)
+        }))
+    }
+
+    /// Cuts and standardizes.
+    fn prepare(
+        args: &TrainArgs,
+        mut train: Dataset<T>,
+        mut test: Option<Dataset<T>>,
+        encoder: Option<Encoder>,
+    ) -> Result<Self> {
         if let Some(samples) = args.samples {
             train = train.take(samples)?;
         }
-        let standardization =
-            (args.data.is_table() && !args.no_standardize).then(|| Standardization::fit(&train)).transpose()?;
+        let standardizes = args.data.is_table() && !args.no_standardize;
+        let standardization = match &encoder {
+            _ if !standardizes => None,
+            Some(encoder) => Some(encoder.standardization(&train)?),
+            None => Some(Standardization::fit(&train)?),
+        };
         if let Some(standardization) = &standardization {
             standardization.apply(&mut train)?;
             test.as_mut().map_or(Ok(()), |test| standardization.apply(test))?;
         }
-        Ok(TrainingData { train, test, standardization })
+        Ok(TrainingData { train, test, encoder, standardization })
     }
 
     /// The classes, or none.
@@ -74,8 +98,23 @@ impl<T: Scalar> TrainingData<T> {
     }
 }
 
-fn check_targets<T: Scalar>(source: &Source, data: &Dataset<T>) -> Result<()> {
-    match data.targets() {
+/// The samples, and those to test on where the data tells them apart.
+fn read<T: Scalar>(args: &TrainArgs) -> Result<(Raw<T>, Option<Dataset<T>>)> {
+    let label = args.table.label.clone().unwrap_or_default();
+    if label == Label::None {
+        return Err(wrong("--label", "training needs a label; none is for prediction"));
+    }
+    if args.task.is_some() && !args.data.is_table() {
+        return Err(wrong("--task", format!("is for CSV and NPY data, not for {}", args.data.name())));
+    }
+    let wanted = Wanted { label, task: args.task, ..Wanted::default() };
+    let (all, own_test) = args.data.load_for_training::<T>(&args.table, &wanted)?;
+    check_targets(&args.data, all.targets())?;
+    Ok((all, own_test))
+}
+
+fn check_targets<T: Scalar>(source: &Source, targets: &Targets<T>) -> Result<()> {
+    match targets {
         Targets::None => Err(source.unexpected("label", "a label column to learn", "features alone")),
         Targets::Classes { names, .. } if names.len() < 2 => {
             let found = names.first().map_or("none".to_owned(), |name| format!("{name:?} everywhere"));
@@ -85,31 +124,67 @@ fn check_targets<T: Scalar>(source: &Source, data: &Dataset<T>) -> Result<()> {
     }
 }
 
-/// (to train on, to test on): the test data that is named, or the data's own, or a part held out.
-fn split<T: Scalar>(
-    args: &TrainArgs,
-    all: Dataset<T>,
-    own_test: Option<Dataset<T>>,
-) -> Result<(Dataset<T>, Option<Dataset<T>>)> {
-    if let Some(source) = &args.test {
-        let test = load_test(args, source, &all)?;
-        return Ok((all, Some(test)));
+/// The classes of the samples, where a split is to keep their shares.
+fn strata<'a, T: Scalar>(args: &TrainArgs, all: &'a Raw<T>) -> Result<Option<&'a [u32]>> {
+    match all.targets() {
+        _ if !args.stratify => Ok(None),
+        Targets::Classes { labels, .. } => Ok(Some(labels)),
+        _ => Err(wrong("--stratify", "is for classes, but the label is values")),
     }
+}
+
+/// A class that is only held out cannot be learned.
+fn refuse_absent_classes<T: Scalar>(targets: &Targets<T>, split: &Split) -> Result<()> {
+    let Targets::Classes { labels, names } = targets else { return Ok(()) };
+    let mut known = vec![false; names.len()];
+    split.train.iter().for_each(|&i| known[labels[i] as usize] = true);
+    match split.held_out.iter().map(|&i| labels[i] as usize).find(|&class| !known[class]) {
+        Some(class) => {
+            let reason = format!("all samples of class '{}' are held out, so it cannot be learned", names[class]);
+            Err(wrong("--held-out", reason + "; --stratify keeps some of each class for training"))
+        }
+        None => Ok(()),
+    }
+}
+
+/// To train on, to test on, and how a table was encoded.
+type Parts<T> = (Dataset<T>, Option<Dataset<T>>, Option<Encoder>);
+
+/// The test data is that which is named, or the data's own, or a part held out.
+fn split<T: Scalar>(args: &TrainArgs, all: Raw<T>, own_test: Option<Dataset<T>>) -> Result<Parts<T>> {
+    let strata = strata(args, &all)?;
+    if let Some(source) = &args.test {
+        let (train, encoder) = all.into_whole()?;
+        let test = load_test(args, source, &train, encoder.as_ref())?;
+        return Ok((train, Some(test), encoder));
+    }
+    let whole = |all: Raw<T>, test| all.into_whole().map(|(train, encoder)| (train, test, encoder));
     match (args.held_out, own_test) {
-        (Some(0.0), _) => Ok((all, None)),
-        (None, Some(test)) => Ok((all, Some(test))),
+        (Some(0.0), _) => whole(all, None),
+        (None, Some(test)) => whole(all, Some(test)),
         (None, None) if (all.samples() as f64 * HELD_OUT).round() < 1.0 => {
             note(&format!("nothing is held out to test on: there are only {} samples", all.samples()));
-            Ok((all, None))
+            whole(all, None)
         }
         (share, _) => {
-            let (train, test) = all.split(share.unwrap_or(HELD_OUT), args.seed)?;
-            Ok((train, Some(test)))
+            let share = share.unwrap_or(HELD_OUT);
+            let split = match strata {
+                Some(labels) => Split::stratified(labels, share, args.seed),
+                None => Split::held_out(all.samples(), share, args.seed),
+            }?;
+            refuse_absent_classes(all.targets(), &split)?;
+            let (train, test, encoder) = all.parts(&split)?;
+            Ok((train, Some(test), encoder))
         }
     }
 }
 
-fn load_test<T: Scalar>(args: &TrainArgs, source: &Source, train: &Dataset<T>) -> Result<Dataset<T>> {
+fn load_test<T: Scalar>(
+    args: &TrainArgs,
+    source: &Source,
+    train: &Dataset<T>,
+    encoder: Option<&Encoder>,
+) -> Result<Dataset<T>> {
     if args.table.labels.is_some() {
         return Err(wrong("--test", "the file of --labels belongs to the training data; use --held-out"));
     }
@@ -124,6 +199,7 @@ fn load_test<T: Scalar>(args: &TrainArgs, source: &Source, train: &Dataset<T>) -
         inputs: Some(train.inputs()),
         label: named.or_else(|| args.table.label.clone()).unwrap_or_default(),
         task,
+        encoder: encoder.cloned(),
     };
     let test = source.load_for_use::<T>(&args.table, &wanted)?;
     if test.outputs() != train.outputs() {

@@ -2,7 +2,8 @@
 
 use std::collections::HashSet;
 
-use crate::random::{Philox, Purpose};
+use super::Split;
+use super::frame::check_chosen;
 use crate::{Error, ErrorKind, Result, Scalar};
 
 /// What a network should learn to answer.
@@ -24,6 +25,20 @@ pub enum Targets<T> {
     },
     /// Nothing is known, as when a network shall predict.
     None,
+}
+
+impl<T: Scalar> Targets<T> {
+    pub(super) fn select(&self, chosen: &[usize]) -> Self {
+        match self {
+            Targets::Classes { labels, names } => {
+                Targets::Classes { labels: select_columns(labels, 1, chosen), names: names.clone() }
+            }
+            Targets::Values { values, names } => {
+                Targets::Values { values: select_columns(values, names.len(), chosen), names: names.clone() }
+            }
+            Targets::None => Targets::None,
+        }
+    }
 }
 
 /// Samples in host memory: features `features x samples` in column-major order, and their [`Targets`].
@@ -141,7 +156,7 @@ impl<T: Scalar> Dataset<T> {
         if n == 0 {
             return Err(Error::argument("Dataset::take", "0 samples asked for; take at least 1"));
         }
-        Ok(self.select(0..n.min(self.samples())))
+        self.select(&(0..n.min(self.samples())).collect::<Vec<_>>())
     }
 
     /// Splits into (train, held out). The samples are shuffled by `seed`, and `held_out_fraction` of them, rounded, are
@@ -150,41 +165,27 @@ impl<T: Scalar> Dataset<T> {
     /// # Errors
     /// An argument error unless both parts have samples.
     pub fn split(&self, held_out_fraction: f64, seed: u64) -> Result<(Self, Self)> {
-        let samples = self.samples();
-        let held_out = (samples as f64 * held_out_fraction).round();
-        if !(held_out >= 1.0 && held_out < samples as f64) {
-            let reason = format!(
-                "fraction {held_out_fraction} of {samples} samples leaves one part empty; both parts need samples"
-            );
-            return Err(Error::argument("Dataset::split", reason));
-        }
-        let mut order: Vec<usize> = (0..samples).collect();
-        Philox::new(seed, Purpose::Split, 0).shuffle(&mut order);
-        let (held_out, train) = order.split_at(held_out as usize);
-        Ok((self.select(train.iter().copied()), self.select(held_out.iter().copied())))
+        let Split { train, held_out } = Split::held_out(self.samples(), held_out_fraction, seed)?;
+        Ok((self.select(&train)?, self.select(&held_out)?))
+    }
+
+    /// The samples of these numbers, in this order; a [`Split`] tells such numbers.
+    ///
+    /// # Errors
+    /// No samples, or one that is not there.
+    pub fn select(&self, chosen: &[usize]) -> Result<Self> {
+        check_chosen("Dataset::select", chosen, self.samples())?;
+        Ok(Dataset {
+            inputs: self.inputs,
+            features: select_columns(&self.features, self.inputs, chosen),
+            targets: self.targets.select(chosen),
+            feature_names: self.feature_names.clone(),
+            target_name: self.target_name.clone(),
+        })
     }
 
     pub(super) fn features_mut(&mut self) -> &mut Vec<T> {
         &mut self.features
-    }
-
-    fn select(&self, chosen: impl Iterator<Item = usize> + Clone) -> Self {
-        let targets = match &self.targets {
-            Targets::Classes { labels, names } => {
-                Targets::Classes { labels: select_columns(labels, 1, chosen.clone()), names: names.clone() }
-            }
-            Targets::Values { values, names } => {
-                Targets::Values { values: select_columns(values, names.len(), chosen.clone()), names: names.clone() }
-            }
-            Targets::None => Targets::None,
-        };
-        Dataset {
-            inputs: self.inputs,
-            features: select_columns(&self.features, self.inputs, chosen),
-            targets,
-            feature_names: self.feature_names.clone(),
-            target_name: self.target_name.clone(),
-        }
     }
 }
 
@@ -254,6 +255,6 @@ fn one_hot<T: Scalar>(labels: &[u32], classes: usize) -> Result<Vec<T>> {
     Ok(columns)
 }
 
-fn select_columns<X: Copy>(columns: &[X], rows: usize, chosen: impl Iterator<Item = usize>) -> Vec<X> {
-    chosen.flat_map(|i| &columns[i * rows..(i + 1) * rows]).copied().collect()
+fn select_columns<X: Copy>(columns: &[X], rows: usize, chosen: &[usize]) -> Vec<X> {
+    chosen.iter().flat_map(|&i| &columns[i * rows..(i + 1) * rows]).copied().collect()
 }

@@ -8,7 +8,7 @@
 //! |---|---|
 //! | the UCI optical digits, embedded in the library | [`digits`] |
 //! | MNIST and other IDX files, plain or gzipped | [`mnist`], [`read_idx`], [`read_images`], [`read_labels`] |
-//! | CSV, with commas, semicolons or tabs | [`read_csv`] |
+//! | CSV, with commas, semicolons or tabs | [`read_csv`]; with texts and gaps [`read_frame`], [`Encoder`] |
 //! | NumPy arrays | [`read_npy`] |
 //! | your own numbers | [`Dataset::new`] |
 //! | images, deformed anew for every epoch | [`Augmentation`] |
@@ -30,17 +30,23 @@ mod augment;
 mod csv;
 mod dataset;
 mod digits;
+mod encoder;
+mod frame;
 mod idx;
 mod label;
 mod npy;
+mod split;
 mod standardization;
 mod text;
 
 pub use augment::Augmentation;
-pub use csv::{CsvOptions, read_csv};
+pub use csv::{CsvOptions, read_csv, read_frame};
 pub use dataset::{Dataset, Targets};
 pub use digits::digits;
+pub use encoder::{Coding, Encoded, EncodedColumn, Encoder, Unknown};
+pub use frame::{Column, Frame, MISSING, Values};
 pub use idx::{Images, mnist, read_idx, read_images, read_labels};
 pub use label::{Label, Task};
 pub use npy::{NpyOptions, read_npy};
+pub use split::Split;
 pub use standardization::Standardization;

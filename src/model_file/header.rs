@@ -10,14 +10,15 @@ use serde::{Deserialize, Serialize};
 
 use super::{Description, LayerDescription, ModelInfo};
 use crate::activation::Activation;
-use crate::data::Standardization;
+use crate::data::{Encoder, Standardization};
 use crate::error::{Error, Result};
 use crate::layer::Kind;
 
 /// The version of the metadata.
 pub(super) const VERSION: u64 = 1;
-/// The version of a model with layers that are not dense, which older programs would take for damaged.
-pub(super) const VERSION_OF_KINDS: u64 = 2;
+/// The version of a model with layers that are not dense, or with an encoder: older programs would take it for damaged, or the
+/// table for incomplete.
+pub(super) const VERSION_OF_MORE: u64 = 2;
 /// The metadata entry. There is one only: the format's crate keeps entries in no order, and the same model must be the
 /// same bytes.
 pub(super) const KEY: &str = "travertine";
@@ -33,6 +34,8 @@ pub(super) struct Json {
     pub(super) classes: Vec<String>,
     pub(super) features: Vec<String>,
     pub(super) target: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) columns: Option<Encoder>,
     pub(super) standardization: Option<Standardization>,
     pub(super) training: Vec<(String, String)>,
 }
@@ -131,9 +134,9 @@ fn parse(file: &str, tensors: &Metadata) -> Result<Json> {
     let bad =
         |error: serde_json::Error| Error::format(file, format!("metadata {KEY}"), "a description", error.to_string());
     let Version { version } = serde_json::from_str(text).map_err(bad)?;
-    if ![VERSION, VERSION_OF_KINDS].contains(&version) {
-        let age = if version > VERSION_OF_KINDS { "; it was saved by a newer travertine" } else { "" };
-        let expected = format!("{VERSION} or {VERSION_OF_KINDS}");
+    if ![VERSION, VERSION_OF_MORE].contains(&version) {
+        let age = if version > VERSION_OF_MORE { "; it was saved by a newer travertine" } else { "" };
+        let expected = format!("{VERSION} or {VERSION_OF_MORE}");
         return Err(Error::format(file, "version", expected, format!("{version}{age}")));
     }
     serde_json::from_str(text).map_err(bad)
@@ -183,6 +186,7 @@ fn info(file: &str, json: Json, layers: &[LayerDescription]) -> Result<ModelInfo
         classes: json.classes,
         features: json.features,
         target: json.target,
+        encoder: json.columns,
         standardization: json.standardization,
         training: json.training,
     };
@@ -202,6 +206,19 @@ pub(super) fn misfit(info: &ModelInfo, layers: &[LayerDescription]) -> Option<(&
     }
     if !info.features.is_empty() && info.features.len() != inputs {
         return Some(("features", format!("{inputs}, one for each input"), info.features.len().to_string()));
+    }
+    if let Some(encoder) = &info.encoder {
+        if let Some(fault) = encoder.fault() {
+            return Some(("columns", "columns and categories that differ, and finite means".to_owned(), fault));
+        }
+        let features = encoder.features();
+        if features != inputs {
+            return Some(("columns", format!("{inputs} features, one for each input"), features.to_string()));
+        }
+        let names = encoder.feature_names();
+        if let Some((name, found)) = names.iter().zip(&info.features).find(|(name, found)| name != found) {
+            return Some(("features", format!("'{name}', as the columns make it"), format!("'{found}'")));
+        }
     }
     let Standardization { mean, deviation } = info.standardization.as_ref()?;
     if mean.len() != inputs || deviation.len() != inputs {

@@ -30,7 +30,7 @@ use std::sync::Arc;
 pub use self::checkpoint::{load_checkpoint, save_checkpoint};
 use self::header::Header;
 use crate::activation::Activation;
-use crate::data::Standardization;
+use crate::data::{Encoder, Standardization};
 use crate::engine::Engine;
 use crate::error::Result;
 use crate::layer::Kind;
@@ -49,6 +49,8 @@ pub struct ModelInfo {
     pub features: Vec<String>,
     /// Name of what is predicted.
     pub target: Option<String>,
+    /// How a table becomes the network's inputs, where it has columns of texts or values that may be missing.
+    pub encoder: Option<Encoder>,
     /// What raw input goes through before the network sees it.
     pub standardization: Option<Standardization>,
     /// How it was trained, in order: ("data", "digits"), ("epochs", "10") ...
@@ -63,6 +65,7 @@ impl ModelInfo {
             classes: Vec::new(),
             features: Vec::new(),
             target: None,
+            encoder: None,
             standardization: None,
             training: Vec::new(),
         }

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 
 use safetensors::{Dtype, tensor::TensorView};
 
-use super::header::{Json, JsonLayer, KEY, VERSION, VERSION_OF_KINDS, misfit, tensors_of};
+use super::header::{Json, JsonLayer, KEY, VERSION, VERSION_OF_MORE, misfit, tensors_of};
 use super::{LayerDescription, ModelInfo};
 use crate::error::{Error, Result};
 use crate::layer::Kind;
@@ -89,13 +89,15 @@ fn json(layers: &[LayerDescription], info: &ModelInfo) -> Json {
         outputs: layer.outputs,
         activation: layer.activation.to_string(),
     };
+    let is_plain = info.encoder.is_none() && layers.iter().all(|layer| layer.kind == Kind::Dense);
     Json {
-        version: if layers.iter().all(|layer| layer.kind == Kind::Dense) { VERSION } else { VERSION_OF_KINDS },
+        version: if is_plain { VERSION } else { VERSION_OF_MORE },
         layers: layers.iter().map(layer).collect(),
         loss: info.loss.to_string(),
         classes: info.classes.clone(),
         features: info.features.clone(),
         target: info.target.clone(),
+        columns: info.encoder.clone(),
         standardization: info.standardization.clone(),
         training: info.training.clone(),
     }

@@ -2,8 +2,10 @@
 
 mod csv;
 mod dataset;
+mod frame;
 mod idx;
 mod npy;
+mod split;
 
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};

@@ -17,7 +17,7 @@ fn an_output_folder_must_exist() {
 #[test]
 fn the_data_is_not_replaced() {
     let folder = Folder::new();
-    let text = "a,b\n1,x\n2,y\n3,x\n";
+    let text = "a,b\n1,x\n2,y\n3,x\n4,y\n5,y\n";
     folder.write("data.csv", text);
     folder.run("train data.csv --out ./data.csv").fails(2, &["--out", "replace the data in data.csv"]);
     assert_eq!(fs::read_to_string(folder.join("data.csv")).unwrap(), text);

@@ -19,14 +19,44 @@ impl Columns {
         let inputs = if names.is_empty() { options.inputs } else { Some(names.len()) };
         match inputs {
             Some(inputs) => by_number_of_inputs(table, inputs, &options.label),
-            None => by_position(table, &options.label),
+            None => by_position(table, &options.label, &options.drop),
         }
     }
 }
 
+/// The column of that name, or else of that number from 1.
+pub(super) fn resolve(table: &Table, name: &str) -> Result<usize> {
+    let by_number = || name.parse::<usize>().ok()?.checked_sub(1).filter(|&column| column < table.width());
+    let by_name = (0..table.width()).find(|&column| table.column_name(column) == name);
+    by_name.or_else(by_number).ok_or_else(|| missing_column(table, name))
+}
+
+/// The columns that an encoder knows, by name or, in a file without a header, "column N".
+pub(super) fn known_columns(table: &Table, names: &[String], label: &Label) -> Result<Columns> {
+    let find = |name: &String| (0..table.width()).find(|&column| table.column_name(column) == *name);
+    let missing: Vec<String> = names.iter().filter(|name| find(name).is_none()).cloned().collect();
+    if !missing.is_empty() {
+        let found = match table.header() {
+            [] => counted(table.width(), "column") + " without a header",
+            header => format!("no {}; columns {}", listed(&missing), listed(header)),
+        };
+        let expected = format!("the columns that the model learned, {}", listed(names));
+        return Err(Error::format(table.file(), "line 1", expected, found));
+    }
+    by_names(table, names, label, find)
+}
+
 /// The label is absent if it is not in the file, or if it would be one of the features.
 fn by_name(table: &Table, names: &[String], label: &Label) -> Result<Columns> {
-    let find = |name: &String| table.header().iter().position(|column| column == name);
+    by_names(table, names, label, |name| table.header().iter().position(|column| column == name))
+}
+
+fn by_names(
+    table: &Table,
+    names: &[String],
+    label: &Label,
+    find: impl Fn(&String) -> Option<usize>,
+) -> Result<Columns> {
     let column = |name| find(name).ok_or_else(|| missing_column(table, name));
     let features: Vec<usize> = names.iter().map(column).collect::<Result<_>>()?;
     let label = match label {
@@ -40,17 +70,18 @@ fn by_name(table: &Table, names: &[String], label: &Label) -> Result<Columns> {
 
 fn by_number_of_inputs(table: &Table, inputs: usize, label: &Label) -> Result<Columns> {
     if table.width() == inputs {
-        return by_position(table, &Label::None);
+        return by_position(table, &Label::None, &[]);
     }
     if *label != Label::None && table.width().checked_sub(1) == Some(inputs) {
-        return by_position(table, label);
+        return by_position(table, label, &[]);
     }
     let label = if *label == Label::None { "" } else { ", and one for the label if there is one" };
     let expected = format!("{} for as many features{label}", counted(inputs, "column"));
     Err(Error::format(table.file(), "line 1", expected, counted(table.width(), "column")))
 }
 
-fn by_position(table: &Table, label: &Label) -> Result<Columns> {
+fn by_position(table: &Table, label: &Label, drop: &[String]) -> Result<Columns> {
+    let dropped: Vec<usize> = drop.iter().map(|name| resolve(table, name)).collect::<Result<_>>()?;
     let label = match label {
         Label::Last => table.width().checked_sub(1),
         Label::Name(name) => {
@@ -64,7 +95,12 @@ fn by_position(table: &Table, label: &Label) -> Result<Columns> {
         let expected = format!("at least {0} columns, as column {0} is the label", column + 1);
         return Err(Error::format(table.file(), "line 1", expected, counted(table.width(), "column")));
     }
-    let features: Vec<usize> = (0..table.width()).filter(|&column| Some(column) != label).collect();
+    let features: Vec<usize> =
+        (0..table.width()).filter(|column| Some(*column) != label && !dropped.contains(column)).collect();
+    if let Some(&column) = dropped.iter().find(|&&column| Some(column) == label) {
+        let found = format!("{} for both", quoted(&table.column_name(column)));
+        return Err(Error::format(table.file(), "line 1", "a label that is not left out", found));
+    }
     if features.is_empty() {
         return Err(Error::format(table.file(), "line 1", "a feature beside the label", "1 column"));
     }

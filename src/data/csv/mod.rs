@@ -1,6 +1,7 @@
 //! CSV files.
 
 mod columns;
+mod frame;
 mod table;
 
 use std::path::Path;
@@ -8,6 +9,8 @@ use std::path::Path;
 use ::csv::StringRecord;
 
 use self::columns::Columns;
+pub use self::frame::read_frame;
+pub(super) use self::frame::read_known_frame;
 use self::table::Table;
 use super::label::Labels;
 use super::text::{is_missing, number, quoted};
@@ -39,6 +42,10 @@ pub struct CsvOptions {
     /// The number of features that a model expects, if their names are not known. A file with just so many columns has
     /// no label.
     pub inputs: Option<usize>,
+    /// Columns to leave out, by name or by number from 1.
+    pub drop: Vec<String>,
+    /// Columns that [`read_frame`] takes for texts, whatever stands there: zip codes, for instance. By name or by number from 1.
+    pub categorical: Vec<String>,
 }
 
 /// Reads a CSV file: one sample a line, numbers but for the label.
@@ -66,20 +73,28 @@ pub fn read_csv<T: Scalar>(path: impl AsRef<Path>, options: &CsvOptions) -> Resu
     let table = Table::read(path.as_ref(), options)?;
     let columns = Columns::choose(&table, options)?;
     let (features, labels, starts) = read_rows(&table, &columns)?;
-    let (targets, target_name) = match columns.label {
-        Some(column) => {
-            let place = |i: usize| table.place(starts[i], column);
-            let labels = Labels { file: table.file(), name: table.column_name(column), texts: labels, place: &place };
-            (labels.into_targets(options.task, options.classes.as_deref())?, table.header().get(column))
-        }
-        None => (Targets::None, None),
-    };
+    let (targets, target_name) = targets_of(&table, &columns, labels, &starts, options)?;
     let names = columns.features.iter().filter_map(|&column| table.header().get(column).cloned()).collect();
     let data = Dataset::new(columns.features.len(), features, targets)?.with_feature_names(names)?;
     Ok(match target_name {
         Some(name) => data.with_target_name(name),
         None => data,
     })
+}
+
+/// What is to be learned, and its name.
+fn targets_of<T: Scalar>(
+    table: &Table,
+    columns: &Columns,
+    labels: Vec<String>,
+    starts: &[usize],
+    options: &CsvOptions,
+) -> Result<(Targets<T>, Option<String>)> {
+    let Some(column) = columns.label else { return Ok((Targets::None, None)) };
+    let place = |i: usize| table.place(starts[i], column);
+    let labels = Labels { file: table.file(), name: table.column_name(column), texts: labels, place: &place };
+    let targets = labels.into_targets(options.task, options.classes.as_deref())?;
+    Ok((targets, table.header().get(column).cloned()))
 }
 
 fn check(options: &CsvOptions) -> Result<()> {
