@@ -5,7 +5,8 @@ use std::path::{Path, PathBuf};
 use clap::builder::RangedU64ValueParser;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use travertine::data::{Label, Task};
-use travertine::{Activation, Init};
+use travertine::engine::MatmulPrecision;
+use travertine::{Activation, Init, LossScale, Result, Scalar, Trainer};
 
 use crate::checkpoint::CheckpointArgs;
 use crate::data::Source;
@@ -53,11 +54,54 @@ pub(crate) enum Command {
     Reproduce(ReproduceArgs),
 }
 
-/// The numbers that matrices hold.
+/// The numbers that matrices hold, and what large matrix products may round their factors to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Precision {
+    /// f32 throughout
     F32,
+    /// f64 throughout
     F64,
+    /// f32, but products of factors in TensorFloat-32 (CUDA)
+    Tf32,
+    /// f32, but products of factors in bfloat16 (CUDA)
+    Bf16,
+    /// f32, but products of factors in half precision (CUDA)
+    F16,
+}
+
+impl Precision {
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Precision::F32 => "f32",
+            Precision::F64 => "f64",
+            _ => self.matmul().name(),
+        }
+    }
+
+    pub(crate) fn matmul(self) -> MatmulPrecision {
+        match self {
+            Precision::F32 | Precision::F64 => MatmulPrecision::Full,
+            Precision::Tf32 => MatmulPrecision::Tf32,
+            Precision::Bf16 => MatmulPrecision::Bf16,
+            Precision::F16 => MatmulPrecision::F16,
+        }
+    }
+
+    /// The trainer as this precision needs it: half precision has no room for small gradients.
+    pub(crate) fn of_trainer<'n, T: Scalar>(self, trainer: Trainer<'n, T>) -> Result<Trainer<'n, T>> {
+        if self == Precision::F16 { trainer.with_loss_scale(LossScale::default()) } else { Ok(trainer) }
+    }
+}
+
+/// Which matrix products cuBLASLt computes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ProductLibrary {
+    /// Those for which it is faster than our own kernels
+    Measured,
+    /// None
+    Never,
+    /// All that it takes
+    Always,
 }
 
 /// What to compute on.
@@ -72,6 +116,15 @@ pub(crate) struct DeviceArgs {
     /// Take usual tile sizes where none were measured on the device yet, instead of measuring them
     #[arg(long)]
     pub(crate) no_tune: bool,
+    /// Matrix products for NVIDIA's cuBLASLt, where it is installed
+    #[arg(
+        long,
+        value_enum,
+        default_value = "measured",
+        hide_possible_values = true,
+        value_name = "measured|never|always"
+    )]
+    pub(crate) library: ProductLibrary,
 }
 
 /// How tables of numbers are read.

@@ -23,23 +23,27 @@ const MOST_CALLS: usize = 5000;
 /// Times inference or training.
 pub(crate) fn run(args: &BenchArgs) -> Result<()> {
     match args.precision {
-        Precision::F32 => bench::<f32>(args),
         Precision::F64 => bench::<f64>(args),
+        _ => bench::<f32>(args),
     }
 }
 
 fn bench<T: Scalar>(args: &BenchArgs) -> Result<()> {
     let mut out = Output::new(args.json);
     let work = work(args)?;
-    let engine = devices::open::<T>(&args.device)?;
+    let engine = devices::open::<T>(&args.device, args.precision)?;
     let mut network = work.network(&engine)?;
     let optimizer = args.optimizer.build(LEARNING_RATE)?;
     // The clock of the machine may change on the way: the better of two looks counts.
     let before = engine.peak_flops();
     let trains = args.task == BenchTask::Train;
-    let seconds = if trains { time_training(&mut network, &work, optimizer) } else { time_inference(&network, &work) }?;
+    let seconds = if trains {
+        time_training(&mut network, &work, args.precision, optimizer)
+    } else {
+        time_inference(&network, &work)
+    }?;
     let peak = before.into_iter().chain(engine.peak_flops()).reduce(f64::max);
-    tell(&work, trains, engine.as_ref(), seconds, peak, &mut out)
+    tell(&work, trains, args.precision, engine.as_ref(), seconds, peak, &mut out)
 }
 
 fn work(args: &BenchArgs) -> Result<Work> {
@@ -62,10 +66,15 @@ fn time_inference<T: Scalar>(network: &Network<T>, work: &Work) -> Result<f64> {
     })
 }
 
-fn time_training<T: Scalar>(network: &mut Network<T>, work: &Work, optimizer: Box<dyn Optimizer<T>>) -> Result<f64> {
+fn time_training<T: Scalar>(
+    network: &mut Network<T>,
+    work: &Work,
+    precision: Precision,
+    optimizer: Box<dyn Optimizer<T>>,
+) -> Result<f64> {
     let engine = Arc::clone(network.engine());
     let (input, target) = (work.input(&engine)?, work.target(&engine)?);
-    let mut trainer = Trainer::new(network, work.loss, optimizer, work.batch, 1)?;
+    let mut trainer = precision.of_trainer(Trainer::new(network, work.loss, optimizer, work.batch, 1)?)?;
     let seconds = median(|| {
         trainer.step(input.view(), target.view())?;
         engine.synchronize()
@@ -100,6 +109,7 @@ fn median(mut call: impl FnMut() -> Result<()>) -> Result<f64> {
 fn tell<T: Scalar>(
     work: &Work,
     trains: bool,
+    precision: Precision,
     engine: &dyn Engine<T>,
     seconds: f64,
     peak: Option<f64>,
@@ -116,7 +126,7 @@ fn tell<T: Scalar>(
         ("batch", json!(work.batch)),
         ("threads", json!(device.threads)),
         ("device", json!(device.name)),
-        ("precision", json!(T::NAME)),
+        ("precision", json!(precision.name())),
         ("us", rounded(seconds * 1e6, 3)),
         ("gflops", rounded(flops / 1e9, 3)),
         ("percent_of_peak", percent.map_or(json!(null), |percent| rounded(percent, 2))),
@@ -126,7 +136,7 @@ fn tell<T: Scalar>(
         _ => "the device's peak is not known".to_owned(),
     };
     let threads = device.threads.map_or(String::new(), |threads| format!(", threads {threads}"));
-    let (net, batch, precision, name) = (name(&work.sizes), work.batch, T::NAME, &device.name);
+    let (net, batch, precision, name) = (name(&work.sizes), work.batch, precision.name(), &device.name);
     let text = format!("{task} {net}, batch {batch}, {precision}, {name}{threads}: {:.2} us, ", seconds * 1e6);
     out.tell(&json, &format!("{text}{}FLOP/s, {attained}", short(flops)))
 }

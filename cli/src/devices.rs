@@ -4,10 +4,10 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use serde_json::json;
-use travertine::engine::{self, Device, Engine, Settings};
+use travertine::engine::{self, Device, Engine, Library, Settings};
 use travertine::{Matrix, Result, Scalar, ops};
 
-use crate::args::{DeviceArgs, DevicesArgs};
+use crate::args::{DeviceArgs, DevicesArgs, Precision, ProductLibrary};
 use crate::names::wrong;
 use crate::output::{Output, note, short};
 
@@ -47,17 +47,27 @@ fn people(device: &Device) -> String {
 }
 
 /// The device that the arguments ask for.
-pub(crate) fn open<T: Scalar>(args: &DeviceArgs) -> Result<Arc<dyn Engine<T>>> {
-    let engine = open_with_tiles(args, !args.no_tune)?;
+pub(crate) fn open<T: Scalar>(args: &DeviceArgs, precision: Precision) -> Result<Arc<dyn Engine<T>>> {
+    let engine = open_with_tiles(args, precision, !args.no_tune)?;
     engine.device().warnings.iter().for_each(|warning| note(&format!("warning: {warning}")));
     Ok(engine)
 }
 
 /// The same; `measured`: with tiles measured on the device, if need be now.
-pub(crate) fn open_with_tiles<T: Scalar>(args: &DeviceArgs, measured: bool) -> Result<Arc<dyn Engine<T>>> {
+pub(crate) fn open_with_tiles<T: Scalar>(
+    args: &DeviceArgs,
+    precision: Precision,
+    measured: bool,
+) -> Result<Arc<dyn Engine<T>>> {
     let mut settings = args.threads.map_or_else(Settings::default, Settings::threads);
     settings.cache = engine::user_cache();
     settings.tune = measured;
+    settings.matmul = precision.matmul();
+    settings.library = match args.library {
+        ProductLibrary::Measured => Library::Measured,
+        ProductLibrary::Never => Library::Never,
+        ProductLibrary::Always => Library::Always,
+    };
     match args.device.as_str() {
         "auto" => fastest(&settings),
         name => engine::open_with(name, &settings),

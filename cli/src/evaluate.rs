@@ -17,8 +17,8 @@ const MOST_CLASSES: usize = 30;
 /// Measures a model on data with labels.
 pub(crate) fn run(args: &UseArgs) -> Result<()> {
     match model::precision(args)? {
-        Precision::F32 => evaluate::<f32>(args),
         Precision::F64 => evaluate::<f64>(args),
+        _ => evaluate::<f32>(args),
     }
 }
 

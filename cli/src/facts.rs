@@ -33,7 +33,7 @@ pub(crate) fn facts<T: Scalar>(
         ("batch", args.batch.to_string()),
         ("init", args.init.to_string()),
         ("seed", args.seed.to_string()),
-        ("precision", T::NAME.to_owned()),
+        ("precision", args.precision.name().to_owned()),
         ("device", network.engine().device().name.clone()),
         ("early stopping", args.checkpoint.early_stopping.map_or("off".to_owned(), |patience| patience.to_string())),
         ("training samples", samples(&data.train)?),

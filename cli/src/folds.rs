@@ -17,7 +17,7 @@ use crate::training_data::TrainingData;
 /// Trains and tests as often as there are folds, and tells each result, their mean and their deviation.
 pub(crate) fn run<T: Scalar>(args: &TrainArgs, k: usize) -> Result<ExitCode> {
     let mut out = Output::new(args.json);
-    let engine = devices::open::<T>(&args.device)?;
+    let engine = devices::open::<T>(&args.device, args.precision)?;
     let mut reports = Vec::with_capacity(k);
     for (fold, data) in (1..).zip(TrainingData::<T>::folds(args, k)?) {
         let mut data = data?;

@@ -85,5 +85,5 @@ pub(crate) fn trainer<'n, T: Scalar>(
     if let Some(clip) = args.course.clip() {
         trainer = trainer.with_clip(clip)?;
     }
-    args.regularization.of_trainer(trainer)
+    args.precision.of_trainer(args.regularization.of_trainer(trainer)?)
 }

@@ -57,8 +57,8 @@ fn run(command: &Command) -> Result<ExitCode> {
     match command {
         // Only a training is asked to end before its end.
         Command::Train(args) => match args.precision {
-            Precision::F32 => train::run::<f32>(args),
             Precision::F64 => train::run::<f64>(args),
+            _ => train::run::<f32>(args),
         },
         other => run_to_the_end(other).map(|()| ExitCode::SUCCESS),
     }
@@ -68,16 +68,16 @@ fn run_to_the_end(command: &Command) -> Result<()> {
     match command {
         Command::Devices(args) => devices::run(args),
         Command::Tune(args) => match args.precision {
-            Precision::F32 => tune::run::<f32>(args),
             Precision::F64 => tune::run::<f64>(args),
+            _ => tune::run::<f32>(args),
         },
         Command::Train(_) => Ok(()),
         Command::Evaluate(args) => evaluate::run(args),
         Command::Predict(args) => predict::run(args),
         Command::Inspect(args) => inspect::run(args),
         Command::Parity(args) => match args.precision {
-            Precision::F32 => parity::run::<f32>(args),
             Precision::F64 => parity::run::<f64>(args),
+            _ => parity::run::<f32>(args),
         },
         Command::Bench(args) => bench::run(args),
         Command::Reproduce(args) => reproduce::run(args),

@@ -31,7 +31,7 @@ pub(crate) fn precision(args: &UseArgs) -> Result<Precision> {
 impl<T: Scalar> Model<T> {
     /// Reads it.
     pub(crate) fn open(args: &UseArgs) -> Result<Self> {
-        let engine = devices::open::<T>(&args.device)?;
+        let engine = devices::open::<T>(&args.device, precision(args)?)?;
         let (network, info) = model_file::load(&args.model, &engine)?;
         let (classes, outputs) = (info.classes.len(), network.outputs());
         if classes != 0 && classes != outputs && (classes, outputs) != (2, 1) {

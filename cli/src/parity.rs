@@ -19,7 +19,7 @@ pub(crate) fn run<T: Scalar>(args: &ParityArgs) -> Result<()> {
     let mut out = Output::new(args.json);
     let work = Work::new(&args.network, "lecun", 64)?;
     let cpu = engine::open_with::<T>("cpu", &args.device.threads.map_or_else(Settings::default, Settings::threads))?;
-    let other = devices::open::<T>(&args.device)?;
+    let other = devices::open::<T>(&args.device, args.precision)?;
     let device = &other.device().name;
     let mut differences: Vec<(usize, Vec<f64>)> = Vec::new();
     let (mut network, mut twin) = (work.network(&cpu)?, work.network(&other)?);
@@ -47,17 +47,18 @@ pub(crate) fn run<T: Scalar>(args: &ParityArgs) -> Result<()> {
     if !args.json {
         table(&rows).iter().try_for_each(|line| out.line(line))?;
     }
+    let precision = args.precision.name();
     let json = [
         ("task", json!("parity")),
         ("net", json!(name(&work.sizes))),
         ("batch", json!(work.batch)),
         ("device", json!(device)),
-        ("precision", json!(T::NAME)),
+        ("precision", json!(precision)),
         ("optimizer", json!(args.optimizer.name())),
         ("steps", json!(args.steps)),
         ("largest", json!(largest)),
     ];
-    out.tell(&json, &format!("largest relative difference between cpu and {device}, {}: {largest:.1e}", T::NAME))
+    out.tell(&json, &format!("largest relative difference between cpu and {device}, {precision}: {largest:.1e}"))
 }
 
 /// 1, 2, 5, 10, 20, 50 ...
@@ -82,6 +83,7 @@ impl<'n, T: Scalar> Side<'n, T> {
         // The same batch again and again is learned fast enough.
         let rate = args.learning_rate.unwrap_or(args.optimizer.usual_rate().min(MOST_USUAL_RATE));
         let trainer = Trainer::new(network, work.loss, args.optimizer.build(rate)?, work.batch, 1)?;
+        let trainer = args.precision.of_trainer(trainer)?;
         Ok(Side { trainer, input, target })
     }
 

@@ -10,8 +10,8 @@ use crate::output::{Output, number, object};
 /// Says what a model thinks of every sample.
 pub(crate) fn run(args: &UseArgs) -> Result<()> {
     match model::precision(args)? {
-        Precision::F32 => predict::<f32>(args),
         Precision::F64 => predict::<f64>(args),
+        _ => predict::<f32>(args),
     }
 }
 

@@ -9,7 +9,7 @@ use travertine::data::{self, Dataset, Targets};
 use travertine::optimizer::{Schedule, Sgd, WeightDecay};
 use travertine::{Activation, Dropout, Init, Loss, Network, Result, Samples, Trainer};
 
-use crate::args::{DeviceArgs, at_least_one};
+use crate::args::{DeviceArgs, Precision, at_least_one};
 use crate::devices;
 use crate::output::{Output, note, rounded, table};
 
@@ -243,7 +243,7 @@ fn training(
     judged: &Dataset<f32>,
     seed: u64,
 ) -> Result<Outcome> {
-    let engine = devices::open::<f32>(&args.device)?;
+    let engine = devices::open::<f32>(&args.device, Precision::F32)?;
     let mut builder = Network::builder(&engine, train.inputs()).init(row.init).seed(seed);
     for &size in row.hidden {
         builder = builder.dense(size, row.activation);

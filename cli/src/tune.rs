@@ -10,14 +10,14 @@ use crate::output::{Output, rounded, table};
 /// Measures and lists the tiles; the best are kept for the next time.
 pub(crate) fn run<T: Scalar>(args: &TuneArgs) -> Result<()> {
     let mut out = Output::new(args.json);
-    let engine = devices::open_with_tiles::<T>(&args.device, false)?;
+    let engine = devices::open_with_tiles::<T>(&args.device, args.precision, false)?;
     let tiles = engine.tune()?;
     let name = &engine.device().name;
     for tile in tiles.iter().filter(|_| args.json) {
         let json = [
             ("task", json!("tune")),
             ("device", json!(name)),
-            ("precision", json!(T::NAME)),
+            ("precision", json!(args.precision.name())),
             ("tile", json!(tile.tile)),
             ("large_gflops", rounded(tile.large, 1)),
             ("small_gflops", rounded(tile.small, 1)),

@@ -7,17 +7,21 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use cudarc::driver::result::{DriverError, malloc_async, malloc_sync, mem_get_info, stream};
 use cudarc::driver::sys::{self, CUdeviceptr, CUresult, CUstream};
 
+use self::capture::Captured;
 use self::context::{Context, Kernel};
+use self::cublaslt::CublasLt;
 use self::devices::Found;
-use self::failure::{device_error, told};
+use self::failure::{Failure, device_error, told};
 use self::graph::{Launch, Steps};
 use self::nvrtc::{Target, version_text};
 use super::cache::Cache;
-use super::gpu::driver::Argument;
+use super::gpu::driver::{Argument, LibraryProduct};
 use super::gpu::{Driver, Gpu, Rectangle, Traits};
 use super::*;
 
+mod capture;
 mod context;
+mod cublaslt;
 mod devices;
 mod failure;
 mod graph;
@@ -25,6 +29,11 @@ mod launch;
 mod nvrtc;
 #[cfg(test)]
 mod tests;
+
+/// Bytes for cuBLASLt to work in, as NVIDIA recommends them from Hopper on and before.
+const WORKSPACE: [usize; 2] = [32 << 20, 4 << 20];
+/// The compute capability from which on a tensor core takes TF32 and bfloat16, and that for half precision.
+const TENSOR_CORES: [i32; 2] = [80, 70];
 
 /// The longest distance between two runs that a copy of rectangles takes.
 const MOST_PITCH: usize = i32::MAX as usize;
@@ -44,8 +53,41 @@ pub(super) fn probe() -> Vec<Device> {
 pub(super) fn open<T: Scalar>(device: &str, settings: &Settings) -> Result<Arc<dyn Engine<T>>> {
     let found = devices::find().map_err(|missing| unavailable("cuda", &missing.reason, &missing.cure))?;
     let found = devices::choose(found, device)?;
+    let library = library(&found, settings)?;
     let cache = settings.cache.as_ref().map(|folder| Cache::new(folder, "cuda", &found.traits.identity));
-    Ok(Arc::new(Gpu::new(Cuda::new(found, cache.clone())?, cache, settings.tune)?))
+    let mut cuda = Cuda::new(found, cache.clone())?;
+    if let Some(version) = library {
+        cuda.open_library(version, settings)?;
+    }
+    Ok(Arc::new(Gpu::new(cuda, cache, settings)?))
+}
+
+/// cuBLASLt's version, where it is there and wanted; it may be missing if nobody asked for it by name.
+fn library(found: &Found, settings: &Settings) -> Result<Option<String>> {
+    let name = &found.device.name;
+    let needed = match settings.matmul {
+        MatmulPrecision::Full => 0,
+        MatmulPrecision::Tf32 | MatmulPrecision::Bf16 => TENSOR_CORES[0],
+        MatmulPrecision::F16 => TENSOR_CORES[1],
+    };
+    if found.capability < needed {
+        let [here, needed] = [found.capability, needed].map(nvrtc::capability_text);
+        let precision = settings.matmul.name();
+        let reason = format!("its compute capability is {here}, {precision} needs {needed}");
+        return Err(unavailable(name, reason, "take f32"));
+    }
+    if settings.library == Library::Never {
+        return Ok(None);
+    }
+    match &found.cublaslt {
+        Ok(version) => Ok(Some(version.clone())),
+        Err(missing) if is_demanded(settings) => Err(unavailable(name, &missing.reason, &missing.cure)),
+        Err(_) => Ok(None),
+    }
+}
+
+fn is_demanded(settings: &Settings) -> bool {
+    settings.matmul != MatmulPrecision::Full || settings.library == Library::Always
 }
 
 /// One device with one stream.
@@ -56,6 +98,8 @@ struct Cuda {
     stream: CUstream,
     cache: Option<Cache>,
     steps: Mutex<Steps>,
+    /// cuBLASLt's version and the memory that it works in, where it is used.
+    library: Option<(String, Handle)>,
     /// A failure that could not be told when it happened.
     pending: Mutex<Option<Error>>,
 }
@@ -78,7 +122,29 @@ impl Cuda {
         });
         let (context, stream) = made.map_err(|(call, code)| device_error(&found.device.name, call, code))?;
         let (steps, pending) = (Mutex::default(), Mutex::new(None));
-        Ok(Cuda { found, target, context, stream, cache, steps, pending })
+        Ok(Cuda { found, target, context, stream, cache, steps, library: None, pending })
+    }
+
+    /// Goes on without the library where it does not start and nobody asked for it by name.
+    fn open_library(&mut self, version: String, settings: &Settings) -> Result<()> {
+        let bytes = WORKSPACE[usize::from(self.found.capability < 90)];
+        let memory = self.allocate(bytes)?;
+        match CublasLt::new(address(memory), bytes).and_then(Captured::new) {
+            Ok(captured) => {
+                *self.steps() = Steps::new(Some(captured));
+                self.library = Some((version, memory));
+                Ok(())
+            }
+            Err(failure) => {
+                // SAFETY: nobody has used it.
+                unsafe { self.free(memory) };
+                if is_demanded(settings) { Err(self.failed(failure)) } else { Ok(()) }
+            }
+        }
+    }
+
+    fn failed(&self, failure: Failure) -> Error {
+        failure.of(&self.found.device.name)
     }
 
     fn error(&self, call: &'static str, code: CUresult) -> Error {
@@ -105,7 +171,7 @@ impl Cuda {
 
     /// Starts what a step holds back.
     fn flush(&self) -> Result<()> {
-        self.steps().flush(self.stream).map_err(|(call, code)| self.error(call, code))
+        self.steps().flush(self.stream).map_err(|failure| self.failed(failure))
     }
 
     fn free_memory(&self) -> Result<usize> {
@@ -176,6 +242,7 @@ impl Driver for Cuda {
     type Kernel = Kernel;
 
     const DIALECT: &'static str = include_str!("kernels/cuda.h");
+    const LIBRARY: &'static str = cublaslt::NAME;
 
     fn device(&self) -> &Device {
         &self.found.device
@@ -268,7 +335,16 @@ impl Driver for Cuda {
     unsafe fn launch(&self, kernel: &Kernel, groups: [usize; 2], items: usize, arguments: &[Argument]) -> Result<()> {
         self.enter()?;
         let launch = Launch::new(kernel.function, groups, items, arguments);
-        unsafe { self.steps().launch(launch, self.stream) }.map_err(|(call, code)| self.error(call, code))
+        unsafe { self.steps().launch(launch, self.stream) }.map_err(|failure| self.failed(failure))
+    }
+
+    fn library(&self) -> Option<&str> {
+        self.library.as_ref().map(|(version, _)| version.as_str())
+    }
+
+    unsafe fn library_product(&self, product: &LibraryProduct) -> Result<bool> {
+        self.enter()?;
+        unsafe { self.steps().product(product, self.stream) }.map_err(|failure| self.failed(failure))
     }
 
     fn begin_step(&self) {
@@ -279,7 +355,7 @@ impl Driver for Cuda {
 
     fn end_step(&self) -> Result<()> {
         self.enter()?;
-        self.steps().end(self.stream).map_err(|(call, code)| self.error(call, code))
+        self.steps().end(self.stream).map_err(|failure| self.failed(failure))
     }
 
     fn finish(&self) -> Result<()> {
@@ -295,6 +371,10 @@ impl Drop for Cuda {
         if self.context.enter().is_ok() {
             let _ = self.flush();
             *self.steps() = Steps::default();
+            if let Some((_, workspace)) = self.library.take() {
+                // SAFETY: the library is gone, and what it started comes first in the stream.
+                unsafe { self.free(workspace) };
+            }
             // SAFETY: nothing uses the stream any more. A failure leaves nobody anything to do.
             unsafe {
                 let _ = stream::synchronize(self.stream);

@@ -22,10 +22,12 @@ pub(crate) mod formula;
 mod gpu;
 mod normalize;
 mod opencl;
+mod settings;
 
 pub use counting::{Counting, Counts};
 pub use formula::{Map, Update, Zip};
 pub use normalize::{Along, Normalize, NormalizePropagate};
+pub use settings::{Library, Limits, MatmulPrecision, Settings};
 
 /// What an engine computes on, and whether it can be used.
 #[derive(Clone, Debug, Default)]
@@ -58,40 +60,6 @@ pub struct Missing {
     pub cure: String,
 }
 
-/// How to open an engine.
-#[derive(Clone, Debug, Default)]
-#[non_exhaustive]
-pub struct Settings {
-    /// Threads of the CPU engine; `None`: one for every core.
-    pub threads: Option<usize>,
-    /// Where compiled kernels and measured tiles are kept; `None`: nowhere.
-    pub cache: Option<PathBuf>,
-    /// Measures tiles where the cache has none for the device; without that, usual ones are taken.
-    pub tune: bool,
-    /// Treats an OpenCL device as a small GPU, whatever it is: for tests.
-    pub limits: Option<Limits>,
-}
-
-/// What a device is held to.
-#[derive(Clone, Copy, Debug)]
-pub struct Limits {
-    /// Items in a work-group, at most.
-    pub items: usize,
-    /// Bytes of local memory, at most.
-    pub shared: usize,
-    /// Whether f64 is to be seen.
-    pub fp64: bool,
-    /// Lanes of the kernels' vectors: 4, or 1 as on CUDA for whatever is less.
-    pub lanes: usize,
-}
-
-impl Settings {
-    /// Settings with a number of threads.
-    pub fn threads(threads: usize) -> Settings {
-        Settings { threads: Some(threads), ..Settings::default() }
-    }
-}
-
 /// Opens a device by the part of its name behind the colon.
 type Opener<T> = fn(&str, &Settings) -> Result<Arc<dyn Engine<T>>>;
 
@@ -101,13 +69,15 @@ struct Row {
     probe: fn() -> Vec<Device>,
     open_f32: Opener<f32>,
     open_f64: Opener<f64>,
+    /// Whether products may be left to a library, which alone computes in less than f32.
+    has_library: bool,
 }
 
 /// The table of engines: a new engine is a file of its own and a row here.
 const ENGINES: &[Row] = &[
-    Row { name: "cpu", probe: cpu::probe, open_f32: cpu::open, open_f64: cpu::open },
-    Row { name: "cuda", probe: cuda::probe, open_f32: cuda::open, open_f64: cuda::open },
-    Row { name: "opencl", probe: opencl::probe, open_f32: opencl::open, open_f64: opencl::open },
+    Row { name: "cpu", probe: cpu::probe, open_f32: cpu::open, open_f64: cpu::open, has_library: false },
+    Row { name: "cuda", probe: cuda::probe, open_f32: cuda::open, open_f64: cuda::open, has_library: true },
+    Row { name: "opencl", probe: opencl::probe, open_f32: opencl::open, open_f64: opencl::open, has_library: false },
 ];
 
 /// Opens an engine by its name with default settings, and the user's folder for caches.
@@ -149,7 +119,31 @@ pub fn open_with<T: Scalar>(name: &str, settings: &Settings) -> Result<Arc<dyn E
         let names: Vec<&str> = ENGINES.iter().map(|row| row.name).collect();
         return Err(unavailable(name, "no engine has this name", format!("there are: {}", names.join(", "))));
     };
+    check_precision::<T>(name, row, settings)?;
     T::pick::<Open>(row.open_f32, row.open_f64)(device, settings)
+}
+
+/// Refuses what is asked of products where the engine cannot do it.
+fn check_precision<T: Scalar>(name: &str, row: &Row, settings: &Settings) -> Result<()> {
+    let Settings { matmul, library, .. } = *settings;
+    if matmul == MatmulPrecision::Full && (library != Library::Always || row.has_library) {
+        return Ok(());
+    }
+    let precision = matmul.name();
+    if !row.has_library {
+        let reason = match matmul {
+            MatmulPrecision::Full => "it has no library for products".to_owned(),
+            _ => format!("it does not multiply in {precision}"),
+        };
+        return Err(unavailable(name, reason, "take f32 here, or a CUDA device"));
+    }
+    if size_of::<T>() == 8 {
+        return Err(Error::argument("open", format!("{precision} is a precision of f32 matrices, not of f64 ones")));
+    }
+    if library == Library::Never {
+        return Err(Error::argument("open", format!("{precision} needs the library, which the settings rule out")));
+    }
+    Ok(())
 }
 
 /// Every engine and device, found or not.
@@ -168,7 +162,7 @@ fn unavailable(engine: &str, reason: impl Into<String>, cure: impl Into<String>)
 }
 
 /// Memory of an engine; what it points to is the engine's business.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Handle(pub *mut c_void);
 
 // SAFETY: a handle is a name; whoever uses the memory behind it goes through the engine and the borrow checker.

@@ -54,7 +54,7 @@ pub(super) fn open<T: Scalar>(device: &str, settings: &Settings) -> Result<Arc<d
         return Err(unavailable(&found.device.name, "the device has no f64", "use f32, or another device"));
     }
     let cache = settings.cache.as_ref().map(|folder| Cache::new(folder, "opencl", &found.traits.identity));
-    Ok(Arc::new(Gpu::new(OpenCl::new(found, cache.clone())?, cache, settings.tune)?))
+    Ok(Arc::new(Gpu::new(OpenCl::new(found, cache.clone())?, cache, settings)?))
 }
 
 /// Every device, or why there is none.

@@ -34,7 +34,10 @@ impl<T: Scalar> Good<T> {
     }
 
     /// Keeps what there is now.
-    pub(super) fn keep(&mut self, stepper: &Stepper<'_, T>) -> Result<()> {
+    pub(super) fn keep(&mut self, stepper: &mut Stepper<'_, T>) -> Result<()> {
+        if let Some(scaler) = stepper.scaler_mut() {
+            scaler.last_good = scaler.state;
+        }
         for ((good, layer), states) in self.layers.iter_mut().zip(&stepper.layers).zip(&stepper.states) {
             for ((good, parameter), states) in good.iter_mut().zip([layer.weights(), layer.bias()]).zip(states) {
                 let now = std::iter::once(parameter).chain(states.iter().skip(self.forgotten).map(Matrix::view));
@@ -64,6 +67,9 @@ impl<T: Scalar> Good<T> {
             }
         }
         stepper.step = step;
+        if let Some(scaler) = stepper.scaler_mut() {
+            scaler.state = scaler.last_good;
+        }
         Ok(())
     }
 

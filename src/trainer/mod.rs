@@ -19,6 +19,7 @@ use self::step::Stepper;
 mod divergence;
 mod dropout;
 mod gradients;
+mod loss_scale;
 mod max_norm;
 mod plan;
 mod snapshot;
@@ -26,6 +27,7 @@ mod step;
 
 pub use dropout::Dropout;
 pub use gradients::{GradientCheck, check_gradients};
+pub use loss_scale::LossScale;
 pub use plan::{Buffer, Plan};
 pub use snapshot::Snapshot;
 
@@ -109,6 +111,37 @@ impl<'n, T: Scalar> Trainer<'n, T> {
     pub fn with_clip(mut self, clip: Clip) -> Result<Self> {
         self.stepper.clip(clip)?;
         Ok(self)
+    }
+
+    /// With gradients that are scaled on their way back, for factors in half precision
+    /// ([`MatmulPrecision::F16`](crate::engine::MatmulPrecision::F16)). Training then needs a gradient for each parameter, and
+    /// every step waits for the device once.
+    ///
+    /// ```
+    /// # use travertine::{Activation, Loss, LossScale, Network, Trainer, engine, optimizer::Sgd};
+    /// # let cpu = engine::open::<f32>("cpu")?;
+    /// # let mut network = Network::builder(&cpu, 64).dense(10, Activation::Softmax).build()?;
+    /// let trainer = Trainer::new(&mut network, Loss::SoftmaxCrossEntropy, Sgd::new(0.1)?, 32, 1)?
+    ///     .with_loss_scale(LossScale::default())?;
+    /// assert_eq!(trainer.loss_scale(), Some(65536.0));
+    /// # Ok::<(), travertine::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// A first scale that is no power of 2 from 1 to 2^100, an interval of no step or of more than 2^24; no memory.
+    pub fn with_loss_scale(mut self, scale: LossScale) -> Result<Self> {
+        self.stepper.scale_loss(scale)?;
+        Ok(self)
+    }
+
+    /// What gradients are scaled by in the next step, if they are.
+    pub fn loss_scale(&self) -> Option<f64> {
+        self.stepper.scaler().map(|scaler| scaler.state.scale)
+    }
+
+    /// Steps that were skipped because their scaled gradients were not finite.
+    pub fn skipped_steps(&self) -> u64 {
+        self.stepper.scaler().map_or(0, |scaler| scaler.state.skipped)
     }
 
     /// With a learning rate that changes from step to step.
@@ -251,7 +284,7 @@ impl<'n, T: Scalar> Trainer<'n, T> {
     ) -> Result<Option<Report>> {
         let count = samples.count();
         if self.position == 0 || self.position > count {
-            self.good.keep(&self.stepper)?;
+            self.good.keep(&mut self.stepper)?;
             (self.first_step, self.position) = (self.stepper.step, 0);
         }
         samples.shuffle(self.seed, self.epoch)?;
@@ -304,7 +337,7 @@ impl<'n, T: Scalar> Trainer<'n, T> {
                 add(format!("layers.{i}.statistics.last_good"), statistics);
             }
         }
-        self.stepper.clip_buffers().for_each(|(name, matrix)| add(name, matrix));
+        self.stepper.collected_buffers().for_each(|(name, matrix)| add(name, matrix));
         self.stepper.regularization_buffers().for_each(|(name, matrix)| add(name, matrix));
         Plan { buffers }
     }

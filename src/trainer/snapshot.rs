@@ -3,12 +3,15 @@
 use std::collections::BTreeMap;
 
 use super::Trainer;
+use super::loss_scale::ScaleState;
 use crate::error::{Error, Result};
 use crate::layer::{Parts, Training};
 use crate::matrix::{Matrix, MatrixMut};
 use crate::samples::Samples;
 use crate::scalar::Scalar;
 
+/// What the scale of the loss is called, now and before the epoch.
+const SCALES: [&str; 2] = ["loss_scale", "loss_scale.last_good"];
 /// More than anybody takes.
 const MOST_STEPS: u64 = 1 << 60;
 
@@ -83,13 +86,18 @@ impl<T: Scalar> Trainer<'_, T> {
     pub fn snapshot(&mut self, samples: &mut Samples<'_, T>) -> Result<Snapshot<T>> {
         let read = |(name, matrix): (String, MatrixMut<'_, T>)| Ok((name, matrix.as_ref().to_vec()?));
         let tensors: Result<BTreeMap<_, _>> = self.everything(samples).into_iter().map(read).collect();
+        let mut tensors = tensors?;
+        if let Some(scaler) = self.stepper.scaler() {
+            let states = [scaler.state, scaler.last_good].map(|state| state.numbers().to_vec());
+            tensors.extend(SCALES.map(str::to_owned).into_iter().zip(states));
+        }
         Ok(Snapshot {
             epoch: self.epoch,
             step: self.stepper.step,
             first_step: self.first_step,
             position: self.position as u64,
             pace: self.stepper.pace.state(),
-            tensors: tensors?,
+            tensors,
         })
     }
 
@@ -121,6 +129,13 @@ impl<T: Scalar> Trainer<'_, T> {
             let reason =
                 format!("sample {position} is between two steps neither of {count} samples nor of batches of {batch}");
             return Err(refused(reason));
+        }
+        let scales = SCALES.map(|name| snapshot.numbers(name).and_then(ScaleState::from_numbers));
+        match (self.stepper.scaler_mut(), scales) {
+            (Some(scaler), [Some(state), Some(last_good)]) => (scaler.state, scaler.last_good) = (state, last_good),
+            (None, [None, None]) => {}
+            (Some(_), _) => return Err(refused("the loss is scaled here, in the snapshot it is not".to_owned())),
+            (None, _) => return Err(refused("the loss is scaled in the snapshot, here it is not".to_owned())),
         }
         for (name, mut matrix) in self.everything(samples) {
             matrix.write(snapshot.numbers(&name).unwrap_or_default())?;

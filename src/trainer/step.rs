@@ -1,6 +1,7 @@
 //! One training step: the layers in a row, the loss behind them, the optimizer beside them.
 
 use super::dropout::{Dropout, InputDropout};
+use super::loss_scale::{LossScale, Scaler};
 use super::max_norm::MaxNorm;
 use crate::error::Result;
 use crate::layer::{Pass, Training};
@@ -19,7 +20,7 @@ pub(super) struct Stepper<'n, T: Scalar> {
     pub(super) states: Vec<[Vec<Matrix<T>>; 2]>,
     loss: Loss,
     optimizer: Box<dyn Optimizer<T>>,
-    clipped: Option<Clipped<T>>,
+    collected: Option<Collected<T>>,
     /// For every layer what is dropped of its input, or nothing.
     dropouts: Vec<Option<InputDropout<T>>>,
     max_norm: Option<MaxNorm<T>>,
@@ -28,9 +29,10 @@ pub(super) struct Stepper<'n, T: Scalar> {
     pub(super) step: u64,
 }
 
-/// Gradients that are bounded before the optimizer sees them, of weights and bias of every layer.
-struct Clipped<T: Scalar> {
-    clipper: Clipper<T>,
+/// Gradients that are judged or bounded before the optimizer sees them, of weights and bias of every layer.
+struct Collected<T: Scalar> {
+    scaler: Option<Scaler<T>>,
+    clipper: Option<Clipper<T>>,
     gradients: Vec<[Matrix<T>; 2]>,
 }
 
@@ -58,7 +60,17 @@ impl<'n, T: Scalar> Stepper<'n, T> {
             .collect();
         let pace = Pace::new(Schedule::Constant)?;
         let dropouts = states.iter().map(|_| None).collect();
-        Ok(Stepper { layers: layers?, states, loss, optimizer, clipped: None, dropouts, max_norm: None, pace, step: 0 })
+        Ok(Stepper {
+            layers: layers?,
+            states,
+            loss,
+            optimizer,
+            collected: None,
+            dropouts,
+            max_norm: None,
+            pace,
+            step: 0,
+        })
     }
 
     /// Drops inputs of layers from now on.
@@ -91,24 +103,55 @@ impl<'n, T: Scalar> Stepper<'n, T> {
 
     /// Bounds gradients from now on.
     pub(super) fn clip(&mut self, clip: Clip) -> Result<()> {
-        let gradients = self.zeros()?;
-        let clipper = Clipper::new(clip, self.layers[0].weights().engine(), 2 * gradients.len())?;
-        self.clipped = Some(Clipped { clipper, gradients });
+        let clipper = Clipper::new(clip, self.layers[0].weights().engine(), 2 * self.layers.len())?;
+        self.collected()?.clipper = Some(clipper);
         Ok(())
     }
 
-    /// Names and matrices of what clipping needs.
-    pub(super) fn clip_buffers(&self) -> impl Iterator<Item = (String, &Matrix<T>)> {
-        self.clipped.iter().flat_map(|Clipped { clipper, gradients }| {
+    /// Scales the loss from now on.
+    pub(super) fn scale_loss(&mut self, scale: LossScale) -> Result<()> {
+        let scaler = Scaler::new(scale, self.layers[0].weights().engine(), 2 * self.layers.len())?;
+        self.collected()?.scaler = Some(scaler);
+        Ok(())
+    }
+
+    /// Room for all gradients, made when it is first asked for.
+    fn collected(&mut self) -> Result<&mut Collected<T>> {
+        let gradients = match self.collected.take() {
+            Some(collected) => return Ok(self.collected.insert(collected)),
+            None => self.zeros()?,
+        };
+        Ok(self.collected.insert(Collected { scaler: None, clipper: None, gradients }))
+    }
+
+    pub(super) fn scaler(&self) -> Option<&Scaler<T>> {
+        self.collected.as_ref()?.scaler.as_ref()
+    }
+
+    pub(super) fn scaler_mut(&mut self) -> Option<&mut Scaler<T>> {
+        self.collected.as_mut()?.scaler.as_mut()
+    }
+
+    /// What gradients are multiplied by until the optimizer sees them.
+    fn scale(&self) -> f64 {
+        self.scaler().map_or(1.0, |scaler| scaler.state.scale)
+    }
+
+    /// Names and matrices of what collecting gradients needs.
+    pub(super) fn collected_buffers(&self) -> impl Iterator<Item = (String, &Matrix<T>)> {
+        self.collected.iter().flat_map(|Collected { scaler, clipper, gradients }| {
             let names =
                 (0..gradients.len()).flat_map(|i| ["weight", "bias"].map(|name| format!("layers.{i}.{name}.gradient")));
-            let buffers = clipper.buffers().into_iter().map(|(name, matrix)| (name.to_owned(), matrix));
+            let buffers = clipper.iter().flat_map(Clipper::buffers).chain(scaler.iter().map(Scaler::buffer));
+            let buffers = buffers.map(|(name, matrix)| (name.to_owned(), matrix));
             names.zip(gradients.iter().flatten()).chain(buffers)
         })
     }
 
     fn next(&self) -> Step {
-        Step { number: self.step, factor: self.pace.factor(self.step) }
+        // A step that was skipped is none that the optimizer has made.
+        let skipped = self.scaler().map_or(0, |scaler| scaler.state.skipped);
+        Step { number: self.step.saturating_sub(skipped), factor: self.pace.factor(self.step) }
     }
 
     /// States at the front that no step looks at again: the gradient.
@@ -141,7 +184,10 @@ impl<'n, T: Scalar> Stepper<'n, T> {
     fn loss(&mut self, t: MatrixRef<'_, T>, losses: MatrixMut<'_, T>) -> Result<()> {
         let last = self.layers.len() - 1;
         let (output, delta, fold) = self.layers[last].loss_operands(t.columns())?;
-        fused::loss(self.loss.formula(), output, t, losses, Some((delta, fold)))
+        fused::loss(self.loss.formula(), output, t, losses, Some((delta, fold)))?;
+        let Some(Collected { scaler: Some(scaler), .. }) = &self.collected else { return Ok(()) };
+        let (_, delta, _) = self.layers[last].loss_operands(t.columns())?;
+        scaler.scale(delta)
     }
 
     /// The losses of a batch as a step would see them, without dropout; nothing but buffers changes.
@@ -162,6 +208,7 @@ impl<'n, T: Scalar> Stepper<'n, T> {
         sinks: &mut [[Matrix<T>; 2]],
         (scale, keep): (f64, f64),
     ) -> Result<()> {
+        let scaled = self.scale();
         self.loss_of((x, t), losses)?;
         for i in (0..self.layers.len()).rev() {
             let (before, after) = self.layers.split_at_mut(i);
@@ -172,7 +219,7 @@ impl<'n, T: Scalar> Stepper<'n, T> {
                 }
                 None => x,
             };
-            after[0].gradient(input, sinks[i].each_mut().map(Matrix::view_mut), scale, keep)?;
+            after[0].gradient(input, sinks[i].each_mut().map(Matrix::view_mut), scale / scaled, keep)?;
         }
         Ok(())
     }
@@ -209,7 +256,7 @@ impl<'n, T: Scalar> Stepper<'n, T> {
 
     /// From the last layer to the first: hands delta on while the weights are as they were, then updates them.
     fn backward(&mut self, x: MatrixRef<'_, T>) -> Result<()> {
-        let (samples, step) = (x.columns(), self.next());
+        let (samples, step, scaled) = (x.columns(), self.next(), self.scale());
         for i in (0..self.layers.len()).rev() {
             let (before, after) = self.layers.split_at_mut(i);
             let layer = &mut after[0];
@@ -226,7 +273,7 @@ impl<'n, T: Scalar> Stepper<'n, T> {
             if let Some(dropout) = &self.dropouts[i] {
                 input = dropout.output(samples)?;
             }
-            match &mut self.clipped {
+            match &mut self.collected {
                 None => {
                     let states = &mut self.states[i];
                     match self.optimizer.sink(step) {
@@ -240,13 +287,13 @@ impl<'n, T: Scalar> Stepper<'n, T> {
                         self.optimizer.update(step, parameter, states)?;
                     }
                 }
-                Some(clipped) => {
-                    let gradients = clipped.gradients[i].each_mut().map(Matrix::view_mut);
-                    layer.gradient(input, gradients, 1.0, 0.0)?;
+                Some(collected) => {
+                    let gradients = collected.gradients[i].each_mut().map(Matrix::view_mut);
+                    layer.gradient(input, gradients, 1.0 / scaled, 0.0)?;
                 }
             }
         }
-        self.update_clipped(step)?;
+        self.update_collected(step)?;
         if let Some(max_norm) = &mut self.max_norm {
             max_norm.bound(&mut self.layers)?;
         }
@@ -254,10 +301,17 @@ impl<'n, T: Scalar> Stepper<'n, T> {
         Ok(())
     }
 
-    /// Bounds the gradients once all are known, and hands them to the optimizer.
-    fn update_clipped(&mut self, step: Step) -> Result<()> {
-        let Some(Clipped { clipper, gradients }) = &mut self.clipped else { return Ok(()) };
-        clipper.clip(gradients)?;
+    /// Judges and bounds the gradients once all are known, and hands them to the optimizer.
+    fn update_collected(&mut self, step: Step) -> Result<()> {
+        let Some(Collected { scaler, clipper, gradients }) = &mut self.collected else { return Ok(()) };
+        if let Some(scaler) = scaler
+            && !scaler.accepts(gradients)?
+        {
+            return Ok(());
+        }
+        if let Some(clipper) = clipper {
+            clipper.clip(gradients)?;
+        }
         let (sink, real) = (self.optimizer.sink(step), T::from_f64);
         for ((layer, gradients), states) in self.layers.iter_mut().zip(gradients).zip(&mut self.states) {
             for ((mut parameter, gradient), states) in layer.parameters_mut().into_iter().zip(gradients).zip(states) {

@@ -4,7 +4,7 @@
 
 use std::sync::Arc;
 
-use travertine::engine::{self, Engine, Limits, Settings};
+use travertine::engine::{self, Engine, Library, Limits, Settings};
 use travertine::random::{Philox, Purpose};
 use travertine::{Activation, ErrorKind, Loss, Scalar};
 
@@ -25,7 +25,8 @@ pub fn engine_if_there<T: Scalar>(name: &str, settings: &Settings) -> Option<Arc
     match engine::open_with(name, settings) {
         Ok(engine) => Some(engine),
         Err(error) if matches!(error.kind(), ErrorKind::Unavailable { .. }) => {
-            let ensured = format!("TRAVERTINE_ENSURE_{}", name.to_uppercase());
+            let needed = if settings.library == Library::Always { "cublaslt" } else { name };
+            let ensured = format!("TRAVERTINE_ENSURE_{}", needed.to_uppercase());
             assert!(std::env::var_os(&ensured).is_none(), "{ensured} is set, but {error}");
             eprintln!("LEFT OUT: {error}");
             None
@@ -34,13 +35,21 @@ pub fn engine_if_there<T: Scalar>(name: &str, settings: &Settings) -> Option<Arc
     }
 }
 
-/// Everything that computes on this machine: the CPU with one thread and with several, CUDA, OpenCL as it is, and OpenCL held
-/// to the limits of a small GPU.
+/// Settings about cuBLASLt.
+fn library(library: Library) -> Settings {
+    let mut settings = Settings::default();
+    settings.library = library;
+    settings
+}
+
+/// Everything that computes on this machine: the CPU with one thread and with several, CUDA with its own products and with
+/// cuBLASLt's, OpenCL as it is, and OpenCL held to the limits of a small GPU.
 pub fn engines<T: Scalar>() -> Vec<(&'static str, Arc<dyn Engine<T>>)> {
     let all = [
         ("cpu", "cpu, 1 thread", Settings::threads(1)),
         ("cpu", "cpu, 3 threads", Settings::threads(3)),
-        ("cuda", "cuda", Settings::default()),
+        ("cuda", "cuda", library(Library::Never)),
+        ("cuda", "cuda with cuBLASLt", library(Library::Always)),
         ("opencl", "opencl", Settings::default()),
         ("opencl", "opencl as a small GPU", limited(SMALL_DEVICE)),
     ];

@@ -101,7 +101,7 @@ fn bad_arguments() {
         ("digits --schedule cosine(0,1)", &["cosine takes at most 1 numbers, not 2"]),
         ("digits --schedule one-cycle(3", &["--schedule"]),
         ("digits --init zero", &["zeros"]),
-        ("digits --precision f16", &["f32, f64"]),
+        ("digits --precision f8", &["f32, f64"]),
         ("digits --device abacus", &["abacus", "there are: cpu"]),
         ("digits --label 3", &["--label", "CSV and NPY"]),
         ("digits --task values", &["--task"]),

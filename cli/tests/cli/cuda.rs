@@ -19,6 +19,13 @@ fn with_driver() -> Option<Folder> {
     Some(folder)
 }
 
+/// The same, with cuBLASLt; one file with the driver, because they share streams.
+fn with_library() -> Option<Folder> {
+    let folder = with_driver()?;
+    std::fs::hard_link(folder.join("libcuda.so"), folder.join("libcublasLt.so")).unwrap();
+    Some(folder)
+}
+
 /// Runs with the pretenders, told how to behave.
 fn run(folder: &Folder, arguments: &str, behavior: &[(&str, i64)]) -> Run {
     let mut command = folder.command(arguments);
@@ -172,4 +179,122 @@ fn no_driver_is_told_with_the_cure() {
     assert!(line.contains("not usable") && line.contains("install"), "{line}");
     folder.run("train digits --device cuda --out model.safetensors").fails(2, &["cuda is not available", "install"]);
     assert!(!folder.join("model.safetensors").exists());
+}
+
+/// A network whose products are large.
+const LARGE: &str = "bench train --network 700-600-500 --batch 512 --no-tune --json --device cuda";
+
+#[test]
+#[cfg_attr(not(target_os = "linux"), ignore = "the driver is built for Linux")]
+fn large_products_are_left_to_the_library() {
+    let Some(folder) = with_library() else { return };
+    let devices = run(&folder, "devices", &[]).ok();
+    assert!(devices.out.contains("NVRTC 12.4, cuBLASLt 12.4.5"), "{}", devices.out);
+    let with = run(&folder, LARGE, &[]).ok();
+    assert!(
+        count(&with, "products") > 0 && with.err.contains("compute 68, factors 0 and 0, epilogue 6"),
+        "{}",
+        with.err
+    );
+    // Forward, backward, gradient; no epilogue but relu and the bias.
+    for line in with.err.lines().filter(|line| line.starts_with("planned")) {
+        assert!(["epilogue 1", "epilogue 4", "epilogue 6"].iter().any(|epilogue| line.ends_with(epilogue)), "{line}");
+    }
+    for without in [
+        run(&folder, &format!("{LARGE} --library never"), &[]),
+        run(&folder, LARGE, &[("CUBLASLT", 11_06)]),
+        run(&folder, LARGE, &[("CUBLASLT_CUDA", 13_000)]),
+        run(&folder, LARGE, &[("CUBLASLT_INIT", 1)]),
+        run(&folder, LARGE, &[("CUBLASLT_REFUSES", 1)]),
+        run(&folder, BENCH, &[]),
+    ] {
+        assert_eq!(count(&without.ok(), "products"), 0);
+    }
+    let small = run(&folder, &format!("{BENCH} --library always"), &[]).ok();
+    assert!(count(&small, "products") > 0);
+    let double = run(&folder, &format!("{LARGE} --precision f64"), &[]).ok();
+    assert!(double.err.contains("compute 70, factors 1 and 1"), "{}", double.err);
+}
+
+/// Products in graphs are those that are started one by one, whatever changes from step to step.
+#[test]
+#[cfg_attr(not(target_os = "linux"), ignore = "the driver is built for Linux")]
+fn the_library_takes_part_in_graphs() {
+    let Some(folder) = with_library() else { return };
+    for options in ["", "--optimizer adam --schedule cosine", "--schedule cosine", "--precision bf16"] {
+        let train = format!(
+            "train digits --epochs 2 --batch 100 --no-tune --library always --json --device cuda --out m.safetensors {options}"
+        );
+        let by_graphs = run(&folder, &train, &[]).ok();
+        let old = [("DRIVER", 11_080), ("NVRTC", 11_080), ("CUBLASLT_CUDA", 11_080)];
+        let one_by_one = run(&folder, &train, &old).ok();
+        let new_graphs = run(&folder, &train, &[("CHILD_UPDATE", 1)]).ok();
+        // 1437 samples: 15 steps an epoch, the last one of them smaller. The first of a kind goes out by itself.
+        assert_eq!([&by_graphs, &one_by_one].map(|run| count(run, "graphs")), [2 * 15 - 2, 0], "{options}");
+        for same in ["launches", "history", "waits", "allocations"] {
+            assert_eq!(count(&by_graphs, same), count(&new_graphs, same), "{options}: {same}");
+            assert_eq!(count(&by_graphs, same), count(&one_by_one, same), "{options}: {same}");
+        }
+    }
+}
+
+#[test]
+#[cfg_attr(not(target_os = "linux"), ignore = "the driver is built for Linux")]
+fn precisions_are_asked_for_by_name() {
+    let Some(folder) = with_library() else { return };
+    for (precision, planned) in [
+        ("tf32", "compute 77, factors 0 and 0"),
+        ("bf16", "compute 68, factors 14 and 14"),
+        ("f16", "compute 68, factors 2 and 2"),
+    ] {
+        let with = run(&folder, &format!("{LARGE} --precision {precision}"), &[]).ok();
+        assert!(with.err.contains(planned) && !with.err.contains("factors 1 "), "{precision}: {}", with.err);
+        assert_eq!(with.result()["precision"], precision);
+    }
+    run(&folder, &format!("{LARGE} --precision bf16"), &[("CAPABILITY", 75)])
+        .fails(2, &["cuda:0", "its compute capability is 7.5, bf16 needs 8.0", "take f32"]);
+    run(&folder, &format!("{LARGE} --precision f16"), &[("CAPABILITY", 75)]).ok();
+    run(&folder, &format!("{LARGE} --precision tf32 --library never"), &[]).fails(2, &["tf32 needs the library"]);
+    let starts_not = run(&folder, &format!("{LARGE} --precision tf32"), &[("CUBLASLT_INIT", 1)]);
+    starts_not.fails(1, &["cublasLtCreate failed with code 1: the library failed"]);
+    std::fs::remove_file(folder.join("libcublasLt.so")).unwrap();
+    for option in ["--precision tf32", "--precision bf16", "--precision f16", "--library always"] {
+        let missing = ["cuda:0", "cuBLASLt (libcublasLt.so) was not found", "pip install nvidia-cublas-cu12"];
+        run(&folder, &format!("{LARGE} {option}"), &[]).fails(2, &missing);
+    }
+    for device in ["cpu", "opencl"] {
+        let other = LARGE.replace("cuda", device);
+        folder.run(&format!("{other} --precision tf32")).fails(2, &["does not multiply in tf32", "CUDA"]);
+    }
+}
+
+/// Which products the library gets is measured, kept beside the tiles, and measured again for another version.
+#[test]
+#[cfg_attr(not(target_os = "linux"), ignore = "the driver is built for Linux")]
+fn the_library_is_measured_beside_our_kernels() {
+    let Some(folder) = with_library() else { return };
+    let tuned = run(&folder, "tune --device cuda --precision tf32 --json", &[]).ok();
+    let last: serde_json::Value = serde_json::from_str(tuned.out.lines().last().unwrap()).unwrap();
+    assert_eq!((&last["tile"], &last["precision"]), (&"cuBLASLt 12.4.5".into(), &"tf32".into()));
+    let file = folder.join("travertine/cuda/CUDA-Pretender.toml");
+    let text = || std::fs::read_to_string(&file).unwrap();
+    assert!(text().contains("[library.tf32]") && !text().contains("[library.f32]"), "{}", text());
+    // What the file says is what happens.
+    let kept: String = text();
+    for (faster, slower, products) in [("library", "ours", true), ("ours", "library", false)] {
+        let told = kept.lines().map(|line| match line.split(" = ").next() {
+            Some(key) if key == faster => format!("{key} = 2.0\n"),
+            Some(key) if key == slower => format!("{key} = 1.0\n"),
+            _ => format!("{line}\n"),
+        });
+        std::fs::write(&file, told.collect::<String>()).unwrap();
+        let bench = LARGE.replace("--no-tune", "--precision tf32");
+        let run = run(&folder, &bench, &[]).ok();
+        assert_eq!(run.err.contains("planned a product"), products, "{}", run.err);
+    }
+    let before = text();
+    run(&folder, &LARGE.replace("--no-tune", ""), &[]).ok();
+    assert!(text().contains("[library.f32]") && text().starts_with(&before[..before.find("[library").unwrap()]));
+    run(&folder, &LARGE.replace("--no-tune", "--precision tf32"), &[("CUBLASLT", 12_09)]).ok();
+    assert!(text().contains("version = \"12.9.5\""), "{}", text());
 }

@@ -1,5 +1,5 @@
-//! A CUDA driver and an NVRTC that are none: memory is the host's, kernels do nothing. Tests build it as a library and let
-//! environment variables make it fail. It complains on standard error where the real ones would misbehave unseen: a call
+//! A CUDA driver, an NVRTC and a cuBLASLt that are none: memory is the host's, kernels do nothing. Tests build it as a library
+//! and let environment variables make it fail. It complains on standard error where the real ones would misbehave unseen: a call
 //! without a current context, memory, modules or streams that are left behind.
 
 use std::alloc::{Layout, alloc, dealloc};
@@ -27,7 +27,12 @@ static LAUNCHES: AtomicI64 = AtomicI64::new(0);
 static GRAPH_LAUNCHES: AtomicI64 = AtomicI64::new(0);
 static WAITS: AtomicI64 = AtomicI64::new(0);
 static FUNCTIONS: AtomicUsize = AtomicUsize::new(1);
-static GRAPHS: Mutex<Vec<Vec<Node>>> = Mutex::new(Vec::new());
+/// Nodes of every graph; a node that is a graph itself has the kernels of that.
+static GRAPHS: Mutex<Vec<Vec<Vec<Node>>>> = Mutex::new(Vec::new());
+/// The stream that is being captured, and what it has captured.
+static CAPTURED: Mutex<Option<(usize, Vec<Node>)>> = Mutex::new(None);
+static LIBRARY_OBJECTS: AtomicI64 = AtomicI64::new(0);
+static PRODUCTS: AtomicI64 = AtomicI64::new(0);
 static HISTORY: LazyLock<Mutex<DefaultHasher>> = LazyLock::new(Mutex::default);
 
 fn setting(name: &str, usual: i64) -> i64 {
@@ -52,10 +57,14 @@ struct Node {
 
 impl Node {
     unsafe fn new(function: usize, sides: [c_uint; 4], arguments: *const *const u64) -> Self {
-        let memory = MEMORY.lock().unwrap();
-        let numbered = |word: u64| memory.iter().flatten().find(|it| *it.0 == word).map_or(word, |it| it.1.1 as u64);
-        let words = (0..).map_while(|i| unsafe { (*arguments.add(i)).as_ref() });
-        Node { function, sides, arguments: words.map(|word| numbered(*word)).collect() }
+        let words: Vec<u64> = (0..).map_while(|i| unsafe { (*arguments.add(i)).as_ref() }).copied().collect();
+        Node { function, sides, arguments: numbered(&words) }
+    }
+
+    /// A product of the library's.
+    fn of_words(function: usize, words: &[u64]) -> Self {
+        PRODUCTS.fetch_add(1, SeqCst);
+        Node { function, sides: [1; 4], arguments: numbered(words) }
     }
 
     fn run(&self) -> u32 {
@@ -63,6 +72,32 @@ impl Node {
         let [x, y, z, items] = self.sides;
         let fits = self.sides.iter().all(|side| *side > 0) && y <= 65_535 && z <= 65_535 && items <= 1024;
         if fits && x > 0 && !self.arguments.is_empty() { in_context() } else { INVALID_VALUE }
+    }
+}
+
+/// Addresses by the number of their allocation and how far into it they are.
+fn numbered(words: &[u64]) -> Vec<u64> {
+    let memory = MEMORY.lock().unwrap();
+    let within = |word: u64, start: u64, bytes: usize| start <= word && word < start + bytes as u64;
+    let number = |word: u64| {
+        let found = memory.iter().flatten().find(|(start, (bytes, _))| within(word, **start, *bytes));
+        found.map_or(word, |(start, (_, number))| ((*number as u64) << 40) + word - start)
+    };
+    words.iter().map(|word| number(*word)).collect()
+}
+
+/// Runs a kernel, or keeps it where its stream is being captured.
+fn submit(node: Node, stream: usize) -> u32 {
+    let mut captured = CAPTURED.lock().unwrap();
+    match captured.as_mut().filter(|(captured, _)| *captured == stream) {
+        Some((_, nodes)) => {
+            nodes.push(node);
+            in_context()
+        }
+        None => {
+            LAUNCHES.fetch_add(1, SeqCst);
+            node.run()
+        }
     }
 }
 
@@ -95,6 +130,9 @@ macro_rules! calls {
     };
 }
 
+use calls;
+mod cuda_library;
+
 calls! {
     cuDriverGetVersion(version: *mut c_int) { *version = setting("DRIVER", 12_040) as c_int; 0 }
     cuInit(_flags: c_uint) { setting("INIT", 0) as u32 }
@@ -120,18 +158,38 @@ calls! {
     }
     cuDevicePrimaryCtxRetain(context: *mut usize, device: c_int) { *context = 1000 + device as usize; 0 }
     cuDevicePrimaryCtxRelease_v2(_device: c_int) {
-        let left = [&USED, &MODULES, &STREAMS].map(|count| count.load(SeqCst));
-        if left != [0; 3] {
-            eprintln!("driver: left behind: {left:?} bytes, modules and graphs, streams");
+        let left = [&USED, &MODULES, &STREAMS, &LIBRARY_OBJECTS].map(|count| count.load(SeqCst));
+        if left != [0; 4] {
+            eprintln!("driver: left behind: {left:?} bytes, modules and graphs, streams, objects of cuBLASLt");
         }
-        let [launches, graphs, waits] = [&LAUNCHES, &GRAPH_LAUNCHES, &WAITS].map(|count| count.load(SeqCst));
+        let [launches, graphs, waits, products] =
+            [&LAUNCHES, &GRAPH_LAUNCHES, &WAITS, &PRODUCTS].map(|count| count.load(SeqCst));
         let history = HISTORY.lock().unwrap().finish() >> 1;
         let allocations = ALLOCATIONS.load(SeqCst);
-        eprintln!("counts launches={launches} graphs={graphs} waits={waits} allocations={allocations} history={history}");
+        eprintln!(
+            "counts launches={launches} graphs={graphs} waits={waits} allocations={allocations} history={history} \
+             products={products}"
+        );
         0
     }
     cuCtxSetCurrent(context: usize) { CURRENT.set(context); 0 }
-    cuStreamCreate(stream: *mut usize, _flags: c_uint) { *stream = 77; STREAMS.fetch_add(1, SeqCst); in_context() }
+    cuStreamCreate(stream: *mut usize, _flags: c_uint) {
+        *stream = 77 + STREAMS.fetch_add(1, SeqCst) as usize;
+        in_context()
+    }
+    cuStreamBeginCapture_v2(stream: usize, _mode: c_uint) {
+        // The engine's own stream may hold work that must not be captured.
+        if stream == 77 || CAPTURED.lock().unwrap().replace((stream, Vec::new())).is_some() { return INVALID_VALUE; }
+        in_context()
+    }
+    cuStreamEndCapture(stream: usize, graph: *mut usize) {
+        let Some((captured, nodes)) = CAPTURED.lock().unwrap().take() else { return INVALID_VALUE };
+        let mut graphs = GRAPHS.lock().unwrap();
+        graphs.push(vec![nodes]);
+        *graph = graphs.len();
+        MODULES.fetch_add(1, SeqCst);
+        if captured == stream { in_context() } else { INVALID_VALUE }
+    }
     cuStreamDestroy_v2(_stream: usize) { STREAMS.fetch_sub(1, SeqCst); in_context() }
     cuStreamSynchronize(_stream: usize) {
         WAITS.fetch_add(1, SeqCst);
@@ -192,11 +250,10 @@ calls! {
     cuModuleUnload(_module: usize) { MODULES.fetch_sub(1, SeqCst); in_context() }
     cuLaunchKernel(
         function: usize, x: c_uint, y: c_uint, z: c_uint, items: c_uint, _b: c_uint, _c: c_uint, shared: c_uint,
-        _stream: usize, arguments: *const *const u64, extra: *const c_void
+        stream: usize, arguments: *const *const u64, extra: *const c_void
     ) {
-        LAUNCHES.fetch_add(1, SeqCst);
         if shared != 0 || !extra.is_null() { return INVALID_VALUE; }
-        Node::new(function, [x, y, z, items], arguments).run()
+        submit(Node::new(function, [x, y, z, items], arguments), stream)
     }
     cuGraphCreate(graph: *mut usize, _flags: c_uint) {
         let mut graphs = GRAPHS.lock().unwrap();
@@ -208,13 +265,11 @@ calls! {
     cuGraphAddKernelNode_v2(
         node: *mut usize, graph: usize, before: *const usize, count: usize, what: *const Description
     ) {
-        let nodes = &mut GRAPHS.lock().unwrap()[graph - 1];
-        // A chain: every node waits for the one before it.
-        let expected = (!nodes.is_empty()).then_some(nodes.len());
-        if before.as_ref().copied() != expected || count != usize::from(expected.is_some()) { return INVALID_VALUE; }
-        nodes.push((*what).node());
-        *node = nodes.len();
-        in_context()
+        add(node, graph, before, count, vec![(*what).node()])
+    }
+    cuGraphAddChildGraphNode(node: *mut usize, graph: usize, before: *const usize, count: usize, child: usize) {
+        let nodes = GRAPHS.lock().unwrap()[child - 1].concat();
+        add(node, graph, before, count, nodes)
     }
     cuGraphInstantiateWithFlags(instance: *mut usize, graph: usize, _flags: u64) {
         *instance = graph;
@@ -222,12 +277,19 @@ calls! {
         in_context()
     }
     cuGraphExecKernelNodeSetParams_v2(instance: usize, node: usize, what: *const Description) {
-        GRAPHS.lock().unwrap()[instance - 1][node - 1] = (*what).node();
+        GRAPHS.lock().unwrap()[instance - 1][node - 1] = vec![(*what).node()];
+        in_context()
+    }
+    cuGraphExecChildGraphNodeSetParams(instance: usize, node: usize, child: usize) {
+        let mut graphs = GRAPHS.lock().unwrap();
+        let nodes = graphs[child - 1].concat();
+        if setting("CHILD_UPDATE", 0) != 0 || nodes.len() != graphs[instance - 1][node - 1].len() { return INVALID_VALUE; }
+        graphs[instance - 1][node - 1] = nodes;
         in_context()
     }
     cuGraphLaunch(instance: usize, _stream: usize) {
         GRAPH_LAUNCHES.fetch_add(1, SeqCst);
-        let nodes = GRAPHS.lock().unwrap()[instance - 1].clone();
+        let nodes = GRAPHS.lock().unwrap()[instance - 1].concat();
         LAUNCHES.fetch_add(nodes.len() as i64, SeqCst);
         nodes.iter().map(Node::run).max().unwrap_or(INVALID_VALUE)
     }
@@ -269,6 +331,20 @@ calls! {
     nvrtcGetPTXSize(program: usize, size: *mut usize) { nvrtcGetCUBINSize(program, size) }
     nvrtcGetPTX(program: usize, image: *mut c_char) { nvrtcGetCUBIN(program, image) }
     nvrtcDestroyProgram(_program: *mut usize) { 0 }
+}
+
+unsafe fn add(node: *mut usize, graph: usize, before: *const usize, count: usize, kernels: Vec<Node>) -> u32 {
+    let nodes = &mut GRAPHS.lock().unwrap()[graph - 1];
+    // A chain: every node waits for the one before it.
+    let expected = (!nodes.is_empty()).then_some(nodes.len());
+    unsafe {
+        if before.as_ref().copied() != expected || count != usize::from(expected.is_some()) {
+            return INVALID_VALUE;
+        }
+        nodes.push(kernels);
+        *node = nodes.len();
+    }
+    in_context()
 }
 
 #[unsafe(no_mangle)]

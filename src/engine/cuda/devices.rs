@@ -9,6 +9,7 @@ use cudarc::driver::sys::{
 
 use super::super::gpu::Traits;
 use super::super::{Device, Missing, unavailable};
+use super::cublaslt;
 use super::failure::told;
 use super::nvrtc::{Nvrtc, Target, capability_text, version_text};
 
@@ -27,6 +28,10 @@ pub(super) struct Found {
     /// What kernels are compiled to; none where the device cannot be used.
     pub target: Option<Target>,
     pub versions: Versions,
+    /// 10 major + minor
+    pub capability: i32,
+    /// The version of cuBLASLt.
+    pub cublaslt: Result<String, Missing>,
 }
 
 /// Of the driver and of NVRTC.
@@ -57,8 +62,8 @@ pub(super) fn find() -> Result<Vec<Found>, Missing> {
     if count == 0 {
         return Err(missing("the driver found no device".to_owned(), cure(CUresult::CUDA_ERROR_NO_DEVICE)));
     }
-    let nvrtc = Nvrtc::find();
-    (0..count).map(|number| look_at(number, driver, nvrtc.as_ref())).collect()
+    let (nvrtc, cublaslt) = (Nvrtc::find(), cublaslt::find(driver));
+    (0..count).map(|number| look_at(number, driver, nvrtc.as_ref(), &cublaslt)).collect()
 }
 
 /// The device that `cuda` or `cuda:N` means: without a number, the first that can be used.
@@ -83,7 +88,12 @@ pub(super) fn choose(mut found: Vec<Found>, device: &str) -> Result<Found> {
     }
 }
 
-fn look_at(number: c_int, driver: i32, nvrtc: Result<&Nvrtc, &Missing>) -> Result<Found, Missing> {
+fn look_at(
+    number: c_int,
+    driver: i32,
+    nvrtc: Result<&Nvrtc, &Missing>,
+    cublaslt: &Result<String, Missing>,
+) -> Result<Found, Missing> {
     use CUdevice_attribute::*;
     let id = device::get(number).map_err(|error| refused("cuDeviceGet", error.0))?;
     // SAFETY: the device is the driver's.
@@ -104,10 +114,11 @@ fn look_at(number: c_int, driver: i32, nvrtc: Result<&Nvrtc, &Missing>) -> Resul
     };
     let versions = Versions { driver, nvrtc: nvrtc.map_or(0, |nvrtc| nvrtc.version) };
     let compiler = nvrtc.map_or(String::new(), |nvrtc| format!(", NVRTC {}", version_text(nvrtc.version)));
+    let library = cublaslt.as_ref().map_or(String::new(), |version| format!(", cuBLASLt {version}"));
     let device = Device {
         name: format!("cuda:{number}"),
         description: format!("{name} (compute capability {})", capability_text(capability)),
-        driver: Some(format!("CUDA {}{compiler}", version_text(driver))),
+        driver: Some(format!("CUDA {}{compiler}{library}", version_text(driver))),
         memory: Some(memory as u64),
         fp64: true,
         missing: target.as_ref().err().cloned(),
@@ -123,7 +134,8 @@ fn look_at(number: c_int, driver: i32, nvrtc: Result<&Nvrtc, &Missing>) -> Resul
         identity: identity(&name, capability, versions),
     };
     let has_pools = ask(CU_DEVICE_ATTRIBUTE_MEMORY_POOLS_SUPPORTED) != 0;
-    Ok(Found { id, device, traits, has_pools, target: target.ok(), versions })
+    let cublaslt = cublaslt.clone();
+    Ok(Found { id, device, traits, has_pools, target: target.ok(), versions, capability, cublaslt })
 }
 
 /// What compiled kernels and measurements hold for.

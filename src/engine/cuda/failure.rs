@@ -1,9 +1,30 @@
 //! The driver's codes in words.
 
+use cudarc::cublaslt::sys::cublasStatus_t;
 use cudarc::driver::result::DriverError;
 use cudarc::driver::sys::CUresult;
 
+use super::cublaslt;
 use crate::error::{Error, ErrorKind};
+
+/// The call that failed, and how.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Failure {
+    Driver(&'static str, CUresult),
+    Library(&'static str, cublasStatus_t),
+}
+
+impl Failure {
+    pub fn of(self, engine: &str) -> Error {
+        match self {
+            Failure::Driver(call, code) => device_error(engine, call, code),
+            Failure::Library(call, status) => {
+                let (engine, detail) = (engine.to_owned(), cublaslt::told(status));
+                ErrorKind::Device { engine, call, code: i64::from(status as u32), detail }.into()
+            }
+        }
+    }
+}
 
 /// What the driver says about a code.
 pub(super) fn told(code: CUresult) -> String {

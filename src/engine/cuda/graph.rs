@@ -1,5 +1,8 @@
 //! Steps of training as CUDA graphs: the kernels of a step are held back and started with one call.
 //!
+//! A product of cuBLASLt is kernels that only the library knows. A stream of its own captures them, and they become a graph
+//! within the graph.
+//!
 //! Steps of one kind run the same kernels; a few arguments change (where the samples and losses are, the optimizer's
 //! numbers). So a graph is made from the first step's list of launches and kept. Of every later step, its nodes are told only
 //! the launches that differ from those of the step before.
@@ -9,7 +12,9 @@ use std::ptr;
 use cudarc::driver::result::DriverError;
 use cudarc::driver::sys::{self, CUfunction, CUgraph, CUgraphExec, CUgraphNode, CUresult, CUstream};
 
-use super::super::gpu::driver::{Argument, Arguments};
+use super::super::gpu::driver::{Argument, Arguments, LibraryProduct};
+use super::capture::Captured;
+use super::failure::Failure;
 use super::launch;
 
 /// The oldest driver whose calls for graphs are those made here.
@@ -18,9 +23,6 @@ pub(super) const OLDEST: i32 = 12_000;
 const KEPT: usize = 4;
 /// Launches that a step may hold back; more of them, and they go out one by one.
 const MOST: usize = 1024;
-
-/// The call that failed, and how.
-pub(super) type Failure = (&'static str, CUresult);
 
 /// A launch as CUDA takes it; arguments bit by bit, so that equal launches are equal.
 #[derive(Clone, Copy, PartialEq)]
@@ -71,52 +73,113 @@ impl Launch {
     }
 }
 
-fn checked(call: &'static str, result: CUresult) -> Result<(), Failure> {
-    result.result().map_err(|DriverError(code)| (call, code))
+pub(super) fn checked(call: &'static str, result: CUresult) -> Result<(), Failure> {
+    result.result().map_err(|DriverError(code)| Failure::Driver(call, code))
 }
 
-/// Kernels one after the other; `launches` is what the nodes were told last.
+/// What a step is made of.
+#[derive(Clone, Copy, PartialEq)]
+enum Work {
+    Kernel(Launch),
+    Product(LibraryProduct),
+}
+
+impl Work {
+    /// Whether a graph's node for the one can be told to do the other.
+    fn is_like(&self, other: &Work) -> bool {
+        match (self, other) {
+            (Work::Kernel(ours), Work::Kernel(theirs)) => ours.function == theirs.function,
+            (Work::Product(ours), Work::Product(theirs)) => ours.shape == theirs.shape,
+            _ => false,
+        }
+    }
+
+    /// # Safety
+    /// As [`Launch::start`].
+    unsafe fn start(&self, library: &mut Option<Captured>, stream: CUstream) -> Result<(), Failure> {
+        // SAFETY: the caller's promise.
+        unsafe {
+            match (self, library) {
+                (Work::Kernel(launch), _) => launch.start(stream),
+                (Work::Product(product), Some(library)) => library.cublaslt.start(product, stream),
+                (Work::Product(_), None) => Ok(()),
+            }
+        }
+    }
+}
+
+/// Kernels one after the other; `works` is what the nodes were told last.
 struct Graph {
-    launches: Vec<Launch>,
+    works: Vec<Work>,
     nodes: Vec<CUgraphNode>,
     graph: CUgraph,
     instance: CUgraphExec,
 }
 
 impl Graph {
-    fn new(launches: &[Launch]) -> Result<Self, Failure> {
-        let (nodes, graph, instance) = (Vec::with_capacity(launches.len()), ptr::null_mut(), ptr::null_mut());
-        let mut made = Graph { launches: launches.to_vec(), nodes, graph, instance };
+    fn new(works: &[Work], library: &mut Option<Captured>) -> Result<Self, Failure> {
+        let (nodes, graph, instance) = (Vec::with_capacity(works.len()), ptr::null_mut(), ptr::null_mut());
+        let mut made = Graph { works: works.to_vec(), nodes, graph, instance };
         // SAFETY: what is made here is dropped with `made`; nodes are those of this graph.
         unsafe {
             checked("cuGraphCreate", sys::cuGraphCreate(&mut made.graph, 0))?;
-            for launch in launches {
-                let (before, mut node) = (made.nodes.last().map_or(ptr::null(), ptr::from_ref), ptr::null_mut());
-                let count = usize::from(!before.is_null());
-                let added = launch.as_node(|it| sys::cuGraphAddKernelNode_v2(&mut node, made.graph, before, count, it));
-                checked("cuGraphAddKernelNode", added)?;
-                made.nodes.push(node);
+            for work in works {
+                made.add(work, library)?;
             }
             checked("cuGraphInstantiate", sys::cuGraphInstantiateWithFlags(&mut made.instance, made.graph, 0))?;
         }
         Ok(made)
     }
 
-    fn fits(&self, launches: &[Launch]) -> bool {
-        let same = |(ours, theirs): (&Launch, &Launch)| ours.function == theirs.function;
-        self.launches.len() == launches.len() && self.launches.iter().zip(launches).all(same)
+    /// Adds a node behind the last.
+    fn add(&mut self, work: &Work, library: &mut Option<Captured>) -> Result<(), Failure> {
+        let (before, mut node) = (self.nodes.last().map_or(ptr::null(), ptr::from_ref), ptr::null_mut());
+        let (graph, count) = (self.graph, usize::from(!before.is_null()));
+        // SAFETY: the graph and its nodes are ours; a child is copied.
+        unsafe {
+            match (work, library) {
+                (Work::Kernel(launch), _) => {
+                    let added = launch.as_node(|it| sys::cuGraphAddKernelNode_v2(&mut node, graph, before, count, it));
+                    checked("cuGraphAddKernelNode", added)?;
+                }
+                (Work::Product(product), Some(library)) => {
+                    let child = library.capture(product)?;
+                    let added = sys::cuGraphAddChildGraphNode(&mut node, graph, before, count, child.0);
+                    checked("cuGraphAddChildGraphNode", added)?;
+                }
+                (Work::Product(_), None) => return Ok(()),
+            }
+        }
+        self.nodes.push(node);
+        Ok(())
+    }
+
+    fn fits(&self, works: &[Work]) -> bool {
+        self.works.len() == works.len() && self.works.iter().zip(works).all(|(ours, theirs)| ours.is_like(theirs))
     }
 
     /// Tells the nodes what is new. Work that was started before keeps what it was started with.
-    fn tell(&mut self, launches: &[Launch]) -> Result<(), Failure> {
-        for ((known, launch), node) in self.launches.iter_mut().zip(launches).zip(&self.nodes) {
-            if known != launch {
-                // SAFETY: the node is one of this graph's.
-                let told =
-                    launch.as_node(|it| unsafe { sys::cuGraphExecKernelNodeSetParams_v2(self.instance, *node, it) });
-                checked("cuGraphExecKernelNodeSetParams", told)?;
-                *known = *launch;
+    fn tell(&mut self, works: &[Work], library: &mut Option<Captured>) -> Result<(), Failure> {
+        for ((known, work), node) in self.works.iter_mut().zip(works).zip(&self.nodes) {
+            if known == work {
+                continue;
             }
+            // SAFETY: the node is one of this graph's; a child is copied.
+            unsafe {
+                match (work, &mut *library) {
+                    (Work::Kernel(launch), _) => {
+                        let set = |it: &_| sys::cuGraphExecKernelNodeSetParams_v2(self.instance, *node, it);
+                        checked("cuGraphExecKernelNodeSetParams", launch.as_node(set))?;
+                    }
+                    (Work::Product(product), Some(library)) => {
+                        let child = library.capture(product)?;
+                        let told = sys::cuGraphExecChildGraphNodeSetParams(self.instance, *node, child.0);
+                        checked("cuGraphExecChildGraphNodeSetParams", told)?;
+                    }
+                    (Work::Product(_), None) => {}
+                }
+            }
+            *known = *work;
         }
         Ok(())
     }
@@ -143,15 +206,20 @@ pub(super) struct Steps {
     open: usize,
     /// Something had to go out in the middle: the rest follows as it comes.
     is_broken: bool,
-    held: Vec<Launch>,
+    held: Vec<Work>,
     /// The oldest first.
     graphs: Vec<Graph>,
+    library: Option<Captured>,
 }
 
 // SAFETY: CUDA's objects may be used by any thread that has made their context current.
 unsafe impl Send for Steps {}
 
 impl Steps {
+    pub fn new(library: Option<Captured>) -> Self {
+        Steps { library, ..Steps::default() }
+    }
+
     pub fn begin(&mut self) {
         self.open += 1;
     }
@@ -161,14 +229,32 @@ impl Steps {
     /// # Safety
     /// As [`Launch::start`]; memory is given back after [`Steps::flush`] alone.
     pub unsafe fn launch(&mut self, launch: Launch, stream: CUstream) -> Result<(), Failure> {
+        // SAFETY: the caller's promise.
+        unsafe { self.take(Work::Kernel(launch), stream) }
+    }
+
+    /// Takes a product, now or later; false where the library has no kernel for it.
+    ///
+    /// # Safety
+    /// As [`Steps::launch`].
+    pub unsafe fn product(&mut self, product: &LibraryProduct, stream: CUstream) -> Result<bool, Failure> {
+        let Some(library) = &mut self.library else { return Ok(false) };
+        if !library.cublaslt.plan(&product.shape)? {
+            return Ok(false);
+        }
+        // SAFETY: the caller's promise.
+        unsafe { self.take(Work::Product(*product), stream) }.map(|()| true)
+    }
+
+    unsafe fn take(&mut self, work: Work, stream: CUstream) -> Result<(), Failure> {
         if self.open > 0 && self.held.len() == MOST {
             self.flush(stream)?;
         }
         if self.open == 0 || self.is_broken {
             // SAFETY: the caller's promise.
-            return unsafe { launch.start(stream) };
+            return unsafe { work.start(&mut self.library, stream) };
         }
-        self.held.push(launch);
+        self.held.push(work);
         Ok(())
     }
 
@@ -176,9 +262,9 @@ impl Steps {
     pub fn flush(&mut self, stream: CUstream) -> Result<(), Failure> {
         self.is_broken = self.open > 0;
         let mut done = Ok(());
-        for launch in self.held.drain(..) {
+        for work in self.held.drain(..) {
             // SAFETY: promised when it was handed in.
-            done = done.and_then(|()| unsafe { launch.start(stream) });
+            done = done.and_then(|()| unsafe { work.start(&mut self.library, stream) });
         }
         done
     }
@@ -189,7 +275,7 @@ impl Steps {
             return Ok(());
         }
         self.is_broken = false;
-        if self.held.len() < 2 {
+        if self.held.len() < 2 || !self.can_be_captured() {
             return self.flush(stream);
         }
         let done = self.start_as_graph(stream);
@@ -197,17 +283,30 @@ impl Steps {
         done
     }
 
+    fn can_be_captured(&self) -> bool {
+        self.held.iter().all(|work| match (work, &self.library) {
+            (Work::Product(product), Some(library)) => library.cublaslt.has_run(&product.shape),
+            _ => true,
+        })
+    }
+
     fn start_as_graph(&mut self, stream: CUstream) -> Result<(), Failure> {
-        let index = match self.graphs.iter().position(|graph| graph.fits(&self.held)) {
-            Some(index) => {
-                self.graphs[index].tell(&self.held)?;
-                index
+        let known = self.graphs.iter().position(|graph| graph.fits(&self.held));
+        // The library may take other kernels for other factors, which a graph cannot be told: a new one takes its place.
+        let told = known.filter(|&index| {
+            let told = self.graphs[index].tell(&self.held, &mut self.library).is_ok();
+            if !told {
+                self.graphs.remove(index);
             }
+            told
+        });
+        let index = match told {
+            Some(index) => index,
             None => {
                 if self.graphs.len() == KEPT {
                     self.graphs.remove(0);
                 }
-                self.graphs.push(Graph::new(&self.held)?);
+                self.graphs.push(Graph::new(&self.held, &mut self.library)?);
                 self.graphs.len() - 1
             }
         };

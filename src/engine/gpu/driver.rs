@@ -11,6 +11,8 @@ pub(in crate::engine) trait Driver: Send + Sync {
 
     /// The neutral words of the kernels in this API's language.
     const DIALECT: &'static str;
+    /// What the API's own library of products is called.
+    const LIBRARY: &'static str = "none";
 
     fn device(&self) -> &Device;
     fn traits(&self) -> &Traits;
@@ -34,6 +36,14 @@ pub(in crate::engine) trait Driver: Send + Sync {
         items: usize,
         arguments: &[Argument],
     ) -> Result<()>;
+    /// The version of the API's own library of products, where it is there.
+    fn library(&self) -> Option<&str> {
+        None
+    }
+    /// Leaves a product to that library; false where it cannot compute this one.
+    unsafe fn library_product(&self, _product: &LibraryProduct) -> Result<bool> {
+        Ok(false)
+    }
     /// Launches up to the matching [`Driver::end_step`] may be held back and started together: they will come again.
     fn begin_step(&self) {}
     fn end_step(&self) -> Result<()> {
@@ -41,6 +51,58 @@ pub(in crate::engine) trait Driver: Send + Sync {
     }
     /// Waits until everything enqueued is done.
     fn finish(&self) -> Result<()>;
+}
+
+/// `C = f(alpha A B + beta C + bias 1^T)` as libraries take it: columns of A, B and C lie side by side.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(in crate::engine) struct LibraryProduct {
+    pub shape: Shape,
+    pub alpha: f64,
+    pub beta: f64,
+    pub a: Place,
+    pub b: Place,
+    pub c: Place,
+    /// `m x 1`, where the epilogue has one
+    pub bias: Option<Place>,
+}
+
+/// All that a library's choice of a kernel depends on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(in crate::engine) struct Shape {
+    pub factors: Factors,
+    pub m: usize,
+    pub n: usize,
+    pub k: usize,
+    /// Whether memory holds the transposed matrix, for A and B.
+    pub turned: [bool; 2],
+    /// Elements from a column in memory to the next, of A, B and C.
+    pub steps: [usize; 3],
+    /// Bytes whose multiple the address is, at most 256, of A, B and C.
+    pub aligned: [usize; 3],
+    /// Whether beta is not 0.
+    pub reads_c: bool,
+    pub has_bias: bool,
+    /// f: `max(x, 0)`, or nothing
+    pub relu: bool,
+}
+
+/// What A and B consist of. C, the bias and sums are f32, for f64 factors f64.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(in crate::engine) enum Factors {
+    F32,
+    /// f32, rounded on the way
+    Tf32,
+    Bf16,
+    F16,
+    F64,
+}
+
+/// An element in a device's memory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::engine) struct Place {
+    pub handle: Handle,
+    /// Bytes before it.
+    pub offset: usize,
 }
 
 /// What a device can do, read off its driver or, in tests, made smaller.
@@ -92,6 +154,8 @@ pub(in crate::engine) enum Argument {
 pub(in crate::engine) struct Arguments {
     list: [Argument; Arguments::MOST],
     count: usize,
+    /// The only memory among them that the kernel writes; `None`: perhaps all.
+    written: Option<Handle>,
 }
 
 impl Arguments {
@@ -99,7 +163,7 @@ impl Arguments {
     pub const MOST: usize = 40;
 
     pub fn new() -> Self {
-        Arguments { list: [Argument::Int(0); Arguments::MOST], count: 0 }
+        Arguments { list: [Argument::Int(0); Arguments::MOST], count: 0, written: None }
     }
 
     pub fn push(&mut self, argument: Argument) {
@@ -118,6 +182,19 @@ impl Arguments {
         self.push(Argument::Memory(span.handle));
         self.push(Argument::Index(span.offset as i64));
         self.push(Argument::Index(stride as i64));
+    }
+
+    /// Says that the kernel writes this memory and no other.
+    pub fn write_only(&mut self, handle: Handle) {
+        self.written = Some(handle);
+    }
+
+    /// Memory that the kernel may write.
+    pub fn written(&self) -> impl Iterator<Item = Handle> {
+        let handle = |argument: &Argument| if let Argument::Memory(handle) = argument { Some(*handle) } else { None };
+        let all = self.as_slice().iter().filter_map(handle);
+        let only = self.written;
+        all.filter(move |handle| only.is_none_or(|only| only == *handle))
     }
 
     pub fn as_slice(&self) -> &[Argument] {

@@ -5,13 +5,18 @@ use std::marker::PhantomData;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use self::driver::{Argument, Arguments};
+use self::halves::Halves;
+use self::library::Policy;
 use self::program::{Key, Programs, Text};
 use self::tile::Tiles;
 use super::cache::Cache;
 use super::*;
 
 mod columns;
+mod compare;
 pub(super) mod driver;
+mod halves;
+mod library;
 mod normalize;
 mod peak;
 mod product;
@@ -39,6 +44,9 @@ pub(super) struct Gpu<T: Scalar, D: Driver> {
     driver: D,
     device: Device,
     tiles: Tiles,
+    /// What is left to the driver's library.
+    policy: Option<Policy>,
+    halves: Option<Halves>,
     cache: Option<Cache>,
     /// [`CHUNKS`] accumulators.
     chunks: Handle,
@@ -48,19 +56,22 @@ pub(super) struct Gpu<T: Scalar, D: Driver> {
 }
 
 impl<T: Scalar, D: Driver> Gpu<T, D> {
-    /// `cache`: where tiles are kept; `tune`: measures them where there is none that fits.
-    pub fn new(driver: D, cache: Option<Cache>, tune: bool) -> Result<Self> {
+    /// `cache`: where tiles are kept. Of the settings those count that are about tuning and the library.
+    pub fn new(driver: D, cache: Option<Cache>, settings: &Settings) -> Result<Self> {
         let device = driver.device().clone();
         let Some(tiles) = Tiles::usual(driver.traits(), size_of::<T>()) else {
             let Traits { items, shared, .. } = driver.traits();
             let reason = format!("a group of this device has {items} items and {shared} bytes of local memory");
             return Err(unavailable(&device.name, reason, "the kernels need 64 items and 5 KB; use another device"));
         };
+        let policy = Policy::new::<T>(&driver, settings);
+        let halves = policy.and_then(|policy| Halves::new(policy.factors));
         let chunks = driver.allocate(CHUNKS * size_of::<f64>())?;
         let programs = Mutex::new(Programs::new());
-        let mut gpu = Gpu { driver, device, tiles, cache: None, chunks, programs, scalar: PhantomData };
+        let scalar = PhantomData;
+        let mut gpu = Gpu { driver, device, tiles, policy, halves, cache: None, chunks, programs, scalar };
         if let Some(cache) = cache {
-            if tune {
+            if settings.tune {
                 let warning = gpu.choose_tiles(&cache)?;
                 gpu.device.warnings.extend(warning);
             }
@@ -98,7 +109,16 @@ impl<T: Scalar, D: Driver> Gpu<T, D> {
         ])
     }
 
+    /// Every kernel that may change a matrix is launched here.
     unsafe fn launch(&self, key: Key, groups: [usize; 2], items: usize, arguments: &Arguments) -> Result<()> {
+        if self.halves.is_some() {
+            arguments.written().for_each(|handle| self.touch(handle));
+        }
+        // SAFETY: the caller's promise.
+        unsafe { self.enqueue(key, groups, items, arguments) }
+    }
+
+    unsafe fn enqueue(&self, key: Key, groups: [usize; 2], items: usize, arguments: &Arguments) -> Result<()> {
         let mut programs = self.programs();
         let kernel = programs.get(&self.driver, &key)?;
         // SAFETY: the caller's promise: the arguments are those of the kernel, and the memory is alive.
@@ -155,6 +175,7 @@ impl<T: Scalar, D: Driver> Gpu<T, D> {
             arguments.push_span(other);
         }
         arguments.push_span(z);
+        arguments.write_only(z.handle);
         // SAFETY: the caller's promise.
         unsafe { self.launch(key, self.grid(z.rows, z.columns, items), items, &arguments) }
     }
@@ -198,14 +219,16 @@ impl<T: Scalar, D: Driver> Engine<T> for Gpu<T, D> {
     }
 
     fn allocate(&self, bytes: usize) -> Result<Handle> {
-        self.driver.allocate(bytes.saturating_add(SLACK))
+        self.allocate_with_copy(bytes)
     }
 
     unsafe fn free(&self, handle: Handle, _bytes: usize) {
+        self.forget_copy(handle);
         unsafe { self.driver.free(handle) }
     }
 
     unsafe fn write(&self, from: &[T], to: Span) -> Result<()> {
+        self.touch(to.handle);
         unsafe { transfer::write(&self.driver, from, to) }
     }
 

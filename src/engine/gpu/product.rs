@@ -75,6 +75,10 @@ impl<T: Scalar, D: Driver> Gpu<T, D> {
     /// The call describes memory that may be read and written so; C overlaps neither A, B nor the bias.
     pub(super) unsafe fn product(&self, call: &Call) -> Result<()> {
         // SAFETY: the caller's promise.
+        if self.leaves_to_library(call) && unsafe { self.product_by_library(call)? } {
+            return Ok(());
+        }
+        // SAFETY: as above.
         unsafe { self.product_with(&self.tiles, call) }
     }
 

@@ -18,6 +18,7 @@ pub(super) enum Text {
     Product,
     Peak,
     Update,
+    Halve,
 }
 
 impl Text {
@@ -32,6 +33,7 @@ impl Text {
             Text::Product => include_str!("../kernels/product.kernel"),
             Text::Peak => include_str!("../kernels/peak.kernel"),
             Text::Update => include_str!("../kernels/update.kernel"),
+            Text::Halve => include_str!("../kernels/halve.kernel"),
         }
     }
 }

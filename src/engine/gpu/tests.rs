@@ -22,6 +22,8 @@ const NOWHERE: Handle = Handle(ptr::dangling_mut::<f64>().cast());
 pub(in crate::engine) struct Recorder {
     device: Device,
     traits: Traits,
+    /// Whether it takes products as a library would.
+    has_library: bool,
     record: Arc<Mutex<Record>>,
 }
 
@@ -42,7 +44,7 @@ impl Recorder {
     pub fn new(traits: Traits) -> (Self, Arc<Mutex<Record>>) {
         let record = Arc::new(Mutex::new(Record::default()));
         let device = Device { name: "recorder".to_owned(), ..Device::default() };
-        (Recorder { device, traits, record: Arc::clone(&record) }, record)
+        (Recorder { device, traits, has_library: false, record: Arc::clone(&record) }, record)
     }
 }
 
@@ -84,6 +86,14 @@ impl Driver for Recorder {
         Ok(())
     }
 
+    fn library(&self) -> Option<&str> {
+        self.has_library.then_some("recorder")
+    }
+
+    unsafe fn library_product(&self, _product: &driver::LibraryProduct) -> Result<bool> {
+        Ok(true)
+    }
+
     fn finish(&self) -> Result<()> {
         Ok(())
     }
@@ -109,7 +119,7 @@ fn span(rows: usize, columns: usize) -> Span {
 /// Products with every form of C for every tile that the tuner may choose.
 pub(in crate::engine) fn every_product<T: Scalar>(traits: Traits) -> BTreeSet<(String, String)> {
     let (recorder, record) = Recorder::new(traits);
-    let gpu = Gpu::<T, _>::new(recorder, None, false).unwrap();
+    let gpu = Gpu::<T, _>::new(recorder, None, &Settings::default()).unwrap();
     for tile in Tiles::candidates(gpu.traits(), size_of::<T>()) {
         let tiles = Tiles { large: tile, small: tile };
         let [a, b, c] = [span(5, 7), span(7, 3), span(5, 3)];
@@ -127,9 +137,24 @@ pub(in crate::engine) fn every_product<T: Scalar>(traits: Traits) -> BTreeSet<(S
     std::mem::take(&mut record.lock().unwrap().kernels)
 }
 
+/// The kernels that copy in 16 bits.
+pub(in crate::engine) fn every_copy(traits: Traits) -> BTreeSet<(String, String)> {
+    let mut kernels = BTreeSet::new();
+    for matmul in [MatmulPrecision::Bf16, MatmulPrecision::F16] {
+        let (recorder, record) = Recorder::new(traits.clone());
+        let settings = Settings { matmul, library: Library::Always, ..Settings::default() };
+        let gpu = Gpu::<f32, _>::new(Recorder { has_library: true, ..recorder }, None, &settings).unwrap();
+        let handle = gpu.allocate(1).unwrap();
+        let at = |rows, columns| Span { handle, ..span(rows, columns) };
+        unsafe { gpu.gemm(1.0, at(4, 3), at(3, 5), 0.0, at(4, 5)) }.unwrap();
+        kernels.append(&mut record.lock().unwrap().kernels);
+    }
+    kernels
+}
+
 fn gpu<T: Scalar>() -> (Gpu<T, Recorder>, Arc<Mutex<Record>>) {
     let (recorder, record) = Recorder::new(gpu_traits(48 << 10));
-    (Gpu::new(recorder, None, false).unwrap(), record)
+    (Gpu::new(recorder, None, &Settings::default()).unwrap(), record)
 }
 
 /// Every element of C belongs to one item of one group, and no group has nothing to do.

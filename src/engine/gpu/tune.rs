@@ -1,10 +1,12 @@
 //! Which tiles suit a device: measured once and kept in a file that people can read.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::time::Instant;
 
 use serde::{Deserialize, Serialize};
 
+use super::compare::Comparison;
 use super::product::Call;
 use super::tile::{Tile, Tiles};
 use super::*;
@@ -12,21 +14,23 @@ use crate::engine::cache::{Cache, replace};
 use crate::random::Purpose;
 
 /// m, n, k of a product that fills the device, and of one that does not.
-const LARGE: [usize; 3] = [1024, 1024, 1024];
-const SMALL: [usize; 3] = [300, 20, 784];
+pub(super) const LARGE: [usize; 3] = [1024, 1024, 1024];
+pub(super) const SMALL: [usize; 3] = [300, 20, 784];
 /// The tiles take turns, so that a moment in which the machine is busy with something else hits them all.
-const ROUNDS: usize = 4;
+pub(super) const ROUNDS: usize = 4;
 /// Seconds that a measurement lasts, and the fewest runs.
 const BUDGET: f64 = 0.02;
 const FEWEST: usize = 2;
 
-/// The file: for each scalar the tiles that won.
+/// The file: for each scalar the tiles that won, and for each precision of products how the library did.
 #[derive(Serialize, Deserialize)]
-struct Measurements {
+pub(super) struct Measurements {
     travertine: String,
     device: String,
     f32: Option<Winners>,
     f64: Option<Winners>,
+    #[serde(default)]
+    pub(super) library: BTreeMap<String, Comparison>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -42,13 +46,13 @@ struct Winner {
 }
 
 impl Measurements {
-    fn empty(cache: &Cache) -> Self {
+    pub(super) fn empty(cache: &Cache) -> Self {
         let (travertine, device) = (env!("CARGO_PKG_VERSION").to_owned(), cache.identity().to_owned());
-        Measurements { travertine, device, f32: None, f64: None }
+        Measurements { travertine, device, f32: None, f64: None, library: BTreeMap::new() }
     }
 
     /// What the file says, if it is of this version and device; `None` if there is no file.
-    fn load(cache: &Cache) -> Result<Option<Self>, String> {
+    pub(super) fn load(cache: &Cache) -> Result<Option<Self>, String> {
         let Ok(text) = fs::read_to_string(cache.tiles()) else { return Ok(None) };
         let measurements: Measurements = toml::from_str(&text).map_err(|error| error.message().to_owned())?;
         let empty = Measurements::empty(cache);
@@ -58,7 +62,7 @@ impl Measurements {
         Ok(Some(measurements))
     }
 
-    fn save(&self, cache: &Cache) -> std::io::Result<()> {
+    pub(super) fn save(&self, cache: &Cache) -> std::io::Result<()> {
         const HEAD: &str =
             "# Tile sizes that travertine measured on this device. Without this file it measures again.\n";
         let text = toml::to_string_pretty(self).map_err(std::io::Error::other)?;
@@ -79,11 +83,13 @@ impl<T: Scalar, D: Driver> Gpu<T, D> {
             Ok(known) => (known, None),
             Err(why) => (None, Some(warn(why))),
         };
-        let winners = known.and_then(|mut known| known.of::<T>().take());
+        let mut known = known.unwrap_or_else(|| Measurements::empty(cache));
+        let winners = known.of::<T>().take();
         let candidates = Tiles::candidates(self.traits(), size_of::<T>());
         if let Some(Winners { large, small }) = winners {
             if candidates.contains(&large.tile) && candidates.contains(&small.tile) {
                 self.tiles = Tiles { large: large.tile, small: small.tile };
+                self.choose_products(known.library, cache)?;
                 return Ok(warning);
             }
             self.measure_and_save(cache)?;
@@ -99,7 +105,7 @@ impl<T: Scalar, D: Driver> Gpu<T, D> {
             self.tiles = Tiles { large: large.tile, small: small.tile };
         }
         keep::<T>(&measured, cache);
-        Ok(())
+        self.choose_products(BTreeMap::new(), cache)
     }
 
     /// Every candidate with GFLOP/s of the large and of the small product; 0 where the driver refused it.
@@ -111,35 +117,24 @@ impl<T: Scalar, D: Driver> Gpu<T, D> {
         for _ in 0..ROUNDS {
             for (tile, rates) in &mut measured {
                 for (rate, size) in rates.iter_mut().zip([LARGE, SMALL]) {
-                    *rate = rate.max(self.rate(*tile, size, &buffers).unwrap_or(0.0));
+                    *rate = rate
+                        .max(self.rate_of_ours(&Tiles { large: *tile, small: *tile }, size, &buffers).unwrap_or(0.0));
                 }
             }
         }
         Ok(measured)
     }
 
-    fn rate(&self, tile: Tile, [m, n, k]: [usize; 3], buffers: &[Buffer<'_, T, D>; 3]) -> Result<f64> {
-        let [a, b, c] = buffers;
-        let call = Call::plain(1.0, a.span(m, k), b.span(k, n), 0.0, c.span(m, n));
-        let run = || {
+    pub(super) fn rate_of_ours(&self, tiles: &Tiles, size: [usize; 3], buffers: &[Buffer<'_, T, D>; 3]) -> Result<f64> {
+        rate(size, buffers, |call| {
             // SAFETY: the buffers have room for these shapes.
-            unsafe { self.product_with(&Tiles { large: tile, small: tile }, &call)? };
+            unsafe { self.product_with(tiles, call)? };
             self.driver.finish()
-        };
-        run()?;
-        let (mut best, begin) = (f64::INFINITY, Instant::now());
-        let mut runs = 0;
-        while runs < FEWEST || begin.elapsed().as_secs_f64() < BUDGET {
-            let start = Instant::now();
-            run()?;
-            best = best.min(start.elapsed().as_secs_f64());
-            runs += 1;
-        }
-        Ok(2e-9 * (m * n * k) as f64 / best)
+        })
     }
 
     /// Random numbers: zeros would be multiplied faster than others on some devices.
-    fn buffer(&self, elements: usize) -> Result<Buffer<'_, T, D>> {
+    pub(super) fn buffer(&self, elements: usize) -> Result<Buffer<'_, T, D>> {
         let buffer = Buffer { gpu: self, handle: self.allocate(elements * size_of::<T>())?, elements };
         // SAFETY: the span is the buffer.
         unsafe { self.uniform(&Philox::new(1, Purpose::User, 0), buffer.span(elements, 1))? };
@@ -152,7 +147,10 @@ impl<T: Scalar, D: Driver> Gpu<T, D> {
             keep::<T>(&measured, cache);
         }
         let winners = best(&measured);
-        Ok(measured
+        let tiles =
+            winners.as_ref().map_or(self.tiles, |(large, small)| Tiles { large: large.tile, small: small.tile });
+        let library = self.compare_and_tell(&tiles, self.cache.as_ref())?;
+        let mut told: Vec<TunedTile> = measured
             .iter()
             .map(|(tile, [large, small])| {
                 let [rows, columns] = [tile.vectors * self.width(), tile.columns];
@@ -166,8 +164,29 @@ impl<T: Scalar, D: Driver> Gpu<T, D> {
                     is_small,
                 }
             })
-            .collect())
+            .collect();
+        told.extend(library);
+        Ok(told)
     }
+}
+
+/// GFLOP/s of a product, which `run` starts and waits for.
+pub(super) fn rate<T: Scalar, D: Driver>(
+    [m, n, k]: [usize; 3],
+    [a, b, c]: &[Buffer<'_, T, D>; 3],
+    run: impl Fn(&Call) -> Result<()>,
+) -> Result<f64> {
+    let call = Call::plain(1.0, a.span(m, k), b.span(k, n), 0.0, c.span(m, n));
+    run(&call)?;
+    let (mut best, begin) = (f64::INFINITY, Instant::now());
+    let mut runs = 0;
+    while runs < FEWEST || begin.elapsed().as_secs_f64() < BUDGET {
+        let start = Instant::now();
+        run(&call)?;
+        best = best.min(start.elapsed().as_secs_f64());
+        runs += 1;
+    }
+    Ok(2e-9 * (m * n * k) as f64 / best)
 }
 
 /// The fastest of both kinds, if any ran.
@@ -189,7 +208,7 @@ fn keep<T: Scalar>(measured: &[(Tile, [f64; 2])], cache: &Cache) {
 }
 
 /// Memory for the time of a measurement.
-struct Buffer<'g, T: Scalar, D: Driver> {
+pub(super) struct Buffer<'g, T: Scalar, D: Driver> {
     gpu: &'g Gpu<T, D>,
     handle: Handle,
     elements: usize,

@@ -15,6 +15,9 @@
 typedef long long INDEX;
 typedef unsigned int WORD;
 typedef unsigned long long WIDE_WORD;
+#define BITS(x) __float_as_uint(x)
+// Without the header that has `half`, which NVRTC does not bring along.
+#define STORE_F16(x, to) asm("cvt.rn.f16.f32 %0, %1;" : "=h"(*(to)) : "f"(x))
 typedef REAL REALV;
 #define LOAD(p) (*(p))
 #define STORE(v, p) (*(p) = (v))

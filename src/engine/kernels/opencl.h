@@ -17,6 +17,8 @@
 typedef long INDEX;
 typedef uint WORD;
 typedef ulong WIDE_WORD;
+#define BITS(x) as_uint(x)
+#define STORE_F16(x, to) vstore_half_rte(x, 0, (GLOBAL half *)(to))
 #if WIDTH == 1
 typedef REAL REALV;
 #define LOAD(p) (*(p))

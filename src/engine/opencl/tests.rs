@@ -6,6 +6,8 @@ use super::*;
 use crate::optimizer::Sgd;
 use crate::{Activation, Loss, Matrix, Network, Trainer};
 
+mod library;
+
 fn driver() -> Option<OpenCl> {
     match devices::find(&Settings::default()) {
         Ok(found) => Some(OpenCl::new(devices::choose(found, "").unwrap(), None).unwrap()),
@@ -85,7 +87,7 @@ fn a_queue_that_fails_names_the_call_and_leaves_the_parameters_readable() {
     static LAUNCHES_LEFT: AtomicUsize = AtomicUsize::new(usize::MAX);
     let Some(inner) = driver() else { return };
     let engine: Arc<dyn Engine<f32>> =
-        Arc::new(Gpu::new(Failing { inner, launches_left: &LAUNCHES_LEFT }, None, false).unwrap());
+        Arc::new(Gpu::new(Failing { inner, launches_left: &LAUNCHES_LEFT }, None, &Settings::default()).unwrap());
     let mut network =
         Network::builder(&engine, 4).dense(3, Activation::Tanh).dense(2, Activation::Sigmoid).build().unwrap();
     let (x, t) = (Matrix::zeros(&engine, 4, 5).unwrap(), Matrix::zeros(&engine, 2, 5).unwrap());

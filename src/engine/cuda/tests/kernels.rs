@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::super::nvrtc::{Nvrtc, Target, compile};
 use super::*;
-use crate::engine::gpu::tests::{Recorder, every_product, gpu_traits};
+use crate::engine::gpu::tests::{Recorder, every_copy, every_product, gpu_traits};
 use crate::ops::{self, Function};
 use crate::optimizer::{Adam, Clip, Optimizer, RmsProp, Sgd, WeightDecay};
 use crate::random::Purpose;
@@ -27,7 +27,7 @@ type Kernel = (String, String);
 /// Everything that the library asks an engine to do.
 fn every_kernel<T: Scalar>() -> BTreeSet<Kernel> {
     let (recorder, record) = Recorder::new(gpu_traits(SHARED));
-    let engine: Arc<dyn Engine<T>> = Arc::new(Gpu::new(recorder, None, false).unwrap());
+    let engine: Arc<dyn Engine<T>> = Arc::new(Gpu::new(recorder, None, &Settings::default()).unwrap());
     operations(&engine).unwrap();
     for activation in Activation::ALL {
         if activation != Activation::Softmax {
@@ -42,6 +42,9 @@ fn every_kernel<T: Scalar>() -> BTreeSet<Kernel> {
     normalization(&engine).unwrap();
     let mut kernels = std::mem::take(&mut record.lock().unwrap().kernels);
     kernels.extend(every_product::<T>(gpu_traits(SHARED)));
+    if size_of::<T>() == 4 {
+        kernels.extend(every_copy(gpu_traits(SHARED)));
+    }
     kernels
 }
 
@@ -307,7 +310,7 @@ fn f32_means_f32() {
     let kernels = every_kernel::<f32>();
     let kernels: Vec<&Kernel> = kernels
         .iter()
-        .filter(|(name, _)| ["elements", "gather", "product", "row_sums"].contains(&name.as_str()))
+        .filter(|(name, _)| ["elements", "gather", "halve", "product", "row_sums"].contains(&name.as_str()))
         .collect();
     let texts = on_all_cores(kernels.len(), |index| compile(&kernels[index].1, Target::Ptx(75), &[]).unwrap().image);
     for ((name, source), text) in kernels.into_iter().zip(texts) {
@@ -326,6 +329,7 @@ fn the_books_hold_every_formula_and_form() {
     let names = [
         "elements",
         "gather",
+        "halve",
         "hits",
         "loss",
         "normalize_columns",
