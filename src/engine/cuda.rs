@@ -14,6 +14,7 @@ use self::devices::Found;
 use self::failure::{Failure, device_error, told};
 use self::graph::{Launch, Steps};
 use self::nvrtc::{Target, version_text};
+use self::staging::Staging;
 use super::cache::Cache;
 use super::gpu::driver::{Argument, LibraryProduct};
 use super::gpu::{Driver, Gpu, Rectangle, Traits};
@@ -27,6 +28,7 @@ mod failure;
 mod graph;
 mod launch;
 mod nvrtc;
+mod staging;
 #[cfg(test)]
 mod tests;
 
@@ -98,6 +100,8 @@ struct Cuda {
     stream: CUstream,
     cache: Option<Cache>,
     steps: Mutex<Steps>,
+    /// `None`: copies go to the caller's memory directly.
+    staging: Mutex<Option<Staging>>,
     /// cuBLASLt's version and the memory that it works in, where it is used.
     library: Option<(String, Handle)>,
     /// A failure that could not be told when it happened.
@@ -121,8 +125,8 @@ impl Cuda {
             Ok((Arc::new(context), stream))
         });
         let (context, stream) = made.map_err(|(call, code)| device_error(&found.device.name, call, code))?;
-        let (steps, pending) = (Mutex::default(), Mutex::new(None));
-        Ok(Cuda { found, target, context, stream, cache, steps, library: None, pending })
+        let (steps, staging, pending) = (Mutex::default(), Mutex::new(Staging::new()), Mutex::new(None));
+        Ok(Cuda { found, target, context, stream, cache, steps, staging, library: None, pending })
     }
 
     /// Goes on without the library where it does not start and nobody asked for it by name.
@@ -167,6 +171,11 @@ impl Cuda {
     /// A call that panicked has held back launches that are still right.
     fn steps(&self) -> MutexGuard<'_, Steps> {
         self.steps.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A call that panicked has copied less than it should, and both halves are as good as before.
+    fn staging(&self) -> MutexGuard<'_, Option<Staging>> {
+        self.staging.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Starts what a step holds back.
@@ -290,6 +299,10 @@ impl Driver for Cuda {
     unsafe fn write(&self, from: *const u8, to: Rectangle) -> Result<()> {
         self.enter()?;
         self.flush()?;
+        if let Some(staging) = &mut *self.staging() {
+            unsafe { staging.write(from, to, self.stream) }.map_err(|failure| self.failed(failure))?;
+            return self.pending();
+        }
         if to.rows > 1 && to.pitch <= MOST_PITCH {
             let copy = launch::write_rectangle(from, to);
             self.checked("cuMemcpy2DAsync", unsafe { sys::cuMemcpy2DAsync_v2(&copy, self.stream) })?;
@@ -308,6 +321,10 @@ impl Driver for Cuda {
     unsafe fn read(&self, from: Rectangle, to: *mut u8) -> Result<()> {
         self.enter()?;
         self.flush()?;
+        if let Some(staging) = &mut *self.staging() {
+            unsafe { staging.read(from, to, self.stream) }.map_err(|failure| self.failed(failure))?;
+            return self.pending();
+        }
         if from.rows > 1 && from.pitch <= MOST_PITCH {
             let copy = launch::read_rectangle(from, to);
             self.checked("cuMemcpy2DAsync", unsafe { sys::cuMemcpy2DAsync_v2(&copy, self.stream) })?;
@@ -378,6 +395,7 @@ impl Drop for Cuda {
             // SAFETY: nothing uses the stream any more. A failure leaves nobody anything to do.
             unsafe {
                 let _ = stream::synchronize(self.stream);
+                *self.staging() = None;
                 let _ = stream::destroy(self.stream);
             }
         }

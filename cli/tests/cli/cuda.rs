@@ -164,7 +164,7 @@ fn a_lost_device_leaves_the_last_model() {
     folder.write("model.safetensors", "the last good model");
     let lost = run(&folder, train, &[("LOST_AFTER", 100)]);
     assert_eq!(lost.status, Some(1), "{}", lost.err);
-    assert!(lost.err.contains("cuStreamSynchronize failed with code 700"), "{}", lost.err);
+    assert!(lost.err.contains("Synchronize failed with code 700"), "{}", lost.err);
     assert_eq!(std::fs::read(folder.join("model.safetensors")).unwrap(), b"the last good model");
 }
 
@@ -297,4 +297,23 @@ fn the_library_is_measured_beside_our_kernels() {
     assert!(text().contains("[library.f32]") && text().starts_with(&before[..before.find("[library").unwrap()]));
     run(&folder, &LARGE.replace("--no-tune", "--precision tf32"), &[("CUBLASLT", 12_09)]).ok();
     assert!(text().contains("version = \"12.9.5\""), "{}", text());
+}
+
+/// Weights that go to the device and come back in several pieces are the CPU's; kernels that compute nothing leave them alone.
+#[test]
+#[cfg_attr(not(target_os = "linux"), ignore = "the driver is built for Linux")]
+fn transfers_pass_through_pinned_memory() {
+    let Some(folder) = with_driver() else { return };
+    // 64 x 40000 weights are 10 MB, two pieces and a half.
+    let train = "train digits --hidden 40000 --epochs 1 --samples 2 --learning-rate 0 --held-out 0 --no-tune --json";
+    let model = |device: &str, behavior: &[(&str, i64)]| {
+        run(&folder, &format!("{train} --device {device} --out {device}.safetensors"), behavior).ok();
+        let file = std::fs::read(folder.join(format!("{device}.safetensors"))).unwrap();
+        let head = u64::from_le_bytes(file[..8].try_into().unwrap()) as usize;
+        file[8 + head..].to_vec()
+    };
+    let cpu = model("cpu", &[]);
+    assert!(cpu.len() > 12_000_000 && cpu.iter().any(|byte| *byte != 0));
+    assert!(model("cuda", &[]) == cpu, "in pieces");
+    assert!(model("cuda", &[("PINNED", 0)]) == cpu, "without pinned memory");
 }

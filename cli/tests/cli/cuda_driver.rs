@@ -4,7 +4,7 @@
 
 use std::alloc::{Layout, alloc, dealloc};
 use std::cell::Cell;
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::collections::hash_map::DefaultHasher;
 use std::ffi::{CStr, c_char, c_int, c_uint, c_void};
 use std::hash::{Hash, Hasher};
@@ -31,6 +31,11 @@ static FUNCTIONS: AtomicUsize = AtomicUsize::new(1);
 static GRAPHS: Mutex<Vec<Vec<Vec<Node>>>> = Mutex::new(Vec::new());
 /// The stream that is being captured, and what it has captured.
 static CAPTURED: Mutex<Option<(usize, Vec<Node>)>> = Mutex::new(None);
+/// Copies that the device has not done yet, and events among them.
+static QUEUE: Mutex<VecDeque<Task>> = Mutex::new(VecDeque::new());
+/// Address and bytes of memory of the host that the device may read and write.
+static PINNED: Mutex<Option<(usize, usize)>> = Mutex::new(None);
+static EVENTS: AtomicI64 = AtomicI64::new(0);
 static LIBRARY_OBJECTS: AtomicI64 = AtomicI64::new(0);
 static PRODUCTS: AtomicI64 = AtomicI64::new(0);
 static HISTORY: LazyLock<Mutex<DefaultHasher>> = LazyLock::new(Mutex::default);
@@ -73,6 +78,34 @@ impl Node {
         let fits = self.sides.iter().all(|side| *side > 0) && y <= 65_535 && z <= 65_535 && items <= 1024;
         if fits && x > 0 && !self.arguments.is_empty() { in_context() } else { INVALID_VALUE }
     }
+}
+
+/// What the device does when somebody waits for it: a copy of bytes, or nothing but to be passed.
+enum Task {
+    Copy { from: usize, to: usize, bytes: usize },
+    Event(usize),
+}
+
+fn copy(from: usize, to: usize, bytes: usize) {
+    QUEUE.lock().unwrap().push_back(Task::Copy { from, to, bytes });
+}
+
+/// Does what is in the queue up to the last record of an event, or all.
+fn work_until(event: Option<usize>) {
+    let mut queue = QUEUE.lock().unwrap();
+    let is_it = |task: &Task| matches!(task, Task::Event(number) if Some(*number) == event);
+    let count = event.map_or(queue.len(), |_| queue.iter().rposition(is_it).map_or(0, |last| last + 1));
+    for task in queue.drain(..count) {
+        if let Task::Copy { from, to, bytes } = task {
+            unsafe { (to as *mut u8).copy_from(from as *const u8, bytes) };
+        }
+    }
+}
+
+/// Whether the host's side of a copy is memory that the device may use by itself.
+fn is_pinned(address: usize, bytes: usize) -> bool {
+    let pinned = PINNED.lock().unwrap();
+    pinned.is_none_or(|(start, size)| start <= address && address + bytes <= start + size)
 }
 
 /// Addresses by the number of their allocation and how far into it they are.
@@ -158,9 +191,9 @@ calls! {
     }
     cuDevicePrimaryCtxRetain(context: *mut usize, device: c_int) { *context = 1000 + device as usize; 0 }
     cuDevicePrimaryCtxRelease_v2(_device: c_int) {
-        let left = [&USED, &MODULES, &STREAMS, &LIBRARY_OBJECTS].map(|count| count.load(SeqCst));
-        if left != [0; 4] {
-            eprintln!("driver: left behind: {left:?} bytes, modules and graphs, streams, objects of cuBLASLt");
+        let left = [&USED, &MODULES, &STREAMS, &EVENTS, &LIBRARY_OBJECTS].map(|count| count.load(SeqCst));
+        if left != [0; 5] || PINNED.lock().unwrap().is_some() {
+            eprintln!("driver: left behind: {left:?} bytes, modules and graphs, streams, events, objects of cuBLASLt");
         }
         let [launches, graphs, waits, products] =
             [&LAUNCHES, &GRAPH_LAUNCHES, &WAITS, &PRODUCTS].map(|count| count.load(SeqCst));
@@ -191,7 +224,28 @@ calls! {
         if captured == stream { in_context() } else { INVALID_VALUE }
     }
     cuStreamDestroy_v2(_stream: usize) { STREAMS.fetch_sub(1, SeqCst); in_context() }
+    cuMemHostAlloc(memory: *mut usize, bytes: usize, _flags: c_uint) {
+        if setting("PINNED", 1) == 0 { return OUT_OF_MEMORY; }
+        *memory = alloc(Layout::from_size_align_unchecked(bytes, 4096)) as usize;
+        *PINNED.lock().unwrap() = Some((*memory, bytes));
+        in_context()
+    }
+    cuMemFreeHost(memory: usize) {
+        let Some((start, bytes)) = PINNED.lock().unwrap().take() else { return INVALID_VALUE };
+        work_until(None);
+        dealloc(start as *mut u8, Layout::from_size_align_unchecked(bytes, 4096));
+        if start == memory { in_context() } else { INVALID_VALUE }
+    }
+    cuEventCreate(event: *mut usize, _flags: c_uint) { *event = 50 + EVENTS.fetch_add(1, SeqCst) as usize; in_context() }
+    cuEventDestroy_v2(_event: usize) { EVENTS.fetch_sub(1, SeqCst); in_context() }
+    cuEventRecord(event: usize, _stream: usize) { QUEUE.lock().unwrap().push_back(Task::Event(event)); in_context() }
+    cuEventSynchronize(event: usize) {
+        work_until(Some(event));
+        WAITS.fetch_add(1, SeqCst);
+        if LAUNCHES.load(SeqCst) > setting("LOST_AFTER", i64::MAX) { ILLEGAL_ADDRESS } else { in_context() }
+    }
     cuStreamSynchronize(_stream: usize) {
+        work_until(None);
         WAITS.fetch_add(1, SeqCst);
         if LAUNCHES.load(SeqCst) > setting("LOST_AFTER", i64::MAX) { ILLEGAL_ADDRESS } else { in_context() }
     }
@@ -211,6 +265,7 @@ calls! {
     }
     cuMemAllocAsync(memory: *mut u64, bytes: usize, _stream: usize) { cuMemAlloc_v2(memory, bytes) }
     cuMemFree_v2(memory: u64) {
+        work_until(None);
         let Some((bytes, _)) = MEMORY.lock().unwrap().get_or_insert_default().remove(&memory) else { return INVALID_VALUE };
         dealloc(memory as *mut u8, Layout::from_size_align_unchecked(bytes, 256));
         USED.fetch_sub(bytes as i64, SeqCst);
@@ -218,25 +273,26 @@ calls! {
     }
     cuMemFreeAsync(memory: u64, _stream: usize) { cuMemFree_v2(memory) }
     cuMemsetD8Async(memory: u64, byte: u8, bytes: usize, _stream: usize) {
+        work_until(None);
         (memory as *mut u8).write_bytes(byte, bytes);
         in_context()
     }
     cuMemcpyHtoDAsync_v2(to: u64, from: *const u8, bytes: usize, _stream: usize) {
-        (to as *mut u8).copy_from(from, bytes);
-        in_context()
+        copy(from as usize, to as usize, bytes);
+        if is_pinned(from as usize, bytes) { in_context() } else { INVALID_VALUE }
     }
     cuMemcpyDtoHAsync_v2(to: *mut u8, from: u64, bytes: usize, _stream: usize) {
-        to.copy_from(from as *const u8, bytes);
-        in_context()
+        copy(from as usize, to as usize, bytes);
+        if is_pinned(to as usize, bytes) { in_context() } else { INVALID_VALUE }
     }
-    cuMemcpy2DAsync_v2(copy: *const Rectangle, _stream: usize) {
-        let copy = &*copy;
-        let from = if copy.from.kind == 1 { copy.from.host } else { copy.from.device as *const u8 };
-        let to = if copy.to.kind == 1 { copy.to.host } else { copy.to.device as *const u8 };
-        for row in 0..copy.rows {
-            to.cast_mut().add(row * copy.to.pitch).copy_from(from.add(row * copy.from.pitch), copy.width);
+    cuMemcpy2DAsync_v2(rectangle: *const Rectangle, _stream: usize) {
+        let Rectangle { from, to, width, rows } = &*rectangle;
+        let [start, end] = [from, to].map(|side| if side.kind == 1 { side.host as usize } else { side.device as usize });
+        for row in 0..*rows {
+            copy(start + row * from.pitch, end + row * to.pitch, *width);
         }
-        in_context()
+        let (host, side) = if from.kind == 1 { (start, from) } else { (end, to) };
+        if is_pinned(host, (rows - 1) * side.pitch + width) { in_context() } else { INVALID_VALUE }
     }
     cuModuleLoadData(module: *mut usize, image: *const u8) {
         let code = setting("LOAD", 0) as u32;

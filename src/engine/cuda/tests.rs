@@ -71,6 +71,34 @@ fn rectangles_have_gaps_on_the_device_alone() {
     assert_eq!((copy.WidthInBytes, copy.Height, copy.dstHost), (20, 3, host.as_ptr().cast_mut().cast()));
 }
 
+/// Every byte belongs to one piece, in the order of the host's memory, and no piece is larger than a half.
+#[test]
+fn pieces_fit_the_staging_and_cover_the_whole() {
+    use staging::HALF;
+    let handle = Handle(4096 as *mut c_void);
+    for (width, rows, pitch, count) in [
+        (20, 1, 20, 1),
+        (HALF, 1, HALF, 1),
+        (HALF + 1, 1, HALF + 1, 2),
+        (3 * HALF + 5, 2, 4 * HALF, 8),
+        (1000, 3, 1200, 1),
+        (HALF / 2, 5, HALF, 3),
+        (HALF / 2 + 4, 3, HALF, 3),
+        (16, 3, MOST_PITCH + 1, 3),
+    ] {
+        let all = Rectangle { handle, offset: 8, width, rows, pitch };
+        let (mut next, mut number) = (0, 0);
+        for (offset, piece) in staging::pieces(all) {
+            assert!(piece.width * piece.rows <= HALF && piece.width * piece.rows > 0);
+            assert!(piece.rows == 1 || piece.width == width && piece.pitch == pitch && pitch <= MOST_PITCH);
+            assert_eq!((offset, piece.offset), (next, 8 + next / width * pitch + next % width), "{width} x {rows}");
+            next += piece.width * piece.rows;
+            number += 1;
+        }
+        assert_eq!((next, number), (width * rows, count), "{width} x {rows}");
+    }
+}
+
 #[test]
 fn compiled_kernels_are_those_of_device_driver_compiler_and_source() {
     let folder = Folder::new("cuda-cache");
