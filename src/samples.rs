@@ -266,6 +266,20 @@ impl<'d, T: Scalar> Samples<'d, T> {
     }
 }
 
+impl Report {
+    /// That of both data sets together.
+    #[must_use]
+    pub fn and(self, other: Report) -> Report {
+        let (mine, all) = (self.samples as f64, (self.samples + other.samples) as f64);
+        let mean = |a: f64, b: f64| (a * mine + b * other.samples as f64) / all;
+        Report {
+            samples: self.samples + other.samples,
+            loss: mean(self.loss, other.loss),
+            accuracy: self.accuracy.zip(other.accuracy).map(|(a, b)| mean(a, b)),
+        }
+    }
+}
+
 /// Loss and accuracy over a data set.
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[non_exhaustive]

@@ -271,6 +271,19 @@ pub(crate) struct TrainArgs {
         ]
     )]
     pub(crate) folds: Option<usize>,
+    /// Read CSV and NPY data that do not fit into memory block by block, so many MiB at a time
+    #[arg(
+        long,
+        value_name = "MIB",
+        num_args = 0..=1,
+        default_missing_value = "32",
+        value_parser = at_least_one(),
+        conflicts_with_all = [
+            "folds", "stratify", "samples", "report", "checkpoint", "resume", "every", "early_stopping", "class_weights",
+            "categorical", "labels",
+        ]
+    )]
+    pub(crate) stream: Option<usize>,
     /// Where the model goes [default: the name of the data, in this folder]
     #[arg(long, value_name = "MODEL.safetensors")]
     pub(crate) out: Option<PathBuf>,

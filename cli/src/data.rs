@@ -212,7 +212,7 @@ impl Source {
     }
 }
 
-fn csv_options(table: &TableArgs, wanted: &Wanted) -> CsvOptions {
+pub(crate) fn csv_options(table: &TableArgs, wanted: &Wanted) -> CsvOptions {
     CsvOptions {
         header: table.has_header(),
         label: wanted.label.clone(),
@@ -225,7 +225,7 @@ fn csv_options(table: &TableArgs, wanted: &Wanted) -> CsvOptions {
     }
 }
 
-fn npy_options(table: &TableArgs, wanted: &Wanted) -> NpyOptions {
+pub(crate) fn npy_options(table: &TableArgs, wanted: &Wanted) -> NpyOptions {
     // An array's columns have no names; a model that was trained on a table with names takes the last one.
     let label = match &wanted.label {
         Label::Name(_) if table.label.is_none() => Label::Last,

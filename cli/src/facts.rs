@@ -48,18 +48,15 @@ pub(crate) fn facts<T: Scalar>(
 }
 
 /// What the model file tells beside the parameters: nothing that differs from run to run.
+/// `samples`: to train on.
 pub(crate) fn info<T: Scalar>(
     args: &TrainArgs,
     data: &TrainingData<T>,
     head: &Head,
-    batch: usize,
-    epochs: u64,
+    (samples, batch, epochs): (usize, usize, u64),
 ) -> ModelInfo {
-    let mut training = vec![
-        ("data", args.data.short_name()),
-        ("samples", data.train.samples().to_string()),
-        ("output", head.output.to_string()),
-    ];
+    let mut training =
+        vec![("data", args.data.short_name()), ("samples", samples.to_string()), ("output", head.output.to_string())];
     training.extend(
         args.optimizer.facts(args.rate()).into_iter().chain(args.course.facts()).chain(args.regularization.facts()),
     );

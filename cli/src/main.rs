@@ -35,6 +35,7 @@ mod raw;
 mod regularization;
 mod report;
 mod reproduce;
+mod streaming;
 mod target_scale;
 mod tensorboard;
 mod train;

@@ -22,12 +22,16 @@ use crate::outfile;
 use crate::output::{Output, note, percent, rounded, short};
 use crate::progress::{Display, figures};
 use crate::report::{self, Story};
+use crate::streaming;
 use crate::training_data::TrainingData;
 
 /// Trains, saves, tells.
 pub(crate) fn run<T: Scalar>(args: &TrainArgs) -> Result<ExitCode> {
     if let Some(k) = args.folds {
         return folds::run::<T>(args, k);
+    }
+    if let Some(mebibytes) = args.stream {
+        return streaming::run::<T>(args, mebibytes);
     }
     let mut out = Output::new(args.json);
     args.optimizer.build::<T>(args.rate())?;
@@ -59,6 +63,7 @@ pub(crate) fn run<T: Scalar>(args: &TrainArgs) -> Result<ExitCode> {
     let mut test = data.test.as_ref().map(|test| Samples::new(&engine, test)).transpose()?;
     let mut trainer = head::trainer(args, &mut network, head.learned, train.count())?;
     let batch = trainer.batch();
+    let samples = data.train.samples();
     let mut fit = Fit {
         args,
         keeper: &keeper,
@@ -91,7 +96,7 @@ pub(crate) fn run<T: Scalar>(args: &TrainArgs) -> Result<ExitCode> {
     };
     let Some(last) = &course.last else { return failure.map_or(Ok(ExitCode::SUCCESS), Err) };
     head.scale.as_ref().map_or(Ok(()), |scale| scale.undo(&mut network))?;
-    let model = Model { network, info: info(args, &data, &head, batch, last.epoch) };
+    let model = Model { network, info: info(args, &data, &head, (samples, batch, last.epoch)) };
     model_file::save(&path, &model.network, &model.info)?;
     let report = match (&args.history.report, &judged) {
         (Some(folder), Some(judged)) => Some(write_report(folder, args, failure.as_ref(), &history, &model, judged)?),
@@ -127,7 +132,7 @@ fn write_report<T: Scalar>(
 }
 
 /// The result.
-fn tell<T: Scalar>(
+pub(crate) fn tell<T: Scalar>(
     args: &TrainArgs,
     (course, steps): (&Course, u64),
     last: &Row,

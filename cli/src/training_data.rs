@@ -12,7 +12,7 @@ use crate::output::note;
 use crate::raw::Raw;
 
 /// Held out where nobody says how much.
-const HELD_OUT: f64 = 0.2;
+pub(crate) const HELD_OUT: f64 = 0.2;
 
 /// What a training works with.
 pub(crate) struct TrainingData<T: Scalar> {
@@ -179,7 +179,7 @@ fn split<T: Scalar>(args: &TrainArgs, all: Raw<T>, own_test: Option<Dataset<T>>)
     }
 }
 
-fn load_test<T: Scalar>(
+pub(crate) fn load_test<T: Scalar>(
     args: &TrainArgs,
     source: &Source,
     train: &Dataset<T>,

@@ -1,9 +1,10 @@
 //! From the labels of a file to targets: which column they are, and whether they are classes or values.
 
 use std::collections::{HashMap, HashSet};
+use std::path::Path;
 
-use super::Targets;
 use super::text::{is_missing, listed, number, quoted};
+use super::{Dataset, Targets};
 use crate::{Error, Result, Scalar};
 
 /// Integers with more distinct values than this are taken for measurements, not classes.
@@ -43,6 +44,62 @@ pub(super) struct Labels<'a> {
     pub(super) texts: Vec<String>,
     /// Where label `i` stands in the file.
     pub(super) place: &'a dyn Fn(usize) -> String,
+}
+
+/// More different labels than this are values.
+const MOST_DISTINCT: usize = 100_000;
+
+/// The labels of a file that is read block by block, each of them once.
+pub(super) struct Distinct {
+    task: Option<Task>,
+    texts: HashSet<String>,
+    are_values: bool,
+}
+
+impl Distinct {
+    pub(super) fn new(task: Option<Task>) -> Self {
+        Distinct { task, texts: HashSet::new(), are_values: task == Some(Task::Values) }
+    }
+
+    /// Those of a block, which were read as classes.
+    pub(super) fn add<T: Scalar>(&mut self, data: &Dataset<T>, path: &Path) -> Result<()> {
+        let Targets::Classes { names, .. } = data.targets() else {
+            return Err(Error::format(
+                path.display().to_string(),
+                "label",
+                "a label column to learn",
+                "features alone",
+            ));
+        };
+        let file = || path.display().to_string();
+        if self.are_values || self.texts.len() > MOST_DISTINCT {
+            if let Some(name) = names.iter().find(|name| number(name).is_none_or(|x| !x.is_finite())) {
+                return Err(Error::format(file(), "label", "a finite number, as the other labels are", quoted(name)));
+            }
+            self.are_values = self.are_values || self.task.is_none();
+        } else {
+            self.texts.extend(names.iter().cloned());
+        }
+        if self.task == Some(Task::Classes) && self.texts.len() > MOST_DISTINCT {
+            let found = format!("more than {MOST_DISTINCT}");
+            return Err(Error::format(file(), "label", format!("at most {MOST_DISTINCT} classes"), found));
+        }
+        Ok(())
+    }
+
+    /// The classes, sorted; `None`: labels are values.
+    pub(super) fn classes(self, path: &Path) -> Result<Option<Vec<String>>> {
+        if self.are_values {
+            return Ok(None);
+        }
+        let (file, place) = (path.display().to_string(), |_| "label".to_owned());
+        let texts = self.texts.into_iter().collect();
+        let labels = Labels { file: &file, name: "label".to_owned(), texts, place: &place };
+        Ok(match labels.into_targets::<f64>(self.task, None)? {
+            Targets::Classes { names, .. } => Some(names),
+            _ => None,
+        })
+    }
 }
 
 impl Labels<'_> {

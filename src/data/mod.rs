@@ -10,6 +10,7 @@
 //! | MNIST and other IDX files, plain or gzipped | [`mnist`], [`read_idx`], [`read_images`], [`read_labels`] |
 //! | CSV, with commas, semicolons or tabs | [`read_csv`]; with texts and gaps [`read_frame`], [`Encoder`] |
 //! | NumPy arrays | [`read_npy`] |
+//! | CSV and NumPy files larger than memory | [`Stream`] |
 //! | your own numbers | [`Dataset::new`] |
 //! | images, deformed anew for every epoch | [`Augmentation`] |
 //!
@@ -37,6 +38,7 @@ mod label;
 mod npy;
 mod split;
 mod standardization;
+mod stream;
 mod text;
 
 pub use augment::Augmentation;
@@ -50,3 +52,4 @@ pub use label::{Label, Task};
 pub use npy::{NpyOptions, read_npy};
 pub use split::Split;
 pub use standardization::Standardization;
+pub use stream::{Stream, StreamOptions};

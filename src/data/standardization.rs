@@ -65,7 +65,7 @@ impl Standardization {
         Ok(())
     }
 
-    fn check(&self, operation: &'static str) -> Result<()> {
+    pub(super) fn check(&self, operation: &'static str) -> Result<()> {
         let usable = |(mean, deviation): (&f64, &f64)| mean.is_finite() && deviation.is_finite() && *deviation > 0.0;
         match self.mean.iter().zip(&self.deviation).position(|pair| !usable(pair)) {
             Some(i) => {

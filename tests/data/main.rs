@@ -6,6 +6,7 @@ mod frame;
 mod idx;
 mod npy;
 mod split;
+mod stream;
 
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};

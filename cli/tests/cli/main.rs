@@ -14,5 +14,6 @@ mod regularization;
 mod report;
 mod reproduce;
 mod run;
+mod streaming;
 mod tables;
 mod terminal;

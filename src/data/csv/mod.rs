@@ -1,5 +1,6 @@
 //! CSV files.
 
+mod blocks;
 mod columns;
 mod frame;
 mod table;
@@ -8,6 +9,7 @@ use std::path::Path;
 
 use ::csv::StringRecord;
 
+pub(super) use self::blocks::CsvBlocks;
 use self::columns::Columns;
 pub use self::frame::read_frame;
 pub(super) use self::frame::read_known_frame;
@@ -70,10 +72,13 @@ pub struct CsvOptions {
 /// ```
 pub fn read_csv<T: Scalar>(path: impl AsRef<Path>, options: &CsvOptions) -> Result<Dataset<T>> {
     check(options)?;
-    let table = Table::read(path.as_ref(), options)?;
-    let columns = Columns::choose(&table, options)?;
-    let (features, labels, starts) = read_rows(&table, &columns)?;
-    let (targets, target_name) = targets_of(&table, &columns, labels, &starts, options)?;
+    dataset_of(&Table::read(path.as_ref(), options)?, options)
+}
+
+fn dataset_of<T: Scalar>(table: &Table, options: &CsvOptions) -> Result<Dataset<T>> {
+    let columns = Columns::choose(table, options)?;
+    let (features, labels, starts) = read_rows(table, &columns)?;
+    let (targets, target_name) = targets_of(table, &columns, labels, &starts, options)?;
     let names = columns.features.iter().filter_map(|&column| table.header().get(column).cloned()).collect();
     let data = Dataset::new(columns.features.len(), features, targets)?.with_feature_names(names)?;
     Ok(match target_name {

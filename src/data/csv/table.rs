@@ -17,14 +17,29 @@ pub(super) struct Table {
     /// Empty if the file has none.
     header: Vec<String>,
     width: usize,
+    /// Lines of the file that stand before the text.
+    skipped: usize,
 }
 
 impl Table {
     pub(super) fn read(path: &Path, options: &CsvOptions) -> Result<Self> {
         let file = path.display().to_string();
-        let text = read_text(path, &file)?;
-        let delimiter = detect_delimiter(&text);
-        let mut table = Table { file, text, delimiter, header: Vec::new(), width: 0 };
+        let bytes = fs::read(path).map_err(|e| Error::io("read", path, e))?;
+        let text = utf8(bytes, &file)?;
+        Table::of_text(&file, text, options, None, 0)
+    }
+
+    /// The text, or a part of it that so many lines of the file stand before.
+    pub(super) fn of_text(
+        file: &str,
+        text: String,
+        options: &CsvOptions,
+        delimiter: Option<u8>,
+        skipped: usize,
+    ) -> Result<Self> {
+        let file = file.to_owned();
+        let delimiter = delimiter.unwrap_or_else(|| detect_delimiter(&text));
+        let mut table = Table { file, text, delimiter, header: Vec::new(), width: 0, skipped };
         let mut rows = table.rows();
         let (mut first, mut second) = (StringRecord::new(), StringRecord::new());
         let Some(start) = table.parse(&mut rows, &mut first)? else {
@@ -46,6 +61,10 @@ impl Table {
 
     pub(super) fn header(&self) -> &[String] {
         &self.header
+    }
+
+    pub(super) fn delimiter(&self) -> u8 {
+        self.delimiter
     }
 
     /// Number of columns.
@@ -104,7 +123,7 @@ impl Table {
     fn line(&self, start: usize) -> String {
         let (before, rest) = self.text.as_bytes().split_at(start.min(self.text.len()));
         let blank = rest.iter().take_while(|byte| matches!(byte, b'\r' | b'\n'));
-        format!("line {}", 1 + before.iter().chain(blank).filter(|&&byte| byte == b'\n').count())
+        format!("line {}", self.skipped + 1 + before.iter().chain(blank).filter(|&&byte| byte == b'\n').count())
     }
 
     fn check_header(&self, header: &[String], start: usize) -> Result<()> {
@@ -119,8 +138,8 @@ impl Table {
     }
 }
 
-fn read_text(path: &Path, file: &str) -> Result<String> {
-    let bytes = fs::read(path).map_err(|e| Error::io("read", path, e))?;
+/// The text without a byte order mark.
+pub(super) fn utf8(bytes: Vec<u8>, file: &str) -> Result<String> {
     let text = String::from_utf8(bytes).map_err(|e| {
         let (position, bytes) = (e.utf8_error().valid_up_to(), e.as_bytes());
         let line = 1 + bytes[..position].iter().filter(|&&byte| byte == b'\n').count();

@@ -15,6 +15,8 @@ pub(super) struct Array {
     /// For each column, the distance of its elements from the start of the row, in elements.
     offsets: Vec<usize>,
     row_stride: usize,
+    /// Bytes and rows of the file that stand before these.
+    before: (usize, usize),
 }
 
 impl Array {
@@ -33,7 +35,24 @@ impl Array {
         } else {
             ((0..columns).collect(), columns)
         };
-        Ok(Array { file, bytes, header, rows, offsets, row_stride })
+        Ok(Array { file, bytes, header, rows, offsets, row_stride, before: (0, 0) })
+    }
+
+    /// Whole rows of a file in C order, `first` rows behind its first.
+    pub(super) fn of_rows(file: &str, header: &Header, first: usize, bytes: Vec<u8>) -> Self {
+        let columns: usize = header.shape[1..].iter().product();
+        let row = columns * header.size;
+        let (rows, before) = (bytes.len() / row, (header.length + first * row, first));
+        let header = Header { length: 0, ..header.clone() };
+        Array {
+            file: file.to_owned(),
+            bytes,
+            header,
+            rows,
+            offsets: (0..columns).collect(),
+            row_stride: columns,
+            before,
+        }
     }
 
     pub(super) fn file(&self) -> &str {
@@ -73,7 +92,8 @@ impl Array {
 
     /// "byte 136 (row 2, column 1)"
     pub(super) fn place(&self, row: usize, column: usize) -> String {
-        format!("byte {} (row {}, column {})", self.position(row, column), row + 1, column + 1)
+        let (bytes, rows) = self.before;
+        format!("byte {} (row {}, column {})", bytes + self.position(row, column), rows + row + 1, column + 1)
     }
 
     fn position(&self, row: usize, column: usize) -> usize {
@@ -81,7 +101,7 @@ impl Array {
     }
 }
 
-fn check_length(file: &str, header: &Header, length: usize) -> Result<()> {
+pub(super) fn check_length(file: &str, header: &Header, length: usize) -> Result<()> {
     let elements = header.shape.iter().try_fold(1usize, |product, &size| product.checked_mul(size));
     let promised = elements.and_then(|elements| elements.checked_mul(header.size));
     let found = length - header.length;

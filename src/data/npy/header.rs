@@ -11,7 +11,7 @@ pub(super) enum Kind {
     Unsigned,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Header {
     pub(super) kind: Kind,
     /// Bytes of a number: 1, 2, 4 or 8.

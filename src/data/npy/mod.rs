@@ -1,11 +1,13 @@
 //! NumPy's array files (.npy).
 
 mod array;
+mod blocks;
 mod header;
 
 use std::path::{Path, PathBuf};
 
 use self::array::Array;
+pub(super) use self::blocks::NpyBlocks;
 use super::label::Labels;
 use super::text::counted;
 use super::{Dataset, Label, Targets, Task};
@@ -51,16 +53,19 @@ pub struct NpyOptions {
 /// ```
 pub fn read_npy<T: Scalar>(path: impl AsRef<Path>, options: &NpyOptions) -> Result<Dataset<T>> {
     check(options)?;
-    let array = Array::read(path.as_ref())?;
-    let label = if options.labels.is_some() { None } else { label_column(&array, options)? };
+    dataset_of(&Array::read(path.as_ref())?, options)
+}
+
+fn dataset_of<T: Scalar>(array: &Array, options: &NpyOptions) -> Result<Dataset<T>> {
+    let label = if options.labels.is_some() { None } else { label_column(array, options)? };
     let columns: Vec<usize> = (0..array.columns()).filter(|&column| Some(column) != label).collect();
     if columns.is_empty() || options.inputs.is_some_and(|inputs| inputs != columns.len()) {
-        return Err(wrong_columns(&array, options, label));
+        return Err(wrong_columns(array, options, label));
     }
     let features = array.finite_numbers(&columns)?;
     let targets = match (&options.labels, label) {
-        (Some(path), _) => targets_of_file(&Array::read(path)?, &array, options)?,
-        (None, Some(column)) => targets_of_column(&array, column, options)?,
+        (Some(path), _) => targets_of_file(&Array::read(path)?, array, options)?,
+        (None, Some(column)) => targets_of_column(array, column, options)?,
         (None, None) => Targets::None,
     };
     Dataset::new(columns.len(), features, targets)

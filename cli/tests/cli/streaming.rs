@@ -1,0 +1,65 @@
+//! Training on a file that is read in blocks.
+
+use std::fs;
+
+use crate::run::Folder;
+
+/// Four features, three classes that overlap a little; about 3 MB.
+fn points() -> String {
+    let mut state = 7u64;
+    let mut next = || {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (state >> 33) as f64 / f64::from(1u32 << 31)
+    };
+    let mut text = "a,b,c,d,kind\n".to_owned();
+    for i in 0..100_000 {
+        let class = i % 3;
+        let shift = class as f64 * 0.8;
+        text += &format!("{:.4},{:.4},{:.4},{:.4},{class}\n", next() + shift, next() - shift, next(), next() * 50.0);
+    }
+    text
+}
+
+#[test]
+fn streamed_training_is_as_good_as_one_in_memory() {
+    let folder = Folder::new();
+    folder.write("points.csv", points());
+    let train = "train points.csv --hidden 16 --batch 50 --epochs 2 --threads 1 --json";
+    let whole = folder.run(&format!("{train} --out whole")).ok().result();
+    let streamed = folder.run(&format!("{train} --stream 1 --out streamed --history history.csv")).ok();
+    let result = streamed.result();
+    let accuracy = |value: &serde_json::Value| value["test_accuracy"].as_f64().unwrap();
+    assert!((accuracy(&whole) - accuracy(&result)).abs() < 0.01, "{whole} {result}");
+    assert!(accuracy(&result) > 0.9);
+    assert!(streamed.err.contains("1 MiB at a time"), "{}", streamed.err);
+    assert_eq!(fs::read_to_string(folder.join("history.csv")).unwrap().lines().count(), 3);
+    let again = folder.run(&format!("{train} --stream 1 --out again")).ok();
+    let bytes = |name: &str| fs::read(folder.join(name)).unwrap();
+    assert!(bytes("streamed") == bytes("again"), "the same bytes");
+    drop(again);
+    folder.run(&format!("{train} --stream 1 --seed 2 --out other")).ok();
+    assert!(bytes("streamed") != bytes("other"));
+    // The model reads raw files as any other does.
+    let evaluated = folder.run("evaluate streamed points.csv --json").ok().result();
+    assert!((evaluated["accuracy"].as_f64().unwrap() - accuracy(&result)).abs() < 0.02, "{evaluated}");
+
+    let values = "train points.csv --label a --drop kind --hidden 8 --batch 50 --epochs 1 --stream 1 --out values";
+    folder.run(values).ok();
+    folder.run("evaluate values points.csv --label a --json").ok();
+}
+
+#[test]
+fn what_cannot_be_streamed_is_refused() {
+    let folder = Folder::new();
+    folder.run("train digits --stream").fails(2, &["--stream", "CSV and NPY"]);
+    folder.write("x.csv", "a,b\n1,x\n2,y\n3,x\n4,y\n");
+    folder.run("train x.csv --stream --folds 2").fails(2, &["--stream", "--folds"]);
+    folder.run("train x.csv --stream 0").fails(2, &["--stream"]);
+    folder.run("train x.csv --stream 99999999999999999").fails(2, &["--stream", "MiB"]);
+    folder.run("train x.csv --stream --checkpoint c").fails(2, &["--stream", "--checkpoint"]);
+    // One block: nothing can be held out of it.
+    folder.run("train x.csv --stream --held-out 0.5 --epochs 1").fails(2, &["share of 0.5", "1 blocks", "hold out 0"]);
+    folder.run("train x.csv --stream --held-out 0 --epochs 1").ok();
+    folder.write("gap.csv", "a,b\n1,x\n,y\n3,x\n");
+    folder.run("train gap.csv --stream --held-out 0").fails(2, &["line 3, column 1 (a)", "a missing value"]);
+}
