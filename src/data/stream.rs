@@ -344,8 +344,7 @@ impl Moments {
         self.squares.resize(inputs, 0.0);
         let (n, features) = (data.samples() as f64, data.features());
         let column = |i: usize| features.iter().skip(i).step_by(inputs).map(|x| x.to_f64());
-        for i in 0..inputs {
-            let first = features[i].to_f64();
+        for (i, first) in features[..inputs].iter().map(|x| x.to_f64()).enumerate() {
             let mean = first + column(i).map(|x| x - first).sum::<f64>() / n;
             let squares: f64 = column(i).map(|x| (x - mean).powi(2)).sum();
             let (distance, all) = (mean - self.mean[i], self.count + n);
