@@ -47,7 +47,7 @@ pub(crate) fn run<T: Scalar>(args: &TrainArgs, mebibytes: usize) -> Result<ExitC
         head.output,
         head.loss
     ));
-    let engine = devices::open::<T>(&args.device)?;
+    let engine = devices::open::<T>(&args.device, args.precision)?;
     let mut network = head::network(args, &engine, &data, head.output)?;
     let path = args.out.clone().unwrap_or_else(|| PathBuf::from(format!("{}.safetensors", args.data.stem())));
     outfile::check_is_not("--out", &path, &args.inputs())?;
