@@ -2,7 +2,7 @@
 
 A request names its work, and what was built for it is kept, so that rounds can take turns with other programs:
 {"task":"forward"|"train","sizes":[784,30,10],"activations":[..],"loss":"..","batch":10,
- "mode":"eager"|"compiled"|"graphs","precision":"f32"|"tf32"|"bf16","seconds":1}
+ "mode":"eager"|"compiled"|"graphs","precision":"f32"|"tf32"|"bf16"|"f16","seconds":1}
 {"task":"product","m":..,"n":..,"k":..,"precision":..,"seconds":1}
 An answer is {"us":..,"mode":..} or {"error":".."}; "us" is the median of calls that are waited for, one by one.
 """
@@ -15,6 +15,7 @@ import time
 import torch
 
 ACTIVATIONS = {"tanh": torch.nn.Tanh, "sigmoid": torch.nn.Sigmoid, "relu": torch.nn.ReLU, "identity": torch.nn.Identity}
+HALVES = {"bf16": torch.bfloat16, "f16": torch.float16}
 LEARNING_RATE = 1e-3
 FEWEST = 5
 
@@ -34,8 +35,8 @@ def network(request, device):
 def forward(request, device):
     net = network(request, device).eval()
     x = torch.rand(request["batch"], request["sizes"][0], device=device)
-    if request["precision"] == "bf16":
-        net, x = net.bfloat16(), x.bfloat16()
+    if half := HALVES.get(request["precision"]):
+        net, x = net.to(half), x.to(half)
     call = torch.compile(net) if request["mode"] == "compiled" else net
 
     def run():
@@ -86,7 +87,7 @@ def captured(step):
 
 def product(request, device):
     m, n, k = request["m"], request["n"], request["k"]
-    kind = torch.bfloat16 if request["precision"] == "bf16" else torch.float32
+    kind = HALVES.get(request["precision"], torch.float32)
     a, b = torch.rand(m, k, device=device).to(kind), torch.rand(k, n, device=device).to(kind)
     c = torch.empty(m, n, device=device, dtype=kind)
     return lambda: torch.mm(a, b, out=c)

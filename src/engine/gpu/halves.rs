@@ -60,6 +60,30 @@ impl<T: Scalar, D: Driver> Gpu<T, D> {
         }
     }
 
+    /// `z = f(x)` or `z = f(x, y)`, where z is likely to be multiplied next: the copy is made on the way.
+    ///
+    /// # Safety
+    /// As [`Gpu::elements`].
+    pub(super) unsafe fn factor_elements(
+        &self,
+        f: &'static str,
+        p: [f64; 4],
+        x: Span,
+        y: Option<Span>,
+        z: Span,
+    ) -> Result<()> {
+        let start = |halves: &Halves| Some((halves.factors, halves.all().get(&z.handle)?.start));
+        let copy = self.halves.as_ref().and_then(start);
+        // SAFETY: the caller's promise; the allocation has room for the copy.
+        unsafe { self.elements_and_copy(f, p, x, y, z, copy)? };
+        if let Some(halves) = self.halves.as_ref().filter(|_| z.row_stride == 1)
+            && let Some(copies) = halves.all().get_mut(&z.handle)
+        {
+            copies.keep(z);
+        }
+        Ok(())
+    }
+
     /// The copy of columns whose rows lie side by side.
     ///
     /// # Safety

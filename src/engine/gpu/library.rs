@@ -97,8 +97,8 @@ impl<T: Scalar, D: Driver> Gpu<T, D> {
         self.touch(c.handle);
         unsafe {
             match form {
-                Form::Map { f, p, out, .. } if !relu => self.elements(f.kernel, p, c, None, out)?,
-                Form::Zip { f, p, kept } => self.elements(f.kernel, p, c, Some(kept), c)?,
+                Form::Map { f, p, out, .. } if !relu => self.factor_elements(f.kernel, p, c, None, out)?,
+                Form::Zip { f, p, kept } => self.factor_elements(f.kernel, p, c, Some(kept), c)?,
                 Form::Plain | Form::Map { .. } => {}
             }
             if let Some(sums) = sums {

@@ -4,7 +4,7 @@
 use std::marker::PhantomData;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use self::driver::{Argument, Arguments};
+use self::driver::{Argument, Arguments, Factors};
 use self::halves::Halves;
 use self::library::Policy;
 use self::program::{Key, Programs, Text};
@@ -157,12 +157,26 @@ impl<T: Scalar, D: Driver> Gpu<T, D> {
 
     /// `z = f(x)` or `z = f(x, y)`
     unsafe fn elements(&self, f: &'static str, p: [f64; 4], x: Span, y: Option<Span>, z: Span) -> Result<()> {
+        // SAFETY: the caller's promise.
+        unsafe { self.elements_and_copy(f, p, x, y, z, None) }
+    }
+
+    /// The same; `copy`: what z's elements are stored in, too, and bytes between z's memory and their copy.
+    unsafe fn elements_and_copy(
+        &self,
+        f: &'static str,
+        p: [f64; 4],
+        x: Span,
+        y: Option<Span>,
+        z: Span,
+        copy: Option<(Factors, usize)>,
+    ) -> Result<()> {
         let mut spans = [x, y.unwrap_or(x), z];
         straighten(&mut spans);
         let [x, other, z] = spans;
         let items = self.items(256);
         let operands = 1 + usize::from(y.is_some());
-        let key = self
+        let mut key = self
             .key(Text::Elements, "elements", self.width(), items)
             .with(&[("OPERANDS", operands)])
             .with_function("formula", operands, f);
@@ -175,6 +189,11 @@ impl<T: Scalar, D: Driver> Gpu<T, D> {
             arguments.push_span(other);
         }
         arguments.push_span(z);
+        if let Some((factors, start)) = copy {
+            key = key.with(&[("HALVES", 1), ("F16", usize::from(factors == Factors::F16))]);
+            arguments.push(Argument::Memory(z.handle));
+            arguments.push(Argument::Index((start / size_of::<u16>() + z.offset) as i64));
+        }
         arguments.write_only(z.handle);
         // SAFETY: the caller's promise.
         unsafe { self.launch(key, self.grid(z.rows, z.columns, items), items, &arguments) }

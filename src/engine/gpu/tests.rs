@@ -147,6 +147,8 @@ pub(in crate::engine) fn every_copy(traits: Traits) -> BTreeSet<(String, String)
         let handle = gpu.allocate(1).unwrap();
         let at = |rows, columns| Span { handle, ..span(rows, columns) };
         unsafe { gpu.gemm(1.0, at(4, 3), at(3, 5), 0.0, at(4, 5)) }.unwrap();
+        let derivative = Derivative::Zip(&SLOPE, [0.0; 4], at(3, 5));
+        unsafe { gpu.dense_propagate(at(4, 3), at(4, 5), derivative, at(3, 5)) }.unwrap();
         kernels.append(&mut record.lock().unwrap().kernels);
     }
     kernels
