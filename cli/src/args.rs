@@ -160,6 +160,12 @@ impl TableArgs {
         }
     }
 
+    /// The first option that was given and means nothing for Parquet.
+    pub(crate) fn first_not_for_parquet(&self) -> Option<&'static str> {
+        let options = [(self.labels.is_some(), "--labels"), (self.header, "--header"), (self.no_header, "--no-header")];
+        options.into_iter().find_map(|(given, name)| given.then_some(name))
+    }
+
     /// The first option that was given and is for CSV alone.
     pub(crate) fn first_for_csv(&self) -> Option<&'static str> {
         let options = [
@@ -202,7 +208,7 @@ pub(crate) struct TuneArgs {
 /// `train`
 #[derive(Args, Debug)]
 pub(crate) struct TrainArgs {
-    /// digits (built in), mnist:DIR, idx:IMAGES,LABELS, FILE.csv, FILE.tsv, FILE.txt or FILE.npy
+    /// digits (built in), mnist:DIR, idx:IMAGES,LABELS, FILE.csv, FILE.tsv, FILE.txt, FILE.npy or FILE.parquet
     pub(crate) data: Source,
     /// Sizes of the hidden layers, or none
     #[arg(long, default_value = "100", value_name = "SIZES")]
@@ -316,7 +322,7 @@ impl TrainArgs {
 pub(crate) struct UseArgs {
     /// Model file
     pub(crate) model: PathBuf,
-    /// digits, mnist:DIR, idx:IMAGES,LABELS, FILE.csv, FILE.tsv, FILE.txt or FILE.npy
+    /// digits, mnist:DIR, idx:IMAGES,LABELS, FILE.csv, FILE.tsv, FILE.txt, FILE.npy or FILE.parquet
     pub(crate) data: Source,
     #[command(flatten)]
     pub(crate) device: DeviceArgs,

@@ -3,16 +3,17 @@
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
-use travertine::data::{self, CsvOptions, Dataset, Encoder, Label, NpyOptions, Targets, Task};
+use travertine::data::{self, CsvOptions, Dataset, Encoded, Encoder, Label, NpyOptions, Targets, Task};
 use travertine::{ErrorKind, Result, Scalar};
 
 use crate::args::TableArgs;
 use crate::names::{counted, wrong};
 use crate::output::note;
+use crate::parquet;
 use crate::raw::Raw;
 
 /// What DATA may be.
-const KINDS: &str = "digits, mnist:DIR, idx:IMAGES,LABELS, or a file that ends in .csv, .tsv, .txt or .npy";
+const KINDS: &str = "digits, mnist:DIR, idx:IMAGES,LABELS, or a file that ends in .csv, .tsv, .txt, .npy or .parquet";
 
 /// Where samples come from, as the command line names it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -27,6 +28,8 @@ pub(crate) enum Source {
     Csv(PathBuf),
     /// A NumPy file.
     Npy(PathBuf),
+    /// A Parquet file.
+    Parquet(PathBuf),
 }
 
 impl FromStr for Source {
@@ -48,6 +51,7 @@ impl FromStr for Source {
         match extension.as_ref().and_then(|extension| extension.to_str()) {
             Some("csv" | "tsv" | "txt") => Ok(Source::Csv(text.into())),
             Some("npy") => Ok(Source::Npy(text.into())),
+            Some("parquet") => Ok(Source::Parquet(text.into())),
             _ => Err(format!("expected {KINDS}")),
         }
     }
@@ -71,7 +75,7 @@ impl Source {
         match self {
             Source::Digits => "digits".to_owned(),
             Source::Mnist(_) => "mnist".to_owned(),
-            Source::Idx(path, _) | Source::Csv(path) | Source::Npy(path) => {
+            Source::Idx(path, _) | Source::Csv(path) | Source::Npy(path) | Source::Parquet(path) => {
                 path.file_stem().map_or("model".to_owned(), |stem| stem.to_string_lossy().into_owned())
             }
         }
@@ -82,7 +86,7 @@ impl Source {
         match self {
             Source::Digits | Source::Mnist(_) => Vec::new(),
             Source::Idx(images, labels) => vec![images, labels],
-            Source::Csv(path) | Source::Npy(path) => vec![path],
+            Source::Csv(path) | Source::Npy(path) | Source::Parquet(path) => vec![path],
         }
     }
 
@@ -103,13 +107,13 @@ impl Source {
             Source::Digits => "digits".to_owned(),
             Source::Mnist(folder) => format!("mnist:{}", folder.display()),
             Source::Idx(images, labels) => format!("idx:{},{}", images.display(), labels.display()),
-            Source::Csv(path) | Source::Npy(path) => path.display().to_string(),
+            Source::Csv(path) | Source::Npy(path) | Source::Parquet(path) => path.display().to_string(),
         }
     }
 
     /// Whether it is a table of measurements, whose features have different scales.
     pub(crate) fn is_table(&self) -> bool {
-        matches!(self, Source::Csv(_) | Source::Npy(_))
+        matches!(self, Source::Csv(_) | Source::Npy(_) | Source::Parquet(_))
     }
 
     /// The samples to train on, and those to test on where the data tells them apart.
@@ -118,9 +122,14 @@ impl Source {
         table: &TableArgs,
         wanted: &Wanted,
     ) -> Result<(Raw<T>, Option<Dataset<T>>)> {
-        if let Source::Csv(path) = self {
+        let frame = match self {
+            Source::Csv(path) => Some(data::read_frame(path, &csv_options(table, wanted))),
+            Source::Parquet(path) => Some(parquet::read_frame(path, &csv_options(table, wanted))),
+            _ => None,
+        };
+        if let Some(frame) = frame {
             self.check(table)?;
-            return Ok((Raw::of_frame(data::read_frame(path, &csv_options(table, wanted))?)?, None));
+            return Ok((Raw::of_frame(frame?)?, None));
         }
         let (all, test) = self.load(table, wanted)?;
         Ok((Raw::Numbers(all), test))
@@ -135,8 +144,15 @@ impl Source {
             Source::Csv(path) => {
                 let options = csv_options(table, wanted);
                 match &wanted.encoder {
-                    Some(encoder) => Ok((self.encoded(encoder, path, &options)?, None)),
+                    Some(encoder) => Ok((self.known(encoder.read_csv(path, &options)?), None)),
                     None => Ok((data::read_csv(path, &options)?, None)),
+                }
+            }
+            Source::Parquet(path) => {
+                let options = csv_options(table, wanted);
+                match &wanted.encoder {
+                    Some(encoder) => Ok((self.known(parquet::encode(encoder, path, &options)?), None)),
+                    None => Ok((parquet::read_frame(path, &options)?.into_dataset()?, None)),
                 }
             }
             Source::Npy(path) => Ok((data::read_npy(path, &npy_options(table, wanted))?, None)),
@@ -156,14 +172,14 @@ impl Source {
         }
     }
 
-    fn encoded<T: Scalar>(&self, encoder: &Encoder, path: &Path, options: &CsvOptions) -> Result<Dataset<T>> {
-        let encoded = encoder.read_csv(path, options)?;
+    /// Warns of what the encoder has not seen.
+    fn known<T: Scalar>(&self, encoded: Encoded<T>) -> Dataset<T> {
         for unknown in &encoded.unknown {
             let (column, example, samples) = (&unknown.column, &unknown.example, unknown.samples);
             let samples = counted(samples, "sample has", "samples have");
             note(&format!("warning: {samples} a '{column}' that training did not see, as {example:?}; taken for none"));
         }
-        Ok(encoded.data)
+        encoded.data
     }
 
     /// The same samples with the classes that a model knows, in its order.
@@ -203,6 +219,7 @@ impl Source {
         let refused = match self {
             Source::Csv(_) => table.labels.as_ref().map(|_| ("--labels", "NPY")),
             Source::Npy(_) => table.first_for_csv().map(|option| (option, "CSV")),
+            Source::Parquet(_) => table.first_not_for_parquet().map(|option| (option, "CSV and NPY")),
             _ => table.first_given().map(|option| (option, "CSV and NPY")),
         };
         match refused {

@@ -29,6 +29,7 @@ mod optimizer;
 mod outfile;
 mod output;
 mod parity;
+mod parquet;
 mod predict;
 mod progress;
 mod raw;

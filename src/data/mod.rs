@@ -10,6 +10,7 @@
 //! | MNIST and other IDX files, plain or gzipped | [`mnist`], [`read_idx`], [`read_images`], [`read_labels`] |
 //! | CSV, with commas, semicolons or tabs | [`read_csv`]; with texts and gaps [`read_frame`], [`Encoder`] |
 //! | NumPy arrays | [`read_npy`] |
+//! | Parquet, with the feature `parquet` | `read_parquet`, [`Encoder`] |
 //! | CSV and NumPy files larger than memory | [`Stream`] |
 //! | your own numbers | [`Dataset::new`] |
 //! | images, deformed anew for every epoch | [`Augmentation`] |
@@ -36,6 +37,8 @@ mod frame;
 mod idx;
 mod label;
 mod npy;
+#[cfg(feature = "parquet")]
+mod parquet;
 mod split;
 mod standardization;
 mod stream;
@@ -50,6 +53,8 @@ pub use frame::{Column, Frame, MISSING, Values};
 pub use idx::{Images, mnist, read_idx, read_images, read_labels};
 pub use label::{Label, Task};
 pub use npy::{NpyOptions, read_npy};
+#[cfg(feature = "parquet")]
+pub use parquet::read_parquet;
 pub use split::Split;
 pub use standardization::Standardization;
 pub use stream::{Stream, StreamOptions};

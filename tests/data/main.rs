@@ -5,6 +5,8 @@ mod dataset;
 mod frame;
 mod idx;
 mod npy;
+#[cfg(feature = "parquet")]
+mod parquet;
 mod split;
 mod stream;
 

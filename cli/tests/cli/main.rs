@@ -9,6 +9,7 @@ mod history;
 mod opencl;
 mod optimizers;
 mod output_folder;
+mod parquet;
 mod raw;
 mod regularization;
 mod report;

@@ -5,13 +5,13 @@ use super::table::Table;
 use super::{CsvOptions, Label};
 use crate::{Error, Result};
 
-pub(super) struct Columns {
-    pub(super) features: Vec<usize>,
-    pub(super) label: Option<usize>,
+pub(in crate::data) struct Columns {
+    pub(in crate::data) features: Vec<usize>,
+    pub(in crate::data) label: Option<usize>,
 }
 
 impl Columns {
-    pub(super) fn choose(table: &Table, options: &CsvOptions) -> Result<Self> {
+    pub(in crate::data) fn choose(table: &Table, options: &CsvOptions) -> Result<Self> {
         let names = options.features.as_deref().unwrap_or_default();
         if !names.is_empty() && !table.header().is_empty() {
             return by_name(table, names, &options.label);
@@ -25,14 +25,14 @@ impl Columns {
 }
 
 /// The column of that name, or else of that number from 1.
-pub(super) fn resolve(table: &Table, name: &str) -> Result<usize> {
+pub(in crate::data) fn resolve(table: &Table, name: &str) -> Result<usize> {
     let by_number = || name.parse::<usize>().ok()?.checked_sub(1).filter(|&column| column < table.width());
     let by_name = (0..table.width()).find(|&column| table.column_name(column) == name);
     by_name.or_else(by_number).ok_or_else(|| missing_column(table, name))
 }
 
 /// The columns that an encoder knows, by name or, in a file without a header, "column N".
-pub(super) fn known_columns(table: &Table, names: &[String], label: &Label) -> Result<Columns> {
+pub(in crate::data) fn known_columns(table: &Table, names: &[String], label: &Label) -> Result<Columns> {
     let find = |name: &String| (0..table.width()).find(|&column| table.column_name(column) == *name);
     let missing: Vec<String> = names.iter().filter(|name| find(name).is_none()).cloned().collect();
     if !missing.is_empty() {
@@ -41,7 +41,7 @@ pub(super) fn known_columns(table: &Table, names: &[String], label: &Label) -> R
             header => format!("no {}; columns {}", listed(&missing), listed(header)),
         };
         let expected = format!("the columns that the model learned, {}", listed(names));
-        return Err(Error::format(table.file(), "line 1", expected, found));
+        return Err(Error::format(table.file(), table.head(), expected, found));
     }
     by_names(table, names, label, find)
 }
@@ -77,7 +77,7 @@ fn by_number_of_inputs(table: &Table, inputs: usize, label: &Label) -> Result<Co
     }
     let label = if *label == Label::None { "" } else { ", and one for the label if there is one" };
     let expected = format!("{} for as many features{label}", counted(inputs, "column"));
-    Err(Error::format(table.file(), "line 1", expected, counted(table.width(), "column")))
+    Err(Error::format(table.file(), table.head(), expected, counted(table.width(), "column")))
 }
 
 fn by_position(table: &Table, label: &Label, drop: &[String]) -> Result<Columns> {
@@ -93,16 +93,16 @@ fn by_position(table: &Table, label: &Label, drop: &[String]) -> Result<Columns>
     };
     if let Some(column) = label.filter(|&column| column >= table.width()) {
         let expected = format!("at least {0} columns, as column {0} is the label", column + 1);
-        return Err(Error::format(table.file(), "line 1", expected, counted(table.width(), "column")));
+        return Err(Error::format(table.file(), table.head(), expected, counted(table.width(), "column")));
     }
     let features: Vec<usize> =
         (0..table.width()).filter(|column| Some(*column) != label && !dropped.contains(column)).collect();
     if let Some(&column) = dropped.iter().find(|&&column| Some(column) == label) {
         let found = format!("{} for both", quoted(&table.column_name(column)));
-        return Err(Error::format(table.file(), "line 1", "a label that is not left out", found));
+        return Err(Error::format(table.file(), table.head(), "a label that is not left out", found));
     }
     if features.is_empty() {
-        return Err(Error::format(table.file(), "line 1", "a feature beside the label", "1 column"));
+        return Err(Error::format(table.file(), table.head(), "a feature beside the label", "1 column"));
     }
     Ok(Columns { features, label })
 }
@@ -112,5 +112,5 @@ fn missing_column(table: &Table, name: &str) -> Error {
         [] => "no header".to_owned(),
         names => format!("columns {}", listed(names)),
     };
-    Error::format(table.file(), "line 1", format!("a column named {}", quoted(name)), found)
+    Error::format(table.file(), table.head(), format!("a column named {}", quoted(name)), found)
 }

@@ -133,14 +133,14 @@ struct Builder<T> {
 }
 
 #[derive(Default)]
-struct Texts {
-    codes: Vec<u32>,
-    names: Vec<String>,
+pub(in crate::data) struct Texts {
+    pub codes: Vec<u32>,
+    pub names: Vec<String>,
     places: HashMap<String, u32>,
 }
 
 impl Texts {
-    fn add(&mut self, text: &str) {
+    pub fn add(&mut self, text: &str) {
         let text = text.trim();
         if is_missing(text) {
             return self.codes.push(MISSING);

@@ -10,10 +10,14 @@ use std::path::Path;
 use ::csv::StringRecord;
 
 pub(super) use self::blocks::CsvBlocks;
-use self::columns::Columns;
+pub(super) use self::columns::Columns;
+#[cfg(feature = "parquet")]
+pub(super) use self::columns::{known_columns, resolve};
+#[cfg(feature = "parquet")]
+pub(super) use self::frame::Texts;
 pub use self::frame::read_frame;
 pub(super) use self::frame::read_known_frame;
-use self::table::Table;
+pub(super) use self::table::Table;
 use super::label::Labels;
 use super::text::{is_missing, number, quoted};
 use super::{Dataset, Label, Targets, Task};

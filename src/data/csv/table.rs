@@ -10,7 +10,7 @@ use super::super::text::{counted, is_missing, number, quoted};
 use super::{CsvOptions, Label};
 use crate::{Error, Result};
 
-pub(super) struct Table {
+pub(in crate::data) struct Table {
     file: String,
     text: String,
     delimiter: u8,
@@ -19,6 +19,8 @@ pub(super) struct Table {
     width: usize,
     /// Lines of the file that stand before the text.
     skipped: usize,
+    /// Where the columns are named.
+    head: &'static str,
 }
 
 impl Table {
@@ -27,6 +29,13 @@ impl Table {
         let bytes = fs::read(path).map_err(|e| Error::io("read", path, e))?;
         let text = utf8(bytes, &file)?;
         Table::of_text(&file, text, options, None, 0)
+    }
+
+    /// A file that names its columns elsewhere, for choosing among them.
+    #[cfg(feature = "parquet")]
+    pub(in crate::data) fn of_names(file: &str, header: Vec<String>) -> Self {
+        let (file, width) = (file.to_owned(), header.len());
+        Table { file, text: String::new(), delimiter: b',', header, width, skipped: 0, head: "schema" }
     }
 
     /// The text, or a part of it that so many lines of the file stand before.
@@ -39,7 +48,7 @@ impl Table {
     ) -> Result<Self> {
         let file = file.to_owned();
         let delimiter = delimiter.unwrap_or_else(|| detect_delimiter(&text));
-        let mut table = Table { file, text, delimiter, header: Vec::new(), width: 0, skipped };
+        let mut table = Table { file, text, delimiter, header: Vec::new(), width: 0, skipped, head: "line 1" };
         let mut rows = table.rows();
         let (mut first, mut second) = (StringRecord::new(), StringRecord::new());
         let Some(start) = table.parse(&mut rows, &mut first)? else {
@@ -65,6 +74,11 @@ impl Table {
 
     pub(super) fn delimiter(&self) -> u8 {
         self.delimiter
+    }
+
+    /// Where the columns are named.
+    pub(super) fn head(&self) -> &'static str {
+        self.head
     }
 
     /// Number of columns.
