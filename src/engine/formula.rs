@@ -82,8 +82,18 @@ impl Map {
         Map {
             name: F::NAME,
             kernel: F::KERNEL,
-            f32: UnaryLoops([unary_portable::<f32, F>, unary_avx2::<f32, F>, unary_avx512::<f32, F>]),
-            f64: UnaryLoops([unary_portable::<f64, F>, unary_avx2::<f64, F>, unary_avx512::<f64, F>]),
+            f32: UnaryLoops([
+                unary_portable::<f32, F>,
+                unary_neon::<f32, F>,
+                unary_avx2::<f32, F>,
+                unary_avx512::<f32, F>,
+            ]),
+            f64: UnaryLoops([
+                unary_portable::<f64, F>,
+                unary_neon::<f64, F>,
+                unary_avx2::<f64, F>,
+                unary_avx512::<f64, F>,
+            ]),
         }
     }
 
@@ -99,12 +109,22 @@ impl Zip {
             name: F::NAME,
             kernel: F::KERNEL,
             f32: BinaryLoops {
-                store: [binary_portable::<f32, F>, binary_avx2::<f32, F>, binary_avx512::<f32, F>],
-                sum: [sum_portable::<f32, F>, sum_avx2::<f32, F>, sum_avx512::<f32, F>],
+                store: [
+                    binary_portable::<f32, F>,
+                    binary_neon::<f32, F>,
+                    binary_avx2::<f32, F>,
+                    binary_avx512::<f32, F>,
+                ],
+                sum: [sum_portable::<f32, F>, sum_neon::<f32, F>, sum_avx2::<f32, F>, sum_avx512::<f32, F>],
             },
             f64: BinaryLoops {
-                store: [binary_portable::<f64, F>, binary_avx2::<f64, F>, binary_avx512::<f64, F>],
-                sum: [sum_portable::<f64, F>, sum_avx2::<f64, F>, sum_avx512::<f64, F>],
+                store: [
+                    binary_portable::<f64, F>,
+                    binary_neon::<f64, F>,
+                    binary_avx2::<f64, F>,
+                    binary_avx512::<f64, F>,
+                ],
+                sum: [sum_portable::<f64, F>, sum_neon::<f64, F>, sum_avx2::<f64, F>, sum_avx512::<f64, F>],
             },
         }
     }
@@ -208,10 +228,10 @@ mod loops {
         V::T::from_f64(sum)
     }
 
-    isa_functions!(unary_portable unary_avx2 unary_avx512 = unary [F: Unary] []
+    isa_functions!(unary_portable unary_neon unary_avx2 unary_avx512 = unary [F: Unary] []
         (n: usize, p: &[T; 4], x: *const T, y: *mut T));
-    isa_functions!(binary_portable binary_avx2 binary_avx512 = binary [F: Binary] []
+    isa_functions!(binary_portable binary_neon binary_avx2 binary_avx512 = binary [F: Binary] []
         (n: usize, p: &[T; 4], x: *const T, y: *const T, z: *mut T));
-    isa_functions!(sum_portable sum_avx2 sum_avx512 = sum [F: Binary] []
+    isa_functions!(sum_portable sum_neon sum_avx2 sum_avx512 = sum [F: Binary] []
         (n: usize, p: &[T; 4], x: *const T, y: *const T) -> T);
 }

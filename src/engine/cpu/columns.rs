@@ -40,18 +40,19 @@ fn loops<T: Vectors>(isa: Isa) -> ColumnLoops<T> {
     }
     match isa {
         Isa::Portable => table!(sums_portable softmax_portable derivative_portable entropy_portable),
+        Isa::Neon => table!(sums_neon softmax_neon derivative_neon entropy_neon),
         Isa::Avx2 => table!(sums_avx2 softmax_avx2 derivative_avx2 entropy_avx2),
         Isa::Avx512 => table!(sums_avx512 softmax_avx512 derivative_avx512 entropy_avx512),
     }
 }
 
-isa_functions!(sums_portable sums_avx2 sums_avx512 = row_sums [] []
+isa_functions!(sums_portable sums_neon sums_avx2 sums_avx512 = row_sums [] []
     (rows: usize, columns: usize, alpha: T, x: *const T, x_column: usize, beta: T, y: *mut T));
-isa_functions!(softmax_portable softmax_avx2 softmax_avx512 = softmax [] []
+isa_functions!(softmax_portable softmax_neon softmax_avx2 softmax_avx512 = softmax [] []
     (n: usize, x: *const T, y: *mut T));
-isa_functions!(derivative_portable derivative_avx2 derivative_avx512 = softmax_derivative [] []
+isa_functions!(derivative_portable derivative_neon derivative_avx2 derivative_avx512 = softmax_derivative [] []
     (n: usize, a: *const T, delta: *mut T));
-isa_functions!(entropy_portable entropy_avx2 entropy_avx512 = softmax_cross_entropy [] []
+isa_functions!(entropy_portable entropy_neon entropy_avx2 entropy_avx512 = softmax_cross_entropy [] []
     (n: usize, z: *const T, t: *const T, delta: *mut T) -> T);
 
 /// Calls `f(index, elements)` for every vector in n elements; the last one may be partial.

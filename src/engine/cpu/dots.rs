@@ -38,12 +38,12 @@ pub(super) fn dots<T: Scalar>(isa: Isa) -> DotsLoop<T> {
         type Of<T: Scalar> = DotsLoop<T>;
     }
     fn of<T: Vectors>(isa: Isa) -> DotsLoop<T> {
-        [rows_portable::<T>, rows_avx2::<T>, rows_avx512::<T>][isa as usize]
+        [rows_portable::<T>, rows_neon::<T>, rows_avx2::<T>, rows_avx512::<T>][isa as usize]
     }
     T::pick::<Loops>(of(isa), of(isa))
 }
 
-isa_functions!(rows_portable rows_avx2 rows_avx512 = rows [] [] (dots: &Dots<T>));
+isa_functions!(rows_portable rows_neon rows_avx2 rows_avx512 = rows [] [] (dots: &Dots<T>));
 
 #[inline(always)]
 unsafe fn rows<V: Vector>(dots: &Dots<V::T>) {

@@ -73,23 +73,29 @@ fn few_steps<T: Vectors>(isa: Isa) -> FewSteps<T> {
     }
     // As many steps as registers hold; the table's last kernels are then never asked for.
     match isa {
-        Isa::Portable => FewSteps {
-            lanes: T::Portable::LANES,
-            most: 3,
-            kernels: kernels!(columns_portable: 1 2 3 3 3 3 3 3 3 3 3 3),
-        },
+        #[cfg(target_arch = "aarch64")]
+        Isa::Neon => {
+            FewSteps { lanes: T::Neon::LANES, most: 6, kernels: kernels!(columns_neon: 1 2 3 4 5 6 6 6 6 6 6 6) }
+        }
+        #[cfg(target_arch = "x86_64")]
         Isa::Avx2 => {
             FewSteps { lanes: T::Avx2::LANES, most: 6, kernels: kernels!(columns_avx2: 1 2 3 4 5 6 6 6 6 6 6 6) }
         }
+        #[cfg(target_arch = "x86_64")]
         Isa::Avx512 => FewSteps {
             lanes: T::Avx512::LANES,
             most: 12,
             kernels: kernels!(columns_avx512: 1 2 3 4 5 6 7 8 9 10 11 12),
         },
+        _ => FewSteps {
+            lanes: T::Portable::LANES,
+            most: 3,
+            kernels: kernels!(columns_portable: 1 2 3 3 3 3 3 3 3 3 3 3),
+        },
     }
 }
 
-isa_functions!(columns_portable columns_avx2 columns_avx512 = columns [] [M: usize, K: usize, FULL: bool] (few: &Few<T>));
+isa_functions!(columns_portable columns_neon columns_avx2 columns_avx512 = columns [] [M: usize, K: usize, FULL: bool] (few: &Few<T>));
 
 /// `M` vectors by `K` steps of k in registers.
 #[inline(always)]

@@ -92,16 +92,17 @@ fn loops<T: Vectors>(isa: Isa) -> Loops<T> {
     }
     match isa {
         Isa::Portable => table!(fr_portable fc_portable br_portable bc_portable dots_portable),
+        Isa::Neon => table!(fr_neon fc_neon br_neon bc_neon dots_neon),
         Isa::Avx2 => table!(fr_avx2 fc_avx2 br_avx2 bc_avx2 dots_avx2),
         Isa::Avx512 => table!(fr_avx512 fc_avx512 br_avx512 bc_avx512 dots_avx512),
     }
 }
 
-isa_functions!(fr_portable fr_avx2 fr_avx512 = forward_rows [] [] (call: &Forward<T>, first: usize, end: usize));
-isa_functions!(fc_portable fc_avx2 fc_avx512 = forward_columns [] [] (call: &Forward<T>, first: usize, end: usize));
-isa_functions!(br_portable br_avx2 br_avx512 = backward_rows [] [] (call: &Backward<T>, first: usize, end: usize));
-isa_functions!(bc_portable bc_avx2 bc_avx512 = backward_columns [] [] (call: &Backward<T>, first: usize, end: usize));
-isa_functions!(dots_portable dots_avx2 dots_avx512 = row_dots [] [] (rows: usize, columns: usize, alpha: T,
+isa_functions!(fr_portable fr_neon fr_avx2 fr_avx512 = forward_rows [] [] (call: &Forward<T>, first: usize, end: usize));
+isa_functions!(fc_portable fc_neon fc_avx2 fc_avx512 = forward_columns [] [] (call: &Forward<T>, first: usize, end: usize));
+isa_functions!(br_portable br_neon br_avx2 br_avx512 = backward_rows [] [] (call: &Backward<T>, first: usize, end: usize));
+isa_functions!(bc_portable bc_neon bc_avx2 bc_avx512 = backward_columns [] [] (call: &Backward<T>, first: usize, end: usize));
+isa_functions!(dots_portable dots_neon dots_avx2 dots_avx512 = row_dots [] [] (rows: usize, columns: usize, alpha: T,
     x: Columns<T>, y: Columns<T>, beta: T, sums: *mut T));
 
 #[allow(

@@ -32,12 +32,12 @@ pub(super) fn pack<T: Scalar>(isa: Isa) -> Pack<T> {
         type Of<T: Scalar> = Pack<T>;
     }
     fn of<T: Vectors>(isa: Isa) -> Pack<T> {
-        [copy_portable::<T>, copy_avx2::<T>, copy_avx512::<T>][isa as usize]
+        [copy_portable::<T>, copy_neon::<T>, copy_avx2::<T>, copy_avx512::<T>][isa as usize]
     }
     T::pick::<Packs>(of(isa), of(isa))
 }
 
-isa_functions!(copy_portable copy_avx2 copy_avx512 = copy [] [] (panel: &Panel<T>));
+isa_functions!(copy_portable copy_neon copy_avx2 copy_avx512 = copy [] [] (panel: &Panel<T>));
 
 #[inline(always)]
 unsafe fn copy<V: Vector>(panel: &Panel<V::T>) {

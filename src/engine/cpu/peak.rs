@@ -23,13 +23,17 @@ impl Family for Table {
 
 fn chains_of<T: Vectors>(isa: Isa) -> (Chains<T>, usize) {
     match isa {
-        Isa::Portable => (chains_portable::<T>, T::Portable::LANES),
+        #[cfg(target_arch = "aarch64")]
+        Isa::Neon => (chains_neon::<T>, T::Neon::LANES),
+        #[cfg(target_arch = "x86_64")]
         Isa::Avx2 => (chains_avx2::<T>, T::Avx2::LANES),
+        #[cfg(target_arch = "x86_64")]
         Isa::Avx512 => (chains_avx512::<T>, T::Avx512::LANES),
+        _ => (chains_portable::<T>, T::Portable::LANES),
     }
 }
 
-isa_functions!(chains_portable chains_avx2 chains_avx512 = chains [] [] (n: usize) -> T);
+isa_functions!(chains_portable chains_neon chains_avx2 chains_avx512 = chains [] [] (n: usize) -> T);
 
 #[inline(always)]
 unsafe fn chains<V: Vector>(n: usize) -> V::T {

@@ -95,17 +95,19 @@ fn tiles<T: Vectors>(isa: Isa) -> Tiles<T> {
     }
     // An instruction set with fewer registers has narrower tiles; the table's last kernels are then never asked for.
     match isa {
-        Isa::Portable => {
-            Tiles { lanes: T::Portable::LANES, columns: 3, kernels: kernels!(tile_portable: 1 2 3 3 3 3 3 3 3 3 3 3) }
-        }
+        #[cfg(target_arch = "aarch64")]
+        Isa::Neon => Tiles { lanes: T::Neon::LANES, columns: 6, kernels: kernels!(tile_neon: 1 2 3 4 5 6 6 6 6 6 6 6) },
+        #[cfg(target_arch = "x86_64")]
         Isa::Avx2 => Tiles { lanes: T::Avx2::LANES, columns: 6, kernels: kernels!(tile_avx2: 1 2 3 4 5 6 6 6 6 6 6 6) },
+        #[cfg(target_arch = "x86_64")]
         Isa::Avx512 => {
             Tiles { lanes: T::Avx512::LANES, columns: 12, kernels: kernels!(tile_avx512: 1 2 3 4 5 6 7 8 9 10 11 12) }
         }
+        _ => Tiles { lanes: T::Portable::LANES, columns: 3, kernels: kernels!(tile_portable: 1 2 3 3 3 3 3 3 3 3 3 3) },
     }
 }
 
-isa_functions!(tile_portable tile_avx2 tile_avx512 = registers [] [M: usize, N: usize, FULL: bool, UNIT: bool]
+isa_functions!(tile_portable tile_neon tile_avx2 tile_avx512 = registers [] [M: usize, N: usize, FULL: bool, UNIT: bool]
     (tile: &Tile<T>));
 
 /// `M` vectors by `N` columns. `FULL`: the rows fill the vectors; `UNIT`: columns of B lie side by side.

@@ -13,6 +13,8 @@ use crate::scalar::Scalar;
 pub(crate) enum Isa {
     /// What the compiler makes of plain arrays on any machine.
     Portable,
+    /// What every 64-bit ARM has: two registers of 128 bits at a time.
+    Neon,
     /// AVX2 with fused multiply-add: 256 bits.
     Avx2,
     /// AVX-512 F and DQ: 512 bits.
@@ -21,14 +23,15 @@ pub(crate) enum Isa {
 
 impl Isa {
     /// Number of instruction sets: the length of every dispatch table.
-    pub(crate) const COUNT: usize = 3;
+    pub(crate) const COUNT: usize = 4;
 
-    pub(crate) const ALL: [Isa; Isa::COUNT] = [Isa::Portable, Isa::Avx2, Isa::Avx512];
+    pub(crate) const ALL: [Isa; Isa::COUNT] = [Isa::Portable, Isa::Neon, Isa::Avx2, Isa::Avx512];
 
     /// Whether this machine executes it.
     pub(crate) fn is_available(self) -> bool {
         match self {
             Isa::Portable => true,
+            Isa::Neon => cfg!(target_arch = "aarch64"),
             #[cfg(target_arch = "x86_64")]
             Isa::Avx2 => is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma"),
             #[cfg(target_arch = "x86_64")]
@@ -46,6 +49,7 @@ impl Isa {
     pub(crate) fn name(self) -> &'static str {
         match self {
             Isa::Portable => "portable",
+            Isa::Neon => "neon",
             Isa::Avx2 => "avx2",
             Isa::Avx512 => "avx512",
         }
@@ -109,66 +113,79 @@ pub(crate) trait Vector:
     }
 }
 
-/// The vector types of a scalar, one for each instruction set.
+/// The vector types of a scalar, one for each instruction set that the target may have.
 pub(crate) trait Vectors: Scalar {
     type Portable: Vector<T = Self>;
+    #[cfg(target_arch = "aarch64")]
+    type Neon: Vector<T = Self>;
+    #[cfg(target_arch = "x86_64")]
     type Avx2: Vector<T = Self>;
+    #[cfg(target_arch = "x86_64")]
     type Avx512: Vector<T = Self>;
 }
 
-#[cfg(target_arch = "x86_64")]
 impl Vectors for f32 {
     type Portable = Portable32;
-    type Avx2 = F32x8;
-    type Avx512 = F32x16;
+    #[cfg(target_arch = "aarch64")]
+    type Neon = neon::F32x8;
+    #[cfg(target_arch = "x86_64")]
+    type Avx2 = x86::F32x8;
+    #[cfg(target_arch = "x86_64")]
+    type Avx512 = x86::F32x16;
 }
 
-#[cfg(target_arch = "x86_64")]
 impl Vectors for f64 {
     type Portable = Portable64;
-    type Avx2 = F64x4;
-    type Avx512 = F64x8;
+    #[cfg(target_arch = "aarch64")]
+    type Neon = neon::F64x4;
+    #[cfg(target_arch = "x86_64")]
+    type Avx2 = x86::F64x4;
+    #[cfg(target_arch = "x86_64")]
+    type Avx512 = x86::F64x8;
 }
 
-#[cfg(not(target_arch = "x86_64"))]
-impl Vectors for f32 {
-    type Portable = Portable32;
-    type Avx2 = Portable32;
-    type Avx512 = Portable32;
-}
-
-#[cfg(not(target_arch = "x86_64"))]
-impl Vectors for f64 {
-    type Portable = Portable64;
-    type Avx2 = Portable64;
-    type Avx512 = Portable64;
-}
-
-/// Compiles a function that is generic over the vector once for every instruction set. The caller of what comes out
-/// promises, beyond the function's own demands, that the machine has the instruction set.
+/// Compiles a function that is generic over the vector once for every instruction set that the target may have; the names
+/// of the others stand for the portable one. The caller of what comes out promises, beyond the function's own demands, that
+/// the machine has the instruction set.
 macro_rules! isa_functions {
-    ($portable:ident $avx2:ident $avx512:ident = $body:ident [$($f:ident: $bound:ident)?] [$($k:ident: $kt:ty),*]
-        ($($argument:ident: $type:ty),*) $(-> $result:ty)?) => {
+    ($portable:ident $neon:ident $avx2:ident $avx512:ident = $body:ident [$($f:ident: $bound:ident)?]
+        [$($k:ident: $kt:ty),*] ($($argument:ident: $type:ty),*) $(-> $result:ty)?) => {
         pub(crate) unsafe fn $portable<T: Vectors, $($f: $bound,)? $(const $k: $kt),*>(
             $($argument: $type),*
         ) $(-> $result)? {
             // SAFETY: the caller's promise.
             unsafe { $body::<T::Portable, $($f,)? $($k),*>($($argument),*) }
         }
-        #[cfg_attr(target_arch = "x86_64", target_feature(enable = "avx2,fma"))]
+        #[cfg(target_arch = "aarch64")]
+        #[target_feature(enable = "neon")]
+        pub(crate) unsafe fn $neon<T: Vectors, $($f: $bound,)? $(const $k: $kt),*>(
+            $($argument: $type),*
+        ) $(-> $result)? {
+            // SAFETY: the caller's promise.
+            unsafe { $body::<T::Neon, $($f,)? $($k),*>($($argument),*) }
+        }
+        #[cfg(target_arch = "x86_64")]
+        #[target_feature(enable = "avx2,fma")]
         pub(crate) unsafe fn $avx2<T: Vectors, $($f: $bound,)? $(const $k: $kt),*>(
             $($argument: $type),*
         ) $(-> $result)? {
             // SAFETY: the caller's promise.
             unsafe { $body::<T::Avx2, $($f,)? $($k),*>($($argument),*) }
         }
-        #[cfg_attr(target_arch = "x86_64", target_feature(enable = "avx512f,avx512dq,avx2,fma"))]
+        #[cfg(target_arch = "x86_64")]
+        #[target_feature(enable = "avx512f,avx512dq,avx2,fma")]
         pub(crate) unsafe fn $avx512<T: Vectors, $($f: $bound,)? $(const $k: $kt),*>(
             $($argument: $type),*
         ) $(-> $result)? {
             // SAFETY: the caller's promise.
             unsafe { $body::<T::Avx512, $($f,)? $($k),*>($($argument),*) }
         }
+        #[cfg(not(target_arch = "aarch64"))]
+        #[allow(unused_imports, reason = "tiles, which differ in size, name what the target has and no other")]
+        pub(crate) use $portable as $neon;
+        #[cfg(not(target_arch = "x86_64"))]
+        #[allow(unused_imports, reason = "as above")]
+        pub(crate) use {$portable as $avx2, $portable as $avx512};
     };
 }
 pub(crate) use isa_functions;
@@ -313,15 +330,16 @@ macro_rules! portable {
 portable!(Portable32, f32, u32, 8, ROUND_F32, 23, 127u32);
 portable!(Portable64, f64, u64, 4, ROUND_F64, 52, 1023u64);
 
-#[cfg(target_arch = "x86_64")]
-pub(crate) use x86::{F32x8, F32x16, F64x4, F64x8};
-
+#[cfg(target_arch = "aarch64")]
+mod neon;
 #[cfg(target_arch = "x86_64")]
 mod x86;
 
 /// Asks for a cache line that will be read before long, into the second cache.
 #[inline(always)]
 pub(super) fn prefetch(_p: *const u8) {
+    #[cfg(target_arch = "aarch64")]
+    neon::prefetch_near(_p);
     #[cfg(target_arch = "x86_64")]
     // SAFETY: a prefetch reads nothing, and every x86-64 has it.
     unsafe {

@@ -50,8 +50,18 @@ impl Update {
             name: F::NAME,
             kernel: F::KERNEL,
             moments: F::MOMENTS,
-            f32: UpdateLoops([update_portable::<f32, F>, update_avx2::<f32, F>, update_avx512::<f32, F>]),
-            f64: UpdateLoops([update_portable::<f64, F>, update_avx2::<f64, F>, update_avx512::<f64, F>]),
+            f32: UpdateLoops([
+                update_portable::<f32, F>,
+                update_neon::<f32, F>,
+                update_avx2::<f32, F>,
+                update_avx512::<f32, F>,
+            ]),
+            f64: UpdateLoops([
+                update_portable::<f64, F>,
+                update_neon::<f64, F>,
+                update_avx2::<f64, F>,
+                update_avx512::<f64, F>,
+            ]),
         }
     }
 
@@ -126,6 +136,6 @@ mod loops {
         }
     }
 
-    isa_functions!(update_portable update_avx2 update_avx512 = update [F: Rule] []
+    isa_functions!(update_portable update_neon update_avx2 update_avx512 = update [F: Rule] []
         (n: usize, p: &[T; NUMBERS], w: *mut T, g: *const T, moments: [*mut T; MOMENTS]));
 }
