@@ -12,6 +12,7 @@ CIRESAN = dict(
 )
 LECUN = dict(sizes=[784, 300, 100, 10], activations=["relu", "relu", "identity"], loss="cross-entropy", batch=64)
 NIELSEN = dict(sizes=[784, 30, 10], activations=["sigmoid"] * 2, loss="quadratic", batch=10)
+TINY = dict(sizes=[4, 64, 64, 1], activations=["relu", "relu", "identity"], loss="quadratic", batch=32)
 
 
 class Bench:
@@ -21,14 +22,15 @@ class Bench:
         self.check, self.best, self.faults = check, {}, {}
         self.seconds = 0.2 if check.small else 1.0
         shrink = lambda work: {**work, "batch": min(work["batch"], 64)} if check.small else work
-        names = ["article", "ciresan", "lecun", "nielsen"]
-        self.nets = dict(zip(names, map(shrink, [ARTICLE, CIRESAN, LECUN, NIELSEN])))
+        names = ["article", "ciresan", "lecun", "nielsen", "tiny"]
+        self.nets = dict(zip(names, map(shrink, [ARTICLE, CIRESAN, LECUN, NIELSEN, TINY])))
         # What is timed of PyTorch, beside our own: (net, task, mode).
         self.works = [("article", "forward", "eager"), ("article", "forward", "compiled")]
         self.works += [("ciresan", "train", "eager"), ("ciresan", "train", "compiled")]
         self.works += [(net, "train", "graphs") for net in ["ciresan", "lecun"]] + [("nielsen", "train", "eager")]
-        # Our own kernels alone, beside cuBLASLt's; nobody is judged by these.
+        # Our own kernels alone, beside cuBLASLt's, and a kernel for each layer beside one for the network; nobody is judged by these.
         self.alone = [("article", "forward"), ("ciresan", "train")]
+        self.layers = [(net, task) for net in ["nielsen", "tiny", "lecun"] for task in ["forward", "train"]]
 
     def run(self):
         self.start_torch()
@@ -46,7 +48,10 @@ class Bench:
                 size = dict(m=article["batch"], n=article["sizes"][1], k=article["sizes"][0])
                 self.ask(("product", "", "", precision), {**size, "task": "product"})
             for net, task in self.alone:
-                self.ours(net, task, "f32", "never")
+                self.ours(net, task, "f32", "--library", "never")
+            for net, task in self.layers:
+                for fusion in ["never", "always"]:
+                    self.ours(net, task, "f32", "--fusion", fusion)
         if self.torch:
             self.torch.stdin.close()
             self.torch.wait()
@@ -83,14 +88,14 @@ class Bench:
             answer, self.torch = {"error": str(error)}, None
         self.keep(key, answer)
 
-    def ours(self, net, task, precision, library="measured"):
-        key = (net, task, "ours" if library == "measured" else library, precision)
+    def ours(self, net, task, precision, *options):
+        key = (net, task, " ".join(options) or "ours", precision)
         work = self.nets[net]
         command = ["bench", task, "--network", "-".join(map(str, work["sizes"])), "--activations", ",".join(work["activations"])]
         command += ["--loss", work["loss"]]
         if work is ARTICLE:
             command = ["bench", "article"]
-        command += ["--batch", str(work["batch"]), "--device", self.check.device, "--library", library]
+        command += ["--batch", str(work["batch"]), "--device", self.check.device, *options]
         if key not in self.faults:
             self.keep(key, self.check.travertine(*command, "--precision", precision))
 
@@ -137,9 +142,13 @@ class Bench:
                     batch = self.nets[net]["batch"]
                     print(f"| {task} {net}, batch {batch}; {mode} | {precision} | {us} | {theirs:,.1f} | {ratio} |")
         for net, task in self.alone:
-            with_library, alone = (self.best.get((net, task, who, "f32")) for who in ["ours", "never"])
+            with_library, alone = (self.best.get((net, task, who, "f32")) for who in ["ours", "--library never"])
             if with_library and alone:
                 print(f"{task} {net} f32: {alone:,.1f} us with our own kernels alone, {with_library:,.1f} with cuBLASLt where measured")
+        for net, task in self.layers:
+            layers, whole = (self.best.get((net, task, f"--fusion {fusion}", "f32")) for fusion in ["never", "always"])
+            if layers and whole:
+                print(f"{task} {net} f32: {layers:,.1f} us layer by layer, {whole:,.1f} where the network is one kernel, if it fits")
 
 
 def is_asked(net, task, precision):

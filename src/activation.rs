@@ -9,6 +9,7 @@ use crate::engine::{Map, Transfer, Zip};
 use crate::error::{Error, Result};
 use crate::matrix::MatrixRef;
 use crate::ops::fused::Fold;
+use crate::ops::network::Form;
 use crate::scalar::Scalar;
 
 /// `a = f(z)`, the activation of a layer.
@@ -195,6 +196,13 @@ impl Activation {
     /// Which of z and a a training layer keeps.
     pub(crate) fn keeps(self) -> Keeps {
         self.entry().map_or(Keeps::Output, |entry| entry.keeps)
+    }
+
+    /// What a whole network in one call needs of this activation; `None` where it has more than the one number that fits there.
+    pub(crate) fn form(self) -> Option<Form> {
+        let derivative = self.entry().map(|entry| (&entry.derivative, entry.keeps == Keeps::Sum));
+        let is_simple = self.parameters()[1..].iter().all(|p| *p == 0.0);
+        is_simple.then_some(Form { transfer: self.transfer(), derivative })
     }
 
     /// The factor f' of a gradient, from what [`Activation::keeps`] names.

@@ -126,8 +126,17 @@ impl Loss {
             Loss::Huber(_) => &HUBER,
             Loss::BinaryCrossEntropy => &BINARY,
         };
-        let p = [self.parameter().unwrap_or(0.0), 0.0, 0.0, 0.0];
+        let p = self.parameters();
         LossFormula::Elements { value: &entry.value, gradient: &entry.gradient, p }
+    }
+
+    fn parameters(self) -> [f64; 4] {
+        [self.parameter().unwrap_or(0.0), 0.0, 0.0, 0.0]
+    }
+
+    /// Whether its formula has no more than the one number that a call for a whole network takes.
+    pub(crate) fn has_at_most_one_number(self) -> bool {
+        self.parameters()[1..].iter().all(|p| *p == 0.0)
     }
 
     /// Whether the loss reads z of an output layer with this activation, whose derivative it then holds already.

@@ -1,6 +1,7 @@
 //! A chain of layers.
 
 mod fold;
+mod whole;
 
 use std::sync::Arc;
 
@@ -294,6 +295,10 @@ impl<'n, T: Scalar> Inference<'n, T> {
         let network = self.network.get();
         let layers = &network.layers;
         let [even, odd] = &mut self.buffers;
+        let last = if layers.len() % 2 == 1 { &mut *even } else { &mut *odd };
+        if whole::infer(network, logits, input, last.front_mut(network.outputs(), samples))? {
+            return Ok(if layers.len() % 2 == 1 { even } else { odd }.front(network.outputs(), samples));
+        }
         for (i, layer) in layers.iter().enumerate() {
             let (from, to) = if i % 2 == 0 { (&*odd, &mut *even) } else { (&*even, &mut *odd) };
             let from = if i == 0 { input } else { from.front(layer.inputs(), samples) };

@@ -6,6 +6,7 @@
 use std::sync::Arc;
 
 pub(crate) mod fused;
+pub(crate) mod network;
 pub(crate) mod normalize;
 pub(crate) mod regularize;
 pub(crate) mod update;

@@ -47,6 +47,9 @@ struct Weights<T: Scalar> {
 /// Inputs, targets, losses, hits.
 pub(crate) type Part<'a, T> = (MatrixRef<'a, T>, MatrixRef<'a, T>, MatrixMut<'a, T>, MatrixMut<'a, T>);
 
+/// Inputs and targets of all samples, their order, results of some.
+pub(crate) type All<'a, T> = (MatrixRef<'a, T>, MatrixRef<'a, T>, &'a Indices<T>, Results<'a, T>);
+
 /// What a step of training writes for its samples, and reads of them beside inputs and targets; each `1 x n`.
 pub(crate) struct Results<'a, T: Scalar> {
     pub losses: MatrixMut<'a, T>,
@@ -223,12 +226,22 @@ impl<'d, T: Scalar> Samples<'d, T> {
 
     /// The places for losses and hits of some samples in the order of the epoch, and their weights, each `1 x n`.
     pub(crate) fn results(&mut self, range: Range<usize>) -> Result<Results<'_, T>> {
+        Ok(self.all_for(range)?.3)
+    }
+
+    /// Inputs and targets of all samples, their order, and the places for the results of some of them.
+    pub(crate) fn all_for(&mut self, range: Range<usize>) -> Result<All<'_, T>> {
+        let inputs = match &self.inputs {
+            Inputs::Borrowed(view) => *view,
+            Inputs::Owned(matrix) => matrix.view(),
+        };
         let weights = self.weights.as_ref().map(|weights| weights.in_order.view().sub_columns(range.clone()));
-        Ok(Results {
+        let results = Results {
             losses: self.losses.view_mut().sub_columns(range.clone())?,
             hits: self.classes.then(|| self.hits.view_mut().sub_columns(range)).transpose()?,
             weights: weights.transpose()?,
-        })
+        };
+        Ok((inputs, self.targets.view(), &self.indices, results))
     }
 
     /// Losses and hits of all samples, each `1 x samples`.

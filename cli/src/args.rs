@@ -104,6 +104,17 @@ pub(crate) enum ProductLibrary {
     Always,
 }
 
+/// Which networks of dense layers a GPU computes in one kernel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum NetworkFusion {
+    /// Those for which it is likely to be faster
+    Small,
+    /// None
+    Never,
+    /// All that fit
+    Always,
+}
+
 /// What to compute on.
 #[derive(Args, Clone, Debug)]
 pub(crate) struct DeviceArgs {
@@ -125,6 +136,9 @@ pub(crate) struct DeviceArgs {
         value_name = "measured|never|always"
     )]
     pub(crate) library: ProductLibrary,
+    /// Networks that a GPU computes in one kernel
+    #[arg(long, value_enum, default_value = "small", hide_possible_values = true, value_name = "small|never|always")]
+    pub(crate) fusion: NetworkFusion,
 }
 
 /// How tables of numbers are read.

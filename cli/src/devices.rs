@@ -4,10 +4,10 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use serde_json::json;
-use travertine::engine::{self, Device, Engine, Library, Settings};
+use travertine::engine::{self, Device, Engine, Fusion, Library, Settings};
 use travertine::{Matrix, Result, Scalar, ops};
 
-use crate::args::{DeviceArgs, DevicesArgs, Precision, ProductLibrary};
+use crate::args::{DeviceArgs, DevicesArgs, NetworkFusion, Precision, ProductLibrary};
 use crate::names::wrong;
 use crate::output::{Output, note, short};
 
@@ -67,6 +67,11 @@ pub(crate) fn open_with_tiles<T: Scalar>(
         ProductLibrary::Measured => Library::Measured,
         ProductLibrary::Never => Library::Never,
         ProductLibrary::Always => Library::Always,
+    };
+    settings.fusion = match args.fusion {
+        NetworkFusion::Small => Fusion::Small,
+        NetworkFusion::Never => Fusion::Never,
+        NetworkFusion::Always => Fusion::Always,
     };
     match args.device.as_str() {
         "auto" => fastest(&settings),

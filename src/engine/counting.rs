@@ -118,6 +118,10 @@ impl<T: Scalar> Engine<T> for Counting<T> {
         self.inner.packed_shape(outputs, inputs)
     }
 
+    fn takes_network(&self, sizes: &[usize], samples: usize, trains: bool) -> bool {
+        self.inner.takes_network(sizes, samples, trains)
+    }
+
     counted! {
         write(from: &[T], to: Span);
         read(from: Span, to: &mut [T]);
@@ -133,6 +137,8 @@ impl<T: Scalar> Engine<T> for Counting<T> {
         dense_forward(call: &DenseForward);
         dense_propagate(weights: Span, delta: Span, derivative: Derivative, out: Span);
         dense_gradient(call: &DenseGradient);
+        network_forward(call: &NetworkForward<'_>);
+        network_step(call: &NetworkStep<'_>);
         normalize(call: &Normalize);
         normalize_propagate(call: &NormalizePropagate);
         row_dots(alpha: T, x: Span, y: Span, beta: T, sums: Span);

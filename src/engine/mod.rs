@@ -20,14 +20,16 @@ pub(crate) mod cpu;
 mod cuda;
 pub(crate) mod formula;
 mod gpu;
+mod network;
 mod normalize;
 mod opencl;
 mod settings;
 
 pub use counting::{Counting, Counts};
 pub use formula::{Map, Update, Zip};
+pub use network::{MOST_LAYERS, NetworkForward, NetworkLayer, NetworkStep};
 pub use normalize::{Along, Normalize, NormalizePropagate};
-pub use settings::{Library, Limits, MatmulPrecision, Settings};
+pub use settings::{Fusion, Library, Limits, MatmulPrecision, Settings};
 
 /// What an engine computes on, and whether it can be used.
 #[derive(Clone, Debug, Default)]
@@ -418,6 +420,20 @@ pub trait Engine<T: Scalar>: Send + Sync {
     unsafe fn dense_propagate(&self, weights: Span, delta: Span, derivative: Derivative, out: Span) -> Result<()>;
     /// `sink = s gradient + k sink` with the gradients `delta x^T / n` of the weights and `delta 1 / n` of the bias.
     unsafe fn dense_gradient(&self, call: &DenseGradient) -> Result<()>;
+    /// Whether [`Engine::network_step`], for so many samples at most, or [`Engine::network_forward`], for so many, is to be
+    /// asked rather than layer by layer; sizes are those of the dense layers, the inputs first.
+    fn takes_network(&self, _sizes: &[usize], _samples: usize, _trains: bool) -> bool {
+        false
+    }
+    /// `a = f(W x + b 1^T)`, layer after layer. Only where [`Engine::takes_network`] said so.
+    unsafe fn network_forward(&self, _call: &NetworkForward<'_>) -> Result<()> {
+        Ok(())
+    }
+    /// Forward, loss, hits and backward, and the gradients into their sinks: `sink = s gradient + k sink`. Only where
+    /// [`Engine::takes_network`] said so.
+    unsafe fn network_step(&self, _call: &NetworkStep<'_>) -> Result<()> {
+        Ok(())
+    }
     /// `z = gamma ⊙ (x - mean) / sqrt(variance + epsilon) + beta`, row by row or column by column, with the variance that divides by
     /// the count.
     unsafe fn normalize(&self, call: &Normalize) -> Result<()>;

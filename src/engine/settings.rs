@@ -18,6 +18,8 @@ pub struct Settings {
     pub matmul: MatmulPrecision,
     /// Which matrix products are left to the vendor's library.
     pub library: Library,
+    /// Which networks GPUs compute in one kernel.
+    pub fusion: Fusion,
 }
 
 /// What matrix products may round their operands to. Parameters, activations and gradients stay f32, and products are summed
@@ -67,6 +69,19 @@ pub enum Library {
     /// None.
     Never,
     /// All that it takes, however small: for tests.
+    Always,
+}
+
+/// Which networks of dense layers a GPU computes in one kernel, a pass forward or a step of training. Sums then have another order, and
+/// other last bits; products are f32 whatever [`Settings::matmul`] says.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Fusion {
+    /// Small ones, of up to 4 layers, where one multiprocessor is done before the launches of a kernel for each layer are.
+    #[default]
+    Small,
+    /// None.
+    Never,
+    /// All that fit into the memory of a multiprocessor: for tests.
     Always,
 }
 

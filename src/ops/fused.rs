@@ -196,8 +196,13 @@ impl<T: Scalar> Indices<T> {
         self.memory.bytes()
     }
 
-    fn handle(&self) -> Handle {
+    pub(super) fn handle(&self) -> Handle {
         self.memory.view().span().handle
+    }
+
+    /// Whether `count` indices from `first` on are there, and name columns of a matrix that has so many.
+    pub(super) fn fit(&self, first: usize, count: usize, columns: usize) -> bool {
+        first + count <= self.memory.columns() && self.bound <= columns
     }
 
     /// Replaces all indices; as many as before.

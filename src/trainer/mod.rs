@@ -24,6 +24,7 @@ mod max_norm;
 mod plan;
 mod snapshot;
 mod step;
+mod whole;
 
 pub use dropout::Dropout;
 pub use gradients::{GradientCheck, check_gradients};
@@ -349,6 +350,12 @@ impl<'n, T: Scalar> Trainer<'n, T> {
     }
 
     fn run_samples(&mut self, samples: &mut Samples<'_, T>, first: usize, end: usize) -> Result<()> {
+        if self.stepper.whole.is_some() {
+            let (x, t, order, results) = samples.all_for(first..end)?;
+            if self.stepper.run_whole((x, t), Some((order, first)), results)?.is_none() {
+                return Ok(());
+            }
+        }
         self.gather(samples, first, end)?;
         let (inputs, outputs, n) = (self.x.rows(), self.t.rows(), end - first);
         let results = samples.results(first..end)?;

@@ -3,6 +3,7 @@
 use super::dropout::{Dropout, InputDropout};
 use super::loss_scale::{LossScale, Scaler};
 use super::max_norm::MaxNorm;
+use super::whole::Whole;
 use crate::error::Result;
 use crate::layer::{Pass, Training};
 use crate::loss::Loss;
@@ -18,12 +19,14 @@ pub(super) struct Stepper<'n, T: Scalar> {
     pub(super) layers: Vec<Training<'n, T>>,
     /// For every layer the optimizer's state of weights and bias.
     pub(super) states: Vec<[Vec<Matrix<T>>; 2]>,
-    loss: Loss,
-    optimizer: Box<dyn Optimizer<T>>,
+    pub(super) loss: Loss,
+    pub(super) optimizer: Box<dyn Optimizer<T>>,
     collected: Option<Collected<T>>,
     /// For every layer what is dropped of its input, or nothing.
     dropouts: Vec<Option<InputDropout<T>>>,
     max_norm: Option<MaxNorm<T>>,
+    /// Where the engine takes a step in one call.
+    pub(super) whole: Option<Whole>,
     pub(super) pace: Pace,
     /// Steps done.
     pub(super) step: u64,
@@ -51,6 +54,7 @@ impl<'n, T: Scalar> Stepper<'n, T> {
             states.push([zeros(layer.weights())?, zeros(layer.bias())?]);
         }
         let fused = loss.is_fused_with(network.last().activation());
+        let whole = Whole::new(network, loss, batch);
         let last = network.layers().len() - 1;
         let layers: Result<Vec<_>> = network
             .layers_mut()
@@ -60,27 +64,20 @@ impl<'n, T: Scalar> Stepper<'n, T> {
             .collect();
         let pace = Pace::new(Schedule::Constant)?;
         let dropouts = states.iter().map(|_| None).collect();
-        Ok(Stepper {
-            layers: layers?,
-            states,
-            loss,
-            optimizer,
-            collected: None,
-            dropouts,
-            max_norm: None,
-            pace,
-            step: 0,
-        })
+        let (layers, collected, max_norm) = (layers?, None, None);
+        Ok(Stepper { layers, states, loss, optimizer, collected, dropouts, max_norm, whole, pace, step: 0 })
     }
 
     /// Drops inputs of layers from now on.
     pub(super) fn drop_out(&mut self, dropout: Dropout, seed: u64) -> Result<()> {
+        self.whole = None;
         self.dropouts = dropout.of_layers(&self.layers, seed)?;
         Ok(())
     }
 
     /// Bounds the weights into hidden units from now on.
     pub(super) fn bound_norms(&mut self, most: f64) -> Result<()> {
+        self.whole = None;
         self.max_norm = Some(MaxNorm::new(most, &self.layers)?);
         Ok(())
     }
@@ -117,6 +114,7 @@ impl<'n, T: Scalar> Stepper<'n, T> {
 
     /// Room for all gradients, made when it is first asked for.
     fn collected(&mut self) -> Result<&mut Collected<T>> {
+        self.whole = None;
         let gradients = match self.collected.take() {
             Some(collected) => return Ok(self.collected.insert(collected)),
             None => self.zeros()?,
@@ -148,7 +146,7 @@ impl<'n, T: Scalar> Stepper<'n, T> {
         })
     }
 
-    fn next(&self) -> Step {
+    pub(super) fn next(&self) -> Step {
         // A step that was skipped is none that the optimizer has made.
         let skipped = self.scaler().map_or(0, |scaler| scaler.state.skipped);
         Step { number: self.step.saturating_sub(skipped), factor: self.pace.factor(self.step) }
@@ -166,6 +164,7 @@ impl<'n, T: Scalar> Stepper<'n, T> {
 
     /// Forward, loss, backward, update.
     pub(super) fn run(&mut self, x: MatrixRef<'_, T>, t: MatrixRef<'_, T>, results: Results<'_, T>) -> Result<()> {
+        let Some(results) = self.run_whole((x, t), None, results)? else { return Ok(()) };
         let Results { mut losses, hits, weights } = results;
         self.forward(x, Pass::Step)?;
         if let Some(hits) = hits {

@@ -4,7 +4,7 @@
 
 use std::sync::Arc;
 
-use travertine::engine::{self, Engine, Library, Limits, Settings};
+use travertine::engine::{self, Engine, Fusion, Library, Limits, Settings};
 use travertine::random::{Philox, Purpose};
 use travertine::{Activation, ErrorKind, Loss, Scalar};
 
@@ -13,10 +13,18 @@ pub const SMALL_DEVICE: Limits = Limits { items: 64, shared: 16 << 10, fp64: tru
 /// A device as CUDA's are, whose products read 16 bytes of shared memory at a time.
 pub const CUDA_LIKE: Limits = Limits { items: 256, shared: 48 << 10, fp64: true, lanes: 1 };
 
-/// Settings that hold an OpenCL device to limits, and take the kernels of GPUs.
+/// Settings that hold an OpenCL device to limits, and take the kernels of GPUs, layer by layer.
 pub fn limited(limits: Limits) -> Settings {
     let mut settings = Settings::default();
     settings.limits = Some(limits);
+    settings.fusion = Fusion::Never;
+    settings
+}
+
+/// The same with every network that fits in one kernel.
+pub fn limited_whole(limits: Limits) -> Settings {
+    let mut settings = limited(limits);
+    settings.fusion = Fusion::Always;
     settings
 }
 
@@ -39,6 +47,7 @@ pub fn engine_if_there<T: Scalar>(name: &str, settings: &Settings) -> Option<Arc
 fn library(library: Library) -> Settings {
     let mut settings = Settings::default();
     settings.library = library;
+    settings.fusion = Fusion::Never;
     settings
 }
 

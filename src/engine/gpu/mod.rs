@@ -17,6 +17,7 @@ mod compare;
 pub(super) mod driver;
 mod halves;
 mod library;
+mod network;
 mod normalize;
 mod peak;
 mod product;
@@ -48,6 +49,7 @@ pub(super) struct Gpu<T: Scalar, D: Driver> {
     policy: Option<Policy>,
     halves: Option<Halves>,
     cache: Option<Cache>,
+    fusion: Fusion,
     /// [`CHUNKS`] accumulators.
     chunks: Handle,
     /// Whoever launches holds it: arguments and launches of one call stay together.
@@ -68,8 +70,8 @@ impl<T: Scalar, D: Driver> Gpu<T, D> {
         let halves = policy.and_then(|policy| Halves::new(policy.factors));
         let chunks = driver.allocate(CHUNKS * size_of::<f64>())?;
         let programs = Mutex::new(Programs::new());
-        let scalar = PhantomData;
-        let mut gpu = Gpu { driver, device, tiles, policy, halves, cache: None, chunks, programs, scalar };
+        let (scalar, fusion) = (PhantomData, settings.fusion);
+        let mut gpu = Gpu { driver, device, tiles, policy, halves, cache: None, fusion, chunks, programs, scalar };
         if let Some(cache) = cache {
             if settings.tune {
                 let warning = gpu.choose_tiles(&cache)?;
@@ -402,6 +404,18 @@ impl<T: Scalar, D: Driver> Engine<T> for Gpu<T, D> {
         let DenseGradient { delta, input, weights, bias, scale, keep } = *call;
         let plain = product::Call::plain(scale / delta.columns as f64, delta, input.t(), keep, weights);
         unsafe { self.product(&product::Call { sums: Some(bias), ..plain }) }
+    }
+
+    fn takes_network(&self, sizes: &[usize], samples: usize, trains: bool) -> bool {
+        self.network_plan(sizes, samples, trains).is_some()
+    }
+
+    unsafe fn network_forward(&self, call: &NetworkForward<'_>) -> Result<()> {
+        unsafe { self.infer_network(call) }
+    }
+
+    unsafe fn network_step(&self, call: &NetworkStep<'_>) -> Result<()> {
+        unsafe { self.train_network(call) }
     }
 
     unsafe fn normalize(&self, call: &Normalize) -> Result<()> {

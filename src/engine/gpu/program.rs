@@ -14,9 +14,11 @@ pub(super) enum Text {
     Random,
     Sums,
     Columns,
+    Network,
     Normalize,
     Product,
     Peak,
+    Train,
     Update,
     Halve,
 }
@@ -29,9 +31,13 @@ impl Text {
             Text::Random => include_str!("../kernels/random.kernel"),
             Text::Sums => include_str!("../kernels/sums.kernel"),
             Text::Columns => include_str!("../kernels/columns.kernel"),
+            Text::Network => include_str!("../kernels/network.kernel"),
             Text::Normalize => include_str!("../kernels/normalize.kernel"),
             Text::Product => include_str!("../kernels/product.kernel"),
             Text::Peak => include_str!("../kernels/peak.kernel"),
+            Text::Train => {
+                concat!(include_str!("../kernels/network.kernel"), include_str!("../kernels/train.kernel"))
+            }
             Text::Update => include_str!("../kernels/update.kernel"),
             Text::Halve => include_str!("../kernels/halve.kernel"),
         }
@@ -52,17 +58,19 @@ pub(super) struct Function {
 pub(super) struct Key {
     pub text: Text,
     pub kernel: &'static str,
-    pub functions: [Option<Function>; 3],
+    pub functions: [Option<Function>; Key::FUNCTIONS],
     options: [(&'static str, usize); Key::OPTIONS],
     count: usize,
 }
 
 impl Key {
     /// More than any text has.
-    const OPTIONS: usize = 20;
+    const OPTIONS: usize = 24;
+    /// Two for each layer of a network, two for its loss.
+    const FUNCTIONS: usize = 10;
 
     pub fn new(text: Text, kernel: &'static str) -> Self {
-        Key { text, kernel, functions: [None; 3], options: [("", 0); Key::OPTIONS], count: 0 }
+        Key { text, kernel, functions: [None; Key::FUNCTIONS], options: [("", 0); Key::OPTIONS], count: 0 }
     }
 
     pub fn with(mut self, options: &[(&'static str, usize)]) -> Self {

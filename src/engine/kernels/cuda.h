@@ -1,5 +1,7 @@
 // The neutral words of the kernels in CUDA C++ for NVRTC. WIDTH is 1.
 #define KERNEL(x) extern "C" __global__ __launch_bounds__(x)
+// Of which a multiprocessor runs one group at a time: it may have all registers.
+#define LONE_KERNEL(x) extern "C" __global__ __launch_bounds__(x, 1)
 // Not static: a static function that a kernel has no use for is warned of.
 #define DEVICE __device__ __forceinline__
 #define GLOBAL

@@ -1,6 +1,8 @@
 // The neutral words of the kernels in OpenCL C 1.2.
 #define KERNEL(x) __kernel __attribute__((reqd_work_group_size(x, 1, 1)))
-#define DEVICE static inline
+#define LONE_KERNEL(x) KERNEL(x)
+// PoCL gives groups memory of their own only where kernels name it themselves, not what they call.
+#define DEVICE static inline __attribute__((always_inline))
 #define GLOBAL __global
 #define SHARED __local
 #define LOCAL __local

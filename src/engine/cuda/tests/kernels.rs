@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::super::nvrtc::{Nvrtc, Target, compile};
 use super::*;
-use crate::engine::gpu::tests::{Recorder, every_copy, every_product, gpu_traits};
+use crate::engine::gpu::tests::{Record, Recorder, every_copy, every_product, gpu_traits};
 use crate::ops::{self, Function};
 use crate::optimizer::{Adam, Clip, Optimizer, RmsProp, Sgd, WeightDecay};
 use crate::random::Purpose;
@@ -26,8 +26,7 @@ type Kernel = (String, String);
 
 /// Everything that the library asks an engine to do.
 fn every_kernel<T: Scalar>() -> BTreeSet<Kernel> {
-    let (recorder, record) = Recorder::new(gpu_traits(SHARED));
-    let engine: Arc<dyn Engine<T>> = Arc::new(Gpu::new(recorder, None, &Settings::default()).unwrap());
+    let (engine, record) = recording::<T>(Fusion::Never);
     operations(&engine).unwrap();
     for activation in Activation::ALL {
         if activation != Activation::Softmax {
@@ -42,9 +41,35 @@ fn every_kernel<T: Scalar>() -> BTreeSet<Kernel> {
     normalization(&engine).unwrap();
     let mut kernels = std::mem::take(&mut record.lock().unwrap().kernels);
     kernels.extend(every_product::<T>(gpu_traits(SHARED)));
+    kernels.extend(every_whole_network::<T>());
     if size_of::<T>() == 4 {
         kernels.extend(every_copy(gpu_traits(SHARED)));
     }
+    kernels
+}
+
+/// An engine that keeps books, and the books.
+fn recording<T: Scalar>(fusion: Fusion) -> (Arc<dyn Engine<T>>, Arc<Mutex<Record>>) {
+    let (recorder, record) = Recorder::new(gpu_traits(SHARED));
+    let settings = Settings { fusion, ..Settings::default() };
+    (Arc::new(Gpu::new(recorder, None, &settings).unwrap()), record)
+}
+
+/// Networks in one kernel: every formula once in a hidden layer, once in the last, once as a loss; and two of the sizes that
+/// these kernels are for.
+fn every_whole_network<T: Scalar>() -> BTreeSet<Kernel> {
+    let (engine, record) = recording::<T>(Fusion::Always);
+    for (i, activation) in Activation::ALL.into_iter().enumerate() {
+        let hidden = if activation == Activation::Softmax { Activation::Relu } else { activation };
+        train(&engine, hidden, activation, Loss::ALL[i % Loss::ALL.len()]).unwrap();
+    }
+    train(&engine, Activation::Relu, Activation::Softmax, Loss::SoftmaxCrossEntropy).unwrap();
+    let builder = Network::builder(&engine, 784).dense(30, Activation::Sigmoid);
+    step(builder.dense(10, Activation::Softmax).build().unwrap(), Loss::SoftmaxCrossEntropy, 10).unwrap();
+    let builder = Network::builder(&engine, 4).dense(64, Activation::Relu).dense(64, Activation::Relu);
+    step(builder.dense(1, Activation::Identity).build().unwrap(), Loss::Quadratic, 32).unwrap();
+    let mut kernels = std::mem::take(&mut record.lock().unwrap().kernels);
+    kernels.retain(|(name, _)| ["infer", "train"].contains(&name.as_str()));
     kernels
 }
 
@@ -82,6 +107,14 @@ fn train<T: Scalar>(engine: &Arc<dyn Engine<T>>, hidden: Activation, output: Act
     trainer.epoch(&mut samples)?;
     trainer.evaluate(&mut samples)?;
     Ok(())
+}
+
+/// A pass forward and a step of a network on zeros.
+fn step<T: Scalar>(mut network: Network<T>, loss: Loss, batch: usize) -> Result<()> {
+    let x = Matrix::zeros(network.engine(), network.inputs(), batch)?;
+    let t = Matrix::zeros(network.engine(), network.outputs(), batch)?;
+    network.infer(x.view())?;
+    Trainer::new(&mut network, loss, Sgd::new(0.1)?, batch, 1)?.step(x.view(), t.view())
 }
 
 fn optimizers<T: Scalar>(engine: &Arc<dyn Engine<T>>) -> Result<()> {
@@ -287,7 +320,7 @@ fn every_kernel_compiles_silently_for_every_architecture() {
     for ((kernel, architecture), usage) in work.iter().zip(usages) {
         match usage {
             Ok(usage) => {
-                if usage.spilled > 0 && kernel.0 == "product" {
+                if usage.spilled > 0 && ["product", "infer", "train"].contains(&kernel.0.as_str()) {
                     faults.push(format!("{} spills {} bytes for sm_{architecture}", label(kernel), usage.spilled));
                 }
                 let most = table.entry(label(kernel)).or_default().entry(*architecture).or_default();
@@ -300,8 +333,8 @@ fn every_kernel_compiles_silently_for_every_architecture() {
     assert!(faults.is_empty(), "{}", faults.join("\n"));
 }
 
-/// A constant or a function of the wrong type would make f32 kernels compute in f64, slowly and unseen. Reductions do so on
-/// purpose.
+/// A constant or a function of the wrong type would make f32 kernels compute in f64, slowly and unseen. Reductions, those of softmax
+/// among them, do so on purpose.
 #[test]
 fn f32_means_f32() {
     if !has_compiler() {
@@ -310,7 +343,8 @@ fn f32_means_f32() {
     let kernels = every_kernel::<f32>();
     let kernels: Vec<&Kernel> = kernels
         .iter()
-        .filter(|(name, _)| ["elements", "gather", "halve", "product", "row_sums"].contains(&name.as_str()))
+        .filter(|(name, _)| ["elements", "gather", "halve", "infer", "product", "row_sums"].contains(&name.as_str()))
+        .filter(|(_, source)| option(source, "SOFTMAX") == 0)
         .collect();
     let texts = on_all_cores(kernels.len(), |index| compile(&kernels[index].1, Target::Ptx(75), &[]).unwrap().image);
     for ((name, source), text) in kernels.into_iter().zip(texts) {
@@ -331,6 +365,7 @@ fn the_books_hold_every_formula_and_form() {
         "gather",
         "halve",
         "hits",
+        "infer",
         "loss",
         "normalize_columns",
         "normalize_rows",
@@ -344,6 +379,7 @@ fn the_books_hold_every_formula_and_form() {
         "softmax",
         "softmax_derivative",
         "squares",
+        "train",
         "uniform",
         "update",
     ];
