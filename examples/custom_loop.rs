@@ -1,6 +1,6 @@
 //! Training by hand, layer by layer, without a `Trainer`: XOR with a quadratic loss whose gradient is written here.
 
-use travertine::layer::{Dense, Layer};
+use travertine::layer::{Dense, Layer, Role};
 use travertine::{Activation, Init, Matrix, engine, ops};
 
 fn main() -> travertine::Result<()> {
@@ -14,8 +14,8 @@ fn main() -> travertine::Result<()> {
     output.initialize(Init::GlorotUniform, 1, 1)?;
 
     // The training layers borrow the parameters until they are dropped.
-    let mut hidden_training = hidden.training(4, false)?;
-    let mut output_training = output.training(4, false)?;
+    let mut hidden_training = hidden.training(4, Role::Hidden)?;
+    let mut output_training = output.training(4, Role::Output)?;
     let mut cost = f64::INFINITY;
     for step in 0..2_000 {
         hidden_training.forward(x.view())?;

@@ -3,7 +3,7 @@
 //!
 //! The article subtracts the bias, travertine adds it: the signs of b are turned around.
 
-use travertine::layer::{Dense, Layer};
+use travertine::layer::{Dense, Layer, Role};
 use travertine::{Activation, Matrix, engine};
 
 fn main() -> travertine::Result<()> {
@@ -18,8 +18,8 @@ fn main() -> travertine::Result<()> {
     layer_2.weights_mut().write(&[0.75, 0.15, 0.22, 0.33])?;
     layer_2.bias_mut().write(&[-0.3])?;
 
-    let mut training_1 = layer_1.training(2, false)?;
-    let mut training_2 = layer_2.training(2, false)?;
+    let mut training_1 = layer_1.training(2, Role::Hidden)?;
+    let mut training_2 = layer_2.training(2, Role::Output)?;
     training_1.forward(x.view())?;
     training_2.forward(training_1.output(2)?)?;
     println!("{}", training_2.output(2)?);

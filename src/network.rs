@@ -9,7 +9,7 @@ use crate::activation::Activation;
 use crate::engine::Engine;
 use crate::error::{Error, Result};
 use crate::init::Init;
-use crate::layer::{Kind, Layer};
+use crate::layer::{Kind, Layer, Role};
 use crate::loss::Loss;
 use crate::matrix::{Matrix, MatrixRef};
 use crate::ops::fused;
@@ -303,8 +303,8 @@ impl<'n, T: Scalar> Inference<'n, T> {
             let (from, to) = if i % 2 == 0 { (&*odd, &mut *even) } else { (&*even, &mut *odd) };
             let from = if i == 0 { input } else { from.front(layer.inputs(), samples) };
             let to = to.front_mut(layer.outputs(), samples);
-            let is_logits = logits && i + 1 == layers.len();
-            layer.infer(is_logits, self.packed.get(i).and_then(Option::as_ref), from, to)?;
+            let role = Role::before(layers.get(i + 1).map(|next| next.kind()), logits);
+            layer.infer(role, self.packed.get(i).and_then(Option::as_ref), from, to)?;
         }
         let written = if layers.len() % 2 == 1 { even } else { odd };
         Ok(written.front(network.outputs(), samples))

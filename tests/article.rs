@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use common::{Layer, random, relative};
 use travertine::engine::Engine;
-use travertine::layer::{Dense, Layer as _};
+use travertine::layer::{Dense, Layer as _, Role};
 use travertine::{Activation, Loss, Matrix, Network, Scalar, Trainer, engine, optimizer::Sgd};
 
 fn article<T: Scalar>(engine: &Arc<dyn Engine<T>>) -> (Vec<T>, String) {
@@ -18,7 +18,8 @@ fn article<T: Scalar>(engine: &Arc<dyn Engine<T>>) -> (Vec<T>, String) {
     layer_1.bias_mut().write(&numbers(&[-0.7, -0.2, -1.1, -2.0])).unwrap();
     layer_2.weights_mut().write(&numbers(&[0.75, 0.15, 0.22, 0.33])).unwrap();
     layer_2.bias_mut().write(&numbers(&[-0.3])).unwrap();
-    let (mut training_1, mut training_2) = (layer_1.training(2, false).unwrap(), layer_2.training(2, false).unwrap());
+    let (mut training_1, mut training_2) =
+        (layer_1.training(2, Role::Hidden).unwrap(), layer_2.training(2, Role::Output).unwrap());
     training_1.forward(x.view()).unwrap();
     training_2.forward(training_1.output(2).unwrap()).unwrap();
     let output = training_2.output(2).unwrap();

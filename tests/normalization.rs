@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use common::{engines, one_hot, random};
 use travertine::engine::{self, Engine, Settings};
-use travertine::layer::{Layer, Normalization};
+use travertine::layer::{Layer, Normalization, Role};
 use travertine::model_file::{self, ModelInfo};
 use travertine::optimizer::{Adam, Sgd};
 use travertine::{Activation, Dropout, ErrorKind, Loss, Matrix, Network, Samples, Scalar, Trainer, check_gradients};
@@ -121,13 +121,13 @@ fn outputs_are_those_of_the_formula() {
                     let z = normalized(&numbers(values.clone()), rows, by_rows, &gamma, &beta);
                     let expected: Vec<f64> = z.into_iter().map(f64::tanh).collect();
                     let what = format!("{words}, {rows} x {samples}, by rows {by_rows}");
-                    let mut training = layer.training(samples, false).unwrap();
+                    let mut training = layer.training(samples, Role::Output).unwrap();
                     training.forward(x.view()).unwrap();
                     let output = numbers(training.output(samples).unwrap().to_vec().unwrap());
                     assert_close(&output, &expected, bound, &what);
                     if !by_rows {
                         let mut a = Matrix::zeros(&device, rows, samples).unwrap();
-                        layer.infer(false, None, x.view(), a.view_mut()).unwrap();
+                        layer.infer(Role::Output, None, x.view(), a.view_mut()).unwrap();
                         assert_close(&numbers(a.to_vec().unwrap()), &expected, bound, &what);
                     }
                 }
@@ -301,13 +301,13 @@ fn a_batch_of_one_sample() {
     let mut layer = Normalization::batch(&cpu, 2, Activation::Identity).unwrap();
     layer.statistics_mut().unwrap().write(&[1.0, -1.0, 4.0, 0.25]).unwrap();
     let x = Matrix::from_slice(&cpu, 2, 1, &[3.0, 0.0]).unwrap();
-    let mut training = layer.training(8, false).unwrap();
+    let mut training = layer.training(8, Role::Output).unwrap();
     training.forward(x.view()).unwrap();
     assert_close(&training.output(1).unwrap().to_vec().unwrap(), &[1.0, 2.0], 1e-4, "one sample");
     drop(training);
     assert_eq!(layer.statistics().unwrap().to_vec().unwrap(), [1.0, -1.0, 4.0, 0.25]);
 
-    let refused = layer.training(1, false).err().unwrap();
+    let refused = layer.training(1, Role::Output).err().unwrap();
     assert!(refused.to_string().contains("a batch of 1 sample has no variance"), "{refused}");
     let mut network = network(&cpu, "batch", 2, &[2], Activation::Relu);
     assert!(Trainer::new(&mut network, Loss::SoftmaxCrossEntropy, Sgd::new(0.1).unwrap(), 1, 1).is_err());

@@ -263,6 +263,10 @@ pub struct DenseForward {
     pub z: Option<Span>,
     /// a: `outputs x samples`
     pub output: Span,
+    /// Whether a and z may be stored in as few bits as products take: products and derivatives alone read them.
+    pub rounds: bool,
+    /// Whether [`Engine::dense_propagate`] will want f' of this.
+    pub trains: bool,
 }
 
 /// Arguments of [`Engine::dense_gradient`].
@@ -416,7 +420,7 @@ pub trait Engine<T: Scalar>: Send + Sync {
     }
     /// `a = f(W x + b 1^T)`
     unsafe fn dense_forward(&self, call: &DenseForward) -> Result<()>;
-    /// `out = (W^T delta) ⊙ f'`
+    /// `out = (W^T delta) ⊙ f'`, which may be stored in as few bits as products take.
     unsafe fn dense_propagate(&self, weights: Span, delta: Span, derivative: Derivative, out: Span) -> Result<()>;
     /// `sink = s gradient + k sink` with the gradients `delta x^T / n` of the weights and `delta 1 / n` of the bias.
     unsafe fn dense_gradient(&self, call: &DenseGradient) -> Result<()>;

@@ -22,8 +22,8 @@ pub struct Settings {
     pub fusion: Fusion,
 }
 
-/// What matrix products may round their operands to. Parameters, activations and gradients stay f32, and products are summed
-/// up in f32 whatever this says; small products may be computed in f32 altogether. All but [`MatmulPrecision::Full`] needs
+/// What matrix products may round their operands to, and hidden layers what they store. Parameters, their gradients and what the last
+/// layer puts out stay f32, and products are summed up in f32 whatever this says; small ones may be computed in f32 altogether. All but [`MatmulPrecision::Full`] needs
 /// CUDA with cuBLASLt, and f32 matrices.
 ///
 /// ```

@@ -2,13 +2,13 @@
 
 use std::sync::Arc;
 
-use super::{Kind, Layer, LossOperands, Parts, Pass, Training, TrainingLayer};
+use super::{Kind, Layer, LossOperands, Parts, Pass, Role, Training, TrainingLayer};
 use crate::activation::{Activation, Keeps};
-use crate::engine::{Engine, Transfer};
+use crate::engine::Engine;
 use crate::error::{Error, Result};
 use crate::init::Init;
 use crate::matrix::{Matrix, MatrixMut, MatrixRef};
-use crate::ops::fused::{dense_forward, dense_gradient, dense_propagate, pack_weights};
+use crate::ops::fused::{Outputs, dense_forward, dense_gradient, dense_propagate, pack_weights};
 use crate::scalar::Scalar;
 
 /// The inference layer: owns weights and bias, keeps nothing else.
@@ -56,7 +56,7 @@ impl<T: Scalar> Dense<T> {
     /// # Errors
     /// Shapes that do not chain; a device that fails.
     pub fn forward(&self, input: MatrixRef<'_, T>, output: MatrixMut<'_, T>) -> Result<()> {
-        self.infer(false, None, input, output)
+        self.infer(Role::Output, None, input, output)
     }
 
     /// `output = W input + b`: what the activation is applied to.
@@ -64,7 +64,7 @@ impl<T: Scalar> Dense<T> {
     /// # Errors
     /// As [`Dense::forward`].
     pub fn forward_linear(&self, input: MatrixRef<'_, T>, output: MatrixMut<'_, T>) -> Result<()> {
-        self.infer(true, None, input, output)
+        self.infer(Role::Logits, None, input, output)
     }
 }
 
@@ -118,20 +118,21 @@ impl<T: Scalar> Layer<T> for Dense<T> {
 
     fn infer(
         &self,
-        logits: bool,
+        role: Role,
         packed: Option<&Matrix<T>>,
         input: MatrixRef<'_, T>,
         output: MatrixMut<'_, T>,
     ) -> Result<()> {
-        let transfer = if logits { Transfer::Identity } else { self.activation.transfer() };
-        dense_forward(self.weights(), packed, self.bias(), transfer, input, None, output)
+        let transfer = role.activation(self.activation).transfer();
+        let outputs = Outputs { z: None, a: output, rounds: role == Role::Hidden, trains: false };
+        dense_forward(self.weights(), packed, self.bias(), transfer, input, outputs)
     }
 
-    fn training(&mut self, batch: usize, logits: bool) -> Result<Training<'_, T>> {
+    fn training(&mut self, batch: usize, role: Role) -> Result<Training<'_, T>> {
         let outputs = self.outputs();
         let engine = Arc::clone(self.weights.engine());
         let buffer = || Matrix::zeros(&engine, outputs, batch);
-        let activation = if logits { Activation::Identity } else { self.activation };
+        let activation = role.activation(self.activation);
         Ok(Training::Dense(DenseTraining {
             z: if activation.keeps() == Keeps::Sum { Some(buffer()?) } else { None },
             a: buffer()?,
@@ -139,6 +140,7 @@ impl<T: Scalar> Layer<T> for Dense<T> {
             weights: self.weights.view_mut(),
             bias: self.bias.view_mut(),
             activation,
+            role,
         }))
     }
 }
@@ -155,10 +157,10 @@ impl<T: Scalar> From<Dense<T>> for Box<dyn Layer<T>> {
 ///
 /// ```compile_fail,E0505
 /// # use travertine::layer::{Dense, Layer};
-/// # use travertine::{Activation, engine};
+/// # use travertine::{Activation, engine, layer::Role};
 /// # let cpu = engine::open::<f32>("cpu").unwrap();
 /// let mut layer = Dense::new(&cpu, 2, 1, Activation::Relu).unwrap();
-/// let training = layer.training(10, false).unwrap();
+/// let training = layer.training(10, Role::Output).unwrap();
 /// drop(layer);
 /// println!("{}", training.batch());
 /// ```
@@ -168,6 +170,7 @@ pub struct DenseTraining<'l, T: Scalar> {
     /// `outputs x 1`
     bias: MatrixMut<'l, T>,
     activation: Activation,
+    role: Role,
     /// `outputs x batch`, where the derivative is computed from z
     z: Option<Matrix<T>>,
     /// `outputs x batch`
@@ -220,7 +223,8 @@ impl<T: Scalar> TrainingLayer<T> for DenseTraining<'_, T> {
         let samples = input.columns();
         let output = self.a.view_mut().sub_columns(0..samples)?;
         let z = self.z.as_mut().map(|z| z.view_mut().sub_columns(0..samples)).transpose()?;
-        dense_forward(self.weights.as_ref(), None, self.bias.as_ref(), self.activation.transfer(), input, z, output)
+        let outputs = Outputs { z, a: output, rounds: self.role == Role::Hidden, trains: true };
+        dense_forward(self.weights.as_ref(), None, self.bias.as_ref(), self.activation.transfer(), input, outputs)
     }
 
     fn propagate(&self, previous: &mut dyn TrainingLayer<T>, samples: usize) -> Result<()> {

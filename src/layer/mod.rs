@@ -83,6 +83,34 @@ pub enum Pass {
     Inference,
 }
 
+/// Who reads a layer's output.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Role {
+    /// Another dense layer: engines that multiply in less than f32 ([`MatmulPrecision`](crate::engine::MatmulPrecision)) may store
+    /// it so, too.
+    Hidden,
+    /// Anybody.
+    Output,
+    /// A loss that takes z: the activation is left out.
+    Logits,
+}
+
+impl Role {
+    /// f of a layer with this activation.
+    fn activation(self, activation: Activation) -> Activation {
+        if self == Role::Logits { Activation::Identity } else { activation }
+    }
+
+    /// Of the layer in front of a `next` one or, where there is none, of a loss that may take z.
+    pub(crate) fn before(next: Option<Kind>, logits: bool) -> Role {
+        match next {
+            Some(Kind::Dense) => Role::Hidden,
+            None if logits => Role::Logits,
+            _ => Role::Output,
+        }
+    }
+}
+
 /// An inference layer: owns its parameters and keeps nothing else.
 pub trait Layer<T: Scalar>: Send + Sync {
     /// What it computes.
@@ -139,25 +167,24 @@ pub trait Layer<T: Scalar>: Send + Sync {
         Ok(None)
     }
 
-    /// The output for an input `inputs x samples`, `outputs x samples`. `logits`: without the activation; `packed`: what
-    /// [`Layer::pack_weights`] made of these very weights.
+    /// The output for an input `inputs x samples`, `outputs x samples`. `packed`: what [`Layer::pack_weights`] made of these very
+    /// weights.
     ///
     /// # Errors
     /// Shapes that do not chain; a device that fails.
     fn infer(
         &self,
-        logits: bool,
+        role: Role,
         packed: Option<&Matrix<T>>,
         input: MatrixRef<'_, T>,
         output: MatrixMut<'_, T>,
     ) -> Result<()>;
 
-    /// The training layer for batches of up to `batch` samples. `logits`: the loss takes z of this layer, which then
-    /// leaves its activation out.
+    /// The training layer for batches of up to `batch` samples.
     ///
     /// # Errors
     /// A batch of 0; no memory.
-    fn training(&mut self, batch: usize, logits: bool) -> Result<Training<'_, T>>;
+    fn training(&mut self, batch: usize, role: Role) -> Result<Training<'_, T>>;
 }
 
 /// A training layer of any kind; what it can do is in [`TrainingLayer`]. No box: the loan would then last until the box is

@@ -3,9 +3,9 @@
 
 use std::sync::Arc;
 
-use super::{Kind, Layer, LossOperands, Parts, Pass, Training, TrainingLayer};
+use super::{Kind, Layer, LossOperands, Parts, Pass, Role, Training, TrainingLayer};
 use crate::activation::{Activation, Keeps};
-use crate::engine::{Along, Engine, Transfer};
+use crate::engine::{Along, Engine};
 use crate::error::{Error, Result};
 use crate::init::Init;
 use crate::matrix::{Matrix, MatrixMut, MatrixRef};
@@ -24,13 +24,13 @@ const MOMENTUM: f64 = 0.1;
 /// way, weighted by `0.1 (1 - 0.1)^k`, in inference. Layer normalization takes those of each sample over its features, always.
 ///
 /// ```
-/// use travertine::layer::{Layer, Normalization};
+/// use travertine::layer::{Layer, Normalization, Role};
 /// use travertine::{Activation, Matrix, engine};
 /// let cpu = engine::open::<f32>("cpu")?;
 /// let layer = Normalization::layer(&cpu, 4, Activation::Relu)?;
 /// let x = Matrix::from_slice(&cpu, 4, 1, &[1.0, 2.0, 3.0, 4.0])?;
 /// let mut a = Matrix::zeros(&cpu, 4, 1)?;
-/// layer.infer(false, None, x.view(), a.view_mut())?;
+/// layer.infer(Role::Output, None, x.view(), a.view_mut())?;
 /// assert_eq!(a.to_vec()?[..2], [0.0, 0.0]);
 /// assert!((a.to_vec()?[3] - 1.5 / 1.25f32.sqrt()).abs() < 1e-4);
 /// # Ok::<(), travertine::Error>(())
@@ -140,7 +140,7 @@ impl<T: Scalar> Layer<T> for Normalization<T> {
 
     fn infer(
         &self,
-        logits: bool,
+        role: Role,
         _packed: Option<&Matrix<T>>,
         input: MatrixRef<'_, T>,
         output: MatrixMut<'_, T>,
@@ -153,13 +153,13 @@ impl<T: Scalar> Layer<T> for Normalization<T> {
             moments: self.statistics().map_or(Moments::Passing, Moments::Given),
             input,
             normalized: None,
-            transfer: if logits { Transfer::Identity } else { self.activation.transfer() },
+            transfer: role.activation(self.activation).transfer(),
             z: None,
             output,
         })
     }
 
-    fn training(&mut self, batch: usize, logits: bool) -> Result<Training<'_, T>> {
+    fn training(&mut self, batch: usize, role: Role) -> Result<Training<'_, T>> {
         let (features, along) = (self.outputs(), self.along());
         if along == Along::Rows && batch == 1 {
             let reason = "a batch of 1 sample has no variance; take a larger batch or layer normalization";
@@ -167,7 +167,7 @@ impl<T: Scalar> Layer<T> for Normalization<T> {
         }
         let engine = Arc::clone(self.weights.engine());
         let buffer = || Matrix::zeros(&engine, features, batch);
-        let activation = if logits { Activation::Identity } else { self.activation };
+        let activation = role.activation(self.activation);
         Ok(Training::Normalization(NormalizationTraining {
             along,
             moments: Matrix::zeros(&engine, if along == Along::Rows { features } else { batch }, 2)?,

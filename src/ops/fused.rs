@@ -50,15 +50,26 @@ pub(crate) fn pack_weights<T: Scalar>(weights: MatrixRef<'_, T>) -> Result<Optio
     Ok(Some(packed))
 }
 
-/// `output = f(W input + b 1^T)`, z kept where there is a place for it; packed: W's own [`pack_weights`], if there are.
+/// Where [`dense_forward`] writes.
+pub(crate) struct Outputs<'a, T: Scalar> {
+    /// z, `outputs x samples`, where it is wanted
+    pub z: Option<MatrixMut<'a, T>>,
+    /// `outputs x samples`
+    pub a: MatrixMut<'a, T>,
+    /// [`DenseForward::rounds`]
+    pub rounds: bool,
+    /// [`DenseForward::trains`]
+    pub trains: bool,
+}
+
+/// `a = f(W input + b 1^T)`; packed: W's own [`pack_weights`], if there are.
 pub(crate) fn dense_forward<T: Scalar>(
     weights: MatrixRef<'_, T>,
     packed: Option<&Matrix<T>>,
     bias: MatrixRef<'_, T>,
     transfer: Transfer,
     input: MatrixRef<'_, T>,
-    z: Option<MatrixMut<'_, T>>,
-    output: MatrixMut<'_, T>,
+    Outputs { z, a: output, rounds, trains }: Outputs<'_, T>,
 ) -> Result<()> {
     let z_fits = z.as_ref().is_none_or(|z| same_shape(z.as_ref(), output.as_ref()));
     let rules = [
@@ -81,6 +92,8 @@ pub(crate) fn dense_forward<T: Scalar>(
         transfer,
         z: z.map(|z| z.span()),
         output: output.span(),
+        rounds,
+        trains,
     };
     // SAFETY: checked above; the borrow checker keeps what is written apart.
     unsafe { output.engine().dense_forward(&call) }

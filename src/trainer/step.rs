@@ -5,7 +5,7 @@ use super::loss_scale::{LossScale, Scaler};
 use super::max_norm::MaxNorm;
 use super::whole::Whole;
 use crate::error::Result;
-use crate::layer::{Pass, Training};
+use crate::layer::{Kind, Pass, Role, Training};
 use crate::loss::Loss;
 use crate::matrix::{Matrix, MatrixMut, MatrixRef};
 use crate::network::Network;
@@ -55,12 +55,13 @@ impl<'n, T: Scalar> Stepper<'n, T> {
         }
         let fused = loss.is_fused_with(network.last().activation());
         let whole = Whole::new(network, loss, batch);
-        let last = network.layers().len() - 1;
+        let kinds: Vec<Kind> = network.layers().iter().map(|layer| layer.kind()).collect();
+        let next = kinds.iter().skip(1).map(|kind| Some(*kind)).chain([None]);
         let layers: Result<Vec<_>> = network
             .layers_mut()
             .iter_mut()
-            .enumerate()
-            .map(|(i, layer)| layer.training(batch, fused && i == last))
+            .zip(next)
+            .map(|(layer, next)| layer.training(batch, Role::before(next, fused)))
             .collect();
         let pace = Pace::new(Schedule::Constant)?;
         let dropouts = states.iter().map(|_| None).collect();

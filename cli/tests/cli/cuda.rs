@@ -192,7 +192,7 @@ fn large_products_are_left_to_the_library() {
     assert!(devices.out.contains("NVRTC 12.4, cuBLASLt 12.4.5"), "{}", devices.out);
     let with = run(&folder, LARGE, &[]).ok();
     assert!(
-        count(&with, "products") > 0 && with.err.contains("compute 68, factors 0 and 0, epilogue 6"),
+        count(&with, "products") > 0 && with.err.contains("compute 68, factors 0 and 0, result 0, epilogue 6"),
         "{}",
         with.err
     );
@@ -250,6 +250,12 @@ fn precisions_are_asked_for_by_name() {
         let with = run(&folder, &format!("{LARGE} --precision {precision}"), &[]).ok();
         assert!(with.err.contains(planned) && !with.err.contains("factors 1 "), "{precision}: {}", with.err);
         assert_eq!(with.result()["precision"], precision);
+        // The hidden layer: bias, relu and a mask, and relu's derivative by it; the output, as it is.
+        let type_of_factors = &planned[planned.len() - 2..].trim();
+        for (result, epilogue) in [(*type_of_factors, 134), (*type_of_factors, 136), ("0", 4)] {
+            let told = with.err.contains(&format!("{planned}, result {result}, epilogue {epilogue}\n"));
+            assert_eq!(told, precision != "tf32" || epilogue == 4, "{precision}, {epilogue}: {}", with.err);
+        }
     }
     run(&folder, &format!("{LARGE} --precision bf16"), &[("CAPABILITY", 75)])
         .fails(2, &["cuda:0", "its compute capability is 7.5, bf16 needs 8.0", "take f32"]);

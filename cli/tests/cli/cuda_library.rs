@@ -80,8 +80,8 @@ super::calls! {
         if known { 0 } else { INVALID_VALUE }
     }
     cublasLtMatmulDescSetAttribute(desc: usize, which: u32, value: *const u8, bytes: usize) {
-        // Transpositions, epilogue, address of the bias.
-        set(desc, which, value, bytes, &[(3, 4), (4, 4), (7, 4), (8, 8)])
+        // Transpositions, epilogue, addresses of bias and mask, bits from a column of the mask to the next.
+        set(desc, which, value, bytes, &[(3, 4), (4, 4), (7, 4), (8, 8), (11, 8), (12, 8)])
     }
     cublasLtMatmulDescDestroy(desc: usize) { destroy(desc) }
     cublasLtMatrixLayoutCreate(layout: *mut usize, kind: u32, rows: u64, columns: u64, step: i64) {
@@ -99,8 +99,8 @@ super::calls! {
         found: *mut Heuristic, count: *mut c_int
     ) {
         eprintln!(
-            "planned a product: compute {}, factors {} and {}, epilogue {}", attribute(desc, 0), attribute(a, 0),
-            attribute(b, 0), attribute(desc, 7)
+            "planned a product: compute {}, factors {} and {}, result {}, epilogue {}", attribute(desc, 0), attribute(a, 0),
+            attribute(b, 0), attribute(c, 0), attribute(desc, 7)
         );
         if handle != 4711 || c != d { return INVALID_VALUE; }
         if setting("CUBLASLT_REFUSES", 0) != 0 { return NOT_SUPPORTED; }
@@ -127,16 +127,18 @@ super::calls! {
                 return INVALID_VALUE;
             }
         }
-        let (epilogue, bias, [m, ..]) = (attribute(desc, 7), attribute(desc, 8), *algorithm);
+        let (epilogue, bias, [m, n, ..]) = (attribute(desc, 7), attribute(desc, 8), *algorithm);
+        let (mask, mask_step) = (attribute(desc, 11), attribute(desc, 12));
         let scalar = width(attribute(desc, 1));
-        let has_bias = epilogue & 4 != 0;
+        let (has_bias, has_mask) = (epilogue & 4 != 0, epilogue & 128 != 0);
+        let mask_fits = mask % 16 == 0 && mask_step % 128 == 0 && mask_step >= m && is_memory(mask, mask_step / 8 * n);
         if handle != 4711 || (c, layout_c) != (d, layout_d) || !is_memory(workspace, bytes as u64)
-            || has_bias && !is_memory(bias, m * scalar) {
+            || has_bias && !is_memory(bias, m * width(attribute(layout_c, 0))) || has_mask && !mask_fits {
             eprintln!("driver: a product that the library would refuse");
             return INVALID_VALUE;
         }
         let number = |x: *const c_void| if scalar == 8 { *x.cast::<u64>() } else { u64::from(*x.cast::<u32>()) };
-        let words = [number(alpha), number(beta), a, b, c, if has_bias { bias } else { 0 }, epilogue];
+        let words = [number(alpha), number(beta), a, b, c, if has_bias { bias } else { 0 }, epilogue, if has_mask { mask } else { 0 }];
         submit(Node::of_words(desc, &words), stream)
     }
 }

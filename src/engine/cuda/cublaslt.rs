@@ -8,7 +8,7 @@ use std::{mem, ptr};
 
 use cudarc::cublaslt::result::CublasError;
 use cudarc::cublaslt::sys::{
-    self, cublasComputeType_t as ComputeType, cublasLtEpilogue_t as Epilogue, cublasLtHandle_t, cublasLtMatmulDesc_t,
+    self, cublasComputeType_t as ComputeType, cublasLtHandle_t, cublasLtMatmulDesc_t,
     cublasLtMatmulDescAttributes_t as DescAttribute, cublasLtMatmulHeuristicResult_t,
     cublasLtMatmulPreferenceAttributes_t as PreferenceAttribute, cublasLtMatrixLayout_t, cublasStatus_t,
     cudaDataType_t as DataType, libraryPropertyType_t as Property,
@@ -16,7 +16,7 @@ use cudarc::cublaslt::sys::{
 use cudarc::driver::sys::{CUdeviceptr, CUstream};
 
 use super::super::Missing;
-use super::super::gpu::driver::{Factors, LibraryProduct, Place, Shape};
+use super::super::gpu::driver::{Epilogue, Factors, LibraryProduct, MASK_STEP, Place, Shape};
 use super::address;
 use super::failure::Failure;
 
@@ -122,6 +122,9 @@ impl CublasLt {
         if let Some(bias) = product.bias {
             plan.desc.set(DescAttribute::CUBLASLT_MATMUL_DESC_BIAS_POINTER, &place(bias))?;
         }
+        if let Some(mask) = product.mask {
+            plan.desc.set(DescAttribute::CUBLASLT_MATMUL_DESC_EPILOGUE_AUX_POINTER, &place(mask))?;
+        }
         let doubles = [product.alpha, product.beta];
         let singles = doubles.map(|x| x as f32);
         let [alpha, beta] = match product.shape.factors {
@@ -200,26 +203,35 @@ impl Plan {
 /// A shape in the library's words.
 fn described(shape: &Shape) -> Result<(Desc, [Layout; 3]), Failure> {
     let (factor, number, compute) = types(shape.factors);
+    // The library takes the bias to be of the same type.
+    let stored = if shape.rounds { factor } else { number };
     let desc = Desc::new(compute, number)?;
     let [turn_a, turn_b] = shape.turned.map(|turned| OPERATIONS[usize::from(turned)]);
     desc.set(DescAttribute::CUBLASLT_MATMUL_DESC_TRANSA, &turn_a)?;
     desc.set(DescAttribute::CUBLASLT_MATMUL_DESC_TRANSB, &turn_b)?;
-    let epilogue = match (shape.has_bias, shape.relu) {
-        (false, false) => Epilogue::CUBLASLT_EPILOGUE_DEFAULT,
-        (false, true) => Epilogue::CUBLASLT_EPILOGUE_RELU,
-        (true, false) => Epilogue::CUBLASLT_EPILOGUE_BIAS,
-        (true, true) => Epilogue::CUBLASLT_EPILOGUE_RELU_BIAS,
+    let epilogue = match (shape.epilogue, shape.has_bias) {
+        (Epilogue::Nothing, false) => sys::cublasLtEpilogue_t::CUBLASLT_EPILOGUE_DEFAULT,
+        (Epilogue::Nothing, true) => sys::cublasLtEpilogue_t::CUBLASLT_EPILOGUE_BIAS,
+        (Epilogue::Relu, false) => sys::cublasLtEpilogue_t::CUBLASLT_EPILOGUE_RELU,
+        (Epilogue::Relu, true) => sys::cublasLtEpilogue_t::CUBLASLT_EPILOGUE_RELU_BIAS,
+        (Epilogue::ReluWithMask, false) => sys::cublasLtEpilogue_t::CUBLASLT_EPILOGUE_RELU_AUX,
+        (Epilogue::ReluWithMask, true) => sys::cublasLtEpilogue_t::CUBLASLT_EPILOGUE_RELU_AUX_BIAS,
+        (Epilogue::ReluDerivative, _) => sys::cublasLtEpilogue_t::CUBLASLT_EPILOGUE_DRELU,
     };
     desc.set(DescAttribute::CUBLASLT_MATMUL_DESC_EPILOGUE, &epilogue)?;
+    if matches!(shape.epilogue, Epilogue::ReluWithMask | Epilogue::ReluDerivative) {
+        let step = shape.m.next_multiple_of(MASK_STEP) as i64;
+        desc.set(DescAttribute::CUBLASLT_MATMUL_DESC_EPILOGUE_AUX_LD, &step)?;
+    }
     let Shape { m, n, k, turned, steps, .. } = *shape;
     let in_memory = |[rows, columns]: [usize; 2], turned: bool| if turned { [columns, rows] } else { [rows, columns] };
     let a = Layout::new(factor, in_memory([m, k], turned[0]), steps[0])?;
     let b = Layout::new(factor, in_memory([k, n], turned[1]), steps[1])?;
-    let c = Layout::new(number, [m, n], steps[2])?;
+    let c = Layout::new(stored, [m, n], steps[2])?;
     Ok((desc, [a, b, c]))
 }
 
-/// Types of the factors and of all other numbers, and how it is computed. Nothing of this lets the library round factors but
+/// Types of the factors and of sums and other numbers, and how it is computed. Nothing of this lets the library round factors but
 /// for TF32, by name.
 fn types(factors: Factors) -> (DataType, DataType, ComputeType) {
     use {ComputeType::*, DataType::*};

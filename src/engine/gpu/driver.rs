@@ -53,6 +53,9 @@ pub(in crate::engine) trait Driver: Send + Sync {
     fn finish(&self) -> Result<()>;
 }
 
+/// Bits whose multiple lies between columns of a mask.
+pub(in crate::engine) const MASK_STEP: usize = 128;
+
 /// `C = f(alpha A B + beta C + bias 1^T)` as libraries take it: columns of A, B and C lie side by side.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(in crate::engine) struct LibraryProduct {
@@ -64,6 +67,8 @@ pub(in crate::engine) struct LibraryProduct {
     pub c: Place,
     /// `m x 1`, where the epilogue has one
     pub bias: Option<Place>,
+    /// A bit for each element of C where the epilogue has a mask: columns of `m` bits, [`MASK_STEP`] or a multiple of it apart.
+    pub mask: Option<Place>,
 }
 
 /// All that a library's choice of a kernel depends on.
@@ -82,11 +87,25 @@ pub(in crate::engine) struct Shape {
     /// Whether beta is not 0.
     pub reads_c: bool,
     pub has_bias: bool,
-    /// f: `max(x, 0)`, or nothing
-    pub relu: bool,
+    /// f
+    pub epilogue: Epilogue,
+    /// Whether C and the bias are in 16 bits, as A and B then are.
+    pub rounds: bool,
 }
 
-/// What A and B consist of. C, the bias and sums are f32, for f64 factors f64.
+/// What a library does to the product on its way to C.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(in crate::engine) enum Epilogue {
+    Nothing,
+    /// `max(x, 0)`
+    Relu,
+    /// The same; a mask tells which elements were above 0.
+    ReluWithMask,
+    /// x where a mask says so, else 0.
+    ReluDerivative,
+}
+
+/// What A and B consist of. Sums are f32, for f64 factors f64, and so are C and the bias but where [`Shape::rounds`] says otherwise.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(in crate::engine) enum Factors {
     F32,
@@ -154,8 +173,6 @@ pub(in crate::engine) enum Argument {
 pub(in crate::engine) struct Arguments {
     list: [Argument; Arguments::MOST],
     count: usize,
-    /// The only memory among them that the kernel writes; `None`: perhaps all.
-    written: Option<Handle>,
 }
 
 impl Arguments {
@@ -163,7 +180,7 @@ impl Arguments {
     pub const MOST: usize = 40;
 
     pub fn new() -> Self {
-        Arguments { list: [Argument::Int(0); Arguments::MOST], count: 0, written: None }
+        Arguments { list: [Argument::Int(0); Arguments::MOST], count: 0 }
     }
 
     pub fn push(&mut self, argument: Argument) {
@@ -184,17 +201,12 @@ impl Arguments {
         self.push(Argument::Index(stride as i64));
     }
 
-    /// Says that the kernel writes this memory and no other.
-    pub fn write_only(&mut self, handle: Handle) {
-        self.written = Some(handle);
-    }
-
-    /// Memory that the kernel may write.
-    pub fn written(&self) -> impl Iterator<Item = Handle> {
-        let handle = |argument: &Argument| if let Argument::Memory(handle) = argument { Some(*handle) } else { None };
-        let all = self.as_slice().iter().filter_map(handle);
-        let only = self.written;
-        all.filter(move |handle| only.is_none_or(|only| only == *handle))
+    /// The memory among them.
+    pub fn memory(&self) -> impl Iterator<Item = Handle> {
+        self.as_slice().iter().filter_map(|argument| match argument {
+            Argument::Memory(handle) => Some(*handle),
+            _ => None,
+        })
     }
 
     pub fn as_slice(&self) -> &[Argument] {

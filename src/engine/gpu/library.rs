@@ -1,9 +1,10 @@
 //! Products that are left to the API's own library: which of them, and what our kernels do around them.
 //!
-//! The library adds the bias and applies relu. Other activations, derivatives and the gradient of the bias are a pass of ours
-//! over what it has written.
+//! The library adds the bias and applies relu and, in 16 bits, its derivative. Other activations, derivatives and the gradient of the
+//! bias are a pass of ours over what it has written.
 
-use super::driver::{Factors, LibraryProduct, Place, Shape};
+use super::driver::{Epilogue, Factors, LibraryProduct, Place, Shape};
+use super::halves::Store;
 use super::product::{Call, Form};
 use super::*;
 
@@ -13,6 +14,8 @@ pub(super) const SIZES: [[usize; 3]; 4] = [tune::SMALL, [512; 3], tune::LARGE, [
 const USUAL: [bool; 4] = [false, true, true, true];
 /// The one activation that it knows as we do: its gelu is the tanh approximation, ours is exact.
 const RELU: &str = "relu";
+/// Its derivative, which the library takes from a mask of bits that it made itself.
+const RELU_DERIVATIVE: &str = "relu'";
 /// Bytes whose multiple every allocation's address is.
 pub(super) const ALIGNED: usize = 256;
 /// Bytes of which the bias must be a multiple.
@@ -88,61 +91,110 @@ impl<T: Scalar, D: Driver> Gpu<T, D> {
     /// False where the library cannot compute this product; then nothing has happened to C.
     pub(super) unsafe fn product_by_library(&self, call: &Call) -> Result<bool> {
         let Call { alpha, a, beta, c, form, sums, .. } = *call;
-        // Where z is kept, relu is a pass of its own.
-        let relu = matches!(form, Form::Map { f, out, keeps_c: false, .. } if f.name == RELU && out == c);
-        let Some(product) = (unsafe { self.library_product(call, relu)? }) else { return Ok(false) };
-        if !unsafe { self.driver.library_product(&product)? } {
-            return Ok(false);
-        }
-        self.touch(c.handle);
-        unsafe {
-            match form {
-                Form::Map { f, p, out, .. } if !relu => self.factor_elements(f.kernel, p, c, None, out)?,
-                Form::Zip { f, p, kept } => self.factor_elements(f.kernel, p, c, Some(kept), c)?,
-                Form::Plain | Form::Map { .. } => {}
+        // The library's favorite way first; what it has no kernel for may go another way.
+        for (epilogue, mask) in self.epilogues(call) {
+            let Some(product) = (unsafe { self.library_product(call, epilogue, mask)? }) else { return Ok(false) };
+            if !unsafe { self.driver.library_product(&product)? } {
+                continue;
             }
-            if let Some(sums) = sums {
-                self.row_sums(T::from_f64(alpha), a, T::from_f64(beta), sums)?;
+            let rounds = product.shape.rounds;
+            self.stored(c, if rounds { Store::Copy } else { Store::Plain });
+            if epilogue == Epilogue::ReluWithMask {
+                self.masked(c);
             }
+            // What is not stored in 16 bits alone is likely to be multiplied next: its copy is made on the way.
+            let store = if rounds { Store::Copy } else { Store::Both };
+            unsafe {
+                match form {
+                    Form::Map { f, p, out, .. } if epilogue == Epilogue::Nothing => {
+                        self.elements_stored(f.kernel, p, c, None, out, store)?;
+                    }
+                    Form::Zip { f, p, kept } if epilogue == Epilogue::Nothing => {
+                        self.elements_stored(f.kernel, p, c, Some(kept), c, store)?;
+                    }
+                    _ => {}
+                }
+                if let Some(sums) = sums {
+                    self.row_sums(T::from_f64(alpha), a, T::from_f64(beta), sums)?;
+                }
+            }
+            return Ok(true);
         }
-        Ok(true)
+        Ok(false)
+    }
+
+    /// What the library may do to C, with the mask that it then reads or writes; what comes first is best.
+    fn epilogues(&self, call: &Call) -> impl Iterator<Item = (Epilogue, Option<Place>)> + use<T, D> {
+        let c = call.c;
+        let best = match call.form {
+            // Where z is kept, relu is a pass of its own.
+            Form::Map { f, out, keeps_c: false, .. } if f.name == RELU && out == c => {
+                let mask = self.place_of_mask(c).filter(|_| call.trains && call.rounds);
+                [mask.map(|mask| (Epilogue::ReluWithMask, Some(mask))), Some((Epilogue::Relu, None)), None]
+            }
+            Form::Zip { f, kept, .. } if f.name == RELU_DERIVATIVE => {
+                let mask = self.mask_of(kept).filter(|_| call.rounds);
+                [mask.map(|mask| (Epilogue::ReluDerivative, Some(mask))), None, Some((Epilogue::Nothing, None))]
+            }
+            _ => [None, None, Some((Epilogue::Nothing, None))],
+        };
+        best.into_iter().flatten()
     }
 
     /// The product as the library takes it, and its factors where it finds them; `None` for a layout that it does not know.
-    unsafe fn library_product(&self, call: &Call, relu: bool) -> Result<Option<LibraryProduct>> {
-        let (Some(policy), [Some(a), Some(b), Some(c)]) = (self.policy, [call.a, call.b, call.c].map(layout)) else {
+    unsafe fn library_product(
+        &self,
+        call: &Call,
+        epilogue: Epilogue,
+        mask: Option<Place>,
+    ) -> Result<Option<LibraryProduct>> {
+        let (Some(policy), [Some(a), Some(b), Some(in_c)]) = (self.policy, [call.a, call.b, call.c].map(layout)) else {
             return Ok(None);
         };
         let at = |span: Span| Place { handle: span.handle, offset: span.offset * size_of::<T>() };
         let bias = call.bias.map(at);
         let bias_fits = call.bias.is_none_or(|bias| bias.row_stride == 1 || bias.rows == 1)
             && bias.is_none_or(|bias| bias.offset.is_multiple_of(BIAS_ALIGNED));
-        if c.0 || !bias_fits {
+        if in_c.0 || !bias_fits {
             return Ok(None);
         }
         let (m, n, k) = (call.c.rows, call.c.columns, call.a.columns);
-        for count in [m, n, k, a.1, b.1, c.1] {
+        for count in [m, n, k, a.1, b.1, in_c.1] {
             self.int(count)?;
         }
         let halves = matches!(policy.factors, Factors::Bf16 | Factors::F16);
+        let wanted = if halves && call.rounds && call.beta == 0.0 { Store::Copy } else { Store::Plain };
+        if call.beta != 0.0 {
+            unsafe { self.settle(call.c.handle)? };
+        }
+        let rounds = unsafe { self.prepare(call.c, wanted)? } == Store::Copy;
         let factor = |span: Span, turned: bool| match halves {
             true => unsafe { self.halved(if turned { span.t() } else { span }) },
             false => Ok(at(span)),
         };
-        let places = [factor(call.a, a.0)?, factor(call.b, b.0)?, at(call.c)];
+        let c = match self.start_of_copy(call.c).filter(|_| rounds) {
+            Some(start) => Place { handle: call.c.handle, offset: (start + call.c.offset) * size_of::<u16>() },
+            None => at(call.c),
+        };
+        let places = [factor(call.a, a.0)?, factor(call.b, b.0)?, c];
+        let bias = match (call.bias, rounds) {
+            (Some(bias), true) => Some(unsafe { self.halved(bias)? }),
+            _ => bias,
+        };
         let shape = Shape {
             factors: policy.factors,
             m,
             n,
             k,
             turned: [a.0, b.0],
-            steps: [a.1, b.1, c.1],
+            steps: [a.1, b.1, in_c.1],
             aligned: places.map(alignment),
             reads_c: call.beta != 0.0,
             has_bias: bias.is_some(),
-            relu,
+            epilogue,
+            rounds,
         };
         let [a, b, c] = places;
-        Ok(Some(LibraryProduct { shape, alpha: call.alpha, beta: call.beta, a, b, c, bias }))
+        Ok(Some(LibraryProduct { shape, alpha: call.alpha, beta: call.beta, a, b, c, bias, mask }))
     }
 }

@@ -4,8 +4,8 @@
 use std::marker::PhantomData;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use self::driver::{Argument, Arguments, Factors};
-use self::halves::Halves;
+use self::driver::{Argument, Arguments};
+use self::halves::{Halves, Store};
 use self::library::Policy;
 use self::program::{Key, Programs, Text};
 use self::tile::Tiles;
@@ -111,10 +111,14 @@ impl<T: Scalar, D: Driver> Gpu<T, D> {
         ])
     }
 
-    /// Every kernel that may change a matrix is launched here.
+    /// Every kernel that knows of no copies is launched here: what it reads is up to date, and what it may write has no copy then.
     unsafe fn launch(&self, key: Key, groups: [usize; 2], items: usize, arguments: &Arguments) -> Result<()> {
         if self.halves.is_some() {
-            arguments.written().for_each(|handle| self.touch(handle));
+            for handle in arguments.memory() {
+                // SAFETY: the caller's promise.
+                unsafe { self.settle(handle)? };
+            }
+            arguments.memory().for_each(|handle| self.touch(handle));
         }
         // SAFETY: the caller's promise.
         unsafe { self.enqueue(key, groups, items, arguments) }
@@ -160,22 +164,23 @@ impl<T: Scalar, D: Driver> Gpu<T, D> {
     /// `z = f(x)` or `z = f(x, y)`
     unsafe fn elements(&self, f: &'static str, p: [f64; 4], x: Span, y: Option<Span>, z: Span) -> Result<()> {
         // SAFETY: the caller's promise.
-        unsafe { self.elements_and_copy(f, p, x, y, z, None) }
+        unsafe { self.elements_stored(f, p, x, y, z, Store::Plain) }
     }
 
-    /// The same; `copy`: what z's elements are stored in, too, and bytes between z's memory and their copy.
-    unsafe fn elements_and_copy(
+    /// The same, stored as it says; operands are read where they are up to date.
+    unsafe fn elements_stored(
         &self,
         f: &'static str,
         p: [f64; 4],
         x: Span,
         y: Option<Span>,
         z: Span,
-        copy: Option<(Factors, usize)>,
+        store: Store,
     ) -> Result<()> {
+        // SAFETY: the caller's promise.
+        let (copies, store) = unsafe { ([self.copy_of(x)?, self.copy_of(y.unwrap_or(x))?], self.prepare(z, store)?) };
         let mut spans = [x, y.unwrap_or(x), z];
         straighten(&mut spans);
-        let [x, other, z] = spans;
         let items = self.items(256);
         let operands = 1 + usize::from(y.is_some());
         let mut key = self
@@ -183,22 +188,27 @@ impl<T: Scalar, D: Driver> Gpu<T, D> {
             .with(&[("OPERANDS", operands)])
             .with_function("formula", operands, f);
         let mut arguments = Arguments::new();
-        arguments.push(self.int(z.rows)?);
-        arguments.push(self.int(z.columns)?);
+        arguments.push(self.int(spans[2].rows)?);
+        arguments.push(self.int(spans[2].columns)?);
         self.push_parameters(&mut arguments, p);
-        arguments.push_span(x);
-        if y.is_some() {
-            arguments.push_span(other);
+        for (span, copy) in spans.into_iter().zip(copies).take(operands) {
+            arguments.push_span(Span { offset: copy.unwrap_or(0) + span.offset, ..span });
         }
-        arguments.push_span(z);
-        if let Some((factors, start)) = copy {
-            key = key.with(&[("HALVES", 1), ("F16", usize::from(factors == Factors::F16))]);
+        arguments.push_span(spans[2]);
+        if let Some(halves) = &self.halves {
+            let from_copies =
+                copies.iter().take(operands).enumerate().map(|(i, copy)| usize::from(copy.is_some()) << i);
+            key = key.with(&[("READ_HALVES", from_copies.sum()), ("F16", halves.is_f16())]);
+        }
+        if let (Some(start), Store::Both | Store::Copy) = (self.start_of_copy(z), store) {
+            key = key.with(&[("HALVES", if store == Store::Copy { 2 } else { 1 })]);
             arguments.push(Argument::Memory(z.handle));
-            arguments.push(Argument::Index((start / size_of::<u16>() + z.offset) as i64));
+            arguments.push(Argument::Index((start + spans[2].offset) as i64));
         }
-        arguments.write_only(z.handle);
-        // SAFETY: the caller's promise.
-        unsafe { self.launch(key, self.grid(z.rows, z.columns, items), items, &arguments) }
+        // SAFETY: the caller's promise; what is read is up to date, and what is written is told.
+        unsafe { self.enqueue(key, self.grid(spans[2].rows, spans[2].columns, items), items, &arguments)? };
+        self.stored(z, store);
+        Ok(())
     }
 }
 
@@ -249,11 +259,13 @@ impl<T: Scalar, D: Driver> Engine<T> for Gpu<T, D> {
     }
 
     unsafe fn write(&self, from: &[T], to: Span) -> Result<()> {
+        unsafe { self.settle(to.handle)? };
         self.touch(to.handle);
         unsafe { transfer::write(&self.driver, from, to) }
     }
 
     unsafe fn read(&self, from: Span, to: &mut [T]) -> Result<()> {
+        unsafe { self.settle(from.handle)? };
         unsafe { transfer::read(&self.driver, from, to) }
     }
 
@@ -309,10 +321,18 @@ impl<T: Scalar, D: Driver> Engine<T> for Gpu<T, D> {
         arguments.push(self.int(x.columns)?);
         arguments.push(self.real(alpha.to_f64()));
         arguments.push(self.real(beta.to_f64()));
-        arguments.push_span(x);
+        let copy = unsafe { self.copy_of(x)? };
+        arguments.push_span(Span { offset: copy.unwrap_or(0) + x.offset, ..x });
         arguments.push_vector(y, y.row_stride);
-        let key = self.key(Text::Sums, "row_sums", width, items).with(&[("CHUNKS", CHUNKS), ("KIND", 0)]);
-        unsafe { self.launch(key, [x.rows.div_ceil(width), 1], items, &arguments) }
+        let mut key = self.key(Text::Sums, "row_sums", width, items).with(&[("CHUNKS", CHUNKS), ("KIND", 0)]);
+        if let (Some(halves), Some(_)) = (&self.halves, copy) {
+            key = key.with(&[("READ_HALVES", 1), ("F16", halves.is_f16())]);
+        }
+        unsafe {
+            self.settle(y.handle)?;
+            self.touch(y.handle);
+            self.enqueue(key, [x.rows.div_ceil(width), 1], items, &arguments)
+        }
     }
 
     unsafe fn reduce(&self, reduction: Reduction, x: Span, y: Span) -> Result<f64> {
@@ -362,7 +382,7 @@ impl<T: Scalar, D: Driver> Engine<T> for Gpu<T, D> {
     }
 
     unsafe fn dense_forward(&self, call: &DenseForward) -> Result<()> {
-        let DenseForward { weights, input, bias, transfer, z, output, .. } = *call;
+        let DenseForward { weights, input, bias, transfer, z, output, rounds, trains, .. } = *call;
         let sum = z.unwrap_or(output);
         let plain = product::Call::plain(1.0, weights, input, 0.0, sum);
         let form = match transfer {
@@ -370,7 +390,7 @@ impl<T: Scalar, D: Driver> Engine<T> for Gpu<T, D> {
             _ => product::Form::Plain,
         };
         unsafe {
-            self.product(&product::Call { bias: Some(bias), form, ..plain })?;
+            self.product(&product::Call { bias: Some(bias), form, rounds, trains, ..plain })?;
             match transfer {
                 Transfer::Map(..) => Ok(()),
                 Transfer::Identity if sum == output => Ok(()),
@@ -386,11 +406,12 @@ impl<T: Scalar, D: Driver> Engine<T> for Gpu<T, D> {
 
     unsafe fn dense_propagate(&self, weights: Span, delta: Span, derivative: Derivative, out: Span) -> Result<()> {
         let plain = product::Call::plain(1.0, weights.t(), delta, 0.0, out);
+        let rounded = product::Call { rounds: true, ..plain };
         unsafe {
             match derivative {
-                Derivative::One => self.product(&plain),
+                Derivative::One => self.product(&rounded),
                 Derivative::Zip(f, p, kept) => {
-                    self.product(&product::Call { form: product::Form::Zip { f, p, kept }, ..plain })
+                    self.product(&product::Call { form: product::Form::Zip { f, p, kept }, ..rounded })
                 }
                 Derivative::Softmax(a) => {
                     self.product(&plain)?;

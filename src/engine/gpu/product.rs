@@ -34,6 +34,10 @@ pub(super) struct Call {
     pub form: Form,
     /// `sums = alpha A 1 + beta sums`, `m x 1`
     pub sums: Option<Span>,
+    /// Whether C may be stored in 16 bits where A and B are.
+    pub rounds: bool,
+    /// Whether f' will be wanted.
+    pub trains: bool,
 }
 
 /// What is stored.
@@ -49,7 +53,7 @@ pub(super) enum Form {
 
 impl Call {
     pub fn plain(alpha: f64, a: Span, b: Span, beta: f64, c: Span) -> Self {
-        Call { alpha, a, b, beta, c, bias: None, form: Form::Plain, sums: None }
+        Call { alpha, a, b, beta, c, bias: None, form: Form::Plain, sums: None, rounds: false, trains: false }
     }
 
     fn flops(&self) -> f64 {

@@ -5,6 +5,7 @@
 use std::collections::BTreeSet;
 use std::ptr;
 
+use super::halves::Store;
 use super::product::{Call, Form};
 use super::tile::Tile;
 use super::*;
@@ -32,6 +33,7 @@ pub(in crate::engine) struct Record {
     /// Name and source of kernels.
     pub kernels: BTreeSet<(String, String)>,
     pub launches: Vec<Launch>,
+    pub allocations: usize,
 }
 
 pub(in crate::engine) struct Launch {
@@ -61,7 +63,9 @@ impl Driver for Recorder {
     }
 
     fn allocate(&self, _bytes: usize) -> Result<Handle> {
-        Ok(NOWHERE)
+        let mut record = self.record.lock().unwrap();
+        record.allocations += 1;
+        Ok(Handle(ptr::without_provenance_mut(record.allocations)))
     }
 
     unsafe fn free(&self, _handle: Handle) {}
@@ -137,18 +141,29 @@ pub(in crate::engine) fn every_product<T: Scalar>(traits: Traits) -> BTreeSet<(S
     std::mem::take(&mut record.lock().unwrap().kernels)
 }
 
-/// The kernels that copy in 16 bits.
+/// The kernels that write 16 bits, or read them.
 pub(in crate::engine) fn every_copy(traits: Traits) -> BTreeSet<(String, String)> {
     let mut kernels = BTreeSet::new();
     for matmul in [MatmulPrecision::Bf16, MatmulPrecision::F16] {
         let (recorder, record) = Recorder::new(traits.clone());
         let settings = Settings { matmul, library: Library::Always, ..Settings::default() };
         let gpu = Gpu::<f32, _>::new(Recorder { has_library: true, ..recorder }, None, &settings).unwrap();
-        let handle = gpu.allocate(1).unwrap();
-        let at = |rows, columns| Span { handle, ..span(rows, columns) };
-        unsafe { gpu.gemm(1.0, at(4, 3), at(3, 5), 0.0, at(4, 5)) }.unwrap();
-        let derivative = Derivative::Zip(&SLOPE, [0.0; 4], at(3, 5));
-        unsafe { gpu.dense_propagate(at(4, 3), at(4, 5), derivative, at(3, 5)) }.unwrap();
+        let [a, b, c, kept] = [(); 4].map(|()| gpu.allocate(1).unwrap());
+        let at = |handle, rows, columns| Span { handle, ..span(rows, columns) };
+        let derivative = Derivative::Zip(&SLOPE, [0.0; 4], at(kept, 3, 5));
+        unsafe {
+            // Operands as they are, one of them in 16 bits, both; a copy beside the result, and alone.
+            gpu.elements_stored("x", [0.0; 4], at(a, 4, 3), None, at(b, 4, 3), Store::Both).unwrap();
+            gpu.dense_propagate(at(a, 4, 3), at(b, 4, 5), derivative, at(c, 3, 5)).unwrap();
+            let (weights, input, bias, output) = (at(a, 3, 4), at(b, 4, 5), at(a, 3, 1), at(kept, 3, 5));
+            let (transfer, z) = (Transfer::Map(&CURVE, [0.0; 4]), Some(at(c, 3, 5)));
+            let call =
+                DenseForward { weights, packed: None, input, bias, transfer, z, output, rounds: true, trains: true };
+            gpu.dense_forward(&call).unwrap();
+            gpu.dense_propagate(at(a, 4, 3), at(b, 4, 5), derivative, at(c, 3, 5)).unwrap();
+            gpu.row_sums(1.0, at(c, 3, 5), 0.0, at(b, 3, 1)).unwrap();
+            gpu.read(at(c, 3, 5), &mut [0.0; 15]).unwrap();
+        }
         kernels.append(&mut record.lock().unwrap().kernels);
     }
     kernels

@@ -20,6 +20,8 @@ typedef unsigned long long WIDE_WORD;
 #define BITS(x) __float_as_uint(x)
 // Without the header that has `half`, which NVRTC does not bring along.
 #define STORE_F16(x, to) asm("cvt.rn.f16.f32 %0, %1;" : "=h"(*(to)) : "f"(x))
+#define LOAD_F16(to, from) asm("cvt.f32.f16 %0, %1;" : "=f"(to) : "h"(*(from)))
+#define SINGLE(bits) __uint_as_float(bits)
 typedef REAL REALV;
 #define LOAD(p) (*(p))
 #define STORE(v, p) (*(p) = (v))

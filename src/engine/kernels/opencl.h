@@ -21,6 +21,8 @@ typedef uint WORD;
 typedef ulong WIDE_WORD;
 #define BITS(x) as_uint(x)
 #define STORE_F16(x, to) vstore_half_rte(x, 0, (GLOBAL half *)(to))
+#define LOAD_F16(to, from) ((to) = vload_half(0, (GLOBAL const half *)(from)))
+#define SINGLE(bits) as_float(bits)
 #if WIDTH == 1
 typedef REAL REALV;
 #define LOAD(p) (*(p))

@@ -84,6 +84,8 @@ fn check_forward<T: Scalar>(
         transfer,
         z: z.as_mut().map(Grid::span),
         output: output.span(),
+        rounds: false,
+        trains: false,
     };
     unsafe { engine.dense_forward(&call).unwrap() };
     let results: Vec<f64> = match transfer {
@@ -240,6 +242,8 @@ fn softmax_keeps_what_is_not_finite() {
                 transfer: Transfer::Softmax,
                 z: None,
                 output: output.span().columns(j, 1),
+                rounds: false,
+                trains: false,
             };
             unsafe { engine.dense_forward(&call).unwrap() };
         }
@@ -271,6 +275,8 @@ fn packed<T: Scalar>() {
                     transfer: Transfer::Map(&TANH, [0.0; 4]),
                     z: None,
                     output: output.span(),
+                    rounds: false,
+                    trains: false,
                 };
                 unsafe { engine.dense_forward(&call).unwrap() };
             }

@@ -343,7 +343,9 @@ fn f32_means_f32() {
     let kernels = every_kernel::<f32>();
     let kernels: Vec<&Kernel> = kernels
         .iter()
-        .filter(|(name, _)| ["elements", "gather", "halve", "infer", "product", "row_sums"].contains(&name.as_str()))
+        .filter(|(name, _)| {
+            ["elements", "gather", "halve", "infer", "product", "row_sums", "widen"].contains(&name.as_str())
+        })
         .filter(|(_, source)| option(source, "SOFTMAX") == 0)
         .collect();
     let texts = on_all_cores(kernels.len(), |index| compile(&kernels[index].1, Target::Ptx(75), &[]).unwrap().image);
@@ -382,6 +384,7 @@ fn the_books_hold_every_formula_and_form() {
         "train",
         "uniform",
         "update",
+        "widen",
     ];
     assert_eq!(texts.into_iter().collect::<Vec<_>>(), names);
     for formula in [
@@ -400,6 +403,11 @@ fn the_books_hold_every_formula_and_form() {
             kernel.0 == "product" && options.iter().all(|(name, value)| option(&kernel.1, name) == *value)
         })
     };
+    let elements = |from: usize, to: usize| {
+        let is = |source: &str| option(source, "READ_HALVES") == from && option(source, "HALVES") == to;
+        kernels.iter().any(|(name, source)| name == "elements" && is(source))
+    };
+    assert!(elements(0, 0) && elements(0, 1) && elements(1, 2) && elements(3, 2));
     for (form, keep) in [(0, 0), (1, 0), (1, 1), (2, 0)] {
         assert!(has(&[("FORM", form), ("KEEP_C", keep)]));
     }
