@@ -42,6 +42,7 @@ fn cases() -> Vec<Case> {
         (Rule::RmsProp(0.9, 1e-4), 0.01),
         (Rule::Adam(0.9, 0.999, 1e-8), 0.01),
         (Rule::Adam(0.7, 0.95, 1e-3), 0.02),
+        (Rule::Adam(0.3, 0.95, 1e-3), 0.02),
     ];
     let decays = [WeightDecay::None, WeightDecay::L2(0.03), WeightDecay::Decoupled(0.05)];
     let clips = [None, Some(Clip::Value(0.003)), Some(Clip::Norm(0.1))];
@@ -513,6 +514,35 @@ fn schedules_that_end_before_training_does() {
             }
             let (ours, theirs) = (trainer.parameters().unwrap().concat(), constant.parameters().unwrap().concat());
             assert!(ours.iter().zip(&theirs).all(|(a, b)| (a - b).abs() < 1e-14), "{words} {schedule:?}");
+        }
+    }
+}
+
+/// What an optimizer remembers of an input that has fallen silent fades, but into no subnormal numbers: processors take long
+/// for them, and some of such means never end.
+#[test]
+fn means_that_fade_are_no_burden() {
+    let cpu = engine::open::<f32>("cpu").unwrap();
+    let adam = Adam::new(0.01).unwrap();
+    let optimizers: [Box<dyn Optimizer<f32>>; 4] = [
+        Box::new(Sgd::new(0.01).unwrap().nesterov(0.9).unwrap()),
+        Box::new(RmsProp::new(0.01).unwrap().smoothing(0.9).unwrap()),
+        Box::new(adam.betas(0.9, 0.9).unwrap()),
+        Box::new(adam.betas(0.9, 0.9).unwrap().weight_decay(WeightDecay::Decoupled(0.01)).unwrap()),
+    ];
+    let loud = Matrix::from_slice(&cpu, 40, 1, &random::<f32>(40, 1)).unwrap();
+    let silent = Matrix::zeros(&cpu, 40, 1).unwrap();
+    let t = Matrix::from_slice(&cpu, 3, 1, &[0.5, 0.1, 0.9]).unwrap();
+    for optimizer in optimizers {
+        let name = optimizer.describe();
+        let mut network = Network::builder(&cpu, 40).dense(3, Activation::Identity).seed(1).build().unwrap();
+        let mut trainer = Trainer::new(&mut network, Loss::Quadratic, optimizer, 1, 1).unwrap();
+        trainer.step(loud.view(), t.view()).unwrap();
+        (0..1500).for_each(|_| trainer.step(silent.view(), t.view()).unwrap());
+        for state in &trainer.states()[0][0][1..] {
+            let state = state.view().to_vec().unwrap();
+            assert!(state.iter().all(|x| !x.is_subnormal()), "{name}: {state:?}");
+            assert!(state.iter().all(|x| x.abs() < 1e-30), "{name}: {state:?}");
         }
     }
 }

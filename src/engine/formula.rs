@@ -11,8 +11,8 @@ pub(crate) use super::cpu::vector::Vector;
 
 mod update;
 
-pub use update::Update;
 pub(crate) use update::{MOMENTS, NUMBERS, Rule, UpdateLoop, rule};
+pub use update::{Update, UpdateRule};
 
 /// `y = f(x; p)`, element by element, with up to four parameters.
 pub(crate) trait Unary {

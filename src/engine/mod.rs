@@ -26,7 +26,7 @@ mod opencl;
 mod settings;
 
 pub use counting::{Counting, Counts};
-pub use formula::{Map, Update, Zip};
+pub use formula::{Map, Update, UpdateRule, Zip};
 pub use network::{MOST_LAYERS, NetworkForward, NetworkLayer, NetworkStep};
 pub use normalize::{Along, Normalize, NormalizePropagate};
 pub use settings::{Fusion, Library, Limits, MatmulPrecision, Settings};

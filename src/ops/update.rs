@@ -1,8 +1,8 @@
 //! The calls of optimizers: checked here, like all mathematics.
 
 use super::{Operand, check, operand, operands};
-use crate::engine::formula::{MOMENTS, NUMBERS, formula};
-use crate::engine::{Map, Span, Update, UpdateCall, Zip};
+use crate::engine::formula::{MOMENTS, formula};
+use crate::engine::{Map, Span, UpdateCall, UpdateRule, Zip};
 use crate::error::Result;
 use crate::matrix::{Matrix, MatrixMut, MatrixRef};
 use crate::scalar::Scalar;
@@ -27,11 +27,11 @@ fn has_no_gaps(span: Span) -> bool {
 /// One pass of `rule` over a parameter. The gradient is the first of `states`, the rule's moments are the last ones: a
 /// velocity that the gradient was added to is both.
 pub(crate) fn update<T: Scalar>(
-    rule: &'static Update,
-    p: [f64; NUMBERS],
+    rule: &UpdateRule,
     parameter: MatrixMut<'_, T>,
     states: &mut [Matrix<T>],
 ) -> Result<()> {
+    let UpdateRule { rule, p } = *rule;
     let kept = states.len().min(1 + MOMENTS);
     let mut all: [Operand<'_>; 2 + MOMENTS] =
         std::array::from_fn(|_| operand("parameter", parameter.span(), parameter.engine()));

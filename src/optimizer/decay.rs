@@ -26,6 +26,11 @@ impl WeightDecay {
         Ok(self)
     }
 
+    /// Whether nothing pulls, under any name.
+    pub(super) fn is_none(self) -> bool {
+        matches!(self, WeightDecay::None | WeightDecay::L2(0.0) | WeightDecay::Decoupled(0.0))
+    }
+
     /// What of w is added to the gradient.
     pub(super) fn of_gradient(self) -> f64 {
         if let WeightDecay::L2(decay) = self { decay } else { 0.0 }

@@ -1,7 +1,7 @@
 //! How gradients become parameters.
 //!
 //! One file an optimizer. A trainer asks where backward should write the gradient ([`Optimizer::sink`]), lets it be
-//! written there by the same product that computes it, and then calls [`Optimizer::update`]. [`Schedule`] changes the
+//! written there by the same product that computes it, and then follows [`Optimizer::rule`]. [`Schedule`] changes the
 //! learning rate on the way, [`Clip`] bounds gradients; both suit every optimizer.
 
 mod adam;
@@ -11,6 +11,7 @@ mod rms_prop;
 mod schedule;
 mod sgd;
 
+pub use crate::engine::UpdateRule;
 pub use adam::Adam;
 pub use clip::Clip;
 pub(crate) use clip::Clipper;
@@ -22,6 +23,7 @@ pub use sgd::Sgd;
 
 use crate::error::{Error, Result};
 use crate::matrix::{Matrix, MatrixMut};
+use crate::ops;
 use crate::scalar::Scalar;
 
 /// Which step, and how long.
@@ -68,11 +70,33 @@ pub trait Optimizer<T: Scalar>: Send {
     /// Where the gradient goes in this step.
     fn sink(&self, step: Step) -> Sink;
 
-    /// Updates one parameter, weights or bias alike, once its gradient is written.
+    /// What [`Optimizer::update`] does in a step, to every parameter alike, where it is a rule of this crate. Trainers ask once a
+    /// step, and follow it.
+    fn rule(&self, _step: Step) -> Option<UpdateRule> {
+        None
+    }
+
+    /// Updates one parameter, weights or bias alike, once its gradient is written: by the rule, or not at all where there is
+    /// none. An optimizer of one's own does its work here.
     ///
     /// # Errors
     /// A device that fails.
-    fn update(&self, step: Step, parameter: MatrixMut<'_, T>, states: &mut [Matrix<T>]) -> Result<()>;
+    fn update(&self, step: Step, parameter: MatrixMut<'_, T>, states: &mut [Matrix<T>]) -> Result<()> {
+        self.rule(step).map_or(Ok(()), |rule| ops::update::update(&rule, parameter, states))
+    }
+}
+
+/// [`Optimizer::update`] with the rule of the step, which has been asked for before.
+pub(crate) fn update<T: Scalar>(
+    optimizer: &dyn Optimizer<T>,
+    (step, rule): (Step, Option<&UpdateRule>),
+    parameter: MatrixMut<'_, T>,
+    states: &mut [Matrix<T>],
+) -> Result<()> {
+    match rule {
+        Some(rule) => ops::update::update(rule, parameter, states),
+        None => optimizer.update(step, parameter, states),
+    }
 }
 
 /// An optimizer that is chosen while the program runs.
@@ -87,6 +111,10 @@ impl<T: Scalar> Optimizer<T> for Box<dyn Optimizer<T>> {
 
     fn sink(&self, step: Step) -> Sink {
         (**self).sink(step)
+    }
+
+    fn rule(&self, step: Step) -> Option<UpdateRule> {
+        (**self).rule(step)
     }
 
     fn update(&self, step: Step, parameter: MatrixMut<'_, T>, states: &mut [Matrix<T>]) -> Result<()> {

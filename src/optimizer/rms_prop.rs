@@ -1,11 +1,9 @@
 //! RMSprop.
 
-use super::{Optimizer, Sink, Step, WeightDecay, not_negative, positive, share};
+use super::{Optimizer, Sink, Step, UpdateRule, WeightDecay, not_negative, positive, share};
 use crate::engine::Update;
 use crate::engine::formula::rule;
 use crate::error::Result;
-use crate::matrix::{Matrix, MatrixMut};
-use crate::ops;
 use crate::scalar::Scalar;
 
 // p0: rate, p1: L2 decay, p2: rate times decoupled decay, p3: smoothing, p4: 1 - smoothing, p5: epsilon.
@@ -13,7 +11,7 @@ rule!(
     Rule = "rmsprop",
     |w, g, [v], p| {
         let g = p[1].mul_add(*w, g);
-        *v = p[3].mul_add(*v, p[4] * (g * g));
+        *v = p[3].mul_add(*v, p[4] * (g * g)).above_dust();
         *w = *w - (p[0] * g / (v.sqrt() + p[5]) + p[2] * *w);
     },
     "g = fma(p1, *w, g); *m = fma(p3, *m, p4 * (g * g)); *w = *w - (p0 * g / (sqrt(*m) + p5) + p2 * *w);"
@@ -87,9 +85,9 @@ impl<T: Scalar> Optimizer<T> for RmsProp {
         Sink::GRADIENT
     }
 
-    fn update(&self, step: Step, parameter: MatrixMut<'_, T>, states: &mut [Matrix<T>]) -> Result<()> {
+    fn rule(&self, step: Step) -> Option<UpdateRule> {
         let (rate, s) = (self.rate * step.factor, self.smoothing);
         let (l2, decay) = (self.decay.of_gradient(), self.decay.of_parameter(rate));
-        ops::update::update(&RULE, [rate, l2, decay, s, 1.0 - s, self.epsilon, 0.0, 0.0], parameter, states)
+        Some(UpdateRule { rule: &RULE, p: [rate, l2, decay, s, 1.0 - s, self.epsilon, 0.0, 0.0] })
     }
 }

@@ -1,11 +1,9 @@
 //! Stochastic gradient descent.
 
-use super::{Optimizer, Sink, Step, WeightDecay, not_negative, share};
+use super::{Optimizer, Sink, Step, UpdateRule, WeightDecay, not_negative, share};
 use crate::engine::Update;
 use crate::engine::formula::rule;
 use crate::error::Result;
-use crate::matrix::{Matrix, MatrixMut};
-use crate::ops;
 use crate::scalar::Scalar;
 
 // p0: rate, p1: L2 decay, p2: rate times decoupled decay, p3: momentum.
@@ -22,7 +20,7 @@ rule!(
     Nesterov = "nesterov",
     |w, g, [v], p| {
         let g = p[1].mul_add(*w, g);
-        *v = p[3].mul_add(*v, g);
+        *v = p[3].mul_add(*v, g).without_dust();
         *w = *w - p[0].mul_add(p[3].mul_add(*v, g), p[2] * *w);
     },
     "g = fma(p1, *w, g); *m = fma(p3, *m, g); *w = *w - fma(p0, fma(p3, *m, g), p2 * *w);"
@@ -133,15 +131,15 @@ impl<T: Scalar> Optimizer<T> for Sgd {
         }
     }
 
-    fn update(&self, step: Step, parameter: MatrixMut<'_, T>, states: &mut [Matrix<T>]) -> Result<()> {
+    fn rule(&self, step: Step) -> Option<UpdateRule> {
         let (rate, l2) = (self.rate * step.factor, self.decay.of_gradient());
         let (rule, momentum) = match self.memory {
-            Memory::None => return Ok(()),
+            Memory::None => return None,
             Memory::Momentum(momentum) if l2 == 0.0 => (&DESCEND, momentum),
             Memory::Momentum(momentum) => (&DECAYED_VELOCITY, momentum),
             Memory::Nesterov(momentum) => (&NESTEROV, momentum),
         };
         let p = [rate, l2, self.decay.of_parameter(rate), momentum, 0.0, 0.0, 0.0, 0.0];
-        ops::update::update(rule, p, parameter, states)
+        Some(UpdateRule { rule, p })
     }
 }

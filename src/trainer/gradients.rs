@@ -5,7 +5,7 @@ use super::step::Stepper;
 use crate::error::Result;
 use crate::layer::Kind;
 use crate::loss::Loss;
-use crate::matrix::{Matrix, MatrixMut, MatrixRef};
+use crate::matrix::{Matrix, MatrixRef};
 use crate::network::Network;
 use crate::optimizer::{Optimizer, Sink, Step};
 use crate::samples::Samples;
@@ -34,10 +34,6 @@ impl<T: Scalar> Optimizer<T> for Collect {
 
     fn sink(&self, _step: Step) -> Sink {
         Sink::GRADIENT
-    }
-
-    fn update(&self, _step: Step, _parameter: MatrixMut<'_, T>, _states: &mut [Matrix<T>]) -> Result<()> {
-        Ok(())
     }
 }
 

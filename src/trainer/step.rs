@@ -10,7 +10,7 @@ use crate::loss::Loss;
 use crate::matrix::{Matrix, MatrixMut, MatrixRef};
 use crate::network::Network;
 use crate::ops::{self, fused, regularize};
-use crate::optimizer::{Clip, Clipper, Optimizer, Pace, Schedule, Sink, Step};
+use crate::optimizer::{self, Clip, Clipper, Optimizer, Pace, Schedule, Sink, Step};
 use crate::samples::Results;
 use crate::scalar::Scalar;
 
@@ -257,6 +257,7 @@ impl<'n, T: Scalar> Stepper<'n, T> {
     /// From the last layer to the first: hands delta on while the weights are as they were, then updates them.
     fn backward(&mut self, x: MatrixRef<'_, T>) -> Result<()> {
         let (samples, step, scaled) = (x.columns(), self.next(), self.scale());
+        let rule = self.optimizer.rule(step);
         for i in (0..self.layers.len()).rev() {
             let (before, after) = self.layers.split_at_mut(i);
             let layer = &mut after[0];
@@ -284,7 +285,7 @@ impl<'n, T: Scalar> Stepper<'n, T> {
                         }
                     }
                     for (parameter, states) in layer.parameters_mut().into_iter().zip(states) {
-                        self.optimizer.update(step, parameter, states)?;
+                        optimizer::update(&*self.optimizer, (step, rule.as_ref()), parameter, states)?;
                     }
                 }
                 Some(collected) => {
@@ -312,7 +313,7 @@ impl<'n, T: Scalar> Stepper<'n, T> {
         if let Some(clipper) = clipper {
             clipper.clip(gradients)?;
         }
-        let (sink, real) = (self.optimizer.sink(step), T::from_f64);
+        let (sink, rule, real) = (self.optimizer.sink(step), self.optimizer.rule(step), T::from_f64);
         for ((layer, gradients), states) in self.layers.iter_mut().zip(gradients).zip(&mut self.states) {
             for ((mut parameter, gradient), states) in layer.parameters_mut().into_iter().zip(gradients).zip(states) {
                 match sink {
@@ -324,7 +325,7 @@ impl<'n, T: Scalar> Stepper<'n, T> {
                         ops::axpby(real(scale), gradient.view(), real(keep), parameter.reborrow())?;
                     }
                 }
-                self.optimizer.update(step, parameter, states)?;
+                optimizer::update(&*self.optimizer, (step, rule.as_ref()), parameter, states)?;
             }
         }
         Ok(())

@@ -7,7 +7,7 @@ use crate::matrix::{Matrix, MatrixRef};
 use crate::network::Network;
 use crate::ops::fused::Indices;
 use crate::ops::network::{self, Batch, Form, Trained};
-use crate::optimizer::Sink;
+use crate::optimizer::{self, Sink};
 use crate::samples::Results;
 use crate::scalar::Scalar;
 
@@ -56,9 +56,10 @@ impl<T: Scalar> Stepper<'_, T> {
             form: *form,
         });
         network::step(layers, batch, scales)?;
+        let rule = self.optimizer.rule(step);
         for (layer, states) in self.layers.iter_mut().zip(&mut self.states) {
             for (parameter, states) in layer.parameters_mut().into_iter().zip(states) {
-                self.optimizer.update(step, parameter, states)?;
+                optimizer::update(&*self.optimizer, (step, rule.as_ref()), parameter, states)?;
             }
         }
         self.step += 1;

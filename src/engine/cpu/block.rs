@@ -308,7 +308,7 @@ const LINE: usize = 64;
 /// Bytes of A that stay in the second cache while B and C pass through it.
 const NEAR: usize = 256 << 10;
 /// Columns of C that are handed out together where k is small.
-const FEW: usize = 24;
+const FEW: usize = 48;
 /// Dot products that are handed out together.
 const DOTS: usize = 32;
 

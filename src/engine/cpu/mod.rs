@@ -31,6 +31,9 @@ pub(crate) mod vector;
 
 /// Every allocation begins at a cache line.
 const ALIGNMENT: usize = 64;
+/// So do large ones at a page: of loops that go through several at once, none reads what another seems to have just written,
+/// since processors compare only the place in the page.
+const PAGE: usize = 4096;
 /// Allocations from this size on are held against the memory that the machine has left.
 const LARGE: usize = 64 << 20;
 /// More threads than any machine has cores.
@@ -140,7 +143,7 @@ fn strided_mut<T>(span: Span) -> Strided<*mut T> {
 }
 
 fn layout(bytes: usize) -> Option<Layout> {
-    Layout::from_size_align(bytes.max(1), ALIGNMENT).ok()
+    Layout::from_size_align(bytes.max(1), if bytes < PAGE { ALIGNMENT } else { PAGE }).ok()
 }
 
 #[allow(

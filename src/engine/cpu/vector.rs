@@ -94,6 +94,12 @@ pub(crate) trait Vector:
     fn min(self, other: Self) -> Self;
     fn abs(self) -> Self;
     fn sqrt(self) -> Self;
+    /// `self / (sqrt(square) + offset)` for a positive normal square: within 2.5 units in the last place, and faster where the
+    /// machine approximates roots. Of a NaN a NaN.
+    #[inline(always)]
+    fn over_root(self, square: Self, offset: Self) -> Self {
+        self / (square.sqrt() + offset)
+    }
     /// The magnitude of `self` with the sign of `sign`.
     fn copysign(self, sign: Self) -> Self;
     /// To the nearest integer, ties to even; for magnitudes below 2^22 (f32) and 2^51 (f64).
@@ -105,6 +111,20 @@ pub(crate) trait Vector:
     fn interleave(self, other: Self) -> (Self, Self);
     /// Each lane from `yes` where the mask is set, else from `no`.
     fn select(mask: Self::Mask, yes: Self, no: Self) -> Self;
+
+    /// Rounded to a multiple of 2^-124 or finer, so that no lane is subnormal: a mean that fades would stay so for good, and
+    /// processors take long for such numbers. Others change by a unit in the last place at most.
+    #[inline(always)]
+    fn without_dust(self) -> Self {
+        let coarse = Self::of(1.0 / (1u128 << 100) as f64);
+        (self + coarse) - coarse
+    }
+
+    /// The same for squares: no less than 2^-124.
+    #[inline(always)]
+    fn above_dust(self) -> Self {
+        Self::of(1.0 / (1u128 << 124) as f64).max(self)
+    }
 
     /// The nearest value to `x` in every lane.
     #[inline(always)]

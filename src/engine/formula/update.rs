@@ -32,6 +32,13 @@ pub struct Update {
     f64: UpdateLoops<f64>,
 }
 
+/// A rule that every engine has, and its numbers in one step.
+#[derive(Clone, Copy)]
+pub struct UpdateRule {
+    pub(crate) rule: &'static Update,
+    pub(crate) p: [f64; NUMBERS],
+}
+
 /// `(n, p, w, g, moments)`: applies the rule to n elements; g may be a moment.
 pub(crate) type UpdateLoop<T> = unsafe fn(usize, &[T; NUMBERS], *mut T, *const T, [*mut T; MOMENTS]);
 

@@ -99,6 +99,34 @@ fn f64_against_more_digits() {
     }
 }
 
+formula!(OverRoot = "over root", |x, square, p| x.over_root(square, p[0]));
+
+#[test]
+fn over_roots() {
+    let zip = Zip::of::<OverRoot>();
+    // Squares of all normal sizes, whose root is small, large or of the offset's size.
+    let spread = |n: i32| (libm::exp2(f64::from(n) / 700.0) * f64::from(1 + n.rem_euclid(13)) / 13.0) as f32;
+    let squares: Vec<f32> = (-85_500..=89_000).map(spread).chain([f32::MIN_POSITIVE, f32::MAX]).collect();
+    let x: Vec<f32> = (0..squares.len()).map(|n| if n % 2 == 0 { 0.7 } else { -1.3e3 }).collect();
+    for offset in [1e-11, 1e-8, 1.0] {
+        let p = [offset, 0.0, 0.0, 0.0];
+        let exact = |x: f32, square: f32| f64::from(x) / (f64::from(square).sqrt() + f64::from(offset));
+        for isa in isas() {
+            let run = |x: &[f32], squares: &[f32]| {
+                let mut y = vec![0.0; x.len()];
+                unsafe { zip.host::<f32>(isa)(x.len(), &p, x.as_ptr(), squares.as_ptr(), y.as_mut_ptr()) };
+                y
+            };
+            let y = run(&x, &squares);
+            let errors = y.iter().zip(x.iter().zip(&squares)).map(|(y, (x, square))| error(*y, exact(*x, *square)));
+            let (worst, error) = errors.enumerate().max_by(|a, b| a.1.total_cmp(&b.1)).unwrap();
+            eprintln!("over root of offset {offset} {}: {error:.2} ulp at {}", isa.name(), squares[worst]);
+            assert!(error <= 2.5, "{isa:?}, offset {offset}: {error} ulp at {}", squares[worst]);
+            assert!(run(&[f32::NAN, 1.0], &[1.0, f32::NAN]).iter().all(|y| y.is_nan()), "{isa:?}: NaN goes");
+        }
+    }
+}
+
 fn limits<T: Scalar>() {
     for case in cases() {
         for isa in isas() {

@@ -18,6 +18,7 @@ macro_rules! x86 {
         load_partial: |$lo_p:ident, $lo_n:ident| $load_partial:expr, store_partial: |$st_p:ident, $st_n:ident, $st_x:ident| $store_partial:expr,
         exp2_integer: |$ex_x:ident| $exp2_integer:expr, interleave: |$in_a:ident, $in_b:ident| $interleave:expr,
         less: |$le_a:ident, $le_b:ident| $less:expr, select: |$se_m:ident, $se_yes:ident, $se_no:ident| $select:expr
+        $(, inverse_root: $inverse_root:ident)?
     ) => {
         #[derive(Clone, Copy)]
         pub(crate) struct $name($raw);
@@ -117,6 +118,18 @@ macro_rules! x86 {
                 let ($se_m, $se_yes, $se_no) = (mask, yes.0, no.0);
                 $name(unsafe { $select })
             }
+            $(
+                /// With r near 1 / sqrt(x), Newton's step is `2 sqrt(x) = x r (3 - x r^2)`. The instruction for roots takes longer than
+                /// all of this, and division, which has the same unit, would wait for it.
+                #[inline(always)]
+                fn over_root(self, square: Self, offset: Self) -> Self {
+                    // No infinity is to be multiplied by the 0 that its inverse root is.
+                    let x = Self::splat(<$t>::MAX).min(square);
+                    let r = $name(unsafe { $inverse_root(x.0) });
+                    let root = x * r;
+                    (self + self) / root.mul_add((-root).mul_add(r, Self::splat(3.0)), offset + offset)
+                }
+            )?
         }
     };
 }
@@ -185,7 +198,8 @@ x86!(
         (_mm512_permutex2var_ps(a, first, b), _mm512_permutex2var_ps(a, second, b))
     },
     less: |a, b| _mm512_cmp_ps_mask::<_CMP_LT_OQ>(a, b),
-    select: |m, yes, no| _mm512_mask_blend_ps(m, no, yes)
+    select: |m, yes, no| _mm512_mask_blend_ps(m, no, yes),
+    inverse_root: _mm512_rsqrt14_ps
 );
 x86!(
     F64x8, __m512d, f64, 8, __mmask8, ROUND_F64,

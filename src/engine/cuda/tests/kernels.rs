@@ -119,12 +119,13 @@ fn step<T: Scalar>(mut network: Network<T>, loss: Loss, batch: usize) -> Result<
 
 fn optimizers<T: Scalar>(engine: &Arc<dyn Engine<T>>) -> Result<()> {
     let momentum = Sgd::new(0.1)?.momentum(0.9)?;
-    let all: [Box<dyn Optimizer<T>>; 5] = [
+    let all: [Box<dyn Optimizer<T>>; 6] = [
         Box::new(momentum),
         Box::new(momentum.weight_decay(WeightDecay::L2(0.1))?),
         Box::new(momentum.nesterov(0.9)?),
         Box::new(RmsProp::new(0.1)?),
         Box::new(Adam::new(0.1)?),
+        Box::new(Adam::new(0.1)?.weight_decay(WeightDecay::L2(0.1))?),
     ];
     let (x, t) = (Matrix::zeros(engine, 3, 2)?, Matrix::zeros(engine, 4, 2)?);
     for optimizer in all {
