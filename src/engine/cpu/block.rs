@@ -1,7 +1,9 @@
 //! A block of the matrix product: its parts are handed to the threads, copied where that pays, and computed tile by tile.
 
+use std::mem::MaybeUninit;
+
 use super::dots::Dots;
-use super::few::Few;
+use super::few::{COLUMNS, Few, STEPS};
 use super::gemm::{Epilogue, Finish, Gemm, PANELS, Product};
 use super::pack::Panel;
 use super::pool::Pool;
@@ -60,26 +62,39 @@ impl<'g, T: Scalar> Block<'g, T> {
 
     /// Column by column, a few at a time, with all steps of k in registers.
     pub(super) unsafe fn few(&self, pool: &mut Pool, threads: usize) {
-        let (p, height) = (self.product, self.gemm.few.rows());
-        run(pool, threads, p.n.div_ceil(FEW), &|_, task| {
+        let (p, few) = (self.product, &self.gemm.few);
+        run(pool, threads, p.n.div_ceil(COLUMNS), &|_, task| {
             self.gemm.ahead.ask();
-            let column = task * FEW;
-            for row in (0..p.m).step_by(height) {
-                let few = Few {
-                    rows: height.min(p.m - row),
-                    columns: FEW.min(p.n - column),
+            let (column, mut row) = (task * COLUMNS, 0);
+            let columns = COLUMNS.min(p.n - column);
+            let mut b = MaybeUninit::<[[T; COLUMNS]; STEPS]>::uninit();
+            // SAFETY: the caller's promise; there are at most `STEPS` rows.
+            unsafe {
+                (self.gemm.pack)(&Panel {
+                    from: p.b.at(0, column),
+                    across: p.b.column,
+                    along: p.b.row,
+                    width: columns,
+                    length: p.k,
+                    to: b.as_mut_ptr().cast(),
+                    step: COLUMNS,
+                })
+            }
+            while row < p.m {
+                let panel = Few {
+                    rows: few.rows(p.k, p.m - row),
+                    columns,
                     a: p.a.at(row, 0),
                     a_column: p.a.column,
-                    b: p.b.at(0, column),
-                    b_row: p.b.row,
-                    b_column: p.b.column,
+                    b: b.as_ptr().cast(),
                     alpha: p.alpha,
                     beta: p.beta,
                     c: p.c.at(row, column),
                     c_column: p.c.column,
                 };
                 // SAFETY: tasks write disjoint columns of C; the rest is the caller's promise.
-                unsafe { self.gemm.few.run(p.k, &few) }
+                unsafe { few.run(p.k, &panel) }
+                row += panel.rows;
             }
         });
     }
@@ -91,9 +106,12 @@ impl<'g, T: Scalar> Block<'g, T> {
             let columns = width * 8;
             let tasks = self.n.div_ceil(columns);
             run(pool, threads, tasks, &|_, task| {
-                for j in (task * columns..self.n.min((task + 1) * columns)).step_by(width) {
-                    // SAFETY: panels are disjoint, and k and n are at most what the scratch was made for.
-                    unsafe { self.pack_b(scratch, j) }
+                let step = if self.product.b.column == 1 { 64 } else { self.k };
+                for l in (0..self.k).step_by(step) {
+                    for j in (task * columns..self.n.min((task + 1) * columns)).step_by(width) {
+                        // SAFETY: panels are disjoint, and k and n are at most what the scratch was made for.
+                        unsafe { self.pack_b(scratch, j, (l, step.min(self.k - l))) }
+                    }
                 }
             });
         }
@@ -154,12 +172,14 @@ impl<'g, T: Scalar> Block<'g, T> {
                         Some(block) => (block.wrapping_add((panel - panels.0) * height * self.k).cast_const(), height),
                         None => (distant.at(panel), distant.column),
                     };
-                    let ahead = if is_near || last == panels.1 {
-                        (0, 0)
+                    let tile = (strip - strips.0) * (last - first) + panel - first;
+                    let ahead = if a_block.is_some() {
+                        self.ahead_of_copy(tile, panels)
+                    } else if is_near || last == panels.1 {
+                        (a.0, 0)
                     } else {
-                        let tile = (strip - strips.0) * at_once + panel - first;
                         let (from, step) = distant.ahead(tile, strips.1 - strips.0, (height, self.k));
-                        ((last - panel) * distant.panel + from, step)
+                        (distant.at(last).wrapping_add(from), step)
                     };
                     // SAFETY: the caller's promise.
                     unsafe { self.tile(a, ahead, (row, rows), (column, columns)) }
@@ -170,6 +190,16 @@ impl<'g, T: Scalar> Block<'g, T> {
                 unsafe { self.finish((row, end - row), (column, columns)) }
             }
         }
+    }
+
+    /// What a tile asks for beforehand, one cache line out of each column: rows that are copied next, if this part of the
+    /// panels is followed by another.
+    fn ahead_of_copy(&self, tile: usize, panels: (usize, usize)) -> (*const T, usize) {
+        let (a, height) = (self.product.a, self.gemm.tiles.rows());
+        let line = tile * LINE / size_of::<T>();
+        let row = panels.1 * height + line;
+        let is_next = a.row == 1 && line < (panels.1 - panels.0) * height && row < self.product.m;
+        if is_next { (a.at(row, self.k0), a.column) } else { (a.p, 0) }
     }
 
     /// The panels that are not copied for this call.
@@ -185,7 +215,7 @@ impl<'g, T: Scalar> Block<'g, T> {
     unsafe fn tile(
         &self,
         a: (*const T, usize),
-        ahead: (usize, usize),
+        ahead: (*const T, usize),
         (row, rows): (usize, usize),
         (column, columns): (usize, usize),
     ) {
@@ -206,7 +236,7 @@ impl<'g, T: Scalar> Block<'g, T> {
             k: self.k,
             a: a.0,
             a_column: a.1,
-            ahead: a.0.wrapping_add(ahead.0),
+            ahead: ahead.0,
             ahead_step: ahead.1,
             b,
             b_row,
@@ -278,10 +308,10 @@ impl<'g, T: Scalar> Block<'g, T> {
     }
 
     /// Copies a strip of B, from `column` on: row after row.
-    unsafe fn pack_b(&self, block: &Scratch<T>, column: usize) {
+    unsafe fn pack_b(&self, block: &Scratch<T>, column: usize, (l, length): (usize, usize)) {
         let columns = self.gemm.tiles.columns.min(self.n - column);
         let b = self.product.b;
-        let from = b.at(self.k0, self.n0 + column);
+        let from = b.at(self.k0 + l, self.n0 + column);
         // SAFETY: strips lie one after the other in the block; the rest is the caller's promise.
         unsafe {
             (self.gemm.pack)(&Panel {
@@ -289,8 +319,8 @@ impl<'g, T: Scalar> Block<'g, T> {
                 across: b.column,
                 along: b.row,
                 width: columns,
-                length: self.k,
-                to: block.start().add(column * self.k),
+                length,
+                to: block.start().add(column * self.k + l * columns),
                 step: columns,
             })
         }
@@ -307,8 +337,6 @@ const GROUP: usize = 2;
 const LINE: usize = 64;
 /// Bytes of A that stay in the second cache while B and C pass through it.
 const NEAR: usize = 256 << 10;
-/// Columns of C that are handed out together where k is small.
-const FEW: usize = 48;
 /// Dot products that are handed out together.
 const DOTS: usize = 32;
 

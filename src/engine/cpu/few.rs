@@ -6,7 +6,11 @@ use crate::scalar::{Family, Scalar};
 /// Vectors in the height of a panel of A.
 const MV: usize = 2;
 /// Most steps of k of any instruction set.
-const STEPS: usize = 12;
+pub(super) const STEPS: usize = 12;
+/// Most columns.
+pub(super) const COLUMNS: usize = 48;
+/// Columns of C that are computed together, because the sums of one are a chain.
+const TOGETHER: usize = 4;
 
 /// `C = alpha A B + beta C`, with A `rows x k` and B `k x columns`; k is that of the kernel. Rows of A and C lie side by side.
 pub(super) struct Few<T> {
@@ -15,11 +19,8 @@ pub(super) struct Few<T> {
     pub a: *const T,
     /// From a column of A to the next.
     pub a_column: usize,
+    /// A copy with a row every [`COLUMNS`] elements, so that one register tells the place of all its rows.
     pub b: *const T,
-    /// From a row of B to the next.
-    pub b_row: usize,
-    /// From a column of B to the next.
-    pub b_column: usize,
     pub alpha: T,
     pub beta: T,
     /// Not read where beta is 0.
@@ -36,6 +37,8 @@ pub(super) struct FewSteps<T> {
     lanes: usize,
     /// Most steps of k.
     pub most: usize,
+    /// Most steps of k whose registers suffice for panels of two vectors.
+    in_two: usize,
     /// By height in vectors, by steps of k, by whether the rows fill the vectors.
     kernels: [[[Kernel<T>; 2]; STEPS]; MV],
 }
@@ -49,13 +52,15 @@ impl<T: Scalar> FewSteps<T> {
         T::pick::<FewSteps<f32>>(few_steps(isa), few_steps(isa))
     }
 
-    /// Rows of the highest panel.
-    pub(super) fn rows(&self) -> usize {
-        MV * self.lanes
+    /// Rows of the next panel, where so many are left. Rows that do not fill a vector share a panel with one that they can
+    /// overlap, even if some of A has to be read from the cache for it.
+    pub(super) fn rows(&self, k: usize, left: usize) -> usize {
+        let most = MV * self.lanes;
+        if left < most || k <= self.in_two { left.min(most) } else { self.lanes }
     }
 
     /// # Safety
-    /// `few` describes memory that may be read and written so; `1 <= rows <= self.rows()`, `1 <= k <= self.most`; the
+    /// `few` describes memory that may be read and written so; `rows` is what [`FewSteps::rows`] tells, `1 <= k <= self.most`; the
     /// machine has the instruction set.
     pub(super) unsafe fn run(&self, k: usize, few: &Few<T>) {
         let height = few.rows.div_ceil(self.lanes);
@@ -71,25 +76,33 @@ fn few_steps<T: Vectors>(isa: Isa) -> FewSteps<T> {
             [[$([$f::<T, 1, $k, false>, $f::<T, 1, $k, true>]),*], [$([$f::<T, 2, $k, false>, $f::<T, 2, $k, true>]),*]]
         };
     }
-    // As many steps as registers hold; the table's last kernels are then never asked for.
+    // As many steps as registers hold, of one vector; the table's last kernels are then never asked for.
     match isa {
         #[cfg(target_arch = "aarch64")]
-        Isa::Neon => {
-            FewSteps { lanes: T::Neon::LANES, most: 6, kernels: kernels!(columns_neon: 1 2 3 4 5 6 6 6 6 6 6 6) }
-        }
+        Isa::Neon => FewSteps {
+            lanes: T::Neon::LANES,
+            most: 6,
+            in_two: 6,
+            kernels: kernels!(columns_neon: 1 2 3 4 5 6 6 6 6 6 6 6),
+        },
         #[cfg(target_arch = "x86_64")]
-        Isa::Avx2 => {
-            FewSteps { lanes: T::Avx2::LANES, most: 6, kernels: kernels!(columns_avx2: 1 2 3 4 5 6 6 6 6 6 6 6) }
-        }
+        Isa::Avx2 => FewSteps {
+            lanes: T::Avx2::LANES,
+            most: 10,
+            in_two: 6,
+            kernels: kernels!(columns_avx2: 1 2 3 4 5 6 7 8 9 10 10 10),
+        },
         #[cfg(target_arch = "x86_64")]
         Isa::Avx512 => FewSteps {
             lanes: T::Avx512::LANES,
             most: 12,
+            in_two: 12,
             kernels: kernels!(columns_avx512: 1 2 3 4 5 6 7 8 9 10 11 12),
         },
         _ => FewSteps {
             lanes: T::Portable::LANES,
             most: 3,
+            in_two: 3,
             kernels: kernels!(columns_portable: 1 2 3 3 3 3 3 3 3 3 3 3),
         },
     }
@@ -100,32 +113,76 @@ isa_functions!(columns_portable columns_neon columns_avx2 columns_avx512 = colum
 /// `M` vectors by `K` steps of k in registers.
 #[inline(always)]
 unsafe fn columns<V: Vector, const M: usize, const K: usize, const FULL: bool>(few: &Few<V::T>) {
-    let row = |v: usize| if FULL || v + 1 < M { v * V::LANES } else { few.rows - V::LANES.min(few.rows) };
-    // SAFETY: the caller's promise.
-    let load = |p: *const V::T, v: usize| unsafe {
-        let p = p.add(row(v));
-        if FULL || M > 1 { V::load(p) } else { V::load_partial(p, few.rows) }
-    };
-    let (alpha, beta) = (V::splat(few.alpha), V::splat(few.beta));
-    let a: [[V; M]; K] =
-        std::array::from_fn(|l| std::array::from_fn(|v| load(few.a.wrapping_add(l * few.a_column), v) * alpha));
-    let reads_c = few.beta != V::T::default();
-    for j in 0..few.columns {
-        let (b, c) = (few.b.wrapping_add(j * few.b_column), few.c.wrapping_add(j * few.c_column));
-        let mut sums: [V; M] = std::array::from_fn(|v| if reads_c { load(c, v) * beta } else { V::of(0.0) });
-        for (l, a) in a.iter().enumerate() {
+    let alpha = V::splat(few.alpha);
+    let mut a = [[alpha; M]; K];
+    for (l, a) in a.iter_mut().enumerate() {
+        for (v, a) in a.iter_mut().enumerate() {
             // SAFETY: the caller's promise.
-            let b = V::splat(unsafe { *b.add(l * few.b_row) });
+            *a = unsafe { load::<V, M, FULL>(few, few.a.wrapping_add(l * few.a_column), v) } * alpha;
+        }
+    }
+    let whole = few.columns - few.columns % TOGETHER;
+    // SAFETY: the caller's promise.
+    unsafe {
+        for j in (0..whole).step_by(TOGETHER) {
+            some::<V, M, K, FULL, TOGETHER>(few, &a, j);
+        }
+        for j in whole..few.columns {
+            some::<V, M, K, FULL, 1>(few, &a, j);
+        }
+    }
+}
+
+/// Some columns of C, from `j` on; together.
+#[inline(always)]
+unsafe fn some<V: Vector, const M: usize, const K: usize, const FULL: bool, const COUNT: usize>(
+    few: &Few<V::T>,
+    a: &[[V; M]; K],
+    j: usize,
+) {
+    let c = few.c.wrapping_add(j * few.c_column);
+    let mut sums = [[V::of(0.0); M]; COUNT];
+    if few.beta != V::T::default() {
+        let beta = V::splat(few.beta);
+        for (i, sums) in sums.iter_mut().enumerate() {
+            for (v, sum) in sums.iter_mut().enumerate() {
+                // SAFETY: the caller's promise.
+                *sum = unsafe { load::<V, M, FULL>(few, c.wrapping_add(i * few.c_column), v) } * beta;
+            }
+        }
+    }
+    for (l, a) in a.iter().enumerate() {
+        for (i, sums) in sums.iter_mut().enumerate() {
+            // SAFETY: the caller's promise.
+            let b = V::splat(unsafe { *few.b.add(l * COLUMNS + j + i) });
             for (sum, a) in sums.iter_mut().zip(a) {
                 *sum = a.mul_add(b, *sum);
             }
         }
+    }
+    for (i, sums) in sums.into_iter().enumerate() {
         for (v, sum) in sums.into_iter().enumerate() {
             // SAFETY: the caller's promise.
             unsafe {
-                let c = c.add(row(v));
+                let c = c.add(i * few.c_column + row::<V, M, FULL>(few, v));
                 if FULL || M > 1 { sum.store(c) } else { sum.store_partial(c, few.rows) }
             }
         }
+    }
+}
+
+/// The first row of vector v: where the last one is not full, it overlaps the one before it.
+#[inline(always)]
+fn row<V: Vector, const M: usize, const FULL: bool>(few: &Few<V::T>, v: usize) -> usize {
+    if FULL || v + 1 < M { v * V::LANES } else { few.rows - V::LANES.min(few.rows) }
+}
+
+/// Vector v of a column.
+#[inline(always)]
+unsafe fn load<V: Vector, const M: usize, const FULL: bool>(few: &Few<V::T>, column: *const V::T, v: usize) -> V {
+    // SAFETY: the caller's promise.
+    unsafe {
+        let p = column.add(row::<V, M, FULL>(few, v));
+        if FULL || M > 1 { V::load(p) } else { V::load_partial(p, few.rows) }
     }
 }

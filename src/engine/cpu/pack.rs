@@ -3,6 +3,10 @@
 use super::vector::{Isa, Vector, Vectors, isa_functions};
 use crate::scalar::{Family, Scalar};
 
+/// Bytes of a cache line.
+const LINE: usize = 64;
+/// Lines of the matrix that are asked for beforehand.
+const AHEAD: usize = 16;
 /// Lanes of the longest vector.
 const MOST_LANES: usize = 16;
 
@@ -53,11 +57,28 @@ unsafe fn copy<V: Vector>(panel: &Panel<V::T>) {
 
 #[inline(always)]
 unsafe fn straight<V: Vector>(panel: &Panel<V::T>) {
-    for l in 0..panel.length {
-        for w in (0..panel.step).step_by(V::LANES) {
-            let from = panel.from.wrapping_add(w + l * panel.along);
+    let Panel { width, step, along, .. } = *panel;
+    // Lines that are read and written in whole vectors: what one has too much lies within the next.
+    let margin = if step.is_multiple_of(V::LANES) { 0 } else { V::LANES.div_ceil(step) };
+    let free = if width == step && along >= V::LANES { panel.length.saturating_sub(margin) } else { 0 };
+    let (mut from, mut to) = (panel.from, panel.to);
+    for _ in 0..free {
+        // No hardware prefetcher foresees lines far apart.
+        for w in (0..=step).step_by(LINE / size_of::<V::T>()) {
+            V::prefetch(from.wrapping_add(AHEAD * along + w));
+        }
+        for w in (0..step).step_by(V::LANES) {
+            // SAFETY: the caller's promise; what lies beyond the width is followed by other lines.
+            unsafe { V::load(from.add(w)).store(to.add(w)) }
+        }
+        from = from.wrapping_add(along);
+        to = to.wrapping_add(step);
+    }
+    for l in free..panel.length {
+        for w in (0..step).step_by(V::LANES) {
+            let from = panel.from.wrapping_add(w + l * along);
             // SAFETY: no more is read than the width has.
-            unsafe { store(panel, load::<V>(from, panel.width.saturating_sub(w)), w, l) }
+            unsafe { store(panel, load::<V>(from, width.saturating_sub(w)), w, l) }
         }
     }
 }

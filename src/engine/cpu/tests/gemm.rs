@@ -43,7 +43,7 @@ const SIZES: [[usize; 3]; 35] = [
 
 /// Sizes that cross the blocks of k, of columns and of rows, and those whose A or B is copied because its columns fall on
 /// one another in the cache.
-const LARGE: [[usize; 3]; 9] = [
+const LARGE: [[usize; 3]; 11] = [
     [300, 30, 1100],
     [40, 3100, 9],
     [520, 20, 600],
@@ -53,6 +53,8 @@ const LARGE: [[usize; 3]; 9] = [
     [130, 1, 1030],
     [1024, 201, 128],
     [260, 30, 1024],
+    [300, 61, 300],
+    [40, 150, 30],
 ];
 
 /// `A B` in f64, and `sum |a b|`, which rounding errors are measured by, of the matrices that [`compare`] makes.
@@ -123,6 +125,7 @@ fn large<T: Scalar>() {
     for (variant, size) in LARGE.into_iter().enumerate() {
         let product = reference::<T>(size);
         compare(&engines, &product, size, [Columns; 3], variant);
+        compare(&engines, &product, size, [Columns, Rows, Columns], variant + 1);
         if size[0] < 1000 {
             compare(&engines, &product, size, [Rows, Gaps, Rows], variant + 1);
             compare(&engines, &product, size, [SparseRows, Sparse, Sparse], variant + 2);
