@@ -13,6 +13,8 @@ use crate::output::percent;
 
 /// A wider confusion matrix fits no page.
 const MOST_CLASSES: usize = 30;
+/// More columns than this have their names upright.
+const MOST_LEVEL_NAMES: usize = 10;
 const WORST: usize = 24;
 const MOST_PAIRS: usize = 20;
 /// More dots than this are one blot.
@@ -82,8 +84,10 @@ fn classes<T: Scalar>(story: &Story<'_, T>, labels: &[u32], names: &[String], sc
 }
 
 fn matrix(counts: &[u64], names: &[String]) -> String {
-    let head: String = names.iter().map(|name| format!("<th scope=\"col\">{}</th>", escaped(name))).collect();
-    let mut table = format!("<table class=\"matrix\"><thead><tr><th></th>{head}</tr></thead>\n");
+    let head: String =
+        names.iter().map(|name| format!("<th scope=\"col\"><span>{}</span></th>", escaped(name))).collect();
+    let tall = if names.len() > MOST_LEVEL_NAMES { " tall" } else { "" };
+    let mut table = format!("<table class=\"matrix{tall}\"><thead><tr><th></th>{head}</tr></thead>\n");
     for (i, (name, row)) in names.iter().zip(counts.chunks_exact(names.len())).enumerate() {
         let all = row.iter().sum::<u64>().max(1) as f64;
         let cell = |(j, &count): (usize, &u64)| {
@@ -146,11 +150,12 @@ fn worst<T: Scalar>(story: &Story<'_, T>, labels: &[u32], names: &[String], scor
         )
     };
     let entries: String = wrong.iter().take(WORST).map(entry).collect();
+    let kind = if story.side().is_some() { "" } else { " texts" };
     let all = counted(wrong.len(), "mistake", "mistakes");
     format!(
         "<section id=\"worst\"><h2>Worst mistakes</h2>\n\
          <p class=\"soft\">{} of {all}: those whose true class seemed least likely.</p>\n\
-         <ul class=\"pictures\">\n{entries}</ul></section>\n",
+         <ul class=\"pictures{kind}\">\n{entries}</ul></section>\n",
         wrong.len().min(WORST)
     )
 }

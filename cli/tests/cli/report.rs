@@ -19,8 +19,14 @@ addEventListener('load', () => {
       inside: box.x >= 0 && box.y >= 0 && box.x + box.width <= view.width && box.y + box.height <= view.height };
   });
   const images = [...document.images];
+  // What leaves its section lies on the next one; what leaves its tile, on its neighbor.
+  const spills = [...document.querySelectorAll('section')].filter(section =>
+    [...section.querySelectorAll('*')].some(part =>
+      part.getBoundingClientRect().bottom > section.getBoundingClientRect().bottom + 1));
+  const cut = [...document.querySelectorAll('.tile b')].filter(value => value.scrollWidth > value.clientWidth);
+  const wide = [...document.querySelectorAll('.wide')].filter(part => part.scrollWidth > part.clientWidth);
   parent.postMessage({ curves, images: images.length, broken: images.filter(image => !image.naturalWidth).length,
-    beyond: document.documentElement.scrollWidth - innerWidth, scripts: document.scripts.length }, '*');
+    spills: spills.length, cut: cut.length, wide: wide.length, beyond: document.documentElement.scrollWidth - innerWidth, scripts: document.scripts.length }, '*');
 });
 </script>"#;
 
@@ -183,6 +189,26 @@ fn what_data_says_is_text_in_a_report() {
                 .all(|frame| frame["scripts"] == 1 && frame["broken"] == 0 && frame["beyond"].as_i64() <= Some(0)),
             "{seen:?}"
         );
+    }
+}
+
+#[test]
+fn nothing_lies_on_something_else() {
+    let folder = Folder::new();
+    // Few inputs, few neurons, and a training time of many digits.
+    let rows: String = (0..60).map(|i| format!("{},{},{}\n", i % 3, i % 7, ["no", "yes"][i % 2])).collect();
+    folder.write("two.csv", format!("x,z,y\n{rows}"));
+    // As many classes as a matrix shows, with names that only their ends tell apart.
+    let rows: String = (0..600).map(|i| format!("{},{},class number {}\n", i % 30, i % 7, i % 30)).collect();
+    folder.write("thirty.csv", format!("x,z,y\n{rows}"));
+    for (name, options) in [("two", "--hidden 16 --epochs 1"), ("thirty", "--hidden 8 --epochs 3")] {
+        folder.run(&format!("train {name}.csv {options} --report {name}")).ok();
+        let page = fs::read_to_string(folder.join(name).join("report.html")).unwrap();
+        let Some(seen) = seen(&folder, &page) else { return };
+        for frame in &seen {
+            assert_eq!((frame["spills"].as_u64(), frame["cut"].as_u64()), (Some(0), Some(0)), "{name}: {frame}");
+        }
+        assert_eq!(seen.iter().filter(|frame| frame["wide"] == 0).count(), 1 + usize::from(name == "two"), "{seen:?}");
     }
 }
 
