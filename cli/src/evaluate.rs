@@ -13,6 +13,8 @@ use crate::progress::figures;
 
 /// A wider confusion matrix fits no screen.
 const MOST_CLASSES: usize = 30;
+/// Characters that the names of classes may take side by side.
+const MOST_COLUMNS: usize = 100;
 
 /// Measures a model on data with labels.
 pub(crate) fn run(args: &UseArgs) -> Result<()> {
@@ -103,9 +105,13 @@ fn class_table(each: &[ClassScores], all: &ClassScores, names: &[String]) -> Vec
 /// How often class (row) was taken for class (column).
 fn confusion_text(counts: Option<&[u64]>, names: &[String]) -> Vec<String> {
     let Some(counts) = counts else { return vec![format!("(no confusion matrix: {} classes)", names.len())] };
-    let mut rows = vec![[vec!["is \\ said".to_owned()], names.to_vec()].concat()];
-    for (name, counts) in names.iter().zip(counts.chunks_exact(names.len())) {
-        rows.push([vec![name.clone()], counts.iter().map(u64::to_string).collect()].concat());
+    // Where the names are too long for columns, numbers stand for them.
+    let numbered = names.iter().map(|name| name.chars().count() + 2).sum::<usize>() > MOST_COLUMNS;
+    let heads = if numbered { (1..=names.len()).map(|number| number.to_string()).collect() } else { names.to_vec() };
+    let mut rows = vec![[vec!["is \\ said".to_owned()], heads].concat()];
+    for ((number, name), counts) in (1..).zip(names).zip(counts.chunks_exact(names.len())) {
+        let name = if numbered { format!("{number} {name}") } else { name.clone() };
+        rows.push([vec![name], counts.iter().map(u64::to_string).collect()].concat());
     }
     table(&rows)
 }

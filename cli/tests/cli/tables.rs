@@ -47,6 +47,17 @@ fn classes_of_a_table() {
 }
 
 #[test]
+fn many_classes_with_long_names_fit_a_screen() {
+    let folder = Folder::new();
+    let rows: String = (0..300).map(|i| format!("{},{},the class {}\n", i % 30, i % 7, i % 30)).collect();
+    folder.write("many.csv", format!("a,b,kind\n{rows}"));
+    folder.run("train many.csv --epochs 1").ok();
+    let text = folder.run("evaluate many.safetensors many.csv").ok().out;
+    assert!(text.lines().all(|line| line.chars().count() <= 160), "{text}");
+    assert!(text.contains("\n1 the class 0 ") && text.contains("\n30 the class 9 "), "{text}");
+}
+
+#[test]
 fn values_of_a_table() {
     let folder = Folder::new();
     let mut text = String::new();
