@@ -56,18 +56,29 @@ impl Display {
 
     /// After a step of epoch `epoch` (counted from 0), which began at `start`.
     pub(crate) fn step<T: Scalar>(&mut self, epoch: usize, start: Instant, progress: &Progress<'_, T>) -> Result<()> {
-        let Some(bar) = self.bar.as_ref().filter(|_| self.shown.elapsed() >= PAUSE) else { return Ok(()) };
-        let report = progress.report()?;
-        let rate = progress.samples() as f64 / start.elapsed().as_secs_f64();
+        if self.is_due() {
+            self.show(epoch, start, &progress.report()?);
+        }
+        Ok(())
+    }
+
+    /// Whether there is a bar that nobody has looked at for a while.
+    pub(crate) fn is_due(&self) -> bool {
+        self.bar.is_some() && self.shown.elapsed() >= PAUSE
+    }
+
+    /// As [`Display::step`]; `report`: of the epoch so far.
+    pub(crate) fn show(&mut self, epoch: usize, start: Instant, report: &Report) {
+        let Some(bar) = &self.bar else { return };
+        let rate = report.samples as f64 / start.elapsed().as_secs_f64();
         let accuracy = report.accuracy.map_or(String::new(), |_| format!(", accuracy {}", percent(report.accuracy)));
         let (number, epochs, loss) = (epoch + 1, self.epochs, digits(report.loss * self.factor));
         let done = (epoch * self.samples) as f64;
-        extend(&mut self.curve, &mut self.drawn, done, progress.samples() as f64, report.loss * self.factor);
+        extend(&mut self.curve, &mut self.drawn, done, report.samples as f64, report.loss * self.factor);
         bar.set_prefix(drawing(&self.curve));
         bar.set_message(format!("epoch {number}/{epochs}: loss {loss}{accuracy}, {} samples/s", short(rate)));
-        bar.set_position((epoch as u64).saturating_mul(self.samples as u64).saturating_add(progress.samples() as u64));
+        bar.set_position((epoch as u64).saturating_mul(self.samples as u64).saturating_add(report.samples as u64));
         self.shown = Instant::now();
-        Ok(())
     }
 
     /// After an epoch: its line, above the bar.

@@ -21,7 +21,7 @@ use crate::names::{counted, wrong};
 use crate::output::{Output, note};
 use crate::progress::{Display, Epoch};
 use crate::target_scale::in_units;
-use crate::train::tell;
+use crate::train::{saved_before, tell};
 use crate::training_data::{HELD_OUT, TrainingData, load_test};
 use crate::{devices, outfile};
 
@@ -65,10 +65,12 @@ pub(crate) fn run<T: Scalar>(args: &TrainArgs, mebibytes: usize) -> Result<ExitC
     let run = Run { args, stream: &stream, engine: &engine, head: &head, test: data.test.as_ref() };
     let mut course = Course::default();
     let start = Instant::now();
-    for number in 0..args.epochs {
+    // What a failure goes back to: the parameters behind the last whole epoch.
+    let mut good = trainer.parameters()?;
+    let failure = (0..args.epochs).try_for_each(|number| -> Result<()> {
         let learning_rate = args.rate() * trainer.rate_factor();
         let begin = Instant::now();
-        let train = run.epoch(&mut trainer, number as u64)?;
+        let train = run.epoch(&mut trainer, number, &mut display)?;
         let seconds = begin.elapsed().as_secs_f64();
         let test = run.test(&mut trainer)?;
         trainer.observe_loss(test.unwrap_or(train).loss);
@@ -86,17 +88,26 @@ pub(crate) fn run<T: Scalar>(args: &TrainArgs, mebibytes: usize) -> Result<ExitC
         };
         course.seconds_of_steps += seconds;
         course.best_test_accuracy = course.best_test_accuracy.into_iter().chain(row.test_accuracy).reduce(f64::max);
-        display.epoch(&Epoch { number: number + 1, train, test, seconds }, &mut out)?;
+        good = trainer.parameters()?;
         course.last = Some(row.clone());
-        history.push(row)?;
-    }
+        display.epoch(&Epoch { number: number + 1, train, test, seconds }, &mut out)?;
+        history.push(row)
+    });
+    let failure = failure.err();
     course.seconds = start.elapsed().as_secs_f64();
     let steps = trainer.steps();
+    let Some(last) = &course.last else { return failure.map_or(Ok(ExitCode::SUCCESS), Err) };
+    let failure = match failure {
+        Some(error) if trainer.set_parameters(&good).is_err() => return Err(error),
+        failure => failure,
+    };
     drop((trainer, display));
-    let Some(last) = &course.last else { return Ok(ExitCode::SUCCESS) };
     head.scale.as_ref().map_or(Ok(()), |scale| scale.undo(&mut network))?;
     let model = Model { network, info: info(args, &data, &head, (samples, batch, last.epoch)) };
     model_file::save(&path, &model.network, &model.info)?;
+    if let Some(failure) = failure {
+        return Err(saved_before(failure, last, &path));
+    }
     tell(args, (&course, steps), last, &model.network, [Some(&path), None], &mut out)?;
     Ok(ExitCode::SUCCESS)
 }
@@ -132,7 +143,8 @@ struct Run<'a, T: Scalar> {
 }
 
 impl<T: Scalar> Run<'_, T> {
-    fn epoch(&self, trainer: &mut Trainer<'_, T>, epoch: u64) -> Result<Report> {
+    fn epoch(&self, trainer: &mut Trainer<'_, T>, number: usize, display: &mut Display) -> Result<Report> {
+        let (epoch, start) = (number as u64, Instant::now());
         let mut all: Option<Report> = None;
         let of_epoch = |error: Error| match *error.kind() {
             // The trainer counts buffers.
@@ -144,7 +156,11 @@ impl<T: Scalar> Run<'_, T> {
             let samples = Samples::new(self.engine, &buffer)?;
             let mut samples = self.args.regularization.of_training_samples(samples, &buffer)?;
             let report = trainer.epoch(&mut samples).map_err(of_epoch)?;
-            all = Some(all.map_or(report, |all| all.and(report)));
+            let report = all.map_or(report, |all| all.and(report));
+            if display.is_due() {
+                display.show(number, start, &report);
+            }
+            all = Some(report);
             Ok(ControlFlow::Continue(()))
         })?;
         all.ok_or_else(|| wrong("--stream", "there are no samples to train on"))

@@ -99,13 +99,13 @@ pub(crate) fn run<T: Scalar>(args: &TrainArgs) -> Result<ExitCode> {
     let model = Model { network, info: info(args, &data, &head, (samples, batch, last.epoch)) };
     model_file::save(&path, &model.network, &model.info)?;
     let report = match (&args.history.report, &judged) {
-        (Some(folder), Some(judged)) => Some(write_report(folder, args, failure.as_ref(), &history, &model, judged)?),
+        (Some(folder), Some(judged)) => Some(write_report(folder, args, failure.as_ref(), &history, &model, judged)),
         _ => None,
     };
+    let saved = |_: &Error| note(&format!("the model is saved as {}", path.display()));
+    let report = report.transpose().inspect_err(saved)?;
     if let Some(failure) = failure {
-        let good = counted(last.epoch as usize, "epoch", "epochs");
-        note(&format!("the model of the {good} that went well is saved as {}", path.display()));
-        return Err(failure);
+        return Err(saved_before(failure, last, &path));
     }
     tell(args, (&course, steps), last, &model.network, [Some(&path), report.as_ref()], &mut out)?;
     Ok(ExitCode::SUCCESS)
@@ -129,6 +129,13 @@ fn write_report<T: Scalar>(
         failure: failure.map(Error::to_string),
     };
     report::write(folder, &story)
+}
+
+/// The failure, after telling what was saved in spite of it.
+pub(crate) fn saved_before(failure: Error, last: &Row, path: &Path) -> Error {
+    let good = counted(last.epoch as usize, "epoch", "epochs");
+    note(&format!("the model of the {good} that went well is saved as {}", path.display()));
+    failure
 }
 
 /// The result.

@@ -67,3 +67,20 @@ fn a_full_disk_is_told_before_training_and_costs_nothing() {
     run.fails(1, &["cannot save the model as small/m", "No space left"]);
     assert_eq!((&kept[..], files), (&b"old"[..], 1));
 }
+
+/// The system refuses to write more than a limit that the model fits in and the report does not.
+#[test]
+#[cfg(unix)]
+fn a_report_without_room_tells_that_the_model_is_saved() {
+    use std::process::Command;
+
+    use crate::run::Run;
+
+    let folder = Folder::new();
+    let line = format!("trap '' XFSZ; ulimit -f 16; {} {SHORT} --out m --report r", env!("CARGO_BIN_EXE_travertine"));
+    let run = Run::new(&line, Command::new("sh").args(["-c", &line]).current_dir(&*folder).output().unwrap());
+    assert_eq!(run.status, Some(1), "{}", run.err);
+    assert!(run.err.contains("the model is saved as m") && run.err.contains("cannot write the report"), "{}", run.err);
+    assert!(folder.join("m").exists());
+    assert_eq!(fs::read_dir(folder.join("r")).unwrap().count(), 0, "no part of a page");
+}

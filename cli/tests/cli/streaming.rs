@@ -49,6 +49,22 @@ fn streamed_training_is_as_good_as_one_in_memory() {
 }
 
 #[test]
+fn a_streamed_training_that_fails_keeps_the_last_good_model() {
+    let folder = Folder::new();
+    let rows: String = (0..3000).map(|i| format!("{},{},{}\n", i % 9, i * 7 % 11, i % 9 * 2)).collect();
+    folder.write("x.csv", format!("a,b,y\n{rows}"));
+    let train = "train x.csv --stream 1 --held-out 0 --hidden none --batch 1000 --threads 1 --task values --json";
+    // Above the limit of stability: it takes more than an epoch to overflow.
+    let run = folder.run(&format!("{train} --learning-rate 4 --epochs 100 --out kept"));
+    assert_eq!(run.status, Some(1), "{}", run.err);
+    let good = run.result()["epoch"].as_u64().unwrap();
+    let (bad, kept) = (format!("(in epoch {})", good + 1), format!("the model of the {good} epochs that went well"));
+    assert!(run.err.contains(&bad) && run.err.contains(&kept) && run.err.contains("as kept"), "{}", run.err);
+    folder.run(&format!("{train} --learning-rate 4 --epochs {good} --out whole")).ok();
+    assert!(fs::read(folder.join("kept")).unwrap() == fs::read(folder.join("whole")).unwrap());
+}
+
+#[test]
 fn what_cannot_be_streamed_is_refused() {
     let folder = Folder::new();
     folder.run("train digits --stream").fails(2, &["--stream", "CSV and NPY"]);

@@ -51,6 +51,16 @@ fn a_terminal_with_room_shows_bar_and_curve() {
 }
 
 #[test]
+fn a_stream_shows_them_as_well() {
+    let folder = Folder::new();
+    let rows: String = (0..20_000).map(|i| format!("{},{}\n", i * 7919 % 10_007, i % 2)).collect();
+    folder.write("x.csv", format!("a,kind\n{rows}"));
+    let train = "train x.csv --stream 1 --hidden 4 --batch 500 --epochs 300 --threads 1";
+    let Some(shown) = shown(&folder, 40, train) else { return };
+    assert!(has_curve(&shown) && shown.contains(" left"), "{shown}");
+}
+
+#[test]
 fn a_pipe_shows_neither() {
     let folder = Folder::new();
     let run = folder.run("train digits --hidden 100 --epochs 40").ok();
