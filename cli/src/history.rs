@@ -58,8 +58,8 @@ pub(crate) struct Row {
 pub(crate) struct History {
     rows: Vec<Row>,
     file: Option<PathBuf>,
-    /// Opened by the first row: what fails before leaves existing files alone.
-    open: Option<File>,
+    /// Opened by the first row: what fails before leaves existing files alone. Beside it, columns for gradient norms.
+    open: Option<(File, usize)>,
     tensorboard: Option<PathBuf>,
     events: Option<EventFile>,
 }
@@ -107,20 +107,21 @@ impl History {
 }
 
 /// The last row; the first time all of them, into a new file.
-fn write_rows(path: &Path, open: &mut Option<File>, rows: &[Row]) -> io::Result<()> {
+fn write_rows(path: &Path, open: &mut Option<(File, usize)>, rows: &[Row]) -> io::Result<()> {
     let is_csv = format(path).is_ok_and(|format| format == Format::Csv);
-    let line = |row: &Row| if is_csv { csv(row) } else { serde_json::to_string(row).unwrap_or_default() };
+    let line = |row: &Row, norms| if is_csv { csv(row, norms) } else { serde_json::to_string(row).unwrap_or_default() };
     match open {
-        Some(file) => writeln!(file, "{}", rows.last().map(line).unwrap_or_default()),
+        Some((file, norms)) => writeln!(file, "{}", rows.last().map(|row| line(row, *norms)).unwrap_or_default()),
         None => {
-            let layers = rows.iter().map(|row| row.gradient_norms.len()).max().unwrap_or(0);
-            let head = is_csv.then(|| csv_head(layers));
-            let text: String = head.into_iter().chain(rows.iter().map(line)).map(|line| line + "\n").collect();
+            let norms = rows.iter().map(|row| row.gradient_norms.len()).max().unwrap_or(0);
+            let lines = rows.iter().map(|row| line(row, norms));
+            let text: String =
+                is_csv.then(|| csv_head(norms)).into_iter().chain(lines).map(|line| line + "\n").collect();
             // Under another name first, so that a file from before is not lost to a full disk.
             let new = outfile::beside(path, "new");
             let written = fs::write(&new, text).and_then(|()| fs::rename(&new, path));
             written.inspect_err(|_| drop(fs::remove_file(&new)))?;
-            *open = Some(File::options().append(true).open(path)?);
+            *open = Some((File::options().append(true).open(path)?, norms));
             Ok(())
         }
     }
@@ -145,8 +146,8 @@ fn csv_head(layers: usize) -> String {
     (0..layers).fold(fixed.to_owned(), |head, layer| format!("{head},gradient_norm_{layer}"))
 }
 
-/// What is not known is an empty field.
-fn csv(row: &Row) -> String {
+/// What is not known is an empty field; a part of the training that nobody looked at has no gradient norms.
+fn csv(row: &Row, norms: usize) -> String {
     let known = |x: Option<f64>| x.map_or(String::new(), |x| x.to_string());
     let mut fields = vec![
         row.epoch.to_string(),
@@ -158,7 +159,7 @@ fn csv(row: &Row) -> String {
         row.learning_rate.to_string(),
         row.seconds.to_string(),
     ];
-    fields.extend(row.gradient_norms.iter().map(f64::to_string));
+    fields.extend((0..norms).map(|layer| known(row.gradient_norms.get(layer).copied())));
     fields.join(",")
 }
 

@@ -107,6 +107,20 @@ fn csv_history_has_the_same_numbers_and_changes_no_bit_of_the_model() {
 }
 
 #[test]
+fn rows_from_before_a_resume_have_as_many_fields() {
+    let folder = Folder::new();
+    let train = "train digits --hidden 8 --out m";
+    // Nobody looks at the first part, so that it has no gradient norms.
+    folder.run(&format!("{train} --epochs 2 --checkpoint c")).ok();
+    folder.run(&format!("{train} --epochs 4 --resume c --history h.csv")).ok();
+    let text = fs::read_to_string(folder.join("h.csv")).unwrap();
+    let table: Vec<Vec<&str>> = text.lines().map(|line| line.split(',').collect()).collect();
+    assert_eq!(table.iter().map(Vec::len).collect::<Vec<_>>(), [10; 5], "{text}");
+    assert!(table[2][8..].iter().all(|norm| norm.is_empty()), "{text}");
+    assert!(table[3][8..].iter().all(|norm| norm.parse::<f64>().is_ok()), "{text}");
+}
+
+#[test]
 fn files_that_cannot_be_written_are_told_before_training() {
     let folder = Folder::new();
     folder.write("data.csv", "1,2,a\n2,1,b\n3,2,a\n1,3,b\n");
