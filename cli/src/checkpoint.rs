@@ -129,6 +129,11 @@ impl Keeper {
         Err(wrong("--resume", format!("{} is of another training: {}", path.display(), differences.join("; "))))
     }
 
+    /// Whether checkpoints are asked for.
+    pub(crate) fn has_folder(&self) -> bool {
+        self.folder.is_some()
+    }
+
     /// Whether a checkpoint is due after this step.
     pub(crate) fn is_due(&self, steps: u64) -> bool {
         self.folder.is_some() && self.every.is_some_and(|every| steps.is_multiple_of(every))

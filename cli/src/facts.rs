@@ -36,6 +36,7 @@ pub(crate) fn facts<T: Scalar>(
         ("precision", args.precision.name().to_owned()),
         ("device", network.engine().device().name.clone()),
         ("early stopping", args.checkpoint.early_stopping.map_or("off".to_owned(), |patience| patience.to_string())),
+        ("classes", data.classes().join(", ")),
         ("training samples", samples(&data.train)?),
         ("test samples", data.test.as_ref().map_or(Ok("none".to_owned()), samples)?),
     ];

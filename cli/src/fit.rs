@@ -190,7 +190,9 @@ impl<T: Scalar> Fit<'_, T> {
                 note(&format!("stopped by signal {signal} after step {step}; {} is saved", path.display()))
             }
             Ok(None) => {
-                note(&format!("stopped by signal {signal} after step {step}; nothing is saved (see --checkpoint)"))
+                // Either nobody asked for one, or a warning has told why there is none.
+                let hint = if self.keeper.has_folder() { "" } else { " (see --checkpoint)" };
+                note(&format!("stopped by signal {signal} after step {step}; nothing is saved{hint}"))
             }
             Err(error) => return End::Failure { error, between: false },
         }
