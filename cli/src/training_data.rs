@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use travertine::data::{Dataset, Encoder, Label, Split, Standardization, Targets, Task};
+use travertine::data::{Coding, Dataset, Encoder, Label, Split, Standardization, Targets, Task};
 use travertine::{Result, Scalar};
 
 use crate::args::TrainArgs;
@@ -13,6 +13,9 @@ use crate::raw::Raw;
 
 /// Held out where nobody says how much.
 pub(crate) const HELD_OUT: f64 = 0.2;
+
+/// More names of columns than this are too many for a line.
+const MOST_NAMES: usize = 6;
 
 /// What a training works with.
 pub(crate) struct TrainingData<T: Scalar> {
@@ -40,8 +43,9 @@ impl<T: Scalar> TrainingData<T> {
             Some(labels) => Split::stratified_folds(labels, k, args.seed),
             None => Split::folds(all.samples(), k, args.seed),
         }?;
+        // Before the first of them is trained.
+        splits.iter().try_for_each(|split| refuse_absent_classes(args, all.targets(), split))?;
         Ok(splits.into_iter().map(move |split| {
-            refuse_absent_classes(all.targets(), &split)?;
             let (train, test, encoder) = all.parts(&split)?;
             Self::prepare(args, train, Some(test), encoder)
         }))
@@ -56,6 +60,7 @@ impl<T: Scalar> TrainingData<T> {
     ) -> Result<Self> {
         if let Some(samples) = args.samples {
             train = train.take(samples)?;
+            warn_of_absent_classes(train.targets());
         }
         let standardizes = args.data.is_table() && !args.no_standardize;
         let standardization = match &encoder {
@@ -91,10 +96,23 @@ impl<T: Scalar> TrainingData<T> {
         };
         let target = self.train.target_name().map_or(String::new(), |name| format!(" of '{name}'"));
         format!(
-            "{} to train on, {tested} to test on; {}; {learned}{target}",
+            "{} to train on, {tested} to test on; {}{}; {learned}{target}",
             counted(self.train.samples(), "sample", "samples"),
-            counted(self.train.inputs(), "feature", "features")
+            counted(self.train.inputs(), "feature", "features"),
+            self.categories()
         )
+    }
+
+    /// Which columns were taken for categories, so that numbers that were read as texts show.
+    fn categories(&self) -> String {
+        let columns = self.encoder.iter().flat_map(Encoder::columns);
+        let texts = columns.filter(|column| matches!(column.coding, Coding::Categories(_)));
+        let names: Vec<&str> = texts.map(|column| &*column.name).collect();
+        match names.len() {
+            0 => String::new(),
+            1..=MOST_NAMES => format!(" (categories: {})", names.join(", ")),
+            more => format!(" ({more} columns of categories)"),
+        }
     }
 }
 
@@ -133,15 +151,35 @@ fn strata<'a, T: Scalar>(args: &TrainArgs, all: &'a Raw<T>) -> Result<Option<&'a
     }
 }
 
+/// `--samples` is for a quick look, and may leave a class without samples.
+fn warn_of_absent_classes<T: Scalar>(targets: &Targets<T>) {
+    let Targets::Classes { labels, names } = targets else { return };
+    let known: HashSet<u32> = labels.iter().copied().collect();
+    if known.len() < names.len() {
+        let (absent, all) = (names.len() - known.len(), names.len());
+        note(&format!("warning: {absent} of {all} classes have no sample among the first {}", labels.len()));
+    }
+}
+
 /// A class that is only held out cannot be learned.
-fn refuse_absent_classes<T: Scalar>(targets: &Targets<T>, split: &Split) -> Result<()> {
+fn refuse_absent_classes<T: Scalar>(args: &TrainArgs, targets: &Targets<T>, split: &Split) -> Result<()> {
     let Targets::Classes { labels, names } = targets else { return Ok(()) };
     let mut known = vec![false; names.len()];
     split.train.iter().for_each(|&i| known[labels[i] as usize] = true);
     match split.held_out.iter().map(|&i| labels[i] as usize).find(|&class| !known[class]) {
         Some(class) => {
-            let reason = format!("all samples of class '{}' are held out, so it cannot be learned", names[class]);
-            Err(wrong("--held-out", reason + "; --stratify keeps some of each class for training"))
+            let (name, samples) = (&names[class], labels.iter().filter(|&&label| label as usize == class).count());
+            let found = match samples {
+                1 => format!("the only sample of class '{name}' is held out"),
+                _ => format!("all {samples} samples of class '{name}' are held out"),
+            };
+            // A fold holds out the only sample of a class, however folds are chosen.
+            let cure = match samples {
+                1 if args.folds.is_some() => "leave that sample out, or find more of its class",
+                _ => "--stratify keeps some of each class for training",
+            };
+            let option = if args.folds.is_some() { "--folds" } else { "--held-out" };
+            Err(wrong(option, format!("{found}, so it cannot be learned; {cure}")))
         }
         None => Ok(()),
     }
@@ -172,7 +210,7 @@ fn split<T: Scalar>(args: &TrainArgs, all: Raw<T>, own_test: Option<Dataset<T>>)
                 Some(labels) => Split::stratified(labels, share, args.seed),
                 None => Split::held_out(all.samples(), share, args.seed),
             }?;
-            refuse_absent_classes(all.targets(), &split)?;
+            refuse_absent_classes(args, all.targets(), &split)?;
             let (train, test, encoder) = all.parts(&split)?;
             Ok((train, Some(test), encoder))
         }

@@ -19,8 +19,11 @@ fn houses() -> String {
 fn raw_tables_are_trained_evaluated_and_predicted() {
     let folder = Folder::new();
     folder.write("houses.csv", houses());
-    folder.run("train houses.csv --task values").fails(2, &["column 1 (name)", "--drop", "200 different texts"]);
-    folder.run("train houses.csv --task values --drop name --hidden 20 --epochs 60 --json").ok();
+    folder
+        .run("train houses.csv --task values")
+        .fails(2, &["column 1 (name)", "--drop", "200 different texts", "as \"house0\""]);
+    let run = folder.run("train houses.csv --task values --drop name --hidden 20 --epochs 60 --json").ok();
+    assert!(run.err.contains("6 features (categories: quarter, garden)"), "{}", run.err);
     let inspected = folder.run("inspect houses.safetensors --json").ok().result();
     let features = inspected["features"].as_array().unwrap();
     let expected = ["size", "quarter=east", "quarter=north", "quarter=south", "garden=no", "garden=yes"];
@@ -70,7 +73,7 @@ fn a_training_part_decides() {
         let split = format!("train rare.csv --held-out 0.7 --epochs 1 --seed {seed}");
         let run = folder.run(&split);
         if run.status != Some(0) {
-            run.fails(2, &["all samples of class 'rare' are held out", "--stratify"]);
+            run.fails(2, &["--held-out", "all 3 samples of class 'rare' are held out", "--stratify"]);
             refused += 1;
         }
         folder.run(&format!("{split} --stratify")).ok();
@@ -98,6 +101,14 @@ fn cross_validation() {
     let values = folder.run("train houses.csv --task values --drop name --folds 3 --epochs 20").ok();
     assert!(values.out.contains("3 folds: test loss"), "{}", values.out);
 
+    // The only sample of a class is held out by some fold, stratified or not.
+    let rows: String = (0..60).map(|i| format!("{i},{}\n", ["x", "y"][i % 2])).collect();
+    folder.write("once.csv", format!("a,kind\n{rows}60,once\n"));
+    for options in ["", "--stratify"] {
+        let run = folder.run(&format!("train once.csv --folds 3 {options} --epochs 1"));
+        assert!(!run.err.contains("--stratify keeps"), "{}", run.err);
+        run.fails(2, &["--folds", "the only sample of class 'once'", "leave that sample out"]);
+    }
     folder.run("train digits --folds 1").fails(2, &["1 folds of 1797 samples"]);
     folder.run("train digits --folds 3 --out m").fails(2, &["--folds", "--out"]);
     folder.run("train digits --folds 3 --checkpoint c").fails(2, &["--folds", "--checkpoint"]);

@@ -211,8 +211,11 @@ impl<T: Scalar> Builder<T> {
             return Ok(());
         }
         let place = format!("column {} ({})", self.column + 1, table.column_name(self.column));
-        let expected = "numbers or texts that come again; leave the column out (--drop) or make it categorical";
-        Err(Error::format(table.file(), place, expected, format!("{texts} different texts in {samples} samples")))
+        let expected = "numbers, with a point for decimals, or texts that come again; leave the column out (--drop) or \
+                        make it categorical";
+        let example = self.strange.as_ref().map_or(String::new(), |(_, text, _)| format!(", as {}", quoted(text)));
+        let found = format!("{texts} different texts in {samples} samples{example}");
+        Err(Error::format(table.file(), place, expected, found))
     }
 
     fn finish(self, table: &Table) -> Column<T> {
