@@ -103,12 +103,13 @@ pub enum ErrorKind {
     },
     /// Training produced a number that is not finite; the parameters are those of the last good epoch.
     #[error(
-        "training diverged at step {step} (epoch {epoch}): {what} layer {layer} is not finite; use a smaller learning rate"
+        "training diverged at step {step} (in epoch {}): {what} layer {layer} is not finite; use a smaller learning rate",
+        epoch + 1
     )]
     Diverged {
         /// The first step, counted from 0 over the whole training, whose loss is not finite.
         step: u64,
-        /// The epoch of that step, counted from 0.
+        /// The epoch of that step, counted from 0; the message counts from 1, as progress does.
         epoch: u64,
         /// The first layer, counted from 0, that is affected.
         layer: usize,

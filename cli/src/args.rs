@@ -239,7 +239,7 @@ pub(crate) struct TrainArgs {
     #[command(flatten)]
     pub(crate) optimizer: OptimizerArgs,
     /// Length of a step [default: 0.1 for sgd, 0.01 for momentum and nesterov, else 0.001]
-    #[arg(long, allow_negative_numbers = true, value_parser = not_negative)]
+    #[arg(long, alias = "lr", allow_negative_numbers = true, value_parser = not_negative)]
     pub(crate) learning_rate: Option<f64>,
     #[command(flatten)]
     pub(crate) course: CourseArgs,

@@ -101,6 +101,14 @@ fn only_the_first_samples_are_trained_on() {
     let folder = Folder::new();
     let run = folder.run("train digits --samples 50 --epochs 1 --json").ok();
     assert!(run.err.contains("50 samples to train on, 359 to test on"), "{}", run.err);
+    assert!(!run.err.contains("warning"), "{}", run.err);
+    let few = folder.run("train digits --samples 1 --epochs 1").ok();
+    assert!(few.err.contains("warning: 9 of 10 classes have no sample among the first 1\n"), "{}", few.err);
+    let model = |rate: &str| {
+        folder.run(&format!("train digits --samples 50 --epochs 1 {rate} 0.3 --out m")).ok();
+        fs::read(folder.join("m")).unwrap()
+    };
+    assert!(model("--lr") == model("--learning-rate"), "the short name");
 }
 
 #[test]
@@ -108,7 +116,7 @@ fn a_training_that_diverges_keeps_the_last_good_model() {
     let folder = Folder::new();
     folder.write("kept", "precious");
     let diverges = "train digits --hidden none --output linear --out kept --epochs 30";
-    folder.run(&format!("{diverges} --learning-rate 1e30")).fails(1, &["diverged at step", "layer 0"]);
+    folder.run(&format!("{diverges} --learning-rate 1e30")).fails(1, &["diverged at step", "(in epoch 1)", "layer 0"]);
     assert_eq!(fs::read(folder.join("kept")).unwrap(), b"precious", "no epoch went well");
 
     // Just above the limit of stability: it takes more than an epoch to overflow.

@@ -85,9 +85,10 @@ fn cores() -> usize {
 }
 
 fn device(isa: Isa, threads: usize) -> Device {
+    let unit = if threads == 1 { "thread" } else { "threads" };
     Device {
         name: "cpu".to_owned(),
-        description: format!("{} ({}), {threads} threads", std::env::consts::ARCH, isa.name()),
+        description: format!("{} ({}), {threads} {unit}", std::env::consts::ARCH, isa.name()),
         threads: Some(threads),
         memory: memory("MemTotal:"),
         fp64: true,
