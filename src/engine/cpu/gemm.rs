@@ -229,7 +229,7 @@ struct Copies {
 const WIDE: Copies = Copies { large: 2 << 20, columns: 200, columns_if_small: usize::MAX, turned: usize::MAX };
 /// For tiles of 16 x 6, which read A twice as often for their work, and mostly across two cache lines where it is not copied;
 /// as measured with AVX2 on Zen 3.
-const NARROW: Copies = Copies { large: 256 << 10, columns: 48, columns_if_small: 144, turned: 1 << 16 };
+const NARROW: Copies = Copies { large: 256 << 10, columns: 30, columns_if_small: 144, turned: 1 << 16 };
 
 fn k_most<T>() -> usize {
     K_BYTES / size_of::<T>()
