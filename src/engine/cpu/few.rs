@@ -82,7 +82,7 @@ fn few_steps<T: Vectors>(isa: Isa) -> FewSteps<T> {
         Isa::Neon => FewSteps {
             lanes: T::Neon::LANES,
             most: 6,
-            in_two: 6,
+            in_two: 3,
             kernels: kernels!(columns_neon: 1 2 3 4 5 6 6 6 6 6 6 6),
         },
         #[cfg(target_arch = "x86_64")]
