@@ -160,7 +160,7 @@ impl<'g, T: Scalar> Block<'g, T> {
         // Panels that come from afar are taken once for all strips; panels that are near, copied or not, are gone through
         // for every strip, so that C is written along its columns.
         let is_near = a_block.is_some() || (panels.1 - panels.0) * height * self.k * size_of::<T>() <= NEAR;
-        let distant = self.distant_panels();
+        let distant = self.distant_panels(strips.1 - strips.0);
         let at_once = if is_near { panels.1 - panels.0 } else { distant.at_once.min(panels.1 - panels.0) };
         for first in (panels.0..panels.1).step_by(at_once) {
             let last = panels.1.min(first + at_once);
@@ -202,13 +202,14 @@ impl<'g, T: Scalar> Block<'g, T> {
         if is_next { (a.at(row, self.k0), a.column) } else { (a.p, 0) }
     }
 
-    /// The panels that are not copied for this call.
-    fn distant_panels(&self) -> Panels<T> {
+    /// The panels that are not copied for this call, to be taken with so many strips.
+    fn distant_panels(&self, strips: usize) -> Panels<T> {
         let (p, height) = (self.product, self.gemm.tiles.rows());
         if p.a_packed.is_null() {
             return Panels { p: p.a.at(0, self.k0), panel: height * p.a.row, column: p.a.column, at_once: GROUP };
         }
-        Panels { p: p.a_packed.wrapping_add(self.k0 * height), panel: height * p.k, column: height, at_once: 1 }
+        let at_once = if strips * self.gemm.tiles.columns < MANY { 1 } else { BLOCK };
+        Panels { p: p.a_packed.wrapping_add(self.k0 * height), panel: height * p.k, column: height, at_once }
     }
 
     /// One tile, from `row` and (within the block) `column` on.
@@ -333,6 +334,11 @@ fn run(pool: &mut Pool, threads: usize, count: usize, body: &(dyn Fn(usize, usiz
 
 /// Panels from afar that are taken together: longer runs of each column of A at a time, which memory gives faster.
 const GROUP: usize = 2;
+/// Panels that were copied beforehand and are taken together where there are many columns: B comes from afar less often, and C
+/// is written in longer runs.
+const BLOCK: usize = 4;
+/// Columns from which on that is so.
+const MANY: usize = 512;
 /// Bytes of a cache line.
 const LINE: usize = 64;
 /// Bytes of A that stay in the second cache while B and C pass through it.
@@ -357,6 +363,10 @@ impl<T> Panels<T> {
     /// What a tile asks for beforehand, one line a step of k: the first element behind the start of the next panels, and the
     /// step. The tiles are those of all strips of the panels at hand; a panel has `height` rows and k columns.
     fn ahead(&self, tile: usize, strips: usize, (height, k): (usize, usize)) -> (usize, usize) {
+        if self.column == height && self.at_once > 1 {
+            // There is so much to do with each block that waiting for the next does not count.
+            return (0, 0);
+        }
         if self.column == height {
             // A panel in one piece: each tile asks for its share, so that memory has the time of all of them.
             let step = height.div_ceil(strips);
