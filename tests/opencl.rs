@@ -121,6 +121,22 @@ fn two_engines_on_two_threads_do_not_disturb_each_other() {
 }
 
 #[test]
+fn sums_of_two_threads_on_one_engine_do_not_mix() {
+    let Some(engine) = opencl::<f32>() else { return };
+    std::thread::scope(|scope| {
+        for value in [1.0_f32, 2.0] {
+            let engine = &engine;
+            scope.spawn(move || {
+                let x = Matrix::from_slice(engine, 1000, 1, &[value; 1000]).unwrap();
+                for _ in 0..500 {
+                    assert_eq!(ops::asum(x.view()).unwrap(), f64::from(1000.0 * value));
+                }
+            });
+        }
+    });
+}
+
+#[test]
 fn a_device_without_f64_says_so_and_computes_in_f32() {
     let settings = limited(Limits { fp64: false, ..SMALL_DEVICE });
     let Some(engine) = engine_if_there::<f32>("opencl", &settings) else { return };

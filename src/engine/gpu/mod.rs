@@ -50,8 +50,8 @@ pub(super) struct Gpu<T: Scalar, D: Driver> {
     halves: Option<Halves>,
     cache: Option<Cache>,
     fusion: Fusion,
-    /// [`CHUNKS`] accumulators.
-    chunks: Handle,
+    /// [`CHUNKS`] accumulators, whose holder sums up: another thread's sum waits until this one has been read.
+    chunks: Mutex<Handle>,
     /// Whoever launches holds it: arguments and launches of one call stay together.
     programs: Mutex<Programs<D>>,
     scalar: PhantomData<fn(T)>,
@@ -68,7 +68,7 @@ impl<T: Scalar, D: Driver> Gpu<T, D> {
         };
         let policy = Policy::new::<T>(&driver, settings);
         let halves = policy.and_then(|policy| Halves::new(policy.factors));
-        let chunks = driver.allocate(CHUNKS * size_of::<f64>())?;
+        let chunks = Mutex::new(driver.allocate(CHUNKS * size_of::<f64>())?);
         let programs = Mutex::new(Programs::new());
         let (scalar, fusion) = (PhantomData, settings.fusion);
         let mut gpu = Gpu { driver, device, tiles, policy, halves, cache: None, fusion, chunks, programs, scalar };
@@ -89,6 +89,10 @@ impl<T: Scalar, D: Driver> Gpu<T, D> {
     /// A call that panicked has lost its own work, not the programs.
     fn programs(&self) -> MutexGuard<'_, Programs<D>> {
         self.programs.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn chunks(&self) -> MutexGuard<'_, Handle> {
+        self.chunks.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Lanes of a vector in the kernels.
@@ -228,7 +232,7 @@ fn straighten(spans: &mut [Span]) {
 impl<T: Scalar, D: Driver> Drop for Gpu<T, D> {
     fn drop(&mut self) {
         // SAFETY: nothing uses the accumulators any more.
-        unsafe { self.driver.free(self.chunks) }
+        unsafe { self.driver.free(*self.chunks()) }
     }
 }
 
@@ -346,17 +350,18 @@ impl<T: Scalar, D: Driver> Engine<T> for Gpu<T, D> {
         arguments.push(self.int(x.columns)?);
         arguments.push_span(x);
         arguments.push_span(y);
-        arguments.push(Argument::Memory(self.chunks));
+        let chunks = self.chunks();
+        arguments.push(Argument::Memory(*chunks));
         let kind = reduction as usize;
         let key = self.key(Text::Sums, "reduce", 1, items).with(&[("CHUNKS", CHUNKS), ("KIND", kind)]);
         unsafe { self.launch(key, [CHUNKS, 1], items, &arguments)? };
-        let chunks = if self.traits().fp64 {
-            unsafe { transfer::read_numbers::<f64, D>(&self.driver, self.chunks, CHUNKS)? }
+        let numbers = if self.traits().fp64 {
+            unsafe { transfer::read_numbers::<f64, D>(&self.driver, *chunks, CHUNKS)? }
         } else {
-            let chunks = unsafe { transfer::read_numbers::<f32, D>(&self.driver, self.chunks, CHUNKS)? };
-            chunks.into_iter().map(f64::from).collect()
+            let numbers = unsafe { transfer::read_numbers::<f32, D>(&self.driver, *chunks, CHUNKS)? };
+            numbers.into_iter().map(f64::from).collect()
         };
-        Ok(chunks.into_iter().fold(0.0, |total, x| match reduction {
+        Ok(numbers.into_iter().fold(0.0, |total, x| match reduction {
             Reduction::Dot | Reduction::Asum => total + x,
             Reduction::Amax => {
                 if x > total || x.is_nan() {

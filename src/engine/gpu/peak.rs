@@ -35,7 +35,7 @@ impl<T: Scalar, D: Driver> Gpu<T, D> {
         arguments.push(self.int(steps)?);
         arguments.push(self.real(0.999));
         arguments.push(self.real(1e-3));
-        arguments.push(Argument::Memory(self.chunks));
+        arguments.push(Argument::Memory(*self.chunks()));
         self.driver.finish()?;
         let start = Instant::now();
         // SAFETY: the kernel writes nothing.
