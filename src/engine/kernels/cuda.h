@@ -9,6 +9,7 @@
 #define SHARED __shared__ __align__(16)
 #define LOCAL
 #define BARRIER __syncthreads()
+#define FULL_BARRIER __syncthreads()
 #define ITEM ((int)threadIdx.x)
 // The second side is folded into the third, as cuda/launch.rs does it.
 #define GROUP(d) ((int)((d) == 0 ? blockIdx.x : blockIdx.y + blockIdx.z * gridDim.y))

@@ -7,6 +7,8 @@
 #define SHARED __local
 #define LOCAL __local
 #define BARRIER barrier(CLK_LOCAL_MEM_FENCE)
+// Where an item writes to GLOBAL what others of its group have read.
+#define FULL_BARRIER barrier(CLK_LOCAL_MEM_FENCE | CLK_GLOBAL_MEM_FENCE)
 #define ITEM ((int)get_local_id(0))
 #define GROUP(d) ((int)get_group_id(d))
 #define GROUPS(d) ((int)get_num_groups(d))
