@@ -64,7 +64,7 @@ impl Halves {
 impl<T: Scalar, D: Driver> Gpu<T, D> {
     /// Memory, with room for its copy if need be.
     pub(super) fn allocate_with_copy(&self, bytes: usize) -> Result<Handle> {
-        let bytes = bytes.saturating_add(SLACK);
+        let bytes = if self.traits().is_cpu { bytes.saturating_add(SLACK) } else { bytes.max(1) };
         let Some(halves) = &self.halves else { return self.driver.allocate(bytes) };
         let start = bytes.next_multiple_of(ALIGNED);
         let elements = bytes / size_of::<T>();

@@ -33,7 +33,8 @@ pub(super) use self::driver::{Driver, Rectangle, Traits};
 
 /// Partial sums of a reduction.
 const CHUNKS: usize = 64;
-/// Bytes behind every allocation that products may read, and do not use.
+/// Bytes behind every allocation of a CPU that products may read, and do not use. GPUs get none: tools that look for accesses outside
+/// of memory are to find them.
 const SLACK: usize = 1024;
 /// Most rows or columns: kernels count in `int`, and look one grid beyond the last.
 const MOST_COUNT: usize = i32::MAX as usize - (1 << 26);
