@@ -140,6 +140,20 @@ fn absence_is_an_ordinary_answer() {
 }
 
 #[test]
+fn every_tile_multiplies() {
+    fn on<T: Scalar>() {
+        let Some(found) = devices::find().ok().and_then(|found| devices::choose(found, "").ok()) else {
+            assert!(std::env::var_os("TRAVERTINE_ENSURE_CUDA").is_none(), "no CUDA");
+            return eprintln!("LEFT OUT: no CUDA");
+        };
+        let gpu = Gpu::<T, _>::new(Cuda::new(found, None).unwrap(), None, &Settings::default()).unwrap();
+        gpu::tests::tiles::every_tile_multiplies(&gpu);
+    }
+    on::<f32>();
+    on::<f64>();
+}
+
+#[test]
 fn a_device_that_is_lost_is_told_with_its_cure() {
     for (code, lost) in [
         (CUresult::CUDA_ERROR_INVALID_VALUE, false),

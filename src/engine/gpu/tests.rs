@@ -11,6 +11,8 @@ use super::tile::Tile;
 use super::*;
 use crate::engine::formula::formula;
 
+pub(in crate::engine) mod tiles;
+
 formula!(Curve = "curve", |x, _p| x, "hyperbolic_tangent(x)");
 formula!(Slope = "slope", |g, _a, _p| g, "x * (V(1.0) - y * y)");
 static CURVE: Map = Map::of::<Curve>();

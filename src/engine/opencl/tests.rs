@@ -31,6 +31,22 @@ fn a_kernel_that_does_not_compile_shows_its_name_and_the_log() {
     assert!(error.contains("clCreateKernel") && error.contains("missing"), "{error}");
 }
 
+#[test]
+#[ignore = "PoCL compiles for minutes; scripts/race-check runs it"]
+fn every_tile_multiplies() {
+    fn on<T: Scalar>(lanes: usize) {
+        let limits = Some(Limits { items: 256, shared: 48 << 10, fp64: true, lanes });
+        let settings = Settings { limits, ..Settings::default() };
+        let Ok(found) = devices::find(&settings) else { return };
+        let driver = OpenCl::new(devices::choose(found, "").unwrap(), None).unwrap();
+        gpu::tests::tiles::every_tile_multiplies::<T, _>(&Gpu::new(driver, None, &settings).unwrap());
+    }
+    if driver().is_some() {
+        [1, 4].into_iter().for_each(on::<f32>);
+        [1, 4].into_iter().for_each(on::<f64>);
+    }
+}
+
 /// A driver whose queue fails after some launches.
 struct Failing {
     inner: OpenCl,
