@@ -89,7 +89,8 @@ fn look_at(number: usize, id: cl_device_id, platform: &str, settings: &Settings)
     let kind = count(CL_DEVICE_TYPE);
     let (name, driver, version) = (tell(CL_DEVICE_NAME), tell(CL_DRIVER_VERSION), tell(CL_DEVICE_VERSION));
     let fp64 = count(CL_DEVICE_DOUBLE_FP_CONFIG) != 0;
-    let is_cpu = kind & CL_DEVICE_TYPE_CPU != 0;
+    // A simulator may say that it is both; it is asked for what GPUs do.
+    let is_cpu = kind & CL_DEVICE_TYPE_CPU != 0 && kind & CL_DEVICE_TYPE_GPU == 0;
     let device = Device {
         name: format!("opencl:{number}"),
         description: format!("{name} ({platform})"),
