@@ -7,6 +7,8 @@ import time
 
 PRECISIONS = ["f32", "tf32", "bf16", "f16"]
 ARTICLE = dict(sizes=[10000, 5000, 1000, 10], activations=["tanh", "sigmoid", "sigmoid"], loss="quadratic", batch=10000)
+# Its first product alone: a layer without an activation.
+LONE = dict(sizes=[10000, 5000], activations=["identity"], loss="quadratic", batch=10000)
 CIRESAN = dict(
     sizes=[784, 2500, 2000, 1500, 1000, 500, 10], activations=["tanh"] * 5 + ["identity"], loss="cross-entropy", batch=512
 )
@@ -22,8 +24,8 @@ class Bench:
         self.check, self.best, self.faults = check, {}, {}
         self.seconds = 0.2 if check.small else 1.0
         shrink = lambda work: {**work, "batch": min(work["batch"], 64)} if check.small else work
-        names = ["article", "ciresan", "lecun", "nielsen", "tiny"]
-        self.nets = dict(zip(names, map(shrink, [ARTICLE, CIRESAN, LECUN, NIELSEN, TINY])))
+        names = ["article", "lone", "ciresan", "lecun", "nielsen", "tiny"]
+        self.nets = dict(zip(names, map(shrink, [ARTICLE, LONE, CIRESAN, LECUN, NIELSEN, TINY])))
         # What is timed of PyTorch, beside our own: (net, task, mode).
         self.works = [("article", "forward", "eager"), ("article", "forward", "compiled")]
         self.works += [("ciresan", "train", "eager"), ("ciresan", "train", "compiled")]
@@ -47,6 +49,9 @@ class Bench:
                 article = self.nets["article"]
                 size = dict(m=article["batch"], n=article["sizes"][1], k=article["sizes"][0])
                 self.ask(("product", "", "", precision), {**size, "task": "product"})
+            # PyTorch may not be there, cuBLASLt is what it would ask.
+            if self.check.cublaslt:
+                self.ours("lone", "forward", "f32", "--library", "always")
             for net, task in self.alone:
                 self.ours(net, task, "f32", "--library", "never")
             for net, task in self.layers:
@@ -110,8 +115,9 @@ class Bench:
         article, tell = self.nets["article"], self.check.tell
         flops = sum(2 * a * b for a, b in zip(article["sizes"], article["sizes"][1:])) * article["batch"]
         product = 2 * article["batch"] * article["sizes"][0] * article["sizes"][1]
-        ours, lone = self.best.get(("article", "forward", "ours", "f32")), self.best.get(("product", "", "", "f32"))
-        if ours and lone:
+        ours = self.best.get(("article", "forward", "ours", "f32"))
+        lone = [self.best.get(key) for key in [("product", "", "", "f32"), ("lone", "forward", "--library always", "f32")]]
+        if ours and (lone := min(filter(None, lone), default=None)):
             share = 100 * (flops / ours) / (product / lone)
             detail = f"{share:.0f} % of cuBLAS, {flops / ours / 1e6:.1f} TFLOP/s, {ours / 1e3:.1f} ms; wanted 90 %"
             tell("PASS" if share >= 90 else "MISSED", "article f32", detail)
