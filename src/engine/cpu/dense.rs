@@ -16,7 +16,18 @@ pub(super) fn product<T: Scalar>(alpha: T, a: Span, b: Span, beta: T, c: Span) -
         beta,
         c: strided_mut(c),
         epilogue: None,
+        alone: false,
     }
+}
+
+/// Samples from which on a second thread pays in training, and bytes of weights from which on it does for fewer.
+const FEW_SAMPLES: usize = 8;
+const LARGE_WEIGHTS: usize = 1 << 20;
+
+/// Whether weights are trained by one thread: each step writes them, so the other thread's share would have to come from its core's
+/// cache to be read, which takes longer than a few samples do.
+pub(super) fn trains_alone<T>(weights: Span, samples: usize) -> bool {
+    samples < FEW_SAMPLES && weights.rows * weights.columns * size_of::<T>() < LARGE_WEIGHTS
 }
 
 #[allow(
@@ -60,7 +71,8 @@ impl<T: Scalar> Cpu<T> {
         let epilogue = Epilogue { bias: at(call.bias, 0), finish, out: strided_mut(call.output) };
         let product = product(T::from_f64(1.0), call.weights, call.input, T::from_f64(0.0), sum);
         let a_packed = call.packed.map_or(std::ptr::null(), |packed| at(packed, 0));
-        unsafe { self.multiply(Product { a_packed, epilogue: Some(epilogue), ..product }) }
+        let alone = call.trains && trains_alone::<T>(call.weights, call.input.columns);
+        unsafe { self.multiply(Product { a_packed, epilogue: Some(epilogue), alone, ..product }) }
     }
 
     /// The same, one after the other, for memory with gaps.
@@ -90,7 +102,7 @@ impl<T: Scalar> Cpu<T> {
         let product = product(T::from_f64(1.0), weights.t(), delta, T::from_f64(0.0), out);
         let epilogue = fused.then_some(Epilogue { bias: std::ptr::null(), finish, out: strided_mut(out) });
         unsafe {
-            self.multiply(Product { epilogue, ..product });
+            self.multiply(Product { epilogue, alone: trains_alone::<T>(weights, delta.columns), ..product });
             if !fused {
                 self.multiply_by(derivative, out);
             }

@@ -72,6 +72,8 @@ pub(super) struct Product<T> {
     pub beta: T,
     pub c: Strided<*mut T>,
     pub epilogue: Option<Epilogue<T>>,
+    /// One thread computes it, however large it is.
+    pub alone: bool,
 }
 
 /// What happens to C while it is in a cache: `C += bias 1^T`, then [`Finish`]. Needs rows of C and out side by side.
@@ -137,7 +139,7 @@ impl<T: Scalar> Gemm<T> {
         }
         let Product { m, n, k, a, a_packed, b, .. } = product;
         let work = 2.0 * m as f64 * n as f64 * k as f64;
-        let threads = if work < PARALLEL { 1 } else { pool.threads() };
+        let threads = if product.alone || work < PARALLEL { 1 } else { pool.threads() };
         if n <= FEW && a.row != 1 && a.column == 1 && b.row == 1 || m == 1 && a.column == 1 && b.row == 1 {
             // SAFETY: the caller's promise.
             return unsafe { Block::whole(self, &product).dots(pool, threads) };

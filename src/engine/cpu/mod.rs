@@ -4,9 +4,9 @@ use std::alloc::{Layout, alloc_zeroed, dealloc};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use self::columns::ColumnLoops;
-use self::dense::product;
+use self::dense::{product, trains_alone};
 use self::elements::{Elements, for_columns};
-use self::gemm::{Gemm, Strided};
+use self::gemm::{Gemm, Product, Strided};
 use self::pool::Pool;
 use self::vector::Isa;
 use super::*;
@@ -308,7 +308,8 @@ impl<T: Scalar> Engine<T> for Cpu<T> {
         let DenseGradient { delta, input, weights, bias, scale, keep } = *call;
         let scale = T::from_f64(scale / delta.columns as f64);
         unsafe {
-            self.gemm(scale, delta, input.t(), T::from_f64(keep), weights)?;
+            let product = product(scale, delta, input.t(), T::from_f64(keep), weights);
+            self.multiply(Product { alone: trains_alone::<T>(weights, delta.columns), ..product });
             self.row_sums(scale, delta, T::from_f64(keep), bias)
         }
     }
