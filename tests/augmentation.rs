@@ -1,5 +1,7 @@
 //! Deformations of images, measured on images whose deformed form is known: a ramp shows where each pixel came from.
 
+use std::ops::ControlFlow;
+
 use travertine::data::{Augmentation, Dataset, Targets};
 
 const SIDE: usize = 41;
@@ -80,11 +82,11 @@ fn every_epoch_is_its_own_and_comes_in_order() {
     let data = ramps(5, (1.0, 0.0, 0.0));
     let augmentation = Augmentation::new(SIDE, SIDE).unwrap().elastic(10.0, 2.0).unwrap();
     let mut epochs = Vec::new();
-    let keep = |data: &Dataset<f64>| -> travertine::Result<()> {
+    let keep = |data: &Dataset<f64>| {
         epochs.push(data.features().to_vec());
-        Ok(())
+        Ok(ControlFlow::Continue(()))
     };
-    augmentation.each_epoch(&data, (1, 3), keep).unwrap();
+    augmentation.each_epoch(&data, (1, 0..3), keep).unwrap();
     assert_eq!(epochs.len(), 3);
     for (epoch, features) in (0..).zip(&epochs) {
         assert_eq!(augmentation.apply(&data, 1, epoch).unwrap().features(), features);
@@ -95,10 +97,30 @@ fn every_epoch_is_its_own_and_comes_in_order() {
     let mut calls = 0;
     let stop = |_: &Dataset<f64>| {
         calls += 1;
-        Augmentation::new(0, 1).map(|_| ())
+        Augmentation::new(0, 1).map(|_| ControlFlow::Continue(()))
     };
-    assert!(augmentation.each_epoch(&data, (1, 1000), stop).is_err());
+    assert!(augmentation.each_epoch(&data, (1, 0..1000), stop).is_err());
     assert_eq!(calls, 1);
+    // Or begin later, and have enough.
+    let mut later = Vec::new();
+    let two = |data: &Dataset<f64>| {
+        later.push(data.features().to_vec());
+        Ok(if later.len() == 2 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })
+    };
+    augmentation.each_epoch(&data, (1, 1..1000), two).unwrap();
+    assert_eq!(later, epochs[1..]);
+}
+
+#[test]
+fn data_knows_that_its_samples_are_images() {
+    let data = ramps(2, (1.0, 0.0, 0.0));
+    assert_eq!(data.image_size(), None);
+    let images = data.clone().with_image_size(SIDE, SIDE).unwrap();
+    let deformed = Augmentation::new(SIDE, SIDE).unwrap().rotation(5.0).unwrap().apply(&images, 1, 0).unwrap();
+    assert_eq!(deformed.select(&[1]).unwrap().image_size(), Some((SIDE, SIDE)));
+    assert_eq!(travertine::data::digits::<f32>().unwrap().image_size(), Some((8, 8)));
+    let error = data.with_image_size(SIDE, SIDE + 1).unwrap_err().to_string();
+    assert!(error.contains("1681 features are no images of 41 x 42 pixels"), "{error}");
 }
 
 #[test]

@@ -8,6 +8,7 @@ use travertine::data::{Label, Task};
 use travertine::engine::MatmulPrecision;
 use travertine::{Activation, Init, LossScale, Result, Scalar, Trainer};
 
+use crate::augment::Augment;
 use crate::checkpoint::CheckpointArgs;
 use crate::data::Source;
 use crate::history::HistoryArgs;
@@ -245,6 +246,10 @@ pub(crate) struct TrainArgs {
     pub(crate) course: CourseArgs,
     #[command(flatten)]
     pub(crate) regularization: RegularizationArgs,
+    /// Train on images that are deformed anew for each epoch: elastic(STRENGTH,SMOOTHNESS in pixels), affine(DEGREES of
+    /// rotation,SHARE of the size), or both with a comma between; the numbers may be left out
+    #[arg(long, value_name = "KINDS")]
+    pub(crate) augment: Option<Augment>,
     /// Samples in a step
     #[arg(long, default_value_t = 10, value_parser = at_least_one())]
     pub(crate) batch: usize,
@@ -254,7 +259,7 @@ pub(crate) struct TrainArgs {
     /// glorot, he, lecun, normal, uniform (both also with a scale, as normal(0.1)) or zeros
     #[arg(long, default_value = "glorot")]
     pub(crate) init: Init,
-    /// Decides initial weights, split and order: the same seed gives the same model
+    /// Decides initial weights, split, order and deformations: the same seed gives the same model
     #[arg(long, default_value_t = 1)]
     pub(crate) seed: u64,
     #[command(flatten)]
@@ -300,7 +305,7 @@ pub(crate) struct TrainArgs {
         value_parser = at_least_one(),
         conflicts_with_all = [
             "folds", "stratify", "samples", "report", "checkpoint", "resume", "every", "early_stopping", "class_weights",
-            "categorical", "labels",
+            "categorical", "labels", "augment",
         ]
     )]
     pub(crate) stream: Option<usize>,

@@ -200,7 +200,11 @@ impl Source {
         };
         let labels = labels.iter().enumerate().map(find).collect::<Result<_>>()?;
         let targets = Targets::Classes { labels, names: classes.to_vec() };
-        Dataset::new(data.inputs(), data.features().to_vec(), targets)
+        let same = Dataset::new(data.inputs(), data.features().to_vec(), targets)?;
+        match data.image_size() {
+            Some((width, height)) => same.with_image_size(width, height),
+            None => Ok(same),
+        }
     }
 
     /// The data holds something else than it should.

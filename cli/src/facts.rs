@@ -6,6 +6,7 @@ use travertine::model_file::ModelInfo;
 use travertine::{Network, Result, Scalar};
 
 use crate::args::TrainArgs;
+use crate::augment::Deformation;
 use crate::checkpoint::fingerprint;
 use crate::head::Head;
 use crate::training_data::TrainingData;
@@ -41,7 +42,7 @@ pub(crate) fn facts<T: Scalar>(
         ("test samples", data.test.as_ref().map_or(Ok("none".to_owned()), samples)?),
     ];
     facts.extend(args.optimizer.facts(args.rate()).into_iter().chain(args.course.facts()));
-    facts.extend(args.regularization.facts());
+    facts.extend(args.regularization.facts().into_iter().chain(data.deformation.as_ref().map(Deformation::fact)));
     // In steps: some schedules are as long as the training.
     let steps = data.train.samples().div_ceil(args.batch.min(data.train.samples())) as u64;
     facts.push(("schedule in steps", format!("{:?}", args.course.schedule(args.epochs as u64, steps))));
@@ -61,6 +62,7 @@ pub(crate) fn info<T: Scalar>(
     training.extend(
         args.optimizer.facts(args.rate()).into_iter().chain(args.course.facts()).chain(args.regularization.facts()),
     );
+    training.extend(data.deformation.as_ref().map(Deformation::fact));
     training.extend([
         ("batch", batch.to_string()),
         ("epochs", epochs.to_string()),

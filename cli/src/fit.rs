@@ -2,17 +2,21 @@
 
 use std::ops::ControlFlow;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Instant;
 
 use serde::{Deserialize, Serialize};
+use travertine::engine::Engine;
 use travertine::{Error, ErrorKind, Result, Samples, Scalar, Trainer};
 
 use crate::args::TrainArgs;
+use crate::augment;
 use crate::checkpoint::Keeper;
 use crate::history::{History, Row};
 use crate::output::{Output, note};
 use crate::progress::{Display, Epoch};
 use crate::target_scale::in_units;
+use crate::training_data::TrainingData;
 
 /// How a training went.
 #[derive(Clone, Default, Serialize, Deserialize)]
@@ -52,8 +56,10 @@ pub(crate) enum End {
 }
 
 /// A training under way.
-pub(crate) struct Fit<'a, T> {
+pub(crate) struct Fit<'a, T: Scalar> {
     pub(crate) args: &'a TrainArgs,
+    pub(crate) engine: &'a Arc<dyn Engine<T>>,
+    pub(crate) data: &'a TrainingData<T>,
     pub(crate) keeper: &'a Keeper,
     pub(crate) display: Display,
     pub(crate) history: &'a mut History,
@@ -71,27 +77,22 @@ impl<T: Scalar> Fit<'_, T> {
         mut test: Option<&mut Samples<'_, T>>,
         out: &mut Output,
     ) -> End {
-        let (start, before) = (Instant::now(), self.course.seconds);
-        let patience = self.args.checkpoint.early_stopping;
-        let end = loop {
-            if trainer.epochs() >= self.args.epochs as u64 || self.course.has_stopped_getting_better(patience) {
-                break End::Done;
-            }
-            let epoch = self.epoch(trainer, train, test.as_deref_mut());
-            self.course.seconds = before + start.elapsed().as_secs_f64();
-            match epoch {
-                Ok(Some(epoch)) => match self.keep(&epoch, trainer, train, out) {
-                    Ok(()) => {}
-                    Err(error) => break End::Failure { error, between: true },
-                },
-                Ok(None) => break self.stop(trainer, train),
-                Err(error) => {
-                    // The parameters are those from before the epoch, or those of its middle.
-                    let between = self.course.last.is_some() && matches!(error.kind(), ErrorKind::Diverged { .. });
-                    break End::Failure { error, between };
-                }
-            }
-        };
+        let (args, engine, data, first) = (self.args, self.engine, self.data, trainer.epochs());
+        let begin = (Instant::now(), self.course.seconds);
+        // The losses of an epoch's first part, which has been resumed, lie with samples that may not be those of the epoch.
+        let mut part = (trainer.position() > 0).then(|| trainer.snapshot(train));
+        let mut end = End::Done;
+        let ran = augment::each_epoch(args, engine, data, (&mut *train, first), |train| {
+            part.take().map_or(Ok(()), |part| trainer.restore(&part?, train))?;
+            let Some(last) = self.next(trainer, train, test.as_deref_mut(), begin, out) else {
+                return Ok(ControlFlow::Continue(()));
+            };
+            end = last;
+            Ok(ControlFlow::Break(()))
+        });
+        if let Err(error) = ran {
+            end = End::Failure { error, between: trainer.position() == 0 };
+        }
         // A training may be asked to go on for longer.
         match end {
             End::Done if !self.keeper.is_due_after_epochs() => match self.checkpoint(trainer, train) {
@@ -99,6 +100,35 @@ impl<T: Scalar> Fit<'_, T> {
                 Err(error) => End::Failure { error, between: true },
             },
             end => end,
+        }
+    }
+
+    /// The next epoch, from test to checkpoint; `Some` if there is to be none after it. `begin`: when this run began, and the seconds of
+    /// those before it.
+    fn next(
+        &mut self,
+        trainer: &mut Trainer<'_, T>,
+        train: &mut Samples<'_, T>,
+        test: Option<&mut Samples<'_, T>>,
+        begin: (Instant, f64),
+        out: &mut Output,
+    ) -> Option<End> {
+        if self.course.has_stopped_getting_better(self.args.checkpoint.early_stopping) {
+            return Some(End::Done);
+        }
+        let epoch = self.epoch(trainer, train, test);
+        self.course.seconds = begin.1 + begin.0.elapsed().as_secs_f64();
+        match epoch {
+            Ok(Some(epoch)) => {
+                let kept = self.keep(&epoch, trainer, train, out);
+                kept.err().map(|error| End::Failure { error, between: true })
+            }
+            Ok(None) => Some(self.stop(trainer, train)),
+            Err(error) => {
+                // The parameters are those from before the epoch, or those of its middle.
+                let between = self.course.last.is_some() && matches!(error.kind(), ErrorKind::Diverged { .. });
+                Some(End::Failure { error, between })
+            }
         }
     }
 

@@ -1,11 +1,13 @@
 //! `travertine train --folds K`
 
+use std::ops::ControlFlow;
 use std::process::ExitCode;
 
 use serde_json::json;
 use travertine::{Report, Result, Samples, Scalar};
 
 use crate::args::TrainArgs;
+use crate::augment;
 use crate::devices;
 use crate::head;
 use crate::names::wrong;
@@ -36,12 +38,13 @@ pub(crate) fn run<T: Scalar>(args: &TrainArgs, k: usize) -> Result<ExitCode> {
         let mut test = Samples::new(&engine, test)?;
         let mut trainer = head::trainer(args, &mut network, head.learned, train.count())?;
         let mut last = None;
-        while trainer.epochs() < args.epochs as u64 {
-            let trained = trainer.epoch(&mut train)?;
+        augment::each_epoch(args, &engine, &data, (&mut train, 0), |train| {
+            let trained = trainer.epoch(train)?;
             let tested = trainer.evaluate(&mut test)?;
             trainer.observe_loss(tested.loss);
             last = Some([trained, tested].map(|report| in_units(report, head.factor)));
-        }
+            Ok(ControlFlow::Continue(()))
+        })?;
         let Some([trained, tested]) = last else { continue };
         tell_fold(fold, k, &trained, &tested, &mut out)?;
         reports.push(tested);

@@ -10,6 +10,7 @@ use travertine::Result;
 use crate::args::{Arguments, Command, Precision};
 
 mod args;
+mod augment;
 mod bench;
 mod checkpoint;
 mod class_weights;

@@ -35,6 +35,7 @@ pub(crate) fn run<T: Scalar>(args: &TrainArgs, mebibytes: usize) -> Result<ExitC
         test: None,
         encoder: None,
         standardization: stream.standardization().cloned(),
+        deformation: None,
     };
     args.regularization.check(args.hidden.0.len(), !data.classes().is_empty())?;
     let head = head::head(args, &data)?;

@@ -66,6 +66,8 @@ pub(crate) fn run<T: Scalar>(args: &TrainArgs) -> Result<ExitCode> {
     let samples = data.train.samples();
     let mut fit = Fit {
         args,
+        engine: &engine,
+        data: &data,
         keeper: &keeper,
         display: Display::new(args.epochs, train.count(), head.factor, args.plain),
         history: &mut history,
@@ -123,7 +125,6 @@ fn write_report<T: Scalar>(
         model,
         data: judged,
         held_out: history.rows().last().is_some_and(|row| row.test_loss.is_some()),
-        pictures: !args.data.is_table(),
         rows: history.rows(),
         title: args.data.short_name(),
         failure: failure.map(Error::to_string),

@@ -6,6 +6,7 @@ use travertine::data::{Coding, Dataset, Encoder, Label, Split, Standardization, 
 use travertine::{Result, Scalar};
 
 use crate::args::TrainArgs;
+use crate::augment::{self, Deformation};
 use crate::data::{Source, Wanted};
 use crate::names::{counted, wrong};
 use crate::output::note;
@@ -23,6 +24,8 @@ pub(crate) struct TrainingData<T: Scalar> {
     pub(crate) test: Option<Dataset<T>>,
     pub(crate) encoder: Option<Encoder>,
     pub(crate) standardization: Option<Standardization>,
+    /// Of the samples to train on, where they are images and somebody wants it.
+    pub(crate) deformation: Option<Deformation>,
 }
 
 impl<T: Scalar> TrainingData<T> {
@@ -72,7 +75,9 @@ impl<T: Scalar> TrainingData<T> {
             standardization.apply(&mut train)?;
             test.as_mut().map_or(Ok(()), |test| standardization.apply(test))?;
         }
-        Ok(TrainingData { train, test, encoder, standardization })
+        let deformation = args.augment.as_ref().zip(train.image_size());
+        let deformation = deformation.map(|(augment, size)| Deformation::new(augment, size)).transpose()?;
+        Ok(TrainingData { train, test, encoder, standardization, deformation })
     }
 
     /// The classes, or none.
@@ -95,8 +100,11 @@ impl<T: Scalar> TrainingData<T> {
             Targets::None => "nothing".to_owned(),
         };
         let target = self.train.target_name().map_or(String::new(), |name| format!(" of '{name}'"));
+        let deformed = self.deformation.as_ref();
+        let deformed =
+            deformed.map_or(String::new(), |Deformation { words, .. }| format!("; images deformed by {words}"));
         format!(
-            "{} to train on, {tested} to test on; {}{}; {learned}{target}",
+            "{} to train on, {tested} to test on; {}{}; {learned}{target}{deformed}",
             counted(self.train.samples(), "sample", "samples"),
             counted(self.train.inputs(), "feature", "features"),
             self.categories()
@@ -124,6 +132,10 @@ fn read<T: Scalar>(args: &TrainArgs) -> Result<(Raw<T>, Option<Dataset<T>>)> {
     }
     if args.task.is_some() && !args.data.is_table() {
         return Err(wrong("--task", format!("is for CSV and NPY data, not for {}", args.data.name())));
+    }
+    if args.augment.is_some() && args.data.is_table() {
+        let reason = format!("is for images: digits, mnist:DIR or idx:IMAGES,LABELS, not for {}", args.data.name());
+        return Err(wrong(augment::OPTION, reason));
     }
     let wanted = Wanted { label, task: args.task, ..Wanted::default() };
     let (all, own_test) = args.data.load_for_training::<T>(&args.table, &wanted)?;

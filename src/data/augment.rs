@@ -1,6 +1,7 @@
 //! Deformed images: more to learn from than there are samples.
 
 use std::f64::consts::PI;
+use std::ops::{ControlFlow, Range};
 use std::sync::mpsc;
 use std::thread;
 
@@ -110,35 +111,35 @@ impl Augmentation {
         for (i, image) in (0..).zip(data.features().chunks_exact(width * height)) {
             self.deform(&stream, i, image, &mut scratch, &mut features);
         }
-        let deformed = Dataset::new(data.inputs(), features, data.targets().clone())?;
-        let deformed = deformed.with_feature_names(data.feature_names().to_vec())?;
-        Ok(match data.target_name() {
-            Some(name) => deformed.with_target_name(name),
-            None => deformed,
-        })
+        data.with_features(features)
     }
 
-    /// Calls `train` with the data set of each epoch, from epoch 0 on; while it works, a thread makes the next one.
+    /// Calls `train` with the data set of each of these epochs, until it breaks off; while it works, a thread makes the next one.
     ///
     /// # Errors
     /// As [`Augmentation::apply`], and those of `train`, which end it.
     pub fn each_epoch<T: Scalar>(
         &self,
         data: &Dataset<T>,
-        (seed, epochs): (u64, u32),
-        mut train: impl FnMut(&Dataset<T>) -> Result<()>,
+        (seed, epochs): (u64, Range<u32>),
+        mut train: impl FnMut(&Dataset<T>) -> Result<ControlFlow<()>>,
     ) -> Result<()> {
         thread::scope(|scope| {
             // No room in the channel: there are never more than two data sets beside the original.
             let (sender, receiver) = mpsc::sync_channel(0);
             scope.spawn(move || {
-                for epoch in 0..epochs {
+                for epoch in epochs {
                     if sender.send(self.apply(data, seed, epoch)).is_err() {
-                        break; // whoever listened has ended with an error of its own
+                        break; // whoever listened wants no more
                     }
                 }
             });
-            receiver.into_iter().try_for_each(|made| train(&made?))
+            for made in receiver {
+                if train(&made?)?.is_break() {
+                    break;
+                }
+            }
+            Ok(())
         })
     }
 

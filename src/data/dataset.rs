@@ -62,6 +62,7 @@ pub struct Dataset<T: Scalar> {
     targets: Targets<T>,
     feature_names: Vec<String>,
     target_name: Option<String>,
+    image_size: Option<(usize, usize)>,
 }
 
 impl<T: Scalar> Dataset<T> {
@@ -72,7 +73,7 @@ impl<T: Scalar> Dataset<T> {
     /// class, if class names repeat, or if a number is infinite or NaN.
     pub fn new(inputs: usize, features: Vec<T>, targets: Targets<T>) -> Result<Self> {
         check_features(inputs, &features).and_then(|samples| check_targets(&targets, samples)).map_err(argument)?;
-        Ok(Dataset { inputs, features, targets, feature_names: Vec::new(), target_name: None })
+        Ok(Dataset { inputs, features, targets, feature_names: Vec::new(), target_name: None, image_size: None })
     }
 
     /// Names the features.
@@ -90,6 +91,18 @@ impl<T: Scalar> Dataset<T> {
     /// Names what is to be learned, such as the label's column.
     pub fn with_target_name(self, name: impl Into<String>) -> Self {
         Dataset { target_name: Some(name.into()), ..self }
+    }
+
+    /// Says that the samples are gray images of `width x height` pixels, row after row.
+    ///
+    /// # Errors
+    /// An argument error unless a sample has as many features as such an image has pixels.
+    pub fn with_image_size(self, width: usize, height: usize) -> Result<Self> {
+        if width.checked_mul(height) != Some(self.inputs) {
+            let reason = format!("samples of {} features are no images of {width} x {height} pixels", self.inputs);
+            return Err(Error::argument("Dataset::with_image_size", reason));
+        }
+        Ok(Dataset { image_size: Some((width, height)), ..self })
     }
 
     /// Number of samples, at least 1.
@@ -133,6 +146,11 @@ impl<T: Scalar> Dataset<T> {
     /// The name of what is to be learned, where it has one.
     pub fn target_name(&self) -> Option<&str> {
         self.target_name.as_deref()
+    }
+
+    /// Width and height, where the samples are known to be images.
+    pub fn image_size(&self) -> Option<(usize, usize)> {
+        self.image_size
     }
 
     /// Targets as a network's outputs, `outputs x samples`: classes one-hot (two classes, too, are two rows), values as
@@ -181,7 +199,15 @@ impl<T: Scalar> Dataset<T> {
             targets: self.targets.select(chosen),
             feature_names: self.feature_names.clone(),
             target_name: self.target_name.clone(),
+            image_size: self.image_size,
         })
+    }
+
+    /// The same samples with other features, as many.
+    pub(super) fn with_features(&self, features: Vec<T>) -> Result<Self> {
+        let made = Dataset::new(self.inputs, features, self.targets.clone())?;
+        let (feature_names, target_name) = (self.feature_names.clone(), self.target_name.clone());
+        Ok(Dataset { feature_names, target_name, image_size: self.image_size, ..made })
     }
 
     pub(super) fn features_mut(&mut self) -> &mut Vec<T> {

@@ -9,7 +9,8 @@ use crate::{Error, Result, Scalar};
 
 /// Made by `scripts/make-digits.py`.
 const PACKED: &[u8] = include_bytes!("digits.gz");
-const PIXELS: usize = 64;
+const SIDE: usize = 8;
+const PIXELS: usize = SIDE * SIDE;
 
 /// The UCI optical digits: 1,797 handwritten digits, 8x8 pixels from 0 to 1, ten classes. No file is needed.
 ///
@@ -39,5 +40,6 @@ pub fn digits<T: Scalar>() -> Result<Dataset<T>> {
         }
     }
     let names = (0..10).map(|digit| digit.to_string()).collect();
-    Ok(Dataset::new(PIXELS, features, Targets::Classes { labels, names })?.with_target_name("digit"))
+    let digits = Dataset::new(PIXELS, features, Targets::Classes { labels, names })?.with_target_name("digit");
+    digits.with_image_size(SIDE, SIDE)
 }

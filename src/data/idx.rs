@@ -119,7 +119,8 @@ impl Pair {
         let features = self.images.pixels.iter().map(|&pixel| T::from_f64(f64::from(pixel) / 255.0)).collect();
         let labels = self.labels.into_iter().map(u32::from).collect();
         let names = (0..classes).map(|class| class.to_string()).collect();
-        Dataset::new(self.images.rows * self.images.columns, features, Targets::Classes { labels, names })
+        let (width, height) = (self.images.columns, self.images.rows);
+        Dataset::new(width * height, features, Targets::Classes { labels, names })?.with_image_size(width, height)
     }
 }
 

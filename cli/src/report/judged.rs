@@ -136,9 +136,9 @@ fn worst<T: Scalar>(story: &Story<'_, T>, labels: &[u32], names: &[String], scor
         false => exact(score(sample, class), ""),
     };
     let entry = |&i: &usize| {
-        let image = story.side().map_or(String::new(), |side| {
+        let image = story.image_width().map_or(String::new(), |width| {
             let tip = format!("sample {i}: {}", names[labels[i] as usize]);
-            format!("<img alt=\"{}\" src=\"{}\">", escaped(&tip), sample_picture(story, i, side))
+            format!("<img alt=\"{}\" src=\"{}\">", escaped(&tip), sample_picture(story, i, width))
         });
         let (truth, said) = (labels[i], said[i]);
         let [is, taken] = [truth, said].map(|class| escaped(&names[class as usize]));
@@ -150,7 +150,7 @@ fn worst<T: Scalar>(story: &Story<'_, T>, labels: &[u32], names: &[String], scor
         )
     };
     let entries: String = wrong.iter().take(WORST).map(entry).collect();
-    let kind = if story.side().is_some() { "" } else { " texts" };
+    let kind = if story.image_width().is_some() { "" } else { " texts" };
     let all = counted(wrong.len(), "mistake", "mistakes");
     format!(
         "<section id=\"worst\"><h2>Worst mistakes</h2>\n\
@@ -160,11 +160,11 @@ fn worst<T: Scalar>(story: &Story<'_, T>, labels: &[u32], names: &[String], scor
     )
 }
 
-fn sample_picture<T: Scalar>(story: &Story<'_, T>, i: usize, side: usize) -> String {
+fn sample_picture<T: Scalar>(story: &Story<'_, T>, i: usize, width: usize) -> String {
     let values: Vec<f64> = story.data.sample(i).unwrap_or_default().iter().map(|x| x.to_f64()).collect();
     let low = values.iter().copied().fold(0.0, f64::min);
     let high = values.iter().copied().fold(f64::MIN_POSITIVE, f64::max);
-    picture::ink(side, &values.iter().map(|x| (x - low) / (high - low)).collect::<Vec<_>>())
+    picture::ink(width, &values.iter().map(|x| (x - low) / (high - low)).collect::<Vec<_>>())
 }
 
 fn values<T: Scalar>(story: &Story<'_, T>, outputs: &[T]) -> Result<Judged> {

@@ -28,8 +28,6 @@ pub(crate) struct Story<'a, T: Scalar> {
     /// What the model is judged on, and whether it was held out.
     pub(crate) data: &'a Dataset<T>,
     pub(crate) held_out: bool,
-    /// The samples are pictures, as far as their features are a square number.
-    pub(crate) pictures: bool,
     pub(crate) rows: &'a [Row],
     /// What was learned, in words.
     pub(crate) title: String,
@@ -38,10 +36,9 @@ pub(crate) struct Story<'a, T: Scalar> {
 }
 
 impl<T: Scalar> Story<'_, T> {
-    /// Sides of the pictures that the samples are.
-    pub(super) fn side(&self) -> Option<usize> {
-        let side = self.data.inputs().isqrt();
-        (self.pictures && side * side == self.data.inputs()).then_some(side)
+    /// Pixels in a row of the images that the samples are.
+    pub(super) fn image_width(&self) -> Option<usize> {
+        self.data.image_size().map(|(width, _)| width)
     }
 
     /// "held-out", or what the model is judged on instead.

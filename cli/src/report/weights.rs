@@ -27,10 +27,10 @@ pub(super) fn section<T: Scalar>(story: &Story<'_, T>) -> Result<String> {
         Some(class) if layers.len() == 1 => class.clone(),
         _ => neuron.to_string(),
     };
-    let body = match story.side() {
-        Some(side) => {
+    let body = match story.image_width() {
+        Some(width) => {
             let picture = |&neuron: &usize| {
-                let source = picture::diverging(side, &of(neuron).into_iter().map(relative).collect::<Vec<_>>());
+                let source = picture::diverging(width, &of(neuron).into_iter().map(relative).collect::<Vec<_>>());
                 let name = escaped(&name(neuron));
                 format!("<li><img alt=\"weights of neuron {name}\" src=\"{source}\">{name}</li>\n")
             };
@@ -61,7 +61,7 @@ pub(super) fn section<T: Scalar>(story: &Story<'_, T>) -> Result<String> {
         format!("{neurons} neurons")
     };
     let sorted = if layers.len() > 1 { ", those with the largest weights first" } else { "" };
-    let features = if story.side().is_none() && inputs > MOST_FEATURES {
+    let features = if story.image_width().is_none() && inputs > MOST_FEATURES {
         format!(", {MOST_FEATURES} of {inputs} features")
     } else {
         String::new()

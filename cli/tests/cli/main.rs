@@ -1,5 +1,6 @@
 //! Drives the binary as scripts do: as a process.
 
+mod augmentation;
 mod bad_input;
 mod bench;
 mod checkpoint;
