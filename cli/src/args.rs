@@ -40,7 +40,7 @@ pub(crate) enum Command {
     /// Train a network and save it
     Train(Box<TrainArgs>),
     /// Loss, accuracy and confusion matrix of a model (or RMSE and R2)
-    Evaluate(UseArgs),
+    Evaluate(EvaluateArgs),
     /// What a model says, one line a sample
     Predict(UseArgs),
     /// Layers, shapes and parameters of a model, and how it was trained
@@ -336,7 +336,7 @@ impl TrainArgs {
     }
 }
 
-/// `evaluate` and `predict`
+/// What `evaluate` and `predict` use
 #[derive(Args, Debug)]
 pub(crate) struct UseArgs {
     /// Model file
@@ -353,6 +353,16 @@ pub(crate) struct UseArgs {
     /// JSON lines on standard output
     #[arg(long)]
     pub(crate) json: bool,
+}
+
+/// `evaluate`
+#[derive(Args, Debug)]
+pub(crate) struct EvaluateArgs {
+    #[command(flatten)]
+    pub(crate) model_and_data: UseArgs,
+    /// Tell how often the true class is among the K likeliest [default: 5, where there are more classes]
+    #[arg(long, value_name = "K")]
+    pub(crate) top_k: Option<usize>,
 }
 
 /// `inspect`

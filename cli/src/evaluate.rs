@@ -5,9 +5,9 @@ use travertine::data::{Dataset, Targets};
 use travertine::metrics::{self, ClassScores};
 use travertine::{Report, Result, Scalar};
 
-use crate::args::{Precision, UseArgs};
+use crate::args::{EvaluateArgs, Precision};
 use crate::model::{self, Model};
-use crate::names::counted;
+use crate::names::{counted, wrong};
 use crate::output::{Output, digits, percent, table};
 use crate::progress::figures;
 
@@ -16,17 +16,21 @@ const MOST_CLASSES: usize = 30;
 /// Characters that the names of classes may take side by side.
 const MOST_COLUMNS: usize = 100;
 
+/// The true class counts as found among so many, where nobody says how many and there are more.
+const USUAL_K: usize = 5;
+
 /// Measures a model on data with labels.
-pub(crate) fn run(args: &UseArgs) -> Result<()> {
-    match model::precision(args)? {
+pub(crate) fn run(args: &EvaluateArgs) -> Result<()> {
+    match model::precision(&args.model_and_data)? {
         Precision::F64 => evaluate::<f64>(args),
         _ => evaluate::<f32>(args),
     }
 }
 
-fn evaluate<T: Scalar>(args: &UseArgs) -> Result<()> {
+fn evaluate<T: Scalar>(EvaluateArgs { model_and_data: args, top_k }: &EvaluateArgs) -> Result<()> {
     let mut out = Output::new(args.json);
     let model = Model::<T>::open(args)?;
+    check_top_k(*top_k, model.info.classes.len())?;
     let data = model.labeled(args)?;
     let mut samples = model.samples(&data)?;
     let report = model.network.evaluate(model.info.loss, &mut samples)?;
@@ -35,21 +39,38 @@ fn evaluate<T: Scalar>(args: &UseArgs) -> Result<()> {
         Targets::Classes { labels, names } => {
             let outputs = outputs.chunks_exact(model.network.outputs());
             let scores: Vec<f64> = outputs.flat_map(|outputs| model.scores(outputs)).collect();
-            tell_classes(&report, labels, names, &scores, &mut out)
+            tell_classes(&report, labels, names, (&scores, *top_k), &mut out)
         }
         _ => tell_errors(&report, &outputs, &data, &mut out),
     }
 }
 
+fn check_top_k(top_k: Option<usize>, classes: usize) -> Result<()> {
+    match top_k {
+        Some(_) if classes == 0 => Err(wrong("--top-k", "is for classes, but the model tells values")),
+        Some(k) if !(1..=classes).contains(&k) => {
+            Err(wrong("--top-k", format!("expected 1 to {classes}, as there are {classes} classes, found {k}")))
+        }
+        _ => Ok(()),
+    }
+}
+
 /// `scores`: `classes x samples`
-fn tell_classes(report: &Report, labels: &[u32], names: &[String], scores: &[f64], out: &mut Output) -> Result<()> {
+fn tell_classes(
+    report: &Report,
+    labels: &[u32],
+    names: &[String],
+    (scores, top_k): (&[f64], Option<usize>),
+    out: &mut Output,
+) -> Result<()> {
     let classes = names.len();
     let said: Vec<u32> = scores.chunks_exact(classes).map(metrics::predicted_class).collect();
     let each = metrics::per_class(classes, labels, &said)?;
     let all = metrics::macro_average(&each);
     // A network that overflows says nothing about ranks.
     let ranked = !scores.iter().any(|score| score.is_nan());
-    let top5 = (ranked && classes > 5).then(|| metrics::top_k_accuracy(classes, labels, scores, 5)).transpose()?;
+    let (k, is_told) = top_k.map_or((USUAL_K, classes > USUAL_K), |k| (k, true));
+    let within = (ranked && is_told).then(|| metrics::top_k_accuracy(classes, labels, scores, k)).transpose()?;
     let roc_auc = if ranked { metrics::roc_auc_one_vs_rest(classes, labels, scores)? } else { None };
     let confusion = (classes <= MOST_CLASSES).then(|| metrics::confusion_matrix(classes, labels, &said)).transpose()?;
 
@@ -58,12 +79,13 @@ fn tell_classes(report: &Report, labels: &[u32], names: &[String], scores: &[f64
     class_table(&each, &all, names).iter().try_for_each(|line| out.people(line))?;
     out.people("")?;
     let rows = |counts: Vec<u64>| counts.chunks_exact(classes).map(|row| json!(row)).collect::<Vec<Value>>();
+    let within_key = format!("top{k}_accuracy");
     let json = [
         ("task", json!("evaluate")),
         ("samples", json!(report.samples)),
         ("loss", json!(report.loss)),
         ("accuracy", json!(report.accuracy)),
-        ("top5_accuracy", json!(top5)),
+        (&within_key, json!(within)),
         ("macro_precision", json!(all.precision)),
         ("macro_recall", json!(all.recall)),
         ("macro_f1", json!(all.f1)),
@@ -71,10 +93,10 @@ fn tell_classes(report: &Report, labels: &[u32], names: &[String], scores: &[f64
         ("per_class", each.iter().zip(names).map(class_json).collect()),
         ("confusion", json!(confusion.map(rows))),
     ];
-    let top5 = top5.map_or(String::new(), |top5| format!(" (within the first five {})", percent(Some(top5))));
+    let within = within.map_or(String::new(), |share| format!(" (within the first {k} {})", percent(Some(share))));
     let roc_auc = roc_auc.map_or("not defined".to_owned(), |auc| format!("{auc:.4}"));
     let text = format!(
-        "{}: {}{top5}, macro F1 {:.4}, ROC AUC {roc_auc}",
+        "{}: {}{within}, macro F1 {:.4}, ROC AUC {roc_auc}",
         counted_samples(report),
         figures(report.loss, report.accuracy),
         all.f1

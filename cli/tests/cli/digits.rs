@@ -68,6 +68,33 @@ fn digits_are_learned_saved_evaluated_and_predicted() {
 }
 
 #[test]
+fn the_true_class_is_looked_for_within_the_first_k() {
+    let folder = Folder::new();
+    folder.run("train digits --hidden none --epochs 1 --learning-rate 0.01").ok();
+    let evaluate = |options: &str| folder.run(&format!("evaluate digits.safetensors digits {options}"));
+    let share = |k: usize| -> f64 {
+        let result = evaluate(&format!("--top-k {k} --json")).ok().result();
+        assert_eq!(result.get("top5_accuracy").is_some(), k == 5);
+        result[format!("top{k}_accuracy")].as_f64().unwrap()
+    };
+    let usual = evaluate("--json").ok().result();
+    let shares: Vec<f64> = (1..=10).map(share).collect();
+    assert!(shares.is_sorted() && shares[0] < 0.95 && shares[1] > shares[0], "{shares:?}");
+    assert_eq!((shares[0], shares[9]), (usual["accuracy"].as_f64().unwrap(), 1.0));
+    assert_eq!(shares[4], usual["top5_accuracy"].as_f64().unwrap());
+    let text = format!("(within the first 2 {:.2} %)", 100.0 * shares[1]);
+    assert!(evaluate("--top-k 2").ok().out.contains(&text), "{text}");
+    for k in ["0", "11"] {
+        let words = format!("--top-k: expected 1 to 10, as there are 10 classes, found {k}");
+        evaluate(&format!("--top-k {k}")).fails(2, &[&words]);
+    }
+    folder.write("values.csv", "a,b\n1,1.5\n2,2.5\n3,3.25\n4,4.125\n5,5.5\n");
+    folder.run("train values.csv --task values --epochs 1").ok();
+    let values = folder.run("evaluate values.safetensors values.csv --top-k 1");
+    values.fails(2, &["--top-k: is for classes, but the model tells values"]);
+}
+
+#[test]
 fn the_same_seed_gives_the_same_file_for_any_number_of_threads() {
     let folder = Folder::new();
     for (out, options) in
