@@ -3,6 +3,7 @@
 use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use clap::Args;
 use serde::{Deserialize, Serialize};
@@ -18,7 +19,7 @@ pub(crate) struct HistoryArgs {
     /// The course of the training, a row an epoch: JSON lines in a .jsonl or .json file, else .csv
     #[arg(long, value_name = "FILE")]
     pub(crate) history: Option<PathBuf>,
-    /// Folder for an event file that TensorBoard reads
+    /// Folder for an event file that TensorBoard reads; after --resume with the epochs from before, instead of those there
     #[arg(long, value_name = "DIR")]
     pub(crate) tensorboard: Option<PathBuf>,
     /// Folder for report.html: curves, confusion, weights and mistakes on one page
@@ -66,7 +67,7 @@ pub(crate) struct History {
 
 impl History {
     /// Says what is wrong with the files before there is anything to write. `rows`: those of the training that this one
-    /// goes on from; they are in the file of `--history`, too.
+    /// goes on from; they are in its files, too.
     pub(crate) fn new(args: &HistoryArgs, inputs: &[&Path], rows: Vec<Row>) -> Result<Self> {
         if let Some(path) = &args.history {
             format(path)?;
@@ -96,12 +97,10 @@ impl History {
             let refused = |source| ErrorKind::Io { action: "write the history to", path: path.clone(), source };
             write_rows(path, &mut self.open, &self.rows).map_err(refused)?;
         }
-        let (Some(folder), Some(row)) = (&self.tensorboard, self.rows.last()) else { return Ok(()) };
-        let refused = |source| ErrorKind::Io { action: "write events into", path: folder.clone(), source };
-        if self.events.is_none() {
-            self.events = Some(EventFile::create(folder).map_err(refused)?);
+        if let Some(folder) = &self.tensorboard {
+            let refused = |source| ErrorKind::Io { action: "write events into", path: folder.clone(), source };
+            write_events(folder, &mut self.events, &self.rows).map_err(refused)?;
         }
-        self.events.as_mut().map_or(Ok(()), |events| events.scalars(row.step, &scalars(row))).map_err(refused)?;
         Ok(())
     }
 }
@@ -125,6 +124,26 @@ fn write_rows(path: &Path, open: &mut Option<(File, usize)>, rows: &[Row]) -> io
             Ok(())
         }
     }
+}
+
+/// The last row; the first time all of them, into a new file.
+fn write_events(folder: &Path, open: &mut Option<EventFile>, rows: &[Row]) -> io::Result<()> {
+    if let Some(events) = open {
+        return rows.last().map_or(Ok(()), |row| events.scalars(row.step, Duration::ZERO, &scalars(row)));
+    }
+    let mut events = EventFile::create(folder)?;
+    if rows.len() > 1 {
+        // The folder may hold none of the epochs before, or some that came after the checkpoint.
+        events.replace_earlier()?;
+    }
+    // As if nothing had come between, so that curves over time have no gap.
+    let mut ago: f64 = rows.iter().map(|row| row.seconds).sum();
+    for row in rows {
+        ago -= row.seconds;
+        events.scalars(row.step, Duration::try_from_secs_f64(ago).unwrap_or_default(), &scalars(row))?;
+    }
+    *open = Some(events);
+    Ok(())
 }
 
 #[derive(PartialEq)]

@@ -1,7 +1,7 @@
 //! Event files, as TensorBoard reads them: frames of TFRecord
 //! (<https://www.tensorflow.org/tutorials/load_data/tfrecord#tfrecords_format_details>) around the protobuf message
 //! `Event` (<https://github.com/tensorflow/tensorboard/blob/master/tensorboard/compat/proto/event.proto>), of which
-//! three fields are needed: too little for a protobuf library.
+//! four fields are needed: too little for a protobuf library.
 
 use std::fs::File;
 use std::io::{self, Write};
@@ -16,26 +16,35 @@ pub(crate) struct EventFile {
 impl EventFile {
     /// A new file in `folder`, under a name that TensorBoard looks for.
     pub(crate) fn create(folder: &Path) -> io::Result<Self> {
-        let name = format!("events.out.tfevents.{}.{}.travertine", since_1970().as_secs(), std::process::id());
+        // TensorBoard reads the files of a folder by name; one that is made later must come later.
+        let (now, process) = (since_1970(), std::process::id());
+        let name = format!("events.out.tfevents.{:010}.{:09}.{process}.travertine", now.as_secs(), now.subsec_nanos());
         let file = File::options().write(true).create_new(true).open(folder.join(name))?;
         let mut events = EventFile { file };
-        events.event(&field(3, b"brain.Event:2"))?;
+        events.event(since_1970(), &field(3, b"brain.Event:2"))?;
         Ok(events)
     }
 
-    /// The values of one step.
-    pub(crate) fn scalars(&mut self, step: u64, scalars: &[(String, f64)]) -> io::Result<()> {
+    /// What files before this one say from step 0 on is to be forgotten: a session starts, as TensorBoard has it.
+    pub(crate) fn replace_earlier(&mut self) -> io::Result<()> {
+        const START: u8 = 1;
+        self.event(since_1970(), &field(7, &[key(1, VARINT), START]))
+    }
+
+    /// The values of one step, so long ago.
+    pub(crate) fn scalars(&mut self, step: u64, ago: Duration, scalars: &[(String, f64)]) -> io::Result<()> {
         let value = |(tag, value): &(String, f64)| {
             let simple_value = [&[key(2, FIXED32)][..], &(*value as f32).to_le_bytes()].concat();
             field(1, &[field(1, tag.as_bytes()), simple_value].concat())
         };
         let summary: Vec<u8> = scalars.iter().flat_map(value).collect();
-        self.event(&[vec![key(2, VARINT)], varint(step), field(5, &summary)].concat())
+        let fields = [vec![key(2, VARINT)], varint(step), field(5, &summary)].concat();
+        self.event(since_1970().saturating_sub(ago), &fields)
     }
 
-    /// An event of now with these fields, at once in the file.
-    fn event(&mut self, fields: &[u8]) -> io::Result<()> {
-        let wall_time = since_1970().as_secs_f64().to_le_bytes();
+    /// An event with these fields, at once in the file.
+    fn event(&mut self, time: Duration, fields: &[u8]) -> io::Result<()> {
+        let wall_time = time.as_secs_f64().to_le_bytes();
         self.file.write_all(&frame(&[&[key(1, FIXED64)], &wall_time[..], fields].concat()))
     }
 }

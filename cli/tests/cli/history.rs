@@ -120,6 +120,34 @@ fn rows_from_before_a_resume_have_as_many_fields() {
     assert!(table[3][8..].iter().all(|norm| norm.parse::<f64>().is_ok()), "{text}");
 }
 
+/// Killed after an epoch that the checkpoint does not know, and gone on from in the same folder or in another one.
+#[test]
+fn tensorboard_shows_one_curve_after_a_resume() {
+    let folder = Folder::new();
+    let train = "train digits --hidden 8 --out m";
+    folder.run(&format!("{train} --epochs 5 --history whole.jsonl")).ok();
+    folder.run(&format!("{train} --epochs 3 --checkpoint c --tensorboard same")).ok();
+    fs::remove_file(folder.join("c/step-000000000432.safetensors")).unwrap();
+    folder.run(&format!("{train} --epochs 4 --resume c --tensorboard same")).ok();
+    folder.run(&format!("{train} --epochs 5 --resume c --tensorboard same")).ok();
+    assert_eq!(fs::read_dir(folder.join("same")).unwrap().count(), 3, "files that are there stay as they are");
+    fs::remove_file(folder.join("c/step-000000000720.safetensors")).unwrap();
+    folder.run(&format!("{train} --epochs 5 --resume c --tensorboard other")).ok();
+    let whole = lines(&folder, "whole.jsonl");
+    for name in ["same", "other"] {
+        let Some(read) = tensorboard(&folder, name) else { return };
+        for (tag, key) in [("loss/train", "train_loss"), ("accuracy/test", "test_accuracy")] {
+            let events = read[tag].as_array().unwrap();
+            let pairs: Vec<_> = events.iter().map(|event| (event[0].as_u64(), event[1].as_f64())).collect();
+            let number = |row: &Value| row[key].as_f64().map(|x| f64::from(x as f32));
+            let expected: Vec<_> = whole.iter().map(|row| (row["step"].as_u64(), number(row))).collect();
+            assert_eq!(pairs, expected, "{name}: {tag}");
+            let times: Vec<f64> = events.iter().map(|event| event[2].as_f64().unwrap()).collect();
+            assert!(times.is_sorted_by(|a, b| a < b), "{name}: {times:?}");
+        }
+    }
+}
+
 #[test]
 fn files_that_cannot_be_written_are_told_before_training() {
     let folder = Folder::new();
