@@ -172,7 +172,7 @@ impl<T: Scalar> Gemm<T> {
     /// Rows and columns of a copy of A (`m x k`) for [`Gemm::pack_whole`]; `None` if A is small enough to be read in place.
     pub(super) fn packed_shape(&self, m: usize, k: usize) -> Option<[usize; 2]> {
         let height = self.tiles.rows();
-        (m * k * size_of::<T>() > self.copies().large).then(|| [height, m.div_ceil(height) * k])
+        (m * k * size_of::<T>() > self.copies().beforehand).then(|| [height, m.div_ceil(height) * k])
     }
 
     /// Copies all panels of A (`m x k`), one after the other, each filled up with zeros to the tile's height.
@@ -223,15 +223,19 @@ struct Copies {
     columns: usize,
     /// Columns that share a copy of any A.
     columns_if_small: usize,
+    /// Bytes of A from which on it is copied beforehand, if there is an opportunity.
+    beforehand: usize,
     /// Elements of A from which on B is copied if its columns lie side by side: a tile then uses a part of each cache line.
     turned: usize,
 }
 
 /// For tiles of 32 x 12, as measured with AVX-512 on Zen 4.
-const WIDE: Copies = Copies { large: 2 << 20, columns: 200, columns_if_small: usize::MAX, turned: usize::MAX };
+const WIDE: Copies =
+    Copies { large: 2 << 20, columns: 200, columns_if_small: usize::MAX, beforehand: 2 << 20, turned: usize::MAX };
 /// For tiles of 16 x 6, which read A twice as often for their work, and mostly across two cache lines where it is not copied;
 /// as measured with AVX2 on Zen 3.
-const NARROW: Copies = Copies { large: 256 << 10, columns: 30, columns_if_small: 144, turned: 1 << 16 };
+const NARROW: Copies =
+    Copies { large: 256 << 10, columns: 30, columns_if_small: 144, beforehand: 32 << 10, turned: 1 << 16 };
 
 fn k_most<T>() -> usize {
     K_BYTES / size_of::<T>()
