@@ -24,8 +24,8 @@ pub(super) fn product<T: Scalar>(alpha: T, a: Span, b: Span, beta: T, c: Span) -
 const FEW_SAMPLES: usize = 8;
 const LARGE_WEIGHTS: usize = 1 << 20;
 
-/// Whether weights are trained by one thread: each step writes them, so the other thread's share would have to come from its core's
-/// cache to be read, which takes longer than a few samples do.
+/// Whether weights are trained by one thread: two threads were measured to take longer then, presumably because each step
+/// writes the weights, and the other thread's share has to come from its core's cache.
 pub(super) fn trains_alone<T>(weights: Span, samples: usize) -> bool {
     samples < FEW_SAMPLES && weights.rows * weights.columns * size_of::<T>() < LARGE_WEIGHTS
 }
