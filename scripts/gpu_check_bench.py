@@ -2,6 +2,7 @@
 
 import json
 import os
+import select
 import subprocess
 import time
 
@@ -68,12 +69,15 @@ class Bench:
         command[2] = "cuda" if command[2] == "cuda" else "cpu"
         environment = {**os.environ, "TORCHINDUCTOR_CACHE_DIR": str(self.check.work / "inductor")}
         pipes = dict(stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment)
+        self.torch = None
         try:
             self.torch = subprocess.Popen(list(map(str, command)), **pipes)
-            hello = self.torch.stdout.readline()
-        except OSError as error:
-            hello, self.torch = str(error), None
+            hello = self.answer()
+        except (OSError, TimeoutError) as error:
+            hello = str(error)
         if not hello.startswith("{"):
+            if self.torch:
+                self.torch.kill()
             self.torch = None
             self.check.tell("SKIPPED", "PyTorch", f"{self.check.python} has none that sees the device {hello.strip()}")
         else:
@@ -88,10 +92,18 @@ class Bench:
         try:
             self.torch.stdin.write(json.dumps({**request, "precision": key[-1], "seconds": self.seconds}) + "\n")
             self.torch.stdin.flush()
-            answer = json.loads(self.torch.stdout.readline() or '{"error": "PyTorch ended"}')
-        except OSError as error:
+            answer = json.loads(self.answer() or '{"error": "PyTorch ended"}')
+        except (OSError, TimeoutError) as error:
+            self.torch.kill()
             answer, self.torch = {"error": str(error)}, None
         self.keep(key, answer)
+
+    def answer(self):
+        """PyTorch's next line, if it comes before time is up: what it compiles can take minutes."""
+        left = max(1, self.check.until - time.monotonic())
+        if not select.select([self.torch.stdout], [], [], left)[0]:
+            raise TimeoutError(f"time is up after {left:.0f} s")
+        return self.torch.stdout.readline()
 
     def ours(self, net, task, precision, *options):
         key = (net, task, " ".join(options) or "ours", precision)
@@ -132,7 +144,9 @@ class Bench:
         what = f"{task} {net} {precision}, PyTorch {mode}"
         ours, theirs = (self.best.get((net, task, who, precision)) for who in ["ours", mode])
         if not ours:
-            return self.check.tell("MISSED", what, self.faults.get((net, task, "ours", precision), "no figure"))
+            fault = self.faults.get((net, task, "ours", precision), "no figure")
+            verdict = "SKIPPED" if self.check.fault({"error": fault}) == "SKIPPED" else "MISSED"
+            return self.check.tell(verdict, what, fault)
         if not theirs:
             return self.check.tell("SKIPPED", what, self.faults.get((net, task, mode, precision), "no figure of PyTorch"))
         verdict = "PASS" if theirs / ours >= wanted else "MISSED"

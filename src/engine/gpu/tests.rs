@@ -133,6 +133,7 @@ pub(in crate::engine) fn every_product<T: Scalar>(traits: Traits) -> BTreeSet<(S
         let map = Form::Map { f: &CURVE, p: [0.0; 4], out: c, keeps_c: true };
         let zip = Form::Zip { f: &SLOPE, p: [0.0; 4], kept: c };
         for call in [
+            plain,
             Call { sums: Some(span(5, 1)), ..plain },
             Call { bias: Some(span(5, 1)), form: map, ..plain },
             Call { form: zip, ..plain },

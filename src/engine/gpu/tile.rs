@@ -54,7 +54,7 @@ const fn gpu(items: usize, across: usize, vectors: usize, columns: usize, slice:
 
 /// Tiles worth measuring on a CPU: as many vectors as instruction sets have registers for.
 const CPU: [Tile; 4] = [cpu(2, 6), cpu(2, 12), cpu(4, 6), cpu(1, 6)];
-/// The same on a GPU, for vectors of four.
+/// The same on a GPU, for vectors of four and scalars of four bytes.
 const GPU: [Tile; 7] = [
     gpu(64, 8, 2, 8, 8),
     gpu(64, 8, 1, 4, 16),
@@ -74,8 +74,13 @@ impl Tiles {
     /// What the tuner measures: tiles that the device has room for.
     pub fn candidates(traits: &Traits, scalar: usize) -> Vec<Tile> {
         let all: &[Tile] = if traits.is_cpu { &CPU } else { &GPU };
-        // The tables are written for vectors of four; a device without vectors has more of them.
-        let wide = |tile: &Tile| Tile { vectors: tile.vectors * 4 / width(traits, scalar).min(4), ..*tile };
+        // A device without vectors has more of them. Slices have as many bytes for every scalar: an item carries its share of the
+        // next one in registers.
+        let wide = |tile: &Tile| Tile {
+            vectors: tile.vectors * 4 / width(traits, scalar).min(4),
+            slice: tile.slice * 4 / scalar,
+            ..*tile
+        };
         let tiles = all.iter().map(|tile| if traits.is_cpu { *tile } else { wide(tile) });
         tiles.filter(|tile| tile.fits(traits, scalar)).collect()
     }

@@ -2,7 +2,7 @@
 //!
 //! The engine's own code, run on a driver that keeps books, tells which kernels there are. All of them are compiled for one
 //! architecture. The others get every text, scalar and form of the product, but each with one formula and the product with
-//! one tile: the compiler's first half is the same for all, and its second half sees the same loops.
+//! the tile that needs most registers: the compiler's first half is the same for all, and its second half sees the same loops.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -163,6 +163,7 @@ fn option(source: &str, name: &str) -> usize {
     line.and_then(|value| value.parse().ok()).unwrap_or(0)
 }
 
+/// Items, items across, rows and columns of an item.
 fn tile((name, source): &Kernel) -> Option<[usize; 4]> {
     (name == "product").then(|| ["GROUP_X", "TILES_X", "TV", "TN"].map(|name| option(source, name)))
 }
@@ -183,13 +184,19 @@ fn kind(kernel: &Kernel) -> (String, [usize; 3], String) {
     }
 }
 
-/// For each kind the kernel with the largest tile.
+/// Elements that an item keeps in registers: its tile of C, its share of the next slices of A and B.
+fn kept_by_an_item(kernel: &Kernel) -> usize {
+    tile(kernel).map_or(0, |[items, across, rows, columns]| {
+        rows * columns + (rows * across + columns * items / across) * option(&kernel.1, "SLICE") / items
+    })
+}
+
+/// For each kind the kernel whose items need most registers.
 fn representatives(kernels: &BTreeSet<Kernel>) -> Vec<Kernel> {
     let mut all: BTreeMap<_, &Kernel> = BTreeMap::new();
-    let size = |kernel: &Kernel| tile(kernel).map_or(0, |tile| tile.into_iter().product());
     for kernel in kernels {
         let chosen = all.entry(kind(kernel)).or_insert(kernel);
-        if size(kernel) > size(chosen) {
+        if kept_by_an_item(kernel) > kept_by_an_item(chosen) {
             *chosen = kernel;
         }
     }
