@@ -5,9 +5,9 @@ use std::mem::MaybeUninit;
 use super::dots::Dots;
 use super::few::{COLUMNS, Few, STEPS};
 use super::gemm::{Epilogue, Finish, Gemm, PANELS, Product};
+use super::memory::Scratch;
 use super::pack::Panel;
 use super::pool::Pool;
-use super::scratch::Scratch;
 use super::tile::{LARGEST_TILE, Tile};
 use crate::scalar::Scalar;
 

@@ -8,9 +8,9 @@ use super::ahead::Ahead;
 use super::block::Block;
 use super::dots::{DotsLoop, dots};
 use super::few::FewSteps;
+use super::memory::Scratch;
 use super::pack::{Pack, Panel, pack};
 use super::pool::Pool;
-use super::scratch::Scratch;
 use super::tile::Tiles;
 use super::vector::Isa;
 use crate::engine::formula::{BinaryLoop, UnaryLoop};
@@ -106,6 +106,7 @@ pub(super) struct Gemm<T> {
     pub pack: Pack<T>,
     pub dots: DotsLoop<T>,
     pub few: FewSteps<T>,
+    copies: &'static Copies,
     /// What will be gathered next.
     pub ahead: Ahead,
     /// One for every thread.
@@ -124,6 +125,7 @@ impl<T: Scalar> Gemm<T> {
             pack: pack(isa),
             dots: dots(isa),
             few: FewSteps::new(isa),
+            copies: if isa.is_halved() { &SELDOM } else { &OFTEN },
             ahead: Ahead::new(),
             a_blocks: (0..threads).map(|_| Scratch::new(a_block)).collect(),
             b_block: Scratch::new(COLUMNS * k),
@@ -172,7 +174,7 @@ impl<T: Scalar> Gemm<T> {
     /// Rows and columns of a copy of A (`m x k`) for [`Gemm::pack_whole`]; `None` if A is small enough to be read in place.
     pub(super) fn packed_shape(&self, m: usize, k: usize) -> Option<[usize; 2]> {
         let height = self.tiles.rows();
-        (m * k * size_of::<T>() > self.copies().beforehand).then(|| [height, m.div_ceil(height) * k])
+        (m * k * size_of::<T>() > self.copies.beforehand).then(|| [height, m.div_ceil(height) * k])
     }
 
     /// Copies all panels of A (`m x k`), one after the other, each filled up with zeros to the tile's height.
@@ -198,7 +200,7 @@ impl<T: Scalar> Gemm<T> {
     /// Tiles need rows of A side by side. Else a copy pays if A is large, or falls on itself in the caches, and there are
     /// columns enough to share what it costs.
     fn packs_a(&self, p: &Product<T>) -> bool {
-        let copies = self.copies();
+        let copies = self.copies;
         let large = p.m * p.k * size_of::<T>() > copies.large || collides::<T>(p.a.column) && p.k >= PACK_K;
         p.a.row != 1 || p.n >= if large { copies.columns } else { copies.columns_if_small }
     }
@@ -207,11 +209,7 @@ impl<T: Scalar> Gemm<T> {
     fn packs_b(&self, p: &Product<T>) -> bool {
         let (near, far) = (p.b.row.min(p.b.column), p.b.row.max(p.b.column));
         let awkward = p.k >= PACK_K && (near != 1 || collides::<T>(far));
-        p.m >= PACK_M && (awkward || p.b.row != 1 && p.m * p.k >= self.copies().turned)
-    }
-
-    fn copies(&self) -> &Copies {
-        if self.tiles.columns > 6 { &WIDE } else { &NARROW }
+        p.m >= PACK_M && (awkward || p.b.row != 1 && p.m * p.k >= self.copies.turned)
     }
 }
 
@@ -229,12 +227,12 @@ struct Copies {
     turned: usize,
 }
 
-/// For tiles of 32 x 12, as measured with AVX-512 on Zen 4.
-const WIDE: Copies =
+/// Where multiplications take twice the time of loads; as measured with AVX-512 on Zen 4.
+const SELDOM: Copies =
     Copies { large: 2 << 20, columns: 200, columns_if_small: usize::MAX, beforehand: 2 << 20, turned: usize::MAX };
-/// For tiles of 16 x 6, which read A twice as often for their work, and mostly across two cache lines where it is not copied;
-/// as measured with AVX2 on Zen 3.
-const NARROW: Copies =
+/// Where a load costs as much as a multiplication, and most of those from a matrix that is not copied touch two cache lines; as measured
+/// with AVX2 on Zen 3 and found good with AVX-512 on an Intel Xeon.
+const OFTEN: Copies =
     Copies { large: 256 << 10, columns: 30, columns_if_small: 144, beforehand: 32 << 10, turned: 1 << 16 };
 
 fn k_most<T>() -> usize {

@@ -1,6 +1,6 @@
 //! The host engine: matrix products, fused loops, threads.
 
-use std::alloc::{Layout, alloc_zeroed, dealloc};
+use std::alloc::dealloc;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use self::columns::ColumnLoops;
@@ -20,20 +20,15 @@ mod elements;
 mod few;
 mod gemm;
 pub(crate) mod math;
+mod memory;
 mod normalize;
 mod pack;
 mod peak;
 mod pool;
 mod random;
-mod scratch;
 mod tile;
 pub(crate) mod vector;
 
-/// Every allocation begins at a cache line.
-const ALIGNMENT: usize = 64;
-/// So do large ones at a page: of loops that go through several at once, none reads what another seems to have just written,
-/// since processors compare only the place in the page.
-const PAGE: usize = 4096;
 /// Allocations from this size on are held against the memory that the machine has left.
 const LARGE: usize = 64 << 20;
 /// More threads than any machine has cores.
@@ -90,7 +85,7 @@ fn device(isa: Isa, threads: usize) -> Device {
         name: "cpu".to_owned(),
         description: format!("{} ({}), {threads} {unit}", std::env::consts::ARCH, isa.name()),
         threads: Some(threads),
-        memory: memory("MemTotal:"),
+        memory: memory_line("MemTotal:"),
         fp64: true,
         ..Device::default()
     }
@@ -98,11 +93,11 @@ fn device(isa: Isa, threads: usize) -> Device {
 
 /// Bytes that programs can still get.
 pub(super) fn available_memory() -> Option<u64> {
-    memory("MemAvailable:")
+    memory_line("MemAvailable:")
 }
 
 /// A line of the system's account of its memory, in bytes.
-fn memory(key: &str) -> Option<u64> {
+fn memory_line(key: &str) -> Option<u64> {
     let text = std::fs::read_to_string("/proc/meminfo").ok()?;
     let line = text.lines().find(|line| line.starts_with(key))?;
     line.split_whitespace().nth(1)?.parse::<u64>().ok()?.checked_mul(1024)
@@ -143,10 +138,6 @@ fn strided_mut<T>(span: Span) -> Strided<*mut T> {
     Strided { p: at_mut(span, 0), row: span.row_stride, column: span.column_stride }
 }
 
-fn layout(bytes: usize) -> Option<Layout> {
-    Layout::from_size_align(bytes.max(1), if bytes < PAGE { ALIGNMENT } else { PAGE }).ok()
-}
-
 #[allow(
     clippy::undocumented_unsafe_blocks,
     reason = "every block does what the trait's method promises with what its caller promises"
@@ -159,18 +150,19 @@ impl<T: Scalar> Engine<T> for Cpu<T> {
     fn allocate(&self, bytes: usize) -> Result<Handle> {
         let available = if bytes >= LARGE { available_memory() } else { None };
         let fits = available.is_none_or(|available| bytes as u64 <= available);
-        let memory = match layout(bytes) {
-            Some(layout) if fits => unsafe { alloc_zeroed(layout) },
+        let memory = match memory::layout(bytes) {
+            Some(layout) if fits => memory::allocate(layout),
             _ => std::ptr::null_mut(),
         };
         if memory.is_null() {
             return Err(ErrorKind::Memory { engine: "cpu".to_owned(), asked: bytes as u64, available }.into());
         }
+        unsafe { memory.write_bytes(0, bytes) };
         Ok(Handle(memory.cast()))
     }
 
     unsafe fn free(&self, handle: Handle, bytes: usize) {
-        if let Some(layout) = layout(bytes) {
+        if let Some(layout) = memory::layout(bytes) {
             unsafe { dealloc(handle.0.cast(), layout) }
         }
     }
