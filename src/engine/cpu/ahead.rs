@@ -3,10 +3,9 @@
 
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
+use super::memory::LINE;
 use super::vector::prefetch;
 
-/// Bytes of a cache line.
-const LINE: usize = 64;
 /// Lines that are asked for at a time: as many as leave room for what the computation itself waits for.
 const LINES: usize = 16;
 /// Samples that are remembered.

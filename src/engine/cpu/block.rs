@@ -5,7 +5,7 @@ use std::mem::MaybeUninit;
 use super::dots::Dots;
 use super::few::{COLUMNS, Few, STEPS};
 use super::gemm::{Epilogue, Finish, Gemm, PANELS, Product};
-use super::memory::Scratch;
+use super::memory::{LINE, Scratch};
 use super::pack::Panel;
 use super::pool::Pool;
 use super::tile::{LARGEST_TILE, Tile};
@@ -117,24 +117,35 @@ impl<'g, T: Scalar> Block<'g, T> {
         }
         let (rows, columns) = self.split(threads);
         run(pool, threads, rows.parts * columns.parts, &|thread, task| {
-            let (row, column) = (rows.part(task % rows.parts), columns.part(task / rows.parts));
+            // Neighboring tasks, which different threads begin with, share what is the smaller: A if columns are divided, else B.
+            let (row, column) = if columns.parts < threads {
+                (task % rows.parts, task / rows.parts)
+            } else {
+                (task / columns.parts, task % columns.parts)
+            };
+            let (row, column) = (rows.part(row), columns.part(column));
             // SAFETY: tasks write disjoint parts of C; the rest is the caller's promise.
             unsafe { self.task(thread, row, column) }
         });
     }
 
-    /// Panels and strips for tasks of the threads: as many panels as fit into a block, or, where A is read in place,
-    /// whichever of the two is divided more evenly.
+    /// Panels and strips for tasks of the threads. C is divided along its longer side: threads then share the smaller operand, and what
+    /// one of them writes or copies seldom has to pass to the other's cache. Where columns are too few for that, there are as many panels
+    /// as fit into a block, or, where A is read in place, whichever of the two is divided more evenly.
     fn split(&self, threads: usize) -> (Split, Split) {
         let (m, height, width) = (self.product.m, self.gemm.tiles.rows(), self.gemm.tiles.columns);
         let (panels, strips) = (m.div_ceil(height), self.n.div_ceil(width));
+        let blocks = if self.a_blocks.is_some() { panels.div_ceil(PANELS) } else { 1 };
+        if threads > 1 && self.n >= m && strips >= threads * ENOUGH {
+            return (Split::new(panels, blocks), Split::new(strips, threads));
+        }
         let largest_part = |tiles: usize, size: usize, all: usize| (tiles.div_ceil(threads) * size) as f64 / all as f64;
         if self.a_blocks.is_none() && largest_part(strips, width, self.n) < largest_part(panels, height, m) {
             let columns = Split::new(strips, threads);
             return (Split::new(panels, threads.div_ceil(columns.parts)), columns);
         }
         // A copy has to fit its block; what is read in place is best gone through in one go.
-        let parts = if self.a_blocks.is_some() { panels.div_ceil(PANELS).next_multiple_of(threads) } else { threads };
+        let parts = blocks.next_multiple_of(threads);
         let rows = Split::new(panels, parts);
         let columns = Split::new(strips, threads.div_ceil(rows.parts));
         (rows, columns)
@@ -339,8 +350,8 @@ const GROUP: usize = 2;
 const BLOCK: usize = 4;
 /// Columns from which on that is so.
 const MANY: usize = 512;
-/// Bytes of a cache line.
-const LINE: usize = 64;
+/// Strips for each thread from which on columns are divided: the parts are even then, and share what copying A costs.
+const ENOUGH: usize = 8;
 /// Bytes of A that stay in the second cache while B and C pass through it.
 const NEAR: usize = 256 << 10;
 /// Dot products that are handed out together.

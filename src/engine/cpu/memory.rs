@@ -2,8 +2,8 @@
 
 use std::alloc::{Layout, alloc, dealloc, handle_alloc_error};
 
-/// Every allocation begins at a cache line.
-const ALIGNMENT: usize = 64;
+/// Bytes of a cache line; every allocation begins at one.
+pub(super) const LINE: usize = 64;
 /// Larger ones begin at a page: of loops that go through several at once, none reads what another seems to have just written,
 /// since processors compare only the place in the page.
 const PAGE: usize = 4096;
@@ -18,7 +18,7 @@ pub(super) fn layout(bytes: usize) -> Option<Layout> {
     } else if bytes >= PAGE {
         PAGE
     } else {
-        ALIGNMENT
+        LINE
     };
     Layout::from_size_align(bytes.max(1), alignment).ok()
 }

@@ -1,10 +1,9 @@
 //! Copies of a matrix in the order in which the tiles read it.
 
+use super::memory::LINE;
 use super::vector::{Isa, Vector, Vectors, isa_functions};
 use crate::scalar::{Family, Scalar};
 
-/// Bytes of a cache line.
-const LINE: usize = 64;
 /// Lines of the matrix that are asked for beforehand.
 const AHEAD: usize = 16;
 /// Lanes of the longest vector.

@@ -2,6 +2,7 @@
 
 use std::hint::black_box;
 
+use super::memory::LINE;
 use super::vector::{Isa, Vector, Vectors, isa_functions};
 use crate::scalar::{Family, Scalar};
 
@@ -39,6 +40,8 @@ pub(super) struct Tile<T> {
     pub bias: *const T,
 }
 
+/// Steps of k that A is asked for beforehand: it comes from the second cache, and a tile is over before the prefetcher knows it.
+const SOON: usize = 8;
 /// Steps of k from which on it pays to ask for C beforehand.
 const LONG: usize = 64;
 
@@ -135,6 +138,9 @@ unsafe fn registers<V: Vector, const M: usize, const N: usize, const FULL: bool,
     let (mut a, mut b, mut ahead) = (tile.a, tile.b, tile.ahead);
     for _ in 0..tile.k {
         V::prefetch_near(ahead);
+        for v in (0..M * V::LANES).step_by(LINE / size_of::<V::T>()) {
+            V::prefetch(a.wrapping_add(SOON * tile.a_column + v));
+        }
         // SAFETY: the caller's promise about the tile.
         let rows: [V; M] = std::array::from_fn(|v| unsafe { load::<V, M, FULL>(tile, a, v) });
         for (j, sums) in sums.iter_mut().enumerate() {
