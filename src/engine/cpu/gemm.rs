@@ -30,7 +30,7 @@ pub(super) const PANELS: usize = 8;
 /// Columns of B in a block; the block stays in the third cache.
 const COLUMNS: usize = 3072;
 /// Floating-point operations below which a second thread costs more than it brings.
-const PARALLEL: f64 = 3e5;
+const PARALLEL: f64 = 6e5;
 
 /// A matrix in memory: an element and the distances to the next row and column.
 #[derive(Clone, Copy)]
