@@ -170,7 +170,8 @@ impl<'g, T: Scalar> Block<'g, T> {
         }
         // Panels that come from afar are taken once for all strips; panels that are near, copied or not, are gone through
         // for every strip, so that C is written along its columns.
-        let is_near = a_block.is_some() || (panels.1 - panels.0) * height * self.k * size_of::<T>() <= NEAR;
+        let bytes = (panels.1 - panels.0) * height * self.k * size_of::<T>();
+        let is_near = a_block.is_some() || bytes <= self.gemm.near;
         let distant = self.distant_panels(strips.1 - strips.0);
         let at_once = if is_near { panels.1 - panels.0 } else { distant.at_once.min(panels.1 - panels.0) };
         for first in (panels.0..panels.1).step_by(at_once) {
@@ -219,7 +220,8 @@ impl<'g, T: Scalar> Block<'g, T> {
         if p.a_packed.is_null() {
             return Panels { p: p.a.at(0, self.k0), panel: height * p.a.row, column: p.a.column, at_once: GROUP };
         }
-        let at_once = if strips * self.gemm.tiles.columns < MANY { 1 } else { BLOCK };
+        let half = self.gemm.near / 2 / (height * self.k * size_of::<T>());
+        let at_once = if strips * self.gemm.tiles.columns < MANY { 1 } else { half.max(1) };
         Panels { p: p.a_packed.wrapping_add(self.k0 * height), panel: height * p.k, column: height, at_once }
     }
 
@@ -345,15 +347,11 @@ fn run(pool: &mut Pool, threads: usize, count: usize, body: &(dyn Fn(usize, usiz
 
 /// Panels from afar that are taken together: longer runs of each column of A at a time, which memory gives faster.
 const GROUP: usize = 2;
-/// Panels that were copied beforehand and are taken together where there are many columns: B comes from afar less often, and C
-/// is written in longer runs.
-const BLOCK: usize = 4;
-/// Columns from which on that is so.
+/// Columns from which on half as many panels as stay in the second cache are taken together, if they were copied beforehand: B then comes
+/// from afar less often, and C is written in longer runs.
 const MANY: usize = 512;
 /// Strips for each thread from which on columns are divided: the parts are even then, and share what copying A costs.
 const ENOUGH: usize = 8;
-/// Bytes of A that stay in the second cache while B and C pass through it.
-const NEAR: usize = 256 << 10;
 /// Dot products that are handed out together.
 const DOTS: usize = 32;
 

@@ -8,7 +8,7 @@ use super::ahead::Ahead;
 use super::block::Block;
 use super::dots::{DotsLoop, dots};
 use super::few::FewSteps;
-use super::memory::Scratch;
+use super::memory::{Scratch, second_cache};
 use super::pack::{Pack, Panel, pack};
 use super::pool::Pool;
 use super::tile::Tiles;
@@ -25,12 +25,14 @@ const PACK_M: usize = 256;
 const PACK_K: usize = 128;
 /// Columns of C up to which a transposed A is not copied.
 const FEW: usize = 3;
-/// Panels of A in a block; the block stays in the second cache.
+/// Panels of A in a copy; the block stays in the second cache. Longer ones take too long to copy in one go.
 pub(super) const PANELS: usize = 8;
 /// Columns of B in a block; the block stays in the third cache.
 const COLUMNS: usize = 3072;
-/// Floating-point operations below which a second thread costs more than it brings.
+/// Floating-point operations below which a second thread costs more than it brings, unless A comes from afar.
 const PARALLEL: f64 = 6e5;
+/// Bytes of A that come from afar: two threads read them in half the time.
+const FAR: usize = 600 << 10;
 
 /// A matrix in memory: an element and the distances to the next row and column.
 #[derive(Clone, Copy)]
@@ -106,6 +108,8 @@ pub(super) struct Gemm<T> {
     pub pack: Pack<T>,
     pub dots: DotsLoop<T>,
     pub few: FewSteps<T>,
+    /// Bytes of A that stay in the second cache while B and C pass through it.
+    pub near: usize,
     copies: &'static Copies,
     /// What will be gathered next.
     pub ahead: Ahead,
@@ -125,6 +129,7 @@ impl<T: Scalar> Gemm<T> {
             pack: pack(isa),
             dots: dots(isa),
             few: FewSteps::new(isa),
+            near: second_cache() / 2,
             copies: if isa.is_halved() { &SELDOM } else { &OFTEN },
             ahead: Ahead::new(),
             a_blocks: (0..threads).map(|_| Scratch::new(a_block)).collect(),
@@ -141,7 +146,8 @@ impl<T: Scalar> Gemm<T> {
         }
         let Product { m, n, k, a, a_packed, b, .. } = product;
         let work = 2.0 * m as f64 * n as f64 * k as f64;
-        let threads = if product.alone || work < PARALLEL { 1 } else { pool.threads() };
+        let pays = work >= PARALLEL || m * k * size_of::<T>() >= FAR;
+        let threads = if pays && !product.alone { pool.threads() } else { 1 };
         if n <= FEW && a.row != 1 && a.column == 1 && b.row == 1 || m == 1 && a.column == 1 && b.row == 1 {
             // SAFETY: the caller's promise.
             return unsafe { Block::whole(self, &product).dots(pool, threads) };
