@@ -8,7 +8,8 @@ use super::ahead::Ahead;
 use super::block::Block;
 use super::dots::{DotsLoop, dots};
 use super::few::FewSteps;
-use super::memory::{Scratch, second_cache};
+use super::machine::Machine;
+use super::memory::Scratch;
 use super::pack::{Pack, Panel, pack};
 use super::pool::Pool;
 use super::tile::Tiles;
@@ -120,7 +121,7 @@ pub(super) struct Gemm<T> {
 }
 
 impl<T: Scalar> Gemm<T> {
-    pub(super) fn new(isa: Isa, threads: usize) -> Gemm<T> {
+    pub(super) fn new(isa: Isa, machine: Machine, threads: usize) -> Gemm<T> {
         let tiles = Tiles::new(isa);
         let k = k_most::<T>();
         let a_block = PANELS * tiles.rows() * k;
@@ -129,8 +130,8 @@ impl<T: Scalar> Gemm<T> {
             pack: pack(isa),
             dots: dots(isa),
             few: FewSteps::new(isa),
-            near: second_cache() / 2,
-            copies: if isa.is_halved() { &SELDOM } else { &OFTEN },
+            near: machine.second_cache / 2,
+            copies: if machine.halves_vectors { &SELDOM } else { &OFTEN },
             ahead: Ahead::new(),
             a_blocks: (0..threads).map(|_| Scratch::new(a_block)).collect(),
             b_block: Scratch::new(COLUMNS * k),

@@ -11,21 +11,6 @@ const PAGE: usize = 4096;
 /// the rest, in a virtual machine through the tables of two systems: products of 40 MB took a tenth longer with small ones.
 const LARGE_PAGE: usize = 2 << 20;
 
-/// Bytes of a core's second cache; a cautious guess where the processor does not tell.
-pub(super) fn second_cache() -> usize {
-    #[cfg(target_arch = "x86_64")]
-    {
-        use std::arch::x86_64::__cpuid;
-        const MOST: u32 = 0x8000_0000;
-        const CACHES: u32 = 0x8000_0006;
-        let kib = if __cpuid(MOST).eax >= CACHES { __cpuid(CACHES).ecx >> 16 } else { 0 };
-        if kib > 0 {
-            return (kib as usize) << 10;
-        }
-    }
-    512 << 10
-}
-
 /// How so many bytes lie; `None` if no memory has so many.
 pub(super) fn layout(bytes: usize) -> Option<Layout> {
     let alignment = if bytes >= LARGE_PAGE {

@@ -7,6 +7,7 @@ use self::columns::ColumnLoops;
 use self::dense::{product, trains_alone};
 use self::elements::{Elements, for_columns};
 use self::gemm::{Gemm, Product, Strided};
+use self::machine::Machine;
 use self::pool::Pool;
 use self::vector::Isa;
 use super::*;
@@ -19,6 +20,7 @@ mod dots;
 mod elements;
 mod few;
 mod gemm;
+mod machine;
 pub(crate) mod math;
 mod memory;
 mod normalize;
@@ -60,17 +62,17 @@ pub(super) fn open<T: Scalar>(device: &str, settings: &Settings) -> Result<Arc<d
             "write cpu, and give a number of threads",
         ));
     }
-    open_isa(Isa::best(), settings)
+    open_isa(Isa::best(), Machine::at_hand(Isa::best()), settings)
 }
 
-/// An engine that is held to one instruction set; the machine must have it.
-fn open_isa<T: Scalar>(isa: Isa, settings: &Settings) -> Result<Arc<dyn Engine<T>>> {
+/// An engine that is held to one instruction set, which the processor must have, and computes as suits such a machine.
+fn open_isa<T: Scalar>(isa: Isa, machine: Machine, settings: &Settings) -> Result<Arc<dyn Engine<T>>> {
     let threads = settings.threads.unwrap_or_else(cores);
     if !(1..=MOST_THREADS).contains(&threads) {
         return Err(Error::argument("open cpu", format!("threads must be from 1 to {MOST_THREADS}, not {threads}")));
     }
     let pool = Pool::new(threads).map_err(|source| Error::io("start threads in", "cpu".as_ref(), source))?;
-    let gemm = Gemm::new(isa, threads);
+    let gemm = Gemm::new(isa, machine, threads);
     let stream = Mutex::new(Stream { pool, gemm });
     Ok(Arc::new(Cpu { device: self::device(isa, threads), isa, columns: ColumnLoops::new(isa), stream }))
 }

@@ -28,7 +28,16 @@ fn isas() -> Vec<Isa> {
 }
 
 fn engine<T: Scalar>(isa: Isa, threads: usize) -> Arc<dyn Engine<T>> {
-    open_isa(isa, &Settings::threads(threads)).unwrap()
+    open_isa(isa, Machine::at_hand(isa), &Settings::threads(threads)).unwrap()
+}
+
+/// Machines that copy seldom and often, with little and much room in the second cache: an engine for each.
+fn engines_for_machines<T: Scalar>(isa: Isa, threads: usize) -> Vec<Arc<dyn Engine<T>>> {
+    let machines = [(true, 1 << 20), (false, 2 << 20), (false, 96 << 10)];
+    let open = |(halves_vectors, second_cache)| {
+        open_isa(isa, Machine { halves_vectors, second_cache }, &Settings::threads(threads)).unwrap()
+    };
+    machines.map(open).into()
 }
 
 /// Half a unit in the last place of 1.
@@ -136,5 +145,21 @@ impl<T: Scalar> Grid<T> {
         }
         let touched = self.memory.iter().zip(inside).position(|(x, inside)| !inside && x.to_f64() != GUARD);
         assert_eq!(touched, None, "{what}: wrote outside of the matrix");
+    }
+}
+
+#[test]
+fn memory_is_zeroed_and_begins_at_lines_and_pages() {
+    let engine = engine::<f32>(Isa::best(), 1);
+    for (bytes, alignment) in [(4, 64), (4096, 4096), (1 << 20, 4096), (2 << 20, 2 << 20), ((5 << 20) + 4, 2 << 20)] {
+        for _ in 0..2 {
+            let memory = engine.allocate(bytes).unwrap();
+            assert!((memory.0 as usize).is_multiple_of(alignment), "{bytes} bytes");
+            let values = unsafe { std::slice::from_raw_parts_mut(memory.0.cast::<u8>(), bytes) };
+            assert!(values.iter().all(|byte| *byte == 0), "{bytes} bytes");
+            // What was here before is not to be seen next time.
+            values.fill(1);
+            unsafe { engine.free(memory, bytes) };
+        }
     }
 }

@@ -46,23 +46,6 @@ impl Isa {
         Isa::ALL.into_iter().rev().find(|isa| isa.is_available()).unwrap_or(Isa::Portable)
     }
 
-    /// Whether a vector takes two turns of the units that multiply, as 512 bits do on Zen 4: loads are then cheap beside
-    /// multiplications.
-    pub(crate) fn is_halved(self) -> bool {
-        #[cfg(target_arch = "x86_64")]
-        {
-            use std::arch::x86_64::__cpuid;
-            /// "AuthenticAMD", as the instruction spells it.
-            const AMD: [u32; 3] = [0x6874_7541, 0x6974_6e65, 0x444d_4163];
-            const ZEN_3_AND_4: u32 = 0x19;
-            let (vendor, family) = (__cpuid(0), __cpuid(1).eax);
-            let is_amd = [vendor.ebx, vendor.edx, vendor.ecx] == AMD;
-            self == Isa::Avx512 && is_amd && (family >> 8 & 0xf) + (family >> 20 & 0xff) == ZEN_3_AND_4
-        }
-        #[cfg(not(target_arch = "x86_64"))]
-        false
-    }
-
     pub(crate) fn name(self) -> &'static str {
         match self {
             Isa::Portable => "portable",

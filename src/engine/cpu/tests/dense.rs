@@ -255,15 +255,15 @@ fn softmax_keeps_what_is_not_finite() {
 /// Weights that were copied beforehand give the sums of the definition, and not another bit than the weights themselves.
 fn packed<T: Scalar>() {
     let (outputs, inputs) = (541, 1000);
-    for isa in isas() {
-        let engine = engine::<T>(isa, 2);
-        let mut weights = Grid::<T>::noise(outputs, inputs, Lie::Columns, 1);
-        let mut bias = Grid::<T>::noise(outputs, 1, Lie::Columns, 3);
-        let [rows, columns] = engine.packed_shape(outputs, inputs).unwrap();
-        let mut copy = Grid::<T>::new(rows, columns, Lie::Columns, |_, _| f64::NAN);
-        unsafe { engine.pack_weights(weights.span(), copy.span()).unwrap() };
-        for samples in [1, 2, 13, 64, 210] {
-            let sums = sums::<T>([outputs, samples, inputs]);
+    let engines: Vec<_> = isas().into_iter().flat_map(|isa| engines_for_machines::<T>(isa, 2)).collect();
+    for samples in [1, 2, 13, 64, 210, 520] {
+        let sums = sums::<T>([outputs, samples, inputs]);
+        for engine in &engines {
+            let mut weights = Grid::<T>::noise(outputs, inputs, Lie::Columns, 1);
+            let mut bias = Grid::<T>::noise(outputs, 1, Lie::Columns, 3);
+            let [rows, columns] = engine.packed_shape(outputs, inputs).unwrap();
+            let mut copy = Grid::<T>::new(rows, columns, Lie::Columns, |_, _| f64::NAN);
+            unsafe { engine.pack_weights(weights.span(), copy.span()).unwrap() };
             let mut input = Grid::<T>::noise(inputs, samples, Lie::Columns, 2);
             let mut output = [(); 2].map(|()| Grid::<T>::new(outputs, samples, Lie::Columns, |_, _| f64::NAN));
             for (output, packed) in output.iter_mut().zip([None, Some(copy.span())]) {
@@ -281,12 +281,14 @@ fn packed<T: Scalar>() {
                 unsafe { engine.dense_forward(&call).unwrap() };
             }
             let bound = epsilon::<T>() * ((inputs + 4) * (inputs + 1) + 8) as f64;
+            let what = format!("{} {samples}", engine.device().description);
             let [plain, packed] = output;
-            packed.check(&format!("{isa:?} {samples}"), |i, j| sums[j * outputs + i].tanh(), |_, _| bound);
-            assert!(plain.values() == packed.values(), "{isa:?} {samples}");
+            packed.check(&what, |i, j| sums[j * outputs + i].tanh(), |_, _| bound);
+            assert!(plain.values() == packed.values(), "{what}");
         }
     }
-    assert!(engine::<T>(Isa::best(), 1).packed_shape(10, 300).is_none(), "small weights are read in place");
+    let reads_in_place = engine::<T>(Isa::best(), 1).packed_shape(10, 300).is_none();
+    assert!(reads_in_place, "small weights are read in place");
 }
 
 #[test]

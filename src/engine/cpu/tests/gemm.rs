@@ -43,7 +43,7 @@ const SIZES: [[usize; 3]; 35] = [
 
 /// Sizes that cross the blocks of k, of columns and of rows, and those whose A or B is copied because its columns fall on
 /// one another in the cache.
-const LARGE: [[usize; 3]; 11] = [
+const LARGE: [[usize; 3]; 12] = [
     [300, 30, 1100],
     [40, 3100, 9],
     [520, 20, 600],
@@ -55,6 +55,7 @@ const LARGE: [[usize; 3]; 11] = [
     [260, 30, 1024],
     [300, 61, 300],
     [40, 150, 30],
+    [280, 320, 530],
 ];
 
 /// `A B` in f64, and `sum |a b|`, which rounding errors are measured by, of the matrices that [`compare`] makes.
@@ -121,7 +122,7 @@ fn small<T: Scalar>() {
 
 fn large<T: Scalar>() {
     use Lie::*;
-    let engines: Vec<_> = isas().into_iter().map(|isa| engine::<T>(isa, 2)).collect();
+    let engines: Vec<_> = isas().into_iter().flat_map(|isa| engines_for_machines::<T>(isa, 2)).collect();
     for (variant, size) in LARGE.into_iter().enumerate() {
         let product = reference::<T>(size);
         compare(&engines, &product, size, [Columns; 3], variant);
@@ -164,6 +165,8 @@ fn threads_do_not_change_a_bit() {
             ([700, 1, 1100], Lie::Columns),
             ([700, 1, 1100], Lie::Rows),
             ([300, 784, 20], Lie::Columns),
+            ([300, 410, 530], Lie::Columns),
+            ([300, 410, 530], Lie::Rows),
         ] {
             let (mut a, mut b) = (Grid::<f32>::noise(m, k, a_lie, 1), Grid::<f32>::noise(k, n, Lie::Columns, 2));
             let results: Vec<Vec<u32>> = [1, 2, 3, 4]
