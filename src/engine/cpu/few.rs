@@ -1,5 +1,6 @@
 //! Products of few steps of k, such as gradients of small batches: A stays in registers, and C passes by column by column.
 
+use super::tile::{load, store};
 use super::vector::{Isa, Vector, Vectors, isa_functions};
 use crate::scalar::{Family, Scalar};
 
@@ -118,7 +119,7 @@ unsafe fn columns<V: Vector, const M: usize, const K: usize, const FULL: bool>(f
     for (l, a) in a.iter_mut().enumerate() {
         for (v, a) in a.iter_mut().enumerate() {
             // SAFETY: the caller's promise.
-            *a = unsafe { load::<V, M, FULL>(few, few.a.wrapping_add(l * few.a_column), v) } * alpha;
+            *a = unsafe { load::<V, M, FULL>(few.a.wrapping_add(l * few.a_column), few.rows, v) } * alpha;
         }
     }
     let whole = few.columns - few.columns % TOGETHER;
@@ -147,7 +148,7 @@ unsafe fn some<V: Vector, const M: usize, const K: usize, const FULL: bool, cons
         for (i, sums) in sums.iter_mut().enumerate() {
             for (v, sum) in sums.iter_mut().enumerate() {
                 // SAFETY: the caller's promise.
-                *sum = unsafe { load::<V, M, FULL>(few, c.wrapping_add(i * few.c_column), v) } * beta;
+                *sum = unsafe { load::<V, M, FULL>(c.wrapping_add(i * few.c_column), few.rows, v) } * beta;
             }
         }
     }
@@ -163,26 +164,7 @@ unsafe fn some<V: Vector, const M: usize, const K: usize, const FULL: bool, cons
     for (i, sums) in sums.into_iter().enumerate() {
         for (v, sum) in sums.into_iter().enumerate() {
             // SAFETY: the caller's promise.
-            unsafe {
-                let c = c.add(i * few.c_column + row::<V, M, FULL>(few, v));
-                if FULL || M > 1 { sum.store(c) } else { sum.store_partial(c, few.rows) }
-            }
+            unsafe { store::<V, M, FULL>(sum, c.wrapping_add(i * few.c_column), few.rows, v) }
         }
-    }
-}
-
-/// The first row of vector v: where the last one is not full, it overlaps the one before it.
-#[inline(always)]
-fn row<V: Vector, const M: usize, const FULL: bool>(few: &Few<V::T>, v: usize) -> usize {
-    if FULL || v + 1 < M { v * V::LANES } else { few.rows - V::LANES.min(few.rows) }
-}
-
-/// Vector v of a column.
-#[inline(always)]
-unsafe fn load<V: Vector, const M: usize, const FULL: bool>(few: &Few<V::T>, column: *const V::T, v: usize) -> V {
-    // SAFETY: the caller's promise.
-    unsafe {
-        let p = column.add(row::<V, M, FULL>(few, v));
-        if FULL || M > 1 { V::load(p) } else { V::load_partial(p, few.rows) }
     }
 }

@@ -142,7 +142,7 @@ unsafe fn registers<V: Vector, const M: usize, const N: usize, const FULL: bool,
             V::prefetch(a.wrapping_add(SOON * tile.a_column + v));
         }
         // SAFETY: the caller's promise about the tile.
-        let rows: [V; M] = std::array::from_fn(|v| unsafe { load::<V, M, FULL>(tile, a, v) });
+        let rows: [V; M] = std::array::from_fn(|v| unsafe { load::<V, M, FULL>(a, tile.rows, v) });
         for (j, sums) in sums.iter_mut().enumerate() {
             // SAFETY: see above.
             let b = V::splat(unsafe { *b.add(column(j)) });
@@ -157,16 +157,16 @@ unsafe fn registers<V: Vector, const M: usize, const N: usize, const FULL: bool,
     // SAFETY: as above. Whether there is a bias is asked once, not for each column.
     unsafe {
         if tile.bias.is_null() {
-            store::<V, M, N, FULL>(tile, sums, false);
+            finish::<V, M, N, FULL>(tile, sums, false);
         } else {
-            store::<V, M, N, FULL>(tile, sums, true);
+            finish::<V, M, N, FULL>(tile, sums, true);
         }
     }
 }
 
 /// `C = alpha sums + beta C`, and the bias.
 #[inline(always)]
-unsafe fn store<V: Vector, const M: usize, const N: usize, const FULL: bool>(
+unsafe fn finish<V: Vector, const M: usize, const N: usize, const FULL: bool>(
     tile: &Tile<V::T>,
     sums: [[V; M]; N],
     has_bias: bool,
@@ -180,36 +180,58 @@ unsafe fn store<V: Vector, const M: usize, const N: usize, const FULL: bool>(
             // SAFETY: the caller's promise about the tile.
             unsafe {
                 if reads_c {
-                    *value = load::<V, M, FULL>(tile, c, v).mul_add(beta, *value);
+                    *value = load::<V, M, FULL>(c, tile.rows, v).mul_add(beta, *value);
                 }
                 if has_bias {
-                    *value = *value + load::<V, M, FULL>(tile, tile.bias, v);
+                    *value = *value + load::<V, M, FULL>(tile.bias, tile.rows, v);
                 }
             }
         }
         for (v, value) in values.into_iter().enumerate() {
             // SAFETY: as above.
-            unsafe {
-                let c = c.add(row::<V, M, FULL>(tile, v));
-                if FULL || M > 1 { value.store(c) } else { value.store_partial(c, tile.rows) }
-            }
+            unsafe { store::<V, M, FULL>(value, c, tile.rows, v) }
         }
     }
 }
 
-/// The first row of vector v. Where the rows do not fill the last vector, it begins earlier if there is another one before it, and
+/// The first row of vector v of `rows`. Where they do not fill the last vector, it begins earlier if there is another one before it, and
 /// what both have is computed twice: a masked store would hold up the loads of the next column.
 #[inline(always)]
-fn row<V: Vector, const M: usize, const FULL: bool>(tile: &Tile<V::T>, v: usize) -> usize {
-    if FULL || v + 1 < M { v * V::LANES } else { tile.rows - V::LANES.min(tile.rows) }
+fn row<V: Vector, const M: usize, const FULL: bool>(rows: usize, v: usize) -> usize {
+    if FULL || v + 1 < M { v * V::LANES } else { rows - V::LANES.min(rows) }
 }
 
 /// Vector v of a column.
+///
+/// # Safety
+/// `rows` elements are readable; they need `M` vectors, and fill them if that is said.
 #[inline(always)]
-unsafe fn load<V: Vector, const M: usize, const FULL: bool>(tile: &Tile<V::T>, column: *const V::T, v: usize) -> V {
-    // SAFETY: the caller's promise about the tile.
+pub(super) unsafe fn load<V: Vector, const M: usize, const FULL: bool>(
+    column: *const V::T,
+    rows: usize,
+    v: usize,
+) -> V {
+    // SAFETY: the caller's promise.
     unsafe {
-        let p = column.add(row::<V, M, FULL>(tile, v));
-        if FULL || M > 1 { V::load(p) } else { V::load_partial(p, tile.rows) }
+        let p = column.add(row::<V, M, FULL>(rows, v));
+        if FULL || M > 1 { V::load(p) } else { V::load_partial(p, rows) }
+    }
+}
+
+/// Writes vector v of a column.
+///
+/// # Safety
+/// As for [`load`], writable.
+#[inline(always)]
+pub(super) unsafe fn store<V: Vector, const M: usize, const FULL: bool>(
+    value: V,
+    column: *mut V::T,
+    rows: usize,
+    v: usize,
+) {
+    // SAFETY: the caller's promise.
+    unsafe {
+        let p = column.add(row::<V, M, FULL>(rows, v));
+        if FULL || M > 1 { value.store(p) } else { value.store_partial(p, rows) }
     }
 }
