@@ -20,21 +20,20 @@ pub(super) fn product<T: Scalar>(alpha: T, a: Span, b: Span, beta: T, c: Span) -
     }
 }
 
-/// Samples from which on a second thread pays in training, and bytes of weights from which on it does for fewer.
-const FEW_SAMPLES: usize = 8;
+/// Bytes of weights from which on two threads train them, however few the samples; or those of the second cache, if it has more.
 const LARGE_WEIGHTS: usize = 1 << 20;
-
-/// Whether weights are trained by one thread: two threads were measured to take longer then, presumably because each step
-/// writes the weights, and the other thread's share has to come from its core's cache.
-pub(super) fn trains_alone<T>(weights: Span, samples: usize) -> bool {
-    samples < FEW_SAMPLES && weights.rows * weights.columns * size_of::<T>() < LARGE_WEIGHTS
-}
 
 #[allow(
     clippy::undocumented_unsafe_blocks,
     reason = "the callers of every block keep the promises of the engine's methods"
 )]
 impl<T: Scalar> Cpu<T> {
+    /// Whether weights are trained by one thread; see [`Machine::samples_to_share`].
+    pub(super) fn trains_alone(&self, weights: Span, samples: usize) -> bool {
+        let large = LARGE_WEIGHTS.max(self.machine.second_cache);
+        samples < self.machine.samples_to_share && weights.rows * weights.columns * size_of::<T>() < large
+    }
+
     pub(super) unsafe fn multiply(&self, product: Product<T>) {
         let Stream { pool, gemm } = &mut *self.stream();
         unsafe { gemm.run(pool, product) }
@@ -71,7 +70,7 @@ impl<T: Scalar> Cpu<T> {
         let epilogue = Epilogue { bias: at(call.bias, 0), finish, out: strided_mut(call.output) };
         let product = product(T::from_f64(1.0), call.weights, call.input, T::from_f64(0.0), sum);
         let a_packed = call.packed.map_or(std::ptr::null(), |packed| at(packed, 0));
-        let alone = call.trains && trains_alone::<T>(call.weights, call.input.columns);
+        let alone = call.trains && self.trains_alone(call.weights, call.input.columns);
         unsafe { self.multiply(Product { a_packed, epilogue: Some(epilogue), alone, ..product }) }
     }
 
@@ -102,7 +101,7 @@ impl<T: Scalar> Cpu<T> {
         let product = product(T::from_f64(1.0), weights.t(), delta, T::from_f64(0.0), out);
         let epilogue = fused.then_some(Epilogue { bias: std::ptr::null(), finish, out: strided_mut(out) });
         unsafe {
-            self.multiply(Product { epilogue, alone: trains_alone::<T>(weights, delta.columns), ..product });
+            self.multiply(Product { epilogue, alone: self.trains_alone(weights, delta.columns), ..product });
             if !fused {
                 self.multiply_by(derivative, out);
             }

@@ -4,7 +4,7 @@ use std::alloc::dealloc;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use self::columns::ColumnLoops;
-use self::dense::{product, trains_alone};
+use self::dense::product;
 use self::elements::{Elements, for_columns};
 use self::gemm::{Gemm, Product, Strided};
 use self::machine::Machine;
@@ -40,6 +40,7 @@ const MOST_THREADS: usize = 1024;
 struct Cpu<T: Scalar> {
     device: Device,
     isa: Isa,
+    machine: Machine,
     columns: ColumnLoops<T>,
     /// Threads and scratch memory: calls take turns.
     stream: Mutex<Stream<T>>,
@@ -74,7 +75,7 @@ fn open_isa<T: Scalar>(isa: Isa, machine: Machine, settings: &Settings) -> Resul
     let pool = Pool::new(threads).map_err(|source| Error::io("start threads in", "cpu".as_ref(), source))?;
     let gemm = Gemm::new(isa, machine, threads);
     let stream = Mutex::new(Stream { pool, gemm });
-    Ok(Arc::new(Cpu { device: self::device(isa, threads), isa, columns: ColumnLoops::new(isa), stream }))
+    Ok(Arc::new(Cpu { device: self::device(isa, threads), isa, machine, columns: ColumnLoops::new(isa), stream }))
 }
 
 fn cores() -> usize {
@@ -303,7 +304,7 @@ impl<T: Scalar> Engine<T> for Cpu<T> {
         let scale = T::from_f64(scale / delta.columns as f64);
         unsafe {
             let product = product(scale, delta, input.t(), T::from_f64(keep), weights);
-            self.multiply(Product { alone: trains_alone::<T>(weights, delta.columns), ..product });
+            self.multiply(Product { alone: self.trains_alone(weights, delta.columns), ..product });
             self.row_sums(scale, delta, T::from_f64(keep), bias)
         }
     }

@@ -35,7 +35,8 @@ fn engine<T: Scalar>(isa: Isa, threads: usize) -> Arc<dyn Engine<T>> {
 fn engines_for_machines<T: Scalar>(isa: Isa, threads: usize) -> Vec<Arc<dyn Engine<T>>> {
     let machines = [(true, 1 << 20), (false, 2 << 20), (false, 96 << 10)];
     let open = |(halves_vectors, second_cache)| {
-        open_isa(isa, Machine { halves_vectors, second_cache }, &Settings::threads(threads)).unwrap()
+        let machine = Machine { halves_vectors, second_cache, samples_to_share: 8 };
+        open_isa(isa, machine, &Settings::threads(threads)).unwrap()
     };
     machines.map(open).into()
 }
