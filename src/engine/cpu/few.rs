@@ -118,8 +118,9 @@ unsafe fn columns<V: Vector, const M: usize, const K: usize, const FULL: bool>(f
     let mut a = [[alpha; M]; K];
     for (l, a) in a.iter_mut().enumerate() {
         for (v, a) in a.iter_mut().enumerate() {
-            // SAFETY: the caller's promise.
-            *a = unsafe { load::<V, M, FULL>(few.a.wrapping_add(l * few.a_column), few.rows, v) } * alpha;
+            // Small batches of nearly trained networks are full of subnormal gradients. SAFETY: the caller's promise.
+            let x = unsafe { load::<V, M, FULL>(few.a.wrapping_add(l * few.a_column), few.rows, v) };
+            *a = (x.normal_or_zero() * alpha).normal_or_zero();
         }
     }
     let whole = few.columns - few.columns % TOGETHER;

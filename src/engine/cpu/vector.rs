@@ -120,6 +120,13 @@ pub(crate) trait Vector:
         (self + coarse) - coarse
     }
 
+    /// Subnormal lanes become zeros, the others stay. Intel's processors take 150 cycles for a multiplication by a subnormal number.
+    #[inline(always)]
+    fn normal_or_zero(self) -> Self {
+        let least = if size_of::<Self::T>() == 4 { f64::from(f32::MIN_POSITIVE) } else { f64::MIN_POSITIVE };
+        Self::select(self.abs().less(Self::of(least)), Self::of(0.0), self)
+    }
+
     /// The same for squares: no less than 2^-124.
     #[inline(always)]
     fn above_dust(self) -> Self {

@@ -180,3 +180,26 @@ fn threads_do_not_change_a_bit() {
         }
     }
 }
+
+/// With few steps of k, subnormal elements of A count as zero, and nothing else changes its kind.
+fn subnormal<T: Scalar>(subnormal: f64) {
+    let elements = [subnormal, -subnormal, f64::NAN, f64::INFINITY, f64::NEG_INFINITY, 1.0, -0.0];
+    for isa in isas() {
+        let mut a = Grid::<T>::new(elements.len(), 1, Lie::Columns, |i, _| elements[i]);
+        let mut b = Grid::<T>::new(1, 5, Lie::Columns, |_, _| 2.0);
+        let mut c = Grid::<T>::new(elements.len(), 5, Lie::Columns, |_, _| 3.0);
+        let engine = engine::<T>(isa, 1);
+        unsafe { engine.gemm(T::from_f64(1.0), a.span(), b.span(), T::from_f64(0.0), c.span()).unwrap() };
+        for column in c.values().chunks(elements.len()) {
+            assert_eq!(column[..2], [0.0, 0.0], "{isa:?}");
+            assert!(column[2].is_nan(), "{isa:?}");
+            assert_eq!(column[3..], [f64::INFINITY, f64::NEG_INFINITY, 2.0, 0.0], "{isa:?}");
+        }
+    }
+}
+
+#[test]
+fn subnormal_elements_count_as_zero() {
+    subnormal::<f32>(1e-40);
+    subnormal::<f64>(1e-310);
+}
