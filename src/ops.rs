@@ -268,8 +268,8 @@ pub fn map_in_place<T: Scalar>(f: Function, y: MatrixMut<'_, T>) -> Result<()> {
     unsafe { y.engine().map(f.formula(), [0.0; 4], y.span(), y.span()) }
 }
 
-/// `C = alpha A B + beta C`. A transposed operand is its [`t`](MatrixRef::t); C is not read where beta is 0. Subnormal elements of A may
-/// count as zero.
+/// `C = alpha A B + beta C`. A transposed operand is its [`t`](MatrixRef::t); C is not read where beta is 0. Subnormal
+/// elements of A and B, and those that alpha makes so, may count as zero.
 ///
 /// ```
 /// use travertine::{Matrix, engine, ops};

@@ -5,8 +5,9 @@
 use std::sync::Arc;
 
 use travertine::engine::{self, Engine, Fusion, Library, Limits, Settings};
+use travertine::optimizer::{Schedule, Sgd};
 use travertine::random::{Philox, Purpose};
-use travertine::{Activation, ErrorKind, Loss, Scalar};
+use travertine::{Activation, ErrorKind, Loss, Matrix, Network, Scalar, Trainer};
 
 /// The smallest device that kernels must run on.
 pub const SMALL_DEVICE: Limits = Limits { items: 64, shared: 16 << 10, fp64: true, lanes: 4 };
@@ -220,4 +221,20 @@ pub fn relative(ours: &[f64], reference: &[f64]) -> f64 {
         .map(|(a, b)| (a - b).abs())
         .fold(0.0, |m: f64, d| if d.is_nan() { d } else { m.max(d) });
     worst / largest
+}
+
+/// What a trainer multiplies the learning rate by in each step, told of a loss after each.
+pub fn rates(schedule: Schedule, losses: &[f64]) -> Vec<f64> {
+    let cpu = engine::open::<f64>("cpu").unwrap();
+    let mut network = Network::builder(&cpu, 2).dense(1, Activation::Identity).build().unwrap();
+    let (x, t) = (Matrix::zeros(&cpu, 2, 1).unwrap(), Matrix::zeros(&cpu, 1, 1).unwrap());
+    let trainer = Trainer::new(&mut network, Loss::Quadratic, Sgd::new(0.1).unwrap(), 1, 1).unwrap();
+    let mut trainer = trainer.with_schedule(schedule).unwrap();
+    let rate = |loss: &f64| {
+        let rate = trainer.rate_factor();
+        trainer.step(x.view(), t.view()).unwrap();
+        trainer.observe_loss(*loss);
+        rate
+    };
+    losses.iter().map(rate).collect()
 }

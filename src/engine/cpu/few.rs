@@ -118,8 +118,9 @@ unsafe fn columns<V: Vector, const M: usize, const K: usize, const FULL: bool>(f
     let mut a = [[alpha; M]; K];
     for (l, a) in a.iter_mut().enumerate() {
         for (v, a) in a.iter_mut().enumerate() {
-            // Small batches of nearly trained networks are full of subnormal gradients. SAFETY: the caller's promise.
+            // SAFETY: the caller's promise.
             let x = unsafe { load::<V, M, FULL>(few.a.wrapping_add(l * few.a_column), few.rows, v) };
+            // Small batches of nearly trained networks are full of subnormal gradients.
             *a = (x.normal_or_zero() * alpha).normal_or_zero();
         }
     }

@@ -120,7 +120,7 @@ pub(crate) trait Vector:
         (self + coarse) - coarse
     }
 
-    /// Subnormal lanes become zeros, the others stay. Intel's processors take 150 cycles for a multiplication by a subnormal number.
+    /// Subnormal lanes become zeros, the others stay. Intel's processors leave multiplications by subnormal numbers to microcode.
     #[inline(always)]
     fn normal_or_zero(self) -> Self {
         let least = if size_of::<Self::T>() == 4 { f64::from(f32::MIN_POSITIVE) } else { f64::MIN_POSITIVE };
