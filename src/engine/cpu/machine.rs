@@ -9,8 +9,8 @@ pub(super) struct Machine {
     pub halves_vectors: bool,
     /// Bytes of a core's second cache.
     pub second_cache: usize,
-    /// Samples from which on a second thread pays in training, where the weights are small: each step writes them, and a share of them has to
-    /// come from the other core's cache, which takes a time of its own on each kind of processor.
+    /// Samples from which on a second thread pays in training, where the weights are small; presumably because each step writes them,
+    /// and a share of them has to come from the other core's cache, which takes a time of its own on each kind of processor.
     pub samples_to_share: usize,
 }
 
