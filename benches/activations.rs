@@ -12,7 +12,8 @@ use travertine::{Matrix, Scalar};
 
 fn functions<T: Scalar>(bencher: Bencher<'_, '_>, function: Function, count: usize) {
     let engine = engine::<T>(1);
-    let values: Vec<T> = (0..count).map(|i| T::from_f64(i as f64 / count as f64 * 16.0 - 8.0)).collect();
+    let values: Vec<T> =
+        (0..count).map(|i| T::from_f64(i as f64 / count as f64 * 16.0 - 8.0)).collect();
     let x = Matrix::from_slice(&engine, count, 1, &values).unwrap();
     let mut y = Matrix::zeros(&engine, count, 1).unwrap();
     bencher.counter(ItemsCount::new(count)).bench_local(|| {

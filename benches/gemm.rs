@@ -46,7 +46,9 @@ fn gemm<const T: usize>(bencher: Bencher<'_, '_>, shape: &str) {
     let [m, n, k] = sizes[..] else { panic!("{shape} must be m x n x k") };
     let turned = [kinds.starts_with('t'), kinds.ends_with('t')];
     let engine = engine::<f32>(T);
-    let stored = |rows, columns| Matrix::from_slice(&engine, rows, columns, &vec![0.5; rows * columns]).unwrap();
+    let stored = |rows, columns| {
+        Matrix::from_slice(&engine, rows, columns, &vec![0.5; rows * columns]).unwrap()
+    };
     let a = if turned[0] { stored(k, m) } else { stored(m, k) };
     let b = if turned[1] { stored(n, k) } else { stored(k, n) };
     let mut c = Matrix::zeros(&engine, m, n).unwrap();

@@ -41,7 +41,8 @@ fn prepare(work: &str, threads: usize) -> (Network<f32>, Matrix<f32>, Matrix<f32
     let (engine, last) = (engine::<f32>(threads), sizes.len() - 1);
     let mut builder = Network::builder(&engine, sizes[0]).seed(1);
     for (i, &size) in sizes.iter().enumerate().skip(1) {
-        builder = builder.dense(size, if i == last { Activation::Identity } else { Activation::Relu });
+        builder =
+            builder.dense(size, if i == last { Activation::Identity } else { Activation::Relu });
     }
     let filled = |rows| Matrix::from_slice(&engine, rows, batch, &vec![0.5; rows * batch]).unwrap();
     let (x, t) = (filled(sizes[0]), filled(sizes[last]));
@@ -62,7 +63,8 @@ fn forward<const T: usize>(bencher: Bencher<'_, '_>, work: &str) {
 fn train<const T: usize>(bencher: Bencher<'_, '_>, work: &str) {
     let (mut network, x, t, batch) = prepare(work, T);
     let engine = network.engine().clone();
-    let mut trainer = Trainer::new(&mut network, Loss::Quadratic, Sgd::new(1e-3).unwrap(), batch, 1).unwrap();
+    let mut trainer =
+        Trainer::new(&mut network, Loss::Quadratic, Sgd::new(1e-3).unwrap(), batch, 1).unwrap();
     bencher.counter(ItemsCount::new(batch)).bench_local(|| {
         trainer.step(x.view(), t.view()).unwrap();
         engine.synchronize().unwrap();

@@ -8,13 +8,20 @@ fn main() -> travertine::Result<()> {
     let (train, test) = data::digits()?.split(0.2, 1)?;
     let (mut train, mut test) = (Samples::new(&cpu, &train)?, Samples::new(&cpu, &test)?);
 
-    let mut network =
-        Network::builder(&cpu, 64).dense(100, Activation::Relu).dense(10, Activation::Softmax).seed(1).build()?;
+    let mut network = Network::builder(&cpu, 64)
+        .dense(100, Activation::Relu)
+        .dense(10, Activation::Softmax)
+        .seed(1)
+        .build()?;
     let mut trainer = Trainer::new(&mut network, Loss::SoftmaxCrossEntropy, Sgd::new(0.1)?, 32, 1)?;
     for epoch in 1..=20 {
         let seen = trainer.epoch(&mut train)?;
         let held_out = trainer.evaluate(&mut test)?;
-        println!("epoch {epoch:2}: loss {:.4}, held-out accuracy {:.4}", seen.loss, held_out.accuracy.unwrap_or(0.0));
+        println!(
+            "epoch {epoch:2}: loss {:.4}, held-out accuracy {:.4}",
+            seen.loss,
+            held_out.accuracy.unwrap_or(0.0)
+        );
     }
     drop(trainer); // ends the loan: the network is ours again
 

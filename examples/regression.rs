@@ -11,7 +11,8 @@ fn f(x: &[f32]) -> f32 {
 /// `count` uniform points of [-1, 1]^4 and their values: row-major `count x 4`, and `count`.
 fn points(count: usize, seed: u64) -> (Vec<f32>, Vec<f32>) {
     let stream = Philox::new(seed, Purpose::User, 0);
-    let x: Vec<f32> = (0..4 * count as u64).map(|i| (2.0 * stream.uniform(i) - 1.0) as f32).collect();
+    let x: Vec<f32> =
+        (0..4 * count as u64).map(|i| (2.0 * stream.uniform(i) - 1.0) as f32).collect();
     let y = x.chunks(4).map(f).collect();
     (x, y)
 }

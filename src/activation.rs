@@ -46,12 +46,24 @@ pub enum Activation {
 }
 
 formula!(Sigmoid = "sigmoid", |z, _p| math::sigmoid(z), "sigmoid(x)");
-formula!(SigmoidDerivative = "sigmoid'", |g, a, _p| g * (a * (V::of(1.0) - a)), "x * (y * (V(1.0) - y))");
+formula!(
+    SigmoidDerivative = "sigmoid'",
+    |g, a, _p| g * (a * (V::of(1.0) - a)),
+    "x * (y * (V(1.0) - y))"
+);
 formula!(Tanh = "tanh", |z, _p| math::tanh(z), "hyperbolic_tangent(x)");
 formula!(TanhDerivative = "tanh'", |g, a, _p| g * (V::of(1.0) - a * a), "x * (V(1.0) - y * y)");
 formula!(Relu = "relu", |z, _p| V::of(0.0).max(z), "V(0.0) > x ? V(0.0) : x");
-formula!(ReluDerivative = "relu'", |g, a, _p| V::select(V::of(0.0).less(a), g, V::of(0.0)), "V(0.0) < y ? x : V(0.0)");
-formula!(LeakyRelu = "leaky_relu", |z, p| V::select(V::of(0.0).less(z), z, p[0] * z), "V(0.0) < x ? x : p0 * x");
+formula!(
+    ReluDerivative = "relu'",
+    |g, a, _p| V::select(V::of(0.0).less(a), g, V::of(0.0)),
+    "V(0.0) < y ? x : V(0.0)"
+);
+formula!(
+    LeakyRelu = "leaky_relu",
+    |z, p| V::select(V::of(0.0).less(z), z, p[0] * z),
+    "V(0.0) < x ? x : p0 * x"
+);
 formula!(
     LeakyReluDerivative = "leaky_relu'",
     |g, a, p| V::select(V::of(0.0).less(a), g, p[0] * g),
@@ -105,17 +117,31 @@ struct Entry {
     keeps: Keeps,
 }
 
-static SIGMOID: Entry =
-    Entry { map: Map::of::<Sigmoid>(), derivative: Zip::of::<SigmoidDerivative>(), keeps: Keeps::Output };
-static TANH: Entry = Entry { map: Map::of::<Tanh>(), derivative: Zip::of::<TanhDerivative>(), keeps: Keeps::Output };
-static RELU: Entry = Entry { map: Map::of::<Relu>(), derivative: Zip::of::<ReluDerivative>(), keeps: Keeps::Output };
-static LEAKY_RELU: Entry =
-    Entry { map: Map::of::<LeakyRelu>(), derivative: Zip::of::<LeakyReluDerivative>(), keeps: Keeps::Output };
-static ELU: Entry = Entry { map: Map::of::<Elu>(), derivative: Zip::of::<EluDerivative>(), keeps: Keeps::Output };
-static GELU: Entry = Entry { map: Map::of::<Gelu>(), derivative: Zip::of::<GeluDerivative>(), keeps: Keeps::Sum };
-static SILU: Entry = Entry { map: Map::of::<Silu>(), derivative: Zip::of::<SiluDerivative>(), keeps: Keeps::Sum };
-static SOFTPLUS: Entry =
-    Entry { map: Map::of::<Softplus>(), derivative: Zip::of::<SoftplusDerivative>(), keeps: Keeps::Output };
+static SIGMOID: Entry = Entry {
+    map: Map::of::<Sigmoid>(),
+    derivative: Zip::of::<SigmoidDerivative>(),
+    keeps: Keeps::Output,
+};
+static TANH: Entry =
+    Entry { map: Map::of::<Tanh>(), derivative: Zip::of::<TanhDerivative>(), keeps: Keeps::Output };
+static RELU: Entry =
+    Entry { map: Map::of::<Relu>(), derivative: Zip::of::<ReluDerivative>(), keeps: Keeps::Output };
+static LEAKY_RELU: Entry = Entry {
+    map: Map::of::<LeakyRelu>(),
+    derivative: Zip::of::<LeakyReluDerivative>(),
+    keeps: Keeps::Output,
+};
+static ELU: Entry =
+    Entry { map: Map::of::<Elu>(), derivative: Zip::of::<EluDerivative>(), keeps: Keeps::Output };
+static GELU: Entry =
+    Entry { map: Map::of::<Gelu>(), derivative: Zip::of::<GeluDerivative>(), keeps: Keeps::Sum };
+static SILU: Entry =
+    Entry { map: Map::of::<Silu>(), derivative: Zip::of::<SiluDerivative>(), keeps: Keeps::Sum };
+static SOFTPLUS: Entry = Entry {
+    map: Map::of::<Softplus>(),
+    derivative: Zip::of::<SoftplusDerivative>(),
+    keeps: Keeps::Output,
+};
 
 impl Activation {
     /// Every activation, with the usual parameter where there is one.
@@ -235,19 +261,28 @@ impl FromStr for Activation {
             None => (text, None),
         };
         let name = if name == "linear" { "identity" } else { name };
-        let Some(known) = Activation::ALL.into_iter().find(|activation| activation.name() == name) else {
-            let names: Vec<&str> = Activation::ALL.iter().map(|activation| activation.name()).collect();
-            return Err(Error::argument("activation", format!("'{text}' is none of {}", names.join(", "))));
+        let Some(known) = Activation::ALL.into_iter().find(|activation| activation.name() == name)
+        else {
+            let names: Vec<&str> =
+                Activation::ALL.iter().map(|activation| activation.name()).collect();
+            return Err(Error::argument(
+                "activation",
+                format!("'{text}' is none of {}", names.join(", ")),
+            ));
         };
         let Some(parameter) = parameter else { return Ok(known) };
         let number = parameter.trim().parse::<f64>().ok();
         match (known, number) {
             (Activation::LeakyRelu(_), Some(p)) => Activation::LeakyRelu(p).validate(),
             (Activation::Elu(_), Some(p)) => Activation::Elu(p).validate(),
-            (Activation::LeakyRelu(_) | Activation::Elu(_), None) => {
-                Err(Error::argument("activation", format!("the parameter of '{text}' is not a number")))
-            }
-            _ => Err(Error::argument("activation", format!("{name} takes no parameter, found '{text}'"))),
+            (Activation::LeakyRelu(_) | Activation::Elu(_), None) => Err(Error::argument(
+                "activation",
+                format!("the parameter of '{text}' is not a number"),
+            )),
+            _ => Err(Error::argument(
+                "activation",
+                format!("{name} takes no parameter, found '{text}'"),
+            )),
         }
     }
 }

@@ -133,9 +133,14 @@ impl Error {
             | ErrorKind::Unavailable { .. }
             | ErrorKind::Format { .. } => true,
             ErrorKind::Io { source, .. } => {
-                matches!(source.kind(), NotFound | PermissionDenied | IsADirectory | NotADirectory | InvalidFilename)
+                matches!(
+                    source.kind(),
+                    NotFound | PermissionDenied | IsADirectory | NotADirectory | InvalidFilename
+                )
             }
-            ErrorKind::Memory { .. } | ErrorKind::Device { .. } | ErrorKind::Diverged { .. } => false,
+            ErrorKind::Memory { .. } | ErrorKind::Device { .. } | ErrorKind::Diverged { .. } => {
+                false
+            }
         }
     }
 
@@ -149,8 +154,13 @@ impl Error {
         expected: impl Into<String>,
         found: impl Into<String>,
     ) -> Self {
-        ErrorKind::Format { file: file.into(), place: place.into(), expected: expected.into(), found: found.into() }
-            .into()
+        ErrorKind::Format {
+            file: file.into(),
+            place: place.into(),
+            expected: expected.into(),
+            found: found.into(),
+        }
+        .into()
     }
 
     pub(crate) fn io(action: &'static str, path: &Path, source: io::Error) -> Self {

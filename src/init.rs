@@ -54,7 +54,10 @@ impl Init {
     pub(crate) fn validate(self) -> Result<Self> {
         match self {
             Init::Normal(p) | Init::Uniform(p) if !(p >= 0.0 && p.is_finite()) => {
-                Err(Error::argument("init", format!("the parameter must be a finite number not below 0, not {p}")))
+                Err(Error::argument(
+                    "init",
+                    format!("the parameter must be a finite number not below 0, not {p}"),
+                ))
             }
             _ => Ok(self),
         }
@@ -93,7 +96,9 @@ impl Init {
         let count = (inputs * outputs) as u64;
         let weights = (0..count).map(value).collect();
         let bias = match self {
-            Init::Normal(_) | Init::Uniform(_) => (count..count + outputs as u64).map(value).collect(),
+            Init::Normal(_) | Init::Uniform(_) => {
+                (count..count + outputs as u64).map(value).collect()
+            }
             _ => vec![T::default(); outputs],
         };
         (weights, bias)
@@ -107,7 +112,11 @@ impl fmt::Display for Init {
             Init::Normal(p) => write!(f, "normal({p})"),
             Init::Uniform(p) => write!(f, "uniform({p})"),
             init => {
-                let name = Init::NAMES.iter().rev().find(|(_, named)| named == init).map_or("", |(name, _)| name);
+                let name = Init::NAMES
+                    .iter()
+                    .rev()
+                    .find(|(_, named)| named == init)
+                    .map_or("", |(name, _)| name);
                 f.write_str(name)
             }
         }

@@ -77,7 +77,9 @@ pub use samples::{Report, Samples};
 #[doc(hidden)]
 pub use scalar::Family;
 pub use scalar::Scalar;
-pub use trainer::{Buffer, Dropout, GradientCheck, LossScale, Plan, Progress, Snapshot, Trainer, check_gradients};
+pub use trainer::{
+    Buffer, Dropout, GradientCheck, LossScale, Plan, Progress, Snapshot, Trainer, check_gradients,
+};
 
 /// The README's examples compile and run.
 #[cfg(doctest)]

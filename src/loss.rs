@@ -74,7 +74,11 @@ formula!(
     },
     "(V(0.0) > x ? V(0.0) : x) - y * x + softplus(-fabs(x))"
 );
-formula!(BinaryGradient = "binary_cross_entropy'", |z, t, _p| math::sigmoid(z) - t, "sigmoid(x) - y");
+formula!(
+    BinaryGradient = "binary_cross_entropy'",
+    |z, t, _p| math::sigmoid(z) - t,
+    "sigmoid(x) - y"
+);
 
 /// An element-wise loss, ready to run.
 struct Entry {
@@ -82,15 +86,22 @@ struct Entry {
     gradient: Zip,
 }
 
-static QUADRATIC: Entry = Entry { value: Zip::of::<Quadratic>(), gradient: Zip::of::<QuadraticGradient>() };
-static ABSOLUTE: Entry = Entry { value: Zip::of::<Absolute>(), gradient: Zip::of::<AbsoluteGradient>() };
+static QUADRATIC: Entry =
+    Entry { value: Zip::of::<Quadratic>(), gradient: Zip::of::<QuadraticGradient>() };
+static ABSOLUTE: Entry =
+    Entry { value: Zip::of::<Absolute>(), gradient: Zip::of::<AbsoluteGradient>() };
 static HUBER: Entry = Entry { value: Zip::of::<Huber>(), gradient: Zip::of::<HuberGradient>() };
 static BINARY: Entry = Entry { value: Zip::of::<Binary>(), gradient: Zip::of::<BinaryGradient>() };
 
 impl Loss {
     /// Every loss, with the usual parameter where there is one.
-    pub const ALL: [Loss; 5] =
-        [Loss::Quadratic, Loss::MeanAbsolute, Loss::Huber(1.0), Loss::BinaryCrossEntropy, Loss::SoftmaxCrossEntropy];
+    pub const ALL: [Loss; 5] = [
+        Loss::Quadratic,
+        Loss::MeanAbsolute,
+        Loss::Huber(1.0),
+        Loss::BinaryCrossEntropy,
+        Loss::SoftmaxCrossEntropy,
+    ];
 
     /// The name without parameters, as files and the command line write it.
     pub fn name(self) -> &'static str {
@@ -110,9 +121,10 @@ impl Loss {
     /// Refuses a parameter outside of its range.
     pub(crate) fn validate(self) -> Result<Self> {
         match self.parameter() {
-            Some(p) if !(p > 0.0 && p.is_finite()) => {
-                Err(Error::argument(self.name(), format!("the parameter must be a finite number above 0, not {p}")))
-            }
+            Some(p) if !(p > 0.0 && p.is_finite()) => Err(Error::argument(
+                self.name(),
+                format!("the parameter must be a finite number above 0, not {p}"),
+            )),
             _ => Ok(self),
         }
     }
@@ -143,7 +155,8 @@ impl Loss {
     pub(crate) fn is_fused_with(self, output: Activation) -> bool {
         matches!(
             (self, output),
-            (Loss::BinaryCrossEntropy, Activation::Sigmoid) | (Loss::SoftmaxCrossEntropy, Activation::Softmax)
+            (Loss::BinaryCrossEntropy, Activation::Sigmoid)
+                | (Loss::SoftmaxCrossEntropy, Activation::Softmax)
         )
     }
 
@@ -173,10 +186,14 @@ impl FromStr for Loss {
     type Err = Error;
 
     fn from_str(text: &str) -> Result<Self> {
-        if let Some(parameter) = text.strip_prefix("huber(").and_then(|text| text.strip_suffix(')')) {
+        if let Some(parameter) = text.strip_prefix("huber(").and_then(|text| text.strip_suffix(')'))
+        {
             return match parameter.trim().parse() {
                 Ok(parameter) => Loss::Huber(parameter).validate(),
-                Err(_) => Err(Error::argument("loss", format!("the parameter of '{text}' is not a number"))),
+                Err(_) => Err(Error::argument(
+                    "loss",
+                    format!("the parameter of '{text}' is not a number"),
+                )),
             };
         }
         Loss::ALL.into_iter().find(|loss| loss.name() == text).ok_or_else(|| {

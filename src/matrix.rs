@@ -75,12 +75,18 @@ pub struct MatrixMut<'a, T: Scalar> {
 /// `rows * columns` as a number of elements whose bytes fit into the address space.
 fn elements<T>(operation: &'static str, rows: usize, columns: usize) -> Result<usize> {
     if rows == 0 || columns == 0 {
-        let reason = format!("a matrix must have at least one row and one column, not {rows}x{columns}");
+        let reason =
+            format!("a matrix must have at least one row and one column, not {rows}x{columns}");
         return Err(Error::argument(operation, reason));
     }
     rows.checked_mul(columns)
         .filter(|n| n.checked_mul(size_of::<T>()).is_some_and(|bytes| bytes <= isize::MAX as usize))
-        .ok_or_else(|| Error::argument(operation, format!("{rows}x{columns} elements exceed the address space")))
+        .ok_or_else(|| {
+            Error::argument(
+                operation,
+                format!("{rows}x{columns} elements exceed the address space"),
+            )
+        })
 }
 
 fn same_length(operation: &'static str, slice: usize, span: Span) -> Result<()> {
@@ -88,8 +94,10 @@ fn same_length(operation: &'static str, slice: usize, span: Span) -> Result<()> 
         return Ok(());
     }
     let (rows, columns) = (span.rows, span.columns);
-    let reason =
-        format!("the slice has {slice} elements, the matrix is {rows}x{columns}: {} are needed", rows * columns);
+    let reason = format!(
+        "the slice has {slice} elements, the matrix is {rows}x{columns}: {} are needed",
+        rows * columns
+    );
     Err(Error::argument(operation, reason))
 }
 
@@ -112,7 +120,12 @@ impl<T: Scalar> Matrix<T> {
     ///
     /// # Errors
     /// As [`Matrix::zeros`]; a slice that is not `rows * columns` long.
-    pub fn from_slice(engine: &Arc<dyn Engine<T>>, rows: usize, columns: usize, values: &[T]) -> Result<Self> {
+    pub fn from_slice(
+        engine: &Arc<dyn Engine<T>>,
+        rows: usize,
+        columns: usize,
+        values: &[T],
+    ) -> Result<Self> {
         let mut matrix = Matrix::zeros(engine, rows, columns)?;
         matrix.view_mut().write(values)?;
         Ok(matrix)
@@ -122,7 +135,12 @@ impl<T: Scalar> Matrix<T> {
     ///
     /// # Errors
     /// As [`Matrix::from_slice`].
-    pub fn from_samples(engine: &Arc<dyn Engine<T>>, samples: usize, features: usize, values: &[T]) -> Result<Self> {
+    pub fn from_samples(
+        engine: &Arc<dyn Engine<T>>,
+        samples: usize,
+        features: usize,
+        values: &[T],
+    ) -> Result<Self> {
         Matrix::from_slice(engine, features, samples, values)
     }
 
@@ -300,11 +318,18 @@ impl<'a, T: Scalar> MatrixRef<'a, T> {
     /// # Errors
     /// A slice that is not `rows * columns` long; an engine that does not compute in the host's memory (use
     /// [`Matrix::from_slice`]).
-    pub fn borrow(engine: &'a Arc<dyn Engine<T>>, rows: usize, columns: usize, values: &'a [T]) -> Result<Self> {
+    pub fn borrow(
+        engine: &'a Arc<dyn Engine<T>>,
+        rows: usize,
+        columns: usize,
+        values: &'a [T],
+    ) -> Result<Self> {
         elements::<T>("borrow", rows, columns)?;
         let Some(handle) = engine.borrow_host(values.as_ptr()) else {
-            let reason =
-                format!("{} does not compute in the host's memory; use Matrix::from_slice", engine.device().name);
+            let reason = format!(
+                "{} does not compute in the host's memory; use Matrix::from_slice",
+                engine.device().name
+            );
             return Err(Error::argument("borrow", reason));
         };
         let span = dense(handle, rows, columns);
@@ -394,20 +419,27 @@ impl<T: Scalar> fmt::Display for MatrixRef<'_, T> {
         let span = self.span;
         let layout = if span.row_stride == 1 || span.column_stride != 1 { "column" } else { "row" };
         let (name, offset) = (T::NAME, span.offset);
-        writeln!(f, "#Matrix[{name}, mxn:{}x{}, layout:{layout}, offset:{offset}]", span.rows, span.columns)?;
+        writeln!(
+            f,
+            "#Matrix[{name}, mxn:{}x{}, layout:{layout}, offset:{offset}]",
+            span.rows, span.columns
+        )?;
         let (rows, columns) = (shown(span.rows), shown(span.columns));
         let cell = |row: Option<usize>, column: Option<usize>| match (row, column) {
             (Some(row), Some(column)) => self.get(row, column).map(|x| format!("{x:.2}")),
             (_, None) => Ok("⋯".to_owned()),
             (None, _) => Ok("⋮".to_owned()),
         };
-        let cells: Result<Vec<Vec<String>>> =
-            rows.iter().map(|&row| columns.iter().map(|&column| cell(row, column)).collect()).collect();
+        let cells: Result<Vec<Vec<String>>> = rows
+            .iter()
+            .map(|&row| columns.iter().map(|&column| cell(row, column)).collect())
+            .collect();
         let cells = match cells {
             Ok(cells) => cells,
             Err(error) => return write!(f, "   unreadable: {error}"),
         };
-        let width = 8.max(2 + cells.iter().flatten().map(|cell| cell.chars().count()).max().unwrap_or(0));
+        let width =
+            8.max(2 + cells.iter().flatten().map(|cell| cell.chars().count()).max().unwrap_or(0));
         let header = |column: &Option<usize>| if column.is_some() { "↓" } else { "⋯" };
         let line = |first: &str, cells: Vec<&str>, last: &str| {
             let cells: String = cells.iter().map(|cell| format!("{cell:<width$}")).collect();

@@ -118,7 +118,9 @@ impl<T: Scalar> Network<T> {
     ///
     /// # Errors
     /// No layers; layers that do not chain, both named; softmax in front of another layer; layers on different engines.
-    pub fn from_layers<L: Into<Box<dyn Layer<T>>>>(layers: impl IntoIterator<Item = L>) -> Result<Self> {
+    pub fn from_layers<L: Into<Box<dyn Layer<T>>>>(
+        layers: impl IntoIterator<Item = L>,
+    ) -> Result<Self> {
         let layers: Vec<Box<dyn Layer<T>>> = layers.into_iter().map(Into::into).collect();
         let Some(first) = layers.first() else {
             return Err(Error::argument("network", "a network must have at least one layer"));
@@ -138,8 +140,10 @@ impl<T: Scalar> Network<T> {
                 return Err(Error::argument("network", reason));
             }
             if one.activation() == Activation::Softmax {
-                let reason =
-                    format!("layer {i} has softmax, which is for the last layer, and is followed by layer {}", i + 1);
+                let reason = format!(
+                    "layer {i} has softmax, which is for the last layer, and is followed by layer {}",
+                    i + 1
+                );
                 return Err(Error::argument("network", reason));
             }
         }
@@ -180,7 +184,11 @@ impl<T: Scalar> Network<T> {
 
     /// Number of parameters.
     pub fn parameters(&self) -> usize {
-        self.layers.iter().flat_map(|layer| [layer.weights(), layer.bias()]).map(|x| x.rows() * x.columns()).sum()
+        self.layers
+            .iter()
+            .flat_map(|layer| [layer.weights(), layer.bias()])
+            .map(|x| x.rows() * x.columns())
+            .sum()
     }
 
     /// The outputs for a batch of any size: input `inputs x samples`, result `outputs x samples`.
@@ -207,7 +215,8 @@ impl<T: Scalar> Network<T> {
     /// A batch of 0; no memory.
     pub fn inference(&self, batch: usize) -> Result<Inference<'_, T>> {
         let network = self.fold()?.map_or(Held::Whole(self), Held::Folded);
-        let packed: Result<Vec<_>> = network.get().layers.iter().map(|layer| layer.pack_weights()).collect();
+        let packed: Result<Vec<_>> =
+            network.get().layers.iter().map(|layer| layer.pack_weights()).collect();
         Inference::new(network, packed?, batch)
     }
 
@@ -266,7 +275,9 @@ pub struct Inference<'n, T: Scalar> {
 impl<'n, T: Scalar> Inference<'n, T> {
     fn new(network: Held<'n, T>, packed: Vec<Option<Matrix<T>>>, batch: usize) -> Result<Self> {
         let (layers, engine) = (&network.get().layers, network.get().engine());
-        let width = |parity: usize| layers.iter().skip(parity).step_by(2).map(|l| l.outputs()).max().unwrap_or(1);
+        let width = |parity: usize| {
+            layers.iter().skip(parity).step_by(2).map(|l| l.outputs()).max().unwrap_or(1)
+        };
         let buffer = |parity: usize| Matrix::zeros(engine, width(parity), batch);
         let buffers = [buffer(0)?, buffer(1)?];
         Ok(Inference { network, batch, packed, buffers })
@@ -289,7 +300,10 @@ impl<'n, T: Scalar> Inference<'n, T> {
     fn run_layers(&mut self, input: MatrixRef<'_, T>, logits: bool) -> Result<MatrixRef<'_, T>> {
         let samples = input.columns();
         if samples > self.batch {
-            let reason = format!("the input has {samples} samples, the buffers were made for {}", self.batch);
+            let reason = format!(
+                "the input has {samples} samples, the buffers were made for {}",
+                self.batch
+            );
             return Err(Error::argument("infer", reason));
         }
         let network = self.network.get();
@@ -297,7 +311,9 @@ impl<'n, T: Scalar> Inference<'n, T> {
         let [even, odd] = &mut self.buffers;
         let last = if layers.len() % 2 == 1 { &mut *even } else { &mut *odd };
         if whole::infer(network, logits, input, last.front_mut(network.outputs(), samples))? {
-            return Ok(if layers.len() % 2 == 1 { even } else { odd }.front(network.outputs(), samples));
+            return Ok(
+                if layers.len() % 2 == 1 { even } else { odd }.front(network.outputs(), samples)
+            );
         }
         for (i, layer) in layers.iter().enumerate() {
             let (from, to) = if i % 2 == 0 { (&*odd, &mut *even) } else { (&*even, &mut *odd) };

@@ -38,13 +38,22 @@ macro_rules! operands {
 }
 pub(crate) use operands;
 
-pub(crate) fn operand<'a, T: Scalar>(name: &'static str, span: Span, engine: &'a Arc<dyn Engine<T>>) -> Operand<'a> {
+pub(crate) fn operand<'a, T: Scalar>(
+    name: &'static str,
+    span: Span,
+    engine: &'a Arc<dyn Engine<T>>,
+) -> Operand<'a> {
     Operand { name, span, engine: &engine.device().name, engine_address: address(engine) }
 }
 
 /// Refuses operands that break a rule or live on different engines; the message names all of it.
-pub(crate) fn check(operation: &'static str, operands: &[Operand<'_>], rules: &[(bool, &str)]) -> Result<()> {
-    let together = operands.iter().all(|operand| operand.engine_address == operands[0].engine_address);
+pub(crate) fn check(
+    operation: &'static str,
+    operands: &[Operand<'_>],
+    rules: &[(bool, &str)],
+) -> Result<()> {
+    let together =
+        operands.iter().all(|operand| operand.engine_address == operands[0].engine_address);
     if together && rules.iter().all(|rule| rule.0) {
         return Ok(());
     }
@@ -59,7 +68,8 @@ pub(crate) fn check(operation: &'static str, operands: &[Operand<'_>], rules: &[
     if !together {
         broken.push("all operands must live on one engine");
     }
-    Err(ErrorKind::Shape { operation, operands: described.join(", "), rules: broken.join("; ") }.into())
+    Err(ErrorKind::Shape { operation, operands: described.join(", "), rules: broken.join("; ") }
+        .into())
 }
 
 fn same_shape(x: Span, y: Span) -> bool {
@@ -169,7 +179,11 @@ impl Function {
 /// # Errors
 /// Shapes that differ; a device that fails.
 pub fn copy<T: Scalar>(x: MatrixRef<'_, T>, y: MatrixMut<'_, T>) -> Result<()> {
-    check("copy", &operands!(x, y), &[(same_shape(x.span(), y.span()), "x and y must have one shape")])?;
+    check(
+        "copy",
+        &operands!(x, y),
+        &[(same_shape(x.span(), y.span()), "x and y must have one shape")],
+    )?;
     // SAFETY: checked above; the borrow checker keeps y apart from x.
     unsafe { y.engine().map(&SAME, [0.0; 4], x.span(), y.span()) }
 }
@@ -197,7 +211,11 @@ pub fn scal<T: Scalar>(alpha: T, y: MatrixMut<'_, T>) -> Result<()> {
 /// # Errors
 /// Shapes that differ; a device that fails.
 pub fn axpy<T: Scalar>(alpha: T, x: MatrixRef<'_, T>, y: MatrixMut<'_, T>) -> Result<()> {
-    check("axpy", &operands!(x, y), &[(same_shape(x.span(), y.span()), "x and y must have one shape")])?;
+    check(
+        "axpy",
+        &operands!(x, y),
+        &[(same_shape(x.span(), y.span()), "x and y must have one shape")],
+    )?;
     // SAFETY: checked above; z is y, which the engine allows.
     unsafe { y.engine().zip(&AXPY, [alpha.to_f64(), 0.0, 0.0, 0.0], x.span(), y.span(), y.span()) }
 }
@@ -207,7 +225,11 @@ pub fn axpy<T: Scalar>(alpha: T, x: MatrixRef<'_, T>, y: MatrixMut<'_, T>) -> Re
 /// # Errors
 /// Shapes that differ; a device that fails.
 pub fn axpby<T: Scalar>(alpha: T, x: MatrixRef<'_, T>, beta: T, y: MatrixMut<'_, T>) -> Result<()> {
-    check("axpby", &operands!(x, y), &[(same_shape(x.span(), y.span()), "x and y must have one shape")])?;
+    check(
+        "axpby",
+        &operands!(x, y),
+        &[(same_shape(x.span(), y.span()), "x and y must have one shape")],
+    )?;
     let p = [alpha.to_f64(), beta.to_f64(), 0.0, 0.0];
     // SAFETY: checked above; z is y, which the engine allows.
     unsafe { y.engine().zip(&AXPBY, p, x.span(), y.span(), y.span()) }
@@ -217,7 +239,11 @@ pub fn axpby<T: Scalar>(alpha: T, x: MatrixRef<'_, T>, beta: T, y: MatrixMut<'_,
 ///
 /// # Errors
 /// Shapes that differ; a device that fails.
-pub fn hadamard<T: Scalar>(x: MatrixRef<'_, T>, y: MatrixRef<'_, T>, z: MatrixMut<'_, T>) -> Result<()> {
+pub fn hadamard<T: Scalar>(
+    x: MatrixRef<'_, T>,
+    y: MatrixRef<'_, T>,
+    z: MatrixMut<'_, T>,
+) -> Result<()> {
     let rules = [
         (same_shape(x.span(), y.span()), "x and y must have one shape"),
         (same_shape(x.span(), z.span()), "x and z must have one shape"),
@@ -233,10 +259,20 @@ pub fn hadamard<T: Scalar>(x: MatrixRef<'_, T>, y: MatrixRef<'_, T>, z: MatrixMu
 ///
 /// # Errors
 /// Shapes that differ; a device that fails.
-pub fn linear_frac<T: Scalar>(coefficients: [T; 4], x: MatrixRef<'_, T>, y: MatrixMut<'_, T>) -> Result<()> {
-    check("linear_frac", &operands!(x, y), &[(same_shape(x.span(), y.span()), "x and y must have one shape")])?;
+pub fn linear_frac<T: Scalar>(
+    coefficients: [T; 4],
+    x: MatrixRef<'_, T>,
+    y: MatrixMut<'_, T>,
+) -> Result<()> {
+    check(
+        "linear_frac",
+        &operands!(x, y),
+        &[(same_shape(x.span(), y.span()), "x and y must have one shape")],
+    )?;
     // SAFETY: checked above; z is y, which the engine allows.
-    unsafe { y.engine().zip(&LINEAR_FRAC, coefficients.map(T::to_f64), x.span(), y.span(), y.span()) }
+    unsafe {
+        y.engine().zip(&LINEAR_FRAC, coefficients.map(T::to_f64), x.span(), y.span(), y.span())
+    }
 }
 
 /// `y = f(x)`, element by element.
@@ -254,7 +290,11 @@ pub fn linear_frac<T: Scalar>(coefficients: [T; 4], x: MatrixRef<'_, T>, y: Matr
 /// # Errors
 /// Shapes that differ; a device that fails.
 pub fn map<T: Scalar>(f: Function, x: MatrixRef<'_, T>, y: MatrixMut<'_, T>) -> Result<()> {
-    check("map", &operands!(x, y), &[(same_shape(x.span(), y.span()), "x and y must have one shape")])?;
+    check(
+        "map",
+        &operands!(x, y),
+        &[(same_shape(x.span(), y.span()), "x and y must have one shape")],
+    )?;
     // SAFETY: checked above.
     unsafe { y.engine().map(f.formula(), [0.0; 4], x.span(), y.span()) }
 }
@@ -283,7 +323,13 @@ pub fn map_in_place<T: Scalar>(f: Function, y: MatrixMut<'_, T>) -> Result<()> {
 ///
 /// # Errors
 /// Shapes that do not chain; a device that fails.
-pub fn gemm<T: Scalar>(alpha: T, a: MatrixRef<'_, T>, b: MatrixRef<'_, T>, beta: T, c: MatrixMut<'_, T>) -> Result<()> {
+pub fn gemm<T: Scalar>(
+    alpha: T,
+    a: MatrixRef<'_, T>,
+    b: MatrixRef<'_, T>,
+    beta: T,
+    c: MatrixMut<'_, T>,
+) -> Result<()> {
     let rules = [
         (a.span().columns == b.span().rows, "columns of a must equal rows of b"),
         (a.span().rows == c.span().rows, "rows of a must equal rows of c"),
@@ -298,7 +344,13 @@ pub fn gemm<T: Scalar>(alpha: T, a: MatrixRef<'_, T>, b: MatrixRef<'_, T>, beta:
 ///
 /// # Errors
 /// Shapes that do not chain; a device that fails.
-pub fn gemv<T: Scalar>(alpha: T, a: MatrixRef<'_, T>, x: MatrixRef<'_, T>, beta: T, y: MatrixMut<'_, T>) -> Result<()> {
+pub fn gemv<T: Scalar>(
+    alpha: T,
+    a: MatrixRef<'_, T>,
+    x: MatrixRef<'_, T>,
+    beta: T,
+    y: MatrixMut<'_, T>,
+) -> Result<()> {
     let rules = [
         (a.span().columns == x.span().rows, "columns of a must equal rows of x"),
         (a.span().rows == y.span().rows, "rows of a must equal rows of y"),
@@ -313,7 +365,12 @@ pub fn gemv<T: Scalar>(alpha: T, a: MatrixRef<'_, T>, x: MatrixRef<'_, T>, beta:
 ///
 /// # Errors
 /// Shapes that do not chain; a device that fails.
-pub fn ger<T: Scalar>(alpha: T, x: MatrixRef<'_, T>, y: MatrixRef<'_, T>, a: MatrixMut<'_, T>) -> Result<()> {
+pub fn ger<T: Scalar>(
+    alpha: T,
+    x: MatrixRef<'_, T>,
+    y: MatrixRef<'_, T>,
+    a: MatrixMut<'_, T>,
+) -> Result<()> {
     let rules = [
         (x.span().rows == a.span().rows, "rows of x must equal rows of a"),
         (y.span().rows == a.span().columns, "rows of y must equal columns of a"),
@@ -329,7 +386,11 @@ pub fn ger<T: Scalar>(alpha: T, x: MatrixRef<'_, T>, y: MatrixRef<'_, T>, a: Mat
 /// # Errors
 /// Shapes that differ; a device that fails.
 pub fn dot<T: Scalar>(x: MatrixRef<'_, T>, y: MatrixRef<'_, T>) -> Result<f64> {
-    check("dot", &operands!(x, y), &[(same_shape(x.span(), y.span()), "x and y must have one shape")])?;
+    check(
+        "dot",
+        &operands!(x, y),
+        &[(same_shape(x.span(), y.span()), "x and y must have one shape")],
+    )?;
     // SAFETY: checked above.
     unsafe { x.engine().reduce(Reduction::Dot, x.span(), y.span()) }
 }

@@ -78,7 +78,8 @@ impl Philox {
             for i in 0..N {
                 let p0 = u64::from(MULTIPLIERS[0]) * u64::from(c0[i]);
                 let p1 = u64::from(MULTIPLIERS[1]) * u64::from(c2[i]);
-                (c0[i], c2[i]) = ((p1 >> 32) as u32 ^ c1[i] ^ key[0], (p0 >> 32) as u32 ^ c3[i] ^ key[1]);
+                (c0[i], c2[i]) =
+                    ((p1 >> 32) as u32 ^ c1[i] ^ key[0], (p0 >> 32) as u32 ^ c3[i] ^ key[1]);
                 (c1[i], c3[i]) = (p1 as u32, p0 as u32);
             }
             key = [key[0].wrapping_add(WEYL[0]), key[1].wrapping_add(WEYL[1])];
@@ -123,7 +124,12 @@ fn philox4x32_10(mut counter: [u32; 4], mut key: [u32; 2]) -> [u32; 4] {
         let [c0, c1, c2, c3] = counter;
         let p0 = u64::from(MULTIPLIERS[0]) * u64::from(c0);
         let p1 = u64::from(MULTIPLIERS[1]) * u64::from(c2);
-        counter = [(p1 >> 32) as u32 ^ c1 ^ key[0], p1 as u32, (p0 >> 32) as u32 ^ c3 ^ key[1], p0 as u32];
+        counter = [
+            (p1 >> 32) as u32 ^ c1 ^ key[0],
+            p1 as u32,
+            (p0 >> 32) as u32 ^ c3 ^ key[1],
+            p0 as u32,
+        ];
         key = [key[0].wrapping_add(WEYL[0]), key[1].wrapping_add(WEYL[1])];
     }
     counter
@@ -136,10 +142,19 @@ mod tests {
     /// The known answers that the authors publish with Random123 (kat_vectors, philox4x32 10).
     #[test]
     fn published_vectors() {
-        assert_eq!(philox4x32_10([0; 4], [0; 2]), [0x6627_e8d5, 0xe169_c58d, 0xbc57_ac4c, 0x9b00_dbd8]);
-        assert_eq!(philox4x32_10([u32::MAX; 4], [u32::MAX; 2]), [0x408f_276d, 0x41c8_3b0e, 0xa20b_c7c6, 0x6d54_51fd]);
         assert_eq!(
-            philox4x32_10([0x243f_6a88, 0x85a3_08d3, 0x1319_8a2e, 0x0370_7344], [0xa409_3822, 0x299f_31d0]),
+            philox4x32_10([0; 4], [0; 2]),
+            [0x6627_e8d5, 0xe169_c58d, 0xbc57_ac4c, 0x9b00_dbd8]
+        );
+        assert_eq!(
+            philox4x32_10([u32::MAX; 4], [u32::MAX; 2]),
+            [0x408f_276d, 0x41c8_3b0e, 0xa20b_c7c6, 0x6d54_51fd]
+        );
+        assert_eq!(
+            philox4x32_10(
+                [0x243f_6a88, 0x85a3_08d3, 0x1319_8a2e, 0x0370_7344],
+                [0xa409_3822, 0x299f_31d0]
+            ),
             [0xd16c_fe09, 0x94fd_cceb, 0x5001_e420, 0x2412_6ea1]
         );
     }

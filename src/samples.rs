@@ -45,7 +45,8 @@ struct Weights<T: Scalar> {
 }
 
 /// Inputs, targets, losses, hits.
-pub(crate) type Part<'a, T> = (MatrixRef<'a, T>, MatrixRef<'a, T>, MatrixMut<'a, T>, MatrixMut<'a, T>);
+pub(crate) type Part<'a, T> =
+    (MatrixRef<'a, T>, MatrixRef<'a, T>, MatrixMut<'a, T>, MatrixMut<'a, T>);
 
 /// Inputs and targets of all samples, their order, results of some.
 pub(crate) type All<'a, T> = (MatrixRef<'a, T>, MatrixRef<'a, T>, &'a Indices<T>, Results<'a, T>);
@@ -72,7 +73,10 @@ impl<'d, T: Scalar> Samples<'d, T> {
     /// A data set without targets; no memory.
     pub fn new(engine: &'d Arc<dyn Engine<T>>, data: &'d Dataset<T>) -> Result<Self> {
         if data.outputs() == 0 {
-            return Err(Error::argument("samples", "the data set has no targets; training and evaluation need them"));
+            return Err(Error::argument(
+                "samples",
+                "the data set has no targets; training and evaluation need them",
+            ));
         }
         let (rows, count) = (data.inputs(), data.samples());
         let inputs = match MatrixRef::borrow(engine, rows, count, data.features()) {
@@ -105,7 +109,10 @@ impl<'d, T: Scalar> Samples<'d, T> {
             ));
         }
         let Ok(last) = u32::try_from(count) else {
-            return Err(Error::argument("samples", format!("{count} samples; at most {} fit", u32::MAX)));
+            return Err(Error::argument(
+                "samples",
+                format!("{count} samples; at most {} fit", u32::MAX),
+            ));
         };
         let order: Vec<u32> = (0..last).collect();
         let row = || Matrix::zeros(targets.engine(), 1, count);
@@ -158,18 +165,27 @@ impl<'d, T: Scalar> Samples<'d, T> {
         let rows = self.targets.rows();
         let classes = rows.max(2);
         if weights.len() != classes {
-            return wrong(format!("{} weights for {classes} classes; one for each is needed", weights.len()));
+            return wrong(format!(
+                "{} weights for {classes} classes; one for each is needed",
+                weights.len()
+            ));
         }
-        if let Some(weight) = weights.iter().find(|weight| !(weight.is_finite() && **weight > 0.0)) {
+        if let Some(weight) = weights.iter().find(|weight| !(weight.is_finite() && **weight > 0.0))
+        {
             return wrong(format!("a weight must be a finite number above 0, not {weight}"));
         }
         let class = |target: &[T]| match target {
             [yes] => usize::from(yes.to_f64() > 0.5),
             _ => (0..rows).fold(0, |best, i| if target[i] > target[best] { i } else { best }),
         };
-        let of_samples: Vec<T> =
-            self.targets.to_vec()?.chunks(rows).map(|target| T::from_f64(weights[class(target)])).collect();
-        let as_they_lie = Matrix::from_slice(self.targets.engine(), 1, of_samples.len(), &of_samples)?;
+        let of_samples: Vec<T> = self
+            .targets
+            .to_vec()?
+            .chunks(rows)
+            .map(|target| T::from_f64(weights[class(target)]))
+            .collect();
+        let as_they_lie =
+            Matrix::from_slice(self.targets.engine(), 1, of_samples.len(), &of_samples)?;
         let in_order = as_they_lie.copy()?;
         self.weights = Some(Weights { as_they_lie, in_order });
         Ok(self)
@@ -202,7 +218,12 @@ impl<'d, T: Scalar> Samples<'d, T> {
     pub fn bytes(&self) -> usize {
         let inputs = if let Inputs::Owned(matrix) = &self.inputs { matrix.bytes() } else { 0 };
         let weights = self.weights.as_ref().map_or(0, |weights| 2 * weights.in_order.bytes());
-        inputs + self.targets.bytes() + weights + self.losses.bytes() + self.hits.bytes() + self.indices.bytes()
+        inputs
+            + self.targets.bytes()
+            + weights
+            + self.losses.bytes()
+            + self.hits.bytes()
+            + self.indices.bytes()
     }
 
     /// Puts the samples in the order of an epoch: a function of the seed and the epoch alone.
@@ -219,7 +240,12 @@ impl<'d, T: Scalar> Samples<'d, T> {
     }
 
     /// Copies the samples at `first ..` of the order into a batch: x `features x n`, t `outputs x n`.
-    pub(crate) fn gather(&self, first: usize, x: MatrixMut<'_, T>, t: MatrixMut<'_, T>) -> Result<()> {
+    pub(crate) fn gather(
+        &self,
+        first: usize,
+        x: MatrixMut<'_, T>,
+        t: MatrixMut<'_, T>,
+    ) -> Result<()> {
         gather(self.inputs(), &self.indices, first, x)?;
         gather(self.targets(), &self.indices, first, t)
     }
@@ -235,7 +261,8 @@ impl<'d, T: Scalar> Samples<'d, T> {
             Inputs::Borrowed(view) => *view,
             Inputs::Owned(matrix) => matrix.view(),
         };
-        let weights = self.weights.as_ref().map(|weights| weights.in_order.view().sub_columns(range.clone()));
+        let weights =
+            self.weights.as_ref().map(|weights| weights.in_order.view().sub_columns(range.clone()));
         let results = Results {
             losses: self.losses.view_mut().sub_columns(range.clone())?,
             hits: self.classes.then(|| self.hits.view_mut().sub_columns(range)).transpose()?,

@@ -13,7 +13,17 @@ use std::fmt::{Debug, Display, LowerExp};
 /// assert_eq!(<f32 as Scalar>::from_f64(0.5).to_f64(), 0.5);
 /// ```
 pub trait Scalar:
-    Copy + Send + Sync + Default + PartialEq + PartialOrd + Debug + Display + LowerExp + sealed::Sealed + 'static
+    Copy
+    + Send
+    + Sync
+    + Default
+    + PartialEq
+    + PartialOrd
+    + Debug
+    + Display
+    + LowerExp
+    + sealed::Sealed
+    + 'static
 {
     /// What reductions add up in.
     type Accumulator: Scalar;

@@ -46,7 +46,13 @@ fn started(threads: usize) -> Arc<dyn Engine<f32>> {
 }
 
 fn network(engine: &Arc<dyn Engine<f32>>, hidden: Activation, output: Activation) -> Network<f32> {
-    Network::builder(engine, 40).dense(33, hidden).dense(20, hidden).dense(10, output).seed(1).build().unwrap()
+    Network::builder(engine, 40)
+        .dense(33, hidden)
+        .dense(20, hidden)
+        .dense(10, output)
+        .seed(1)
+        .build()
+        .unwrap()
 }
 
 const CASES: [(Activation, Activation, Loss); 4] = [
@@ -74,7 +80,8 @@ fn a_thousand_steps_allocate_nothing() {
         let t = Matrix::from_slice(&cpu, 10, 32, &one_hot(10, 32)).unwrap();
         for (hidden, output, loss) in CASES {
             let mut network = network(&cpu, hidden, output);
-            let mut trainer = Trainer::new(&mut network, loss, Sgd::new(0.01).unwrap(), 32, 1).unwrap();
+            let mut trainer =
+                Trainer::new(&mut network, loss, Sgd::new(0.01).unwrap(), 32, 1).unwrap();
             let partial = |m: &Matrix<f32>, n| m.view().sub_columns(0..n).unwrap().copy().unwrap();
             let (x7, t7) = (partial(&x, 7), partial(&t, 7));
             let count = allocations_of(|| {
@@ -111,7 +118,11 @@ fn trainer<'n>(
 ) -> Trainer<'n, f32> {
     let mut trainer = Trainer::new(network, Loss::SoftmaxCrossEntropy, optimizer, 32, 1).unwrap();
     if regularized {
-        trainer = trainer.with_dropout(Dropout { inputs: 0.2, hidden: 0.5 }).unwrap().with_max_norm(1.0).unwrap();
+        trainer = trainer
+            .with_dropout(Dropout { inputs: 0.2, hidden: 0.5 })
+            .unwrap()
+            .with_max_norm(1.0)
+            .unwrap();
     }
     let trainer = trainer.with_schedule(Schedule::Cosine { steps: 50, last: 0.1 }).unwrap();
     match clip {
@@ -126,16 +137,24 @@ fn steps_of_every_optimizer_allocate_nothing() {
         let engine: Arc<dyn Engine<f32>> = counting.clone();
         let x = Matrix::from_slice(&engine, 40, 32, &random(40 * 32, 1)).unwrap();
         let t = Matrix::from_slice(&engine, 10, 32, &one_hot(10, 32)).unwrap();
-        for (clip, regularized) in CLIPS.into_iter().flat_map(|clip| [(clip, false), (clip, true)]) {
+        for (clip, regularized) in CLIPS.into_iter().flat_map(|clip| [(clip, false), (clip, true)])
+        {
             for optimizer in optimizers() {
-                let what = format!("{} {clip:?} {regularized} on {threads} threads", optimizer.describe());
+                let what =
+                    format!("{} {clip:?} {regularized} on {threads} threads", optimizer.describe());
                 let before = counting.counts().live_bytes;
                 let mut network = network(&engine, Activation::Relu, Activation::Softmax);
                 let parameters = network.parameters() * size_of::<f32>();
                 let mut trainer = trainer(&mut network, optimizer, clip, regularized);
                 let planned = counting.counts();
-                assert_eq!(planned.live_bytes - before, parameters + trainer.plan().bytes(), "{what}");
-                let count = allocations_of(|| (0..100).for_each(|_| trainer.step(x.view(), t.view()).unwrap()));
+                assert_eq!(
+                    planned.live_bytes - before,
+                    parameters + trainer.plan().bytes(),
+                    "{what}"
+                );
+                let count = allocations_of(|| {
+                    (0..100).for_each(|_| trainer.step(x.view(), t.view()).unwrap())
+                });
                 assert_eq!(count, 0, "{what}");
                 assert_eq!(counting.counts().allocations, planned.allocations, "{what}");
             }
@@ -181,7 +200,8 @@ fn steps_of_layers_that_normalize_allocate_nothing() {
         assert_eq!(counting.counts().live_bytes, live + trainer.plan().bytes());
         trainer.step(x.view(), t.view()).unwrap();
         let allocations = counting.counts().allocations;
-        let count = allocations_of(|| (0..100).for_each(|_| trainer.step(x.view(), t.view()).unwrap()));
+        let count =
+            allocations_of(|| (0..100).for_each(|_| trainer.step(x.view(), t.view()).unwrap()));
         assert_eq!((count, counting.counts().allocations), (0, allocations), "{threads} threads");
     }
 }
@@ -213,10 +233,18 @@ fn the_engine_allocates_what_the_plan_says_and_takes_all_back() {
         let data = x.bytes() + t.bytes();
         let mut trainer = Trainer::new(&mut network, loss, Sgd::new(0.01).unwrap(), 8, 1).unwrap();
         let planned = counting.counts();
-        assert_eq!(planned.live_bytes, parameters + data + trainer.plan().bytes(), "{}", trainer.plan());
+        assert_eq!(
+            planned.live_bytes,
+            parameters + data + trainer.plan().bytes(),
+            "{}",
+            trainer.plan()
+        );
         (0..100).for_each(|_| trainer.step(x.view(), t.view()).unwrap());
         let after = counting.counts();
-        assert_eq!((after.allocations, after.live_bytes), (planned.allocations, planned.live_bytes));
+        assert_eq!(
+            (after.allocations, after.live_bytes),
+            (planned.allocations, planned.live_bytes)
+        );
         assert!(after.calls > planned.calls);
         drop((trainer, x, t));
         assert_eq!(counting.counts().live_bytes, parameters);

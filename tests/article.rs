@@ -39,7 +39,10 @@ fn prints_what_the_article_prints() {
         assert_eq!(text, expected, "{words}");
     }
     for (words, engine) in common::engines::<f64>() {
-        article(&engine).0.iter().for_each(|a| assert!((a - 0.4352126).abs() < 1e-7, "{words}: {a}"));
+        article(&engine)
+            .0
+            .iter()
+            .for_each(|a| assert!((a - 0.4352126).abs() < 1e-7, "{words}: {a}"));
     }
 }
 
@@ -51,7 +54,10 @@ fn long_matrices_are_elided() {
     let text = matrix.to_string();
     let lines: Vec<&str> = text.lines().collect();
     assert_eq!(lines.len(), 1 + 1 + 11 + 1, "{text}");
-    assert!(lines[2].contains("0.00") && lines[2].contains("380.00") && lines[2].contains('⋯'), "{text}");
+    assert!(
+        lines[2].contains("0.00") && lines[2].contains("380.00") && lines[2].contains('⋯'),
+        "{text}"
+    );
     assert!(lines[7].contains('⋮'), "{text}");
     assert!(!text.contains("105.00"), "{text}");
     assert!(matrix.view().t().to_string().contains("layout:row"));
@@ -78,20 +84,25 @@ fn three_layers<T: Scalar>(engine: &Arc<dyn Engine<T>>, bound: f64) {
         Matrix::from_slice(engine, outputs, samples, &t).unwrap(),
     );
 
-    let a: Vec<f64> = network.infer(x.view()).unwrap().to_vec().unwrap().into_iter().map(T::to_f64).collect();
+    let a: Vec<f64> =
+        network.infer(x.view()).unwrap().to_vec().unwrap().into_iter().map(T::to_f64).collect();
     let last = Activation::Sigmoid;
-    let expected: Vec<f64> =
-        x_columns.iter().flat_map(|x| common::activate(last, &common::last_z(&reference, x))).collect();
+    let expected: Vec<f64> = x_columns
+        .iter()
+        .flat_map(|x| common::activate(last, &common::last_z(&reference, x)))
+        .collect();
     assert!(relative(&a, &expected) < bound, "forward: {:e}", relative(&a, &expected));
 
-    let mut trainer = Trainer::new(&mut network, Loss::Quadratic, Sgd::new(0.5).unwrap(), samples, 1).unwrap();
+    let mut trainer =
+        Trainer::new(&mut network, Loss::Quadratic, Sgd::new(0.5).unwrap(), samples, 1).unwrap();
     for _ in 0..20 {
         trainer.step(x.view(), t.view()).unwrap();
         common::sgd_step(&mut reference, &x_columns, &t_columns, 0.5);
     }
     drop(trainer);
     for (i, (ours, reference)) in common::layers(&network).iter().zip(&reference).enumerate() {
-        let (w, b) = (relative(&ours.weights, &reference.weights), relative(&ours.bias, &reference.bias));
+        let (w, b) =
+            (relative(&ours.weights, &reference.weights), relative(&ours.bias, &reference.bias));
         assert!(w < bound && b < bound, "layer {i}: {w:e} {b:e}");
     }
 }

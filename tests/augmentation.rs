@@ -30,20 +30,26 @@ fn nothing_asked_for_changes_nothing() {
 #[test]
 fn elastic_fields_have_the_moments_of_their_formula() {
     let (strength, smoothness) = (20.0, 3.0);
-    let augmentation = Augmentation::new(SIDE, SIDE).unwrap().elastic(strength, smoothness).unwrap();
+    let augmentation =
+        Augmentation::new(SIDE, SIDE).unwrap().elastic(strength, smoothness).unwrap();
     for ramp in [(1.0, 0.0, 0.0), (0.0, 1.0, 0.0)] {
         let moved = augmentation.apply(&ramps(2000, ramp), 7, 0).unwrap();
         let at = |x: usize, y: usize| -> Vec<f64> {
             let place = if ramp.0 == 1.0 { x } else { y } as f64;
             (0..2000).map(|i| pixel(&moved, i, x, y) - place).collect()
         };
-        let mean = |a: &[f64], b: &[f64]| a.iter().zip(b).map(|(a, b)| a * b).sum::<f64>() / a.len() as f64;
+        let mean = |a: &[f64], b: &[f64]| {
+            a.iter().zip(b).map(|(a, b)| a * b).sum::<f64>() / a.len() as f64
+        };
         let (here, near, far) = (at(20, 20), at(23, 20), at(20, 32));
         let deviation = mean(&here, &here).sqrt();
         let expected = strength / 3f64.sqrt() / (2.0 * std::f64::consts::PI.sqrt() * smoothness);
         assert!((deviation / expected - 1.0).abs() < 0.06, "{deviation} {expected}");
         let correlation = mean(&here, &near) / (mean(&here, &here) * mean(&near, &near)).sqrt();
-        assert!((correlation - (-9.0 / (4.0 * smoothness * smoothness)).exp()).abs() < 0.05, "{correlation}");
+        assert!(
+            (correlation - (-9.0 / (4.0 * smoothness * smoothness)).exp()).abs() < 0.05,
+            "{correlation}"
+        );
         assert!(mean(&here, &far).abs() < 0.1 * mean(&here, &here));
     }
 }
@@ -52,19 +58,25 @@ fn elastic_fields_have_the_moments_of_their_formula() {
 #[test]
 fn affine_maps_stay_within_their_bounds_and_fill_them() {
     let maps = |augmentation: Augmentation| -> Vec<[f64; 4]> {
-        let [across, down] =
-            [(1.0, 0.0, 0.0), (0.0, 1.0, 0.0)].map(|ramp| augmentation.apply(&ramps(500, ramp), 3, 2).unwrap());
+        let [across, down] = [(1.0, 0.0, 0.0), (0.0, 1.0, 0.0)]
+            .map(|ramp| augmentation.apply(&ramps(500, ramp), 3, 2).unwrap());
         let slope = |data: &Dataset<f64>, i, (dx, dy): (usize, usize)| {
             pixel(data, i, 20 + dx, 20 + dy) - pixel(data, i, 20, 20)
         };
         (0..500)
             .map(|i| {
-                [slope(&across, i, (1, 0)), slope(&across, i, (0, 1)), slope(&down, i, (1, 0)), slope(&down, i, (0, 1))]
+                [
+                    slope(&across, i, (1, 0)),
+                    slope(&across, i, (0, 1)),
+                    slope(&down, i, (1, 0)),
+                    slope(&down, i, (0, 1)),
+                ]
             })
             .collect()
     };
     let rotated = maps(Augmentation::new(SIDE, SIDE).unwrap().rotation(15.0).unwrap());
-    let angles: Vec<f64> = rotated.iter().map(|[_, _, sine, cosine]| sine.atan2(*cosine).to_degrees()).collect();
+    let angles: Vec<f64> =
+        rotated.iter().map(|[_, _, sine, cosine]| sine.atan2(*cosine).to_degrees()).collect();
     assert!(angles.iter().all(|angle| angle.abs() <= 15.0 + 1e-9));
     assert!(angles.iter().any(|&angle| angle > 14.0) && angles.iter().any(|&angle| angle < -14.0));
     assert!(rotated.iter().all(|[a, b, c, d]| (a - d).abs() < 1e-9 && (b + c).abs() < 1e-9));
@@ -116,7 +128,8 @@ fn data_knows_that_its_samples_are_images() {
     let data = ramps(2, (1.0, 0.0, 0.0));
     assert_eq!(data.image_size(), None);
     let images = data.clone().with_image_size(SIDE, SIDE).unwrap();
-    let deformed = Augmentation::new(SIDE, SIDE).unwrap().rotation(5.0).unwrap().apply(&images, 1, 0).unwrap();
+    let deformed =
+        Augmentation::new(SIDE, SIDE).unwrap().rotation(5.0).unwrap().apply(&images, 1, 0).unwrap();
     assert_eq!(deformed.select(&[1]).unwrap().image_size(), Some((SIDE, SIDE)));
     assert_eq!(travertine::data::digits::<f32>().unwrap().image_size(), Some((8, 8)));
     let error = data.with_image_size(SIDE, SIDE + 1).unwrap_err().to_string();
@@ -134,5 +147,7 @@ fn nonsense_is_refused() {
         new().scaling(1.0).err(),
         Augmentation::new(28, 28).unwrap().apply(&ramps(1, (1.0, 0.0, 0.0)), 1, 0).err(),
     ];
-    assert!(errors.iter().all(|error| error.as_ref().is_some_and(|error| error.to_string().contains("augmentation"))));
+    assert!(errors.iter().all(|error| {
+        error.as_ref().is_some_and(|error| error.to_string().contains("augmentation"))
+    }));
 }

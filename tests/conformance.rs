@@ -13,7 +13,8 @@ use travertine::ops::{self, Function};
 use travertine::optimizer::Sgd;
 use travertine::random::{Philox, Purpose};
 use travertine::{
-    Activation, ErrorKind, Init, Loss, Matrix, MatrixMut, MatrixRef, Network, Report, Result, Samples, Scalar, Trainer,
+    Activation, ErrorKind, Init, Loss, Matrix, MatrixMut, MatrixRef, Network, Report, Result,
+    Samples, Scalar, Trainer,
 };
 
 /// One, primes, just over the width of a vector or tile, and enough to be split among threads.
@@ -50,7 +51,13 @@ struct Held<T: Scalar> {
 }
 
 impl<T: Scalar> Held<T> {
-    fn new(engine: &Arc<dyn Engine<T>>, view: View, rows: usize, columns: usize, values: &[T]) -> Self {
+    fn new(
+        engine: &Arc<dyn Engine<T>>,
+        view: View,
+        rows: usize,
+        columns: usize,
+        values: &[T],
+    ) -> Self {
         let (r, c) = match view {
             View::Whole => (rows, columns),
             View::Transposed => (columns, rows),
@@ -90,7 +97,11 @@ impl<T: Scalar> Held<T> {
         for (i, (value, expected)) in values.iter().zip(reference).enumerate() {
             let (value, bound) = (value.to_f64(), bound(i));
             let agree = (value - expected).abs() <= bound || value == *expected;
-            assert!(agree, "{what} {:?}: {value} for {expected} at {i}, bound {bound:e}", self.view);
+            assert!(
+                agree,
+                "{what} {:?}: {value} for {expected} at {i}, bound {bound:e}",
+                self.view
+            );
         }
         let guards = self.matrix.to_vec().unwrap().iter().filter(|x| x.to_f64() == GUARD).count();
         let inside = values.iter().filter(|x| x.to_f64() == GUARD).count();
@@ -108,7 +119,8 @@ fn f64s<T: Scalar>(values: &[T]) -> Vec<f64> {
 }
 
 /// An operation `y = f(x, y)` and its reference for one element.
-type Element<'a, T> = (&'a str, &'a dyn Fn(MatrixRef<'_, T>, MatrixMut<'_, T>) -> Result<()>, fn(f64, f64) -> f64);
+type Element<'a, T> =
+    (&'a str, &'a dyn Fn(MatrixRef<'_, T>, MatrixMut<'_, T>) -> Result<()>, fn(f64, f64) -> f64);
 
 fn element_wise<T: Scalar>(engine: &Arc<dyn Engine<T>>) {
     let c = |x: f64| T::from_f64(x);
@@ -118,9 +130,11 @@ fn element_wise<T: Scalar>(engine: &Arc<dyn Engine<T>>) {
         ("scal", &|_, y| ops::scal(c(-1.5), y), |_, y| -1.5 * y),
         ("axpy", &|x, y| ops::axpy(c(0.5), x, y), |x, y| 0.5 * x + y),
         ("axpby", &|x, y| ops::axpby(c(0.5), x, c(-2.0), y), |x, y| 0.5 * x - 2.0 * y),
-        ("linear_frac", &|x, y| ops::linear_frac([c(0.5), c(3.0), c(1.0), c(4.0)], x, y), |x, y| {
-            (0.5 * x + 3.0) / (y + 4.0)
-        }),
+        (
+            "linear_frac",
+            &|x, y| ops::linear_frac([c(0.5), c(3.0), c(1.0), c(4.0)], x, y),
+            |x, y| (0.5 * x + 3.0) / (y + 4.0),
+        ),
         ("map_in_place", &|_, y| ops::map_in_place(Function::Abs, y), |_, y| y.abs()),
     ];
     for (rows, columns) in SHAPES {
@@ -130,14 +144,18 @@ fn element_wise<T: Scalar>(engine: &Arc<dyn Engine<T>>) {
             for (name, operation, reference) in &operations {
                 let mut held_y = Held::new(engine, vy, rows, columns, &y);
                 operation(held_x.get(), held_y.get_mut()).unwrap();
-                let expected: Vec<f64> = x.iter().zip(&y).map(|(x, y)| reference(x.to_f64(), y.to_f64())).collect();
+                let expected: Vec<f64> =
+                    x.iter().zip(&y).map(|(x, y)| reference(x.to_f64(), y.to_f64())).collect();
                 // A few roundings of numbers below 4.
-                held_y.assert(&format!("{name} {rows}x{columns} from {vx:?}"), &expected, |_| 8.0 * epsilon::<T>());
+                held_y.assert(&format!("{name} {rows}x{columns} from {vx:?}"), &expected, |_| {
+                    8.0 * epsilon::<T>()
+                });
             }
             let mut held_z = Held::new(engine, vy, rows, columns, &y);
             let held_y = Held::new(engine, vx, rows, columns, &y);
             ops::hadamard(held_x.get(), held_y.get(), held_z.get_mut()).unwrap();
-            let expected: Vec<f64> = x.iter().zip(&y).map(|(x, y)| x.to_f64() * y.to_f64()).collect();
+            let expected: Vec<f64> =
+                x.iter().zip(&y).map(|(x, y)| x.to_f64() * y.to_f64()).collect();
             held_z.assert("hadamard", &expected, |_| epsilon::<T>());
         }
     }
@@ -162,8 +180,10 @@ fn functions<T: Scalar>(engine: &Arc<dyn Engine<T>>) {
     };
     let x: Vec<T> = random::<T>(5000, 4).iter().map(|x| T::from_f64(x.to_f64() * 3.0)).collect();
     for f in Function::ALL {
-        let x: Vec<T> =
-            x.iter().map(|x| if f == Function::Sqrt { T::from_f64(x.to_f64().abs()) } else { *x }).collect();
+        let x: Vec<T> = x
+            .iter()
+            .map(|x| if f == Function::Sqrt { T::from_f64(x.to_f64().abs()) } else { *x })
+            .collect();
         let held_x = Held::new(engine, View::Part, 50, 100, &x);
         let mut held_y = Held::new(engine, View::Whole, 50, 100, &x);
         ops::map(f, held_x.get(), held_y.get_mut()).unwrap();
@@ -203,24 +223,39 @@ fn naive_gemm(a: &[f64], b: &[f64], (m, n, k): (usize, usize, usize)) -> Vec<(f6
 }
 
 fn products<T: Scalar>(engine: &Arc<dyn Engine<T>>) {
-    let shapes =
-        [(1, 1, 1), (3, 5, 2), (1, 9, 30), (17, 1, 33), (33, 13, 7), (31, 12, 100), (70, 50, 600), (150, 90, 90)];
+    let shapes = [
+        (1, 1, 1),
+        (3, 5, 2),
+        (1, 9, 30),
+        (17, 1, 33),
+        (33, 13, 7),
+        (31, 12, 100),
+        (70, 50, 600),
+        (150, 90, 90),
+    ];
     for (m, n, k) in shapes {
         let (a, b, c) = (random::<T>(m * k, 1), random::<T>(k * n, 2), random::<T>(m * n, 3));
         let product = naive_gemm(&f64s(&a), &f64s(&b), (m, n, k));
-        for (index, (va, vb)) in VIEWS.into_iter().flat_map(|va| VIEWS.map(|vb| (va, vb))).enumerate() {
-            let (held_a, held_b) = (Held::new(engine, va, m, k, &a), Held::new(engine, vb, k, n, &b));
+        for (index, (va, vb)) in
+            VIEWS.into_iter().flat_map(|va| VIEWS.map(|vb| (va, vb))).enumerate()
+        {
+            let (held_a, held_b) =
+                (Held::new(engine, va, m, k, &a), Held::new(engine, vb, k, n, &b));
             for vc in VIEWS {
                 // Each view of C with one pair of factors, in turn; NaN in C must not be read where beta is 0.
                 let (alpha, beta) = [(1.0, 0.0), (-0.5, 1.0), (2.0, 0.3), (1.0, 1.0)][index % 4];
-                let before = if beta == 0.0 { vec![T::from_f64(f64::NAN); m * n] } else { c.clone() };
+                let before =
+                    if beta == 0.0 { vec![T::from_f64(f64::NAN); m * n] } else { c.clone() };
                 let mut held_c = Held::new(engine, vc, m, n, &before);
                 let (one, other) = (T::from_f64(alpha), T::from_f64(beta));
                 ops::gemm(one, held_a.get(), held_b.get(), other, held_c.get_mut()).unwrap();
-                let kept = |i: usize| if beta == 0.0 { 0.0 } else { other.to_f64() * c[i].to_f64() };
-                let expected: Vec<f64> = product.iter().enumerate().map(|(i, p)| alpha * p.0 + kept(i)).collect();
+                let kept =
+                    |i: usize| if beta == 0.0 { 0.0 } else { other.to_f64() * c[i].to_f64() };
+                let expected: Vec<f64> =
+                    product.iter().enumerate().map(|(i, p)| alpha * p.0 + kept(i)).collect();
                 // Higham: k roundings of the sum of magnitudes.
-                let bound = |i: usize| (k + 4) as f64 * epsilon::<T>() * (alpha.abs() * product[i].1 + 1.0);
+                let bound =
+                    |i: usize| (k + 4) as f64 * epsilon::<T>() * (alpha.abs() * product[i].1 + 1.0);
                 held_c.assert(&format!("gemm {m}x{n}x{k} {va:?} {vb:?}"), &expected, bound);
             }
         }
@@ -239,7 +274,8 @@ fn vectors<T: Scalar>(engine: &Arc<dyn Engine<T>>) {
     let (af, xf, yf) = (f64s(&a), f64s(&x), f64s(&y));
     for view in VIEWS {
         let held_a = Held::new(engine, view, m, n, &a);
-        let (held_x, mut held_y) = (Held::new(engine, view, n, 1, &x), Held::new(engine, view, m, 1, &y));
+        let (held_x, mut held_y) =
+            (Held::new(engine, view, n, 1, &x), Held::new(engine, view, m, 1, &y));
         let (one, half) = (T::from_f64(1.0), T::from_f64(0.5));
         ops::gemv(one, held_a.get(), held_x.get(), half, held_y.get_mut()).unwrap();
         let product = naive_gemm(&af, &xf, (m, 1, n));
@@ -256,23 +292,44 @@ fn vectors<T: Scalar>(engine: &Arc<dyn Engine<T>>) {
         let columns = |j: usize| (0..m).map(|i| af[i + j * m]).sum::<f64>();
         let mut sums = Held::new(engine, view, m, 1, &y);
         ops::sum_columns(held_a.get(), sums.get_mut()).unwrap();
-        sums.assert("sum_columns", &(0..m).map(rows).collect::<Vec<_>>(), |_| 60.0 * epsilon::<T>());
+        sums.assert("sum_columns", &(0..m).map(rows).collect::<Vec<_>>(), |_| {
+            60.0 * epsilon::<T>()
+        });
         let mut sums = Held::new(engine, view, 1, n, &x);
         ops::sum_rows(held_a.get(), sums.get_mut()).unwrap();
-        sums.assert("sum_rows", &(0..n).map(columns).collect::<Vec<_>>(), |_| 60.0 * epsilon::<T>());
+        sums.assert("sum_rows", &(0..n).map(columns).collect::<Vec<_>>(), |_| {
+            60.0 * epsilon::<T>()
+        });
 
         let close = |what: &str, ours: f64, expected: f64| {
-            assert!((ours - expected).abs() <= 1e-12 * (1.0 + expected), "{what}: {ours} for {expected}");
+            assert!(
+                (ours - expected).abs() <= 1e-12 * (1.0 + expected),
+                "{what}: {ours} for {expected}"
+            );
         };
         close("dot", ops::dot(held_a.get(), updated.get()).unwrap(), {
             let updated = f64s(&updated.get().to_vec().unwrap());
             af.iter().zip(&updated).map(|(a, b)| a * b).sum()
         });
         close("asum", ops::asum(held_a.get()).unwrap(), af.iter().map(|a| a.abs()).sum());
-        close("nrm2", ops::nrm2(held_a.get()).unwrap(), af.iter().map(|a| a * a).sum::<f64>().sqrt());
-        close("amax", ops::amax(held_a.get()).unwrap(), af.iter().map(|a| a.abs()).fold(0.0, f64::max));
+        close(
+            "nrm2",
+            ops::nrm2(held_a.get()).unwrap(),
+            af.iter().map(|a| a * a).sum::<f64>().sqrt(),
+        );
+        close(
+            "amax",
+            ops::amax(held_a.get()).unwrap(),
+            af.iter().map(|a| a.abs()).fold(0.0, f64::max),
+        );
     }
-    let nan = Matrix::from_slice(engine, 3, 1, &[T::from_f64(1.0), T::from_f64(f64::NAN), T::from_f64(2.0)]).unwrap();
+    let nan = Matrix::from_slice(
+        engine,
+        3,
+        1,
+        &[T::from_f64(1.0), T::from_f64(f64::NAN), T::from_f64(2.0)],
+    )
+    .unwrap();
     assert!(ops::amax(nan.view()).unwrap().is_nan());
 }
 
@@ -283,31 +340,54 @@ fn vectors_and_reductions() {
 }
 
 fn dense<T: Scalar>(engine: &Arc<dyn Engine<T>>) {
-    for (inputs, outputs, samples) in [(1, 1, 1), (7, 5, 3), (33, 30, 10), (50, 70, 131), (784, 30, 10), (300, 100, 64)]
+    for (inputs, outputs, samples) in
+        [(1, 1, 1), (7, 5, 3), (33, 30, 10), (50, 70, 131), (784, 30, 10), (300, 100, 64)]
     {
         for activation in Activation::ALL {
             let mut layer = Dense::new(engine, inputs, outputs, activation).unwrap();
-            let scale =
-                |values: Vec<T>, by: f64| -> Vec<T> { values.iter().map(|x| T::from_f64(x.to_f64() * by)).collect() };
+            let scale = |values: Vec<T>, by: f64| -> Vec<T> {
+                values.iter().map(|x| T::from_f64(x.to_f64() * by)).collect()
+            };
             let weights = scale(random(inputs * outputs, 1), 3.0 / (inputs as f64).sqrt());
             layer.weights_mut().write(&weights).unwrap();
             layer.bias_mut().write(&random(outputs, 2)).unwrap();
-            let reference =
-                common::Layer { weights: f64s(&weights), bias: f64s(&layer.bias().to_vec().unwrap()), activation };
+            let reference = common::Layer {
+                weights: f64s(&weights),
+                bias: f64s(&layer.bias().to_vec().unwrap()),
+                activation,
+            };
             let x = random::<T>(inputs * samples, 3);
-            let expected: Vec<f64> =
-                x.chunks(inputs).flat_map(|x| common::activate(activation, &reference.z(&f64s(x)))).collect();
+            let expected: Vec<f64> = x
+                .chunks(inputs)
+                .flat_map(|x| common::activate(activation, &reference.z(&f64s(x))))
+                .collect();
             // z is a sum of `inputs` terms of about 1 / sqrt(inputs); no activation is steeper than 1.13.
-            let bound = |_: usize| 4.0 * (inputs as f64).sqrt() * epsilon::<T>() + 16.0 * epsilon::<T>();
+            let bound =
+                |_: usize| 4.0 * (inputs as f64).sqrt() * epsilon::<T>() + 16.0 * epsilon::<T>();
             for view in [View::Whole, View::Part] {
                 let held_x = Held::new(engine, view, inputs, samples, &x);
-                let mut held_a = Held::new(engine, view, outputs, samples, &vec![T::default(); outputs * samples]);
+                let mut held_a = Held::new(
+                    engine,
+                    view,
+                    outputs,
+                    samples,
+                    &vec![T::default(); outputs * samples],
+                );
                 layer.forward(held_x.get(), held_a.get_mut()).unwrap();
-                held_a.assert(&format!("{activation} {inputs}-{outputs}, {samples} samples"), &expected, bound);
+                held_a.assert(
+                    &format!("{activation} {inputs}-{outputs}, {samples} samples"),
+                    &expected,
+                    bound,
+                );
             }
             if activation != Activation::Softmax {
-                let mut held_a =
-                    Held::new(engine, View::Transposed, outputs, samples, &vec![T::default(); outputs * samples]);
+                let mut held_a = Held::new(
+                    engine,
+                    View::Transposed,
+                    outputs,
+                    samples,
+                    &vec![T::default(); outputs * samples],
+                );
                 let held_x = Held::new(engine, View::TransposedPart, inputs, samples, &x);
                 layer.forward(held_x.get(), held_a.get_mut()).unwrap();
                 held_a.assert(&format!("{activation}, transposed"), &expected, bound);
@@ -349,14 +429,19 @@ fn training<T: Scalar>(engine: &Arc<dyn Engine<T>>) {
     for loss in Loss::ALL {
         for output in Activation::ALL {
             let every = output == Activation::Identity;
-            let among = |hidden: &Activation| *hidden == Activation::Tanh || every && *hidden != Activation::Softmax;
+            let among = |hidden: &Activation| {
+                *hidden == Activation::Tanh || every && *hidden != Activation::Softmax
+            };
             for hidden in Activation::ALL.into_iter().filter(among) {
                 let what = format!("{hidden}, {output}, {loss}");
                 let mut reference = network(&cpu, inputs, hidden, outputs, output);
                 let mut ours = network(engine, inputs, hidden, outputs, output);
                 // The same parameters, rounded to T, on both.
                 for (reference, ours) in reference.layers_mut().iter_mut().zip(ours.layers()) {
-                    reference.weights_mut().write(&f64s(&ours.weights().to_vec().unwrap())).unwrap();
+                    reference
+                        .weights_mut()
+                        .write(&f64s(&ours.weights().to_vec().unwrap()))
+                        .unwrap();
                     reference.bias_mut().write(&f64s(&ours.bias().to_vec().unwrap())).unwrap();
                 }
                 let layers = common::layers(&reference);
@@ -371,14 +456,22 @@ fn training<T: Scalar>(engine: &Arc<dyn Engine<T>>) {
                 let our_report = step(&mut ours, loss, &x, &t);
                 let bound = 64.0 * epsilon::<T>();
                 let expected = losses / count as f64;
-                assert!((our_report.loss - expected).abs() <= bound * (1.0 + expected), "{what}: {our_report:?}");
+                assert!(
+                    (our_report.loss - expected).abs() <= bound * (1.0 + expected),
+                    "{what}: {our_report:?}"
+                );
                 assert_eq!(our_report.accuracy, report.accuracy, "{what}");
-                for (i, (ours, reference)) in common::layers(&ours).iter().zip(common::layers(&reference)).enumerate() {
+                for (i, (ours, reference)) in
+                    common::layers(&ours).iter().zip(common::layers(&reference)).enumerate()
+                {
                     let apart = [
                         common::relative(&ours.weights, &reference.weights),
                         common::relative(&ours.bias, &reference.bias),
                     ];
-                    assert!(apart.iter().all(|apart| *apart <= bound), "{what}, layer {i}: {apart:?}");
+                    assert!(
+                        apart.iter().all(|apart| *apart <= bound),
+                        "{what}, layer {i}: {apart:?}"
+                    );
                 }
             }
         }
@@ -404,7 +497,8 @@ fn network<T: Scalar>(
 
 /// One epoch of one step; what it reports.
 fn step<T: Scalar>(network: &mut Network<T>, loss: Loss, x: &[T], t: &[T]) -> Report {
-    let (engine, inputs, outputs) = (Arc::clone(network.engine()), network.inputs(), network.outputs());
+    let (engine, inputs, outputs) =
+        (Arc::clone(network.engine()), network.inputs(), network.outputs());
     let count = x.len() / inputs;
     let x = Matrix::from_slice(&engine, inputs, count, x).unwrap();
     let t = Matrix::from_slice(&engine, outputs, count, t).unwrap();
@@ -423,7 +517,10 @@ fn out_of_memory<T: Scalar>(engine: &Arc<dyn Engine<T>>) {
     for rows in [1 << 40, usize::MAX >> 8] {
         let Err(error) = Matrix::zeros(engine, rows, 1) else { panic!("{rows} rows must not fit") };
         let ErrorKind::Memory { asked, available, .. } = error.kind() else { panic!("{error}") };
-        assert!(*asked > 1 << 40 && available.is_some_and(|available| available < *asked), "{error}");
+        assert!(
+            *asked > 1 << 40 && available.is_some_and(|available| available < *asked),
+            "{error}"
+        );
     }
     let x = Matrix::from_slice(engine, 3, 1, &[1.0, 2.0, 3.0].map(T::from_f64)).unwrap();
     assert_eq!(ops::asum(x.view()).unwrap().to_f64(), 6.0);

@@ -3,7 +3,9 @@
 use travertine::engine::{self, Settings};
 use travertine::layer::Dense;
 use travertine::optimizer::Sgd;
-use travertine::{Activation, Error, ErrorKind, Init, Loss, Matrix, Network, Samples, Trainer, ops};
+use travertine::{
+    Activation, Error, ErrorKind, Init, Loss, Matrix, Network, Samples, Trainer, ops,
+};
 
 type Cpu = std::sync::Arc<dyn engine::Engine<f32>>;
 
@@ -42,14 +44,23 @@ fn shapes() {
     refused(ops::linear_frac([1.0; 4], a.view(), c.view_mut()), &["linear_frac:", one_shape]);
     refused(ops::map(ops::Function::Exp, a.view(), c.view_mut()), &["map:", one_shape]);
     refused(ops::dot(a.view(), b.view()), &["dot: x is 4x3, y is 2x5;", one_shape]);
-    let parts = ["hadamard: x is 4x3, y is 2x5, z is 4x6;", one_shape, "x and z must have one shape"];
+    let parts =
+        ["hadamard: x is 4x3, y is 2x5, z is 4x6;", one_shape, "x and z must have one shape"];
     refused(ops::hadamard(a.view(), b.view(), c.view_mut()), &parts);
-    let parts = ["gemv: a is 4x3, x is 7x1, y is 4x6;", "columns of a must equal rows of x", "one column"];
+    let parts =
+        ["gemv: a is 4x3, x is 7x1, y is 4x6;", "columns of a must equal rows of x", "one column"];
     refused(ops::gemv(1.0, a.view(), v.view(), 0.0, c.view_mut()), &parts);
     let parts = ["ger: x is 7x1, y is 2x2, a is 4x6;", "rows of x", "rows of y", "one column"];
     refused(ops::ger(1.0, v.view(), w.view(), c.view_mut()), &parts);
-    refused(ops::sum_columns(a.view(), c.view_mut()), &["sum_columns: x is 4x3, y is 4x6;", "y must have one column"]);
-    let parts = ["sum_rows: x is 4x3, y is 4x6;", "columns of x must equal columns of y", "y must have one row"];
+    refused(
+        ops::sum_columns(a.view(), c.view_mut()),
+        &["sum_columns: x is 4x3, y is 4x6;", "y must have one column"],
+    );
+    let parts = [
+        "sum_rows: x is 4x3, y is 4x6;",
+        "columns of x must equal columns of y",
+        "y must have one row",
+    ];
     refused(ops::sum_rows(a.view(), c.view_mut()), &parts);
 }
 
@@ -59,8 +70,10 @@ fn engines_are_not_mixed() {
     let mut y = zeros(&other, 2, 2);
     let parts = ["copy: x is 2x2 on cpu, y is 2x2 on cpu;", "all operands must live on one engine"];
     refused(ops::copy(zeros(&one, 2, 2).view(), y.view_mut()), &parts);
-    let layers =
-        vec![Dense::new(&one, 2, 2, Activation::Relu).unwrap(), Dense::new(&other, 2, 2, Activation::Relu).unwrap()];
+    let layers = vec![
+        Dense::new(&one, 2, 2, Activation::Relu).unwrap(),
+        Dense::new(&other, 2, 2, Activation::Relu).unwrap(),
+    ];
     refused(Network::from_layers(layers), &["network", "one engine"]);
 }
 
@@ -69,7 +82,10 @@ fn sizes_and_views() {
     let cpu = cpu();
     refused(Matrix::zeros(&cpu, 0, 3), &["zeros", "0x3"]);
     refused(Matrix::zeros(&cpu, usize::MAX, 2), &["zeros", "address space"]);
-    refused(Matrix::from_slice(&cpu, 2, 3, &[0.0; 5]), &["write", "5 elements", "2x3", "6 are needed"]);
+    refused(
+        Matrix::from_slice(&cpu, 2, 3, &[0.0; 5]),
+        &["write", "5 elements", "2x3", "6 are needed"],
+    );
     let m = zeros(&cpu, 3, 4);
     refused(m.view().sub_columns(2..5), &["sub_matrix", "2..5", "3x4"]);
     refused(m.view().sub_columns(2..2), &["sub_matrix", "not empty"]);
@@ -85,7 +101,10 @@ fn engines_that_are_not_there() {
     refused(engine::open::<f32>("abacus"), &["abacus", "there are: cpu, cuda, opencl"]);
     refused(engine::open::<f32>("cpu:1"), &["cpu:1", "one cpu"]);
     refused(engine::open_with::<f32>("cpu", &Settings::threads(0)), &["threads", "from 1 to"]);
-    refused(engine::open_with::<f32>("cpu", &Settings::threads(1_000_000)), &["threads", "1000000"]);
+    refused(
+        engine::open_with::<f32>("cpu", &Settings::threads(1_000_000)),
+        &["threads", "1000000"],
+    );
 }
 
 #[test]
@@ -106,22 +125,39 @@ fn out_of_memory_is_an_error_and_leaves_the_engine_usable() {
 fn networks() {
     let cpu = cpu();
     let build = |layers: &[(usize, Activation)]| {
-        layers.iter().fold(Network::builder(&cpu, 4), |builder, &(n, a)| builder.dense(n, a)).build()
+        layers
+            .iter()
+            .fold(Network::builder(&cpu, 4), |builder, &(n, a)| builder.dense(n, a))
+            .build()
     };
     refused(build(&[]), &["network", "at least one layer"]);
     refused(build(&[(0, Activation::Relu)]), &["dense", "4 and 0"]);
     refused(Network::builder(&cpu, 0).dense(1, Activation::Relu).build(), &["dense", "0 and 1"]);
-    refused(build(&[(3, Activation::Softmax), (2, Activation::Relu)]), &["layer 0", "softmax", "layer 1"]);
+    refused(
+        build(&[(3, Activation::Softmax), (2, Activation::Relu)]),
+        &["layer 0", "softmax", "layer 1"],
+    );
     refused(build(&[(3, Activation::LeakyRelu(-1.0))]), &["leaky_relu", "-1"]);
     refused(build(&[(3, Activation::Elu(f64::NAN))]), &["elu", "NaN"]);
-    refused(Network::builder(&cpu, 4).dense(1, Activation::Relu).init(Init::Normal(f64::INFINITY)).build(), &["init"]);
-    let layers =
-        vec![Dense::new(&cpu, 4, 3, Activation::Relu).unwrap(), Dense::new(&cpu, 5, 2, Activation::Relu).unwrap()];
+    refused(
+        Network::builder(&cpu, 4)
+            .dense(1, Activation::Relu)
+            .init(Init::Normal(f64::INFINITY))
+            .build(),
+        &["init"],
+    );
+    let layers = vec![
+        Dense::new(&cpu, 4, 3, Activation::Relu).unwrap(),
+        Dense::new(&cpu, 5, 2, Activation::Relu).unwrap(),
+    ];
     refused(Network::from_layers(layers), &["layer 0 is 4 -> 3", "layer 1 is 5 -> 2"]);
 
     let mut network = build(&[(3, Activation::Relu), (2, Activation::Identity)]).unwrap();
     let (x, t) = (zeros(&cpu, 4, 5), zeros(&cpu, 3, 5));
-    refused(network.infer(t.view()), &["dense forward", "rows of input must equal columns of weights"]);
+    refused(
+        network.infer(t.view()),
+        &["dense forward", "rows of input must equal columns of weights"],
+    );
     refused(network.inference(2).unwrap().run(x.view()), &["5 samples", "made for 2"]);
     refused(network.inference(0), &["zeros"]);
     let sgd = || Sgd::new(0.1).unwrap();
@@ -136,7 +172,10 @@ fn networks() {
         &["loss", "output and target must have one shape"],
     );
     refused(trainer.last_loss(0), &["sub_matrix"]);
-    refused(Samples::from_matrices(zeros(&cpu, 4, 5), zeros(&cpu, 2, 6), true), &["5 inputs and 6 targets"]);
+    refused(
+        Samples::from_matrices(zeros(&cpu, 4, 5), zeros(&cpu, 2, 6), true),
+        &["5 inputs and 6 targets"],
+    );
 }
 
 #[test]
@@ -155,9 +194,16 @@ fn names() {
     for loss in Loss::ALL {
         assert_eq!(loss.to_string().parse::<Loss>().unwrap(), loss);
     }
-    for init in [Init::GlorotUniform, Init::GlorotNormal, Init::HeUniform, Init::HeNormal, Init::Lecun, Init::Zeros]
-        .into_iter()
-        .chain([Init::Normal(0.5), Init::Uniform(2.0)])
+    for init in [
+        Init::GlorotUniform,
+        Init::GlorotNormal,
+        Init::HeUniform,
+        Init::HeNormal,
+        Init::Lecun,
+        Init::Zeros,
+    ]
+    .into_iter()
+    .chain([Init::Normal(0.5), Init::Uniform(2.0)])
     {
         assert_eq!(init.to_string().parse::<Init>().unwrap(), init);
     }

@@ -16,7 +16,12 @@ const H: f64 = 1e-5;
 type Device = Arc<dyn Engine<f64>>;
 
 /// Inputs, hidden sizes, outputs, samples: odd on purpose.
-fn network(device: &Device, hidden: &[(usize, Activation)], output: Activation, seed: u64) -> Network<f64> {
+fn network(
+    device: &Device,
+    hidden: &[(usize, Activation)],
+    output: Activation,
+    seed: u64,
+) -> Network<f64> {
     let mut builder = Network::builder(device, 5).seed(seed);
     for &(size, activation) in hidden {
         builder = builder.dense(size, activation);
@@ -38,7 +43,10 @@ fn nearest_kink(network: &Network<f64>, x: &[f64], t: &[f64], loss: Loss) -> f64
         let mut a = x.to_vec();
         for layer in &layers {
             let z = layer.z(&a);
-            if matches!(layer.activation, Activation::Relu | Activation::LeakyRelu(_) | Activation::Elu(_)) {
+            if matches!(
+                layer.activation,
+                Activation::Relu | Activation::LeakyRelu(_) | Activation::Elu(_)
+            ) {
                 nearest = z.iter().fold(nearest, |n, z| n.min(z.abs()));
             }
             a = common::activate(layer.activation, &z);
@@ -62,7 +70,10 @@ fn check(device: &Device, hidden: &[(usize, Activation)], output: Activation, lo
         .map(|seed| (network(device, hidden, output, seed), random::<f64>(5 * 4, seed)))
         .find(|(network, x)| nearest_kink(network, x, &t, loss) > 100.0 * H)
         .expect("a seed away from all kinks");
-    let (x, t) = (Matrix::from_slice(device, 5, 4, &x).unwrap(), Matrix::from_slice(device, 3, 4, &t).unwrap());
+    let (x, t) = (
+        Matrix::from_slice(device, 5, 4, &x).unwrap(),
+        Matrix::from_slice(device, 3, 4, &t).unwrap(),
+    );
     let check = check_gradients(&mut network, loss, x.view(), t.view(), H).unwrap();
     let error = check.relative_error;
     let name = &device.device().name;
@@ -82,7 +93,9 @@ fn every_activation_and_loss(device: &Device) {
         for output in Activation::ALL {
             check(device, &[(7, Activation::Tanh)], output, loss);
         }
-        for hidden in Activation::ALL.into_iter().filter(|&activation| activation != Activation::Softmax) {
+        for hidden in
+            Activation::ALL.into_iter().filter(|&activation| activation != Activation::Softmax)
+        {
             check(device, &[(7, hidden)], Activation::Identity, loss);
             check(device, &[(7, hidden), (6, hidden), (4, hidden)], Activation::Sigmoid, loss);
         }
@@ -97,7 +110,8 @@ fn the_check_tells_wrong_gradients() {
     layer.weights_mut().write(&[0.5, -0.5, 0.25, 1.0]).unwrap();
     let mut network = Network::from_layers(vec![layer]).unwrap();
     // z is 0 here: the kink of relu, where central differences give half of the slope.
-    let (x, t) = (Matrix::zeros(&cpu, 2, 1).unwrap(), Matrix::from_slice(&cpu, 2, 1, &[1.0, 1.0]).unwrap());
+    let (x, t) =
+        (Matrix::zeros(&cpu, 2, 1).unwrap(), Matrix::from_slice(&cpu, 2, 1, &[1.0, 1.0]).unwrap());
     let check = check_gradients(&mut network, Loss::Quadratic, x.view(), t.view(), H).unwrap();
     assert!(check.relative_error > 0.1, "{check:?}");
     assert!(check.place.contains("bias"), "{check:?}");

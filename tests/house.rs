@@ -38,7 +38,14 @@ fn sources() -> Vec<Source> {
                 folders.push(path);
             } else if path.extension().is_some_and(|extension| extension == "rs") {
                 let inside = path.strip_prefix(&root).unwrap();
-                let room = inside.iter().next().unwrap().to_str().unwrap().trim_end_matches(".rs").to_owned();
+                let room = inside
+                    .iter()
+                    .next()
+                    .unwrap()
+                    .to_str()
+                    .unwrap()
+                    .trim_end_matches(".rs")
+                    .to_owned();
                 let whole = fs::read_to_string(&path).unwrap();
                 sources.push(Source { code: code(&whole), path: inside.to_owned(), room, whole });
             }
@@ -54,7 +61,10 @@ fn code(text: &str) -> String {
 }
 
 fn is_test(source: &Source) -> bool {
-    source.path.components().any(|part| part.as_os_str().to_str().is_some_and(|part| part.starts_with("tests")))
+    source
+        .path
+        .components()
+        .any(|part| part.as_os_str().to_str().is_some_and(|part| part.starts_with("tests")))
 }
 
 fn floor(room: &str) -> Option<usize> {
@@ -63,10 +73,14 @@ fn floor(room: &str) -> Option<usize> {
 
 /// The rooms that a text names: `crate::matrix::...`, also within braces.
 fn named(code: &str) -> Vec<String> {
-    let word = |text: &str| text.chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect::<String>();
+    let word = |text: &str| {
+        text.chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect::<String>()
+    };
     let mut rooms: Vec<String> = code.split("crate::").skip(1).map(word).collect();
     for group in code.split("crate::{").skip(1) {
-        rooms.extend(group.split(';').next().unwrap().split([',', '{', '}']).map(|part| word(part.trim())));
+        rooms.extend(
+            group.split(';').next().unwrap().split([',', '{', '}']).map(|part| word(part.trim())),
+        );
     }
     rooms
 }
@@ -87,7 +101,9 @@ fn arrows_point_down() {
 
 #[test]
 fn files_and_formats_know_no_engine() {
-    for source in sources().iter().filter(|source| ["data", "model_file"].contains(&source.room.as_str())) {
+    for source in
+        sources().iter().filter(|source| ["data", "model_file"].contains(&source.room.as_str()))
+    {
         for engine in ["engine::cpu", "engine::opencl", "engine::cuda", "engine::open"] {
             assert!(!source.code.contains(engine), "{} names {engine}", source.path.display());
         }
@@ -105,11 +121,16 @@ fn drivers_features_and_globals_keep_to_their_rooms() {
         // `matrix` has the conversions to ndarray behind a feature, `data` Parquet, `lib` the README's examples.
         let features = in_engine || ["matrix", "data"].contains(&&*source.room);
         assert!(features || !code.contains("cfg(feature"), "{path} has a cfg(feature)");
-        for global in ["static mut", "LazyLock", "OnceLock", "OnceCell", "lazy_static", "thread_local"] {
+        for global in
+            ["static mut", "LazyLock", "OnceLock", "OnceCell", "lazy_static", "thread_local"]
+        {
             assert!(!code.contains(global), "{path} has a {global}");
         }
         let reads = code.contains("env::var");
-        assert!(!reads || (in_engine && code.contains("fn open")) || is_test(source), "{path} reads the environment");
+        assert!(
+            !reads || (in_engine && code.contains("fn open")) || is_test(source),
+            "{path} reads the environment"
+        );
     }
 }
 

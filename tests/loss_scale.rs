@@ -8,7 +8,8 @@ use common::{engines, one_hot, random};
 use travertine::engine::{self, Engine};
 use travertine::optimizer::{Adam, Clip, Optimizer, Sgd};
 use travertine::{
-    Activation, Dropout, Error, ErrorKind, Init, Loss, LossScale, Matrix, Network, Samples, Scalar, Trainer, model_file,
+    Activation, Dropout, Error, ErrorKind, Init, Loss, LossScale, Matrix, Network, Samples, Scalar,
+    Trainer, model_file,
 };
 
 /// A bound that bounds nothing, so that gradients are collected as they are for scaling.
@@ -29,7 +30,8 @@ fn network_with<T: Scalar>(engine: &Arc<dyn Engine<T>>, output: Activation) -> N
 /// `size`: what the target of the class is.
 fn samples<T: Scalar>(engine: &Arc<dyn Engine<T>>, count: usize, size: f64) -> Samples<'static, T> {
     let x = Matrix::from_slice(engine, 6, count, &random(6 * count, 4)).unwrap();
-    let targets: Vec<T> = one_hot::<T>(3, count).into_iter().map(|t| T::from_f64(size * t.to_f64())).collect();
+    let targets: Vec<T> =
+        one_hot::<T>(3, count).into_iter().map(|t| T::from_f64(size * t.to_f64())).collect();
     let t = Matrix::from_slice(engine, 3, count, &targets).unwrap();
     Samples::from_matrices(x, t, true).unwrap()
 }
@@ -51,7 +53,8 @@ fn scaling_changes_no_bit<T: Scalar>() {
             let [plain, scaled] = [None, Some(scale(4096.0, 5))].map(|scale| {
                 let mut network = network(&engine);
                 let optimizer = optimizers().into_iter().nth(which).unwrap();
-                let mut trainer = Trainer::new(&mut network, Loss::SoftmaxCrossEntropy, optimizer, 8, 1).unwrap();
+                let mut trainer =
+                    Trainer::new(&mut network, Loss::SoftmaxCrossEntropy, optimizer, 8, 1).unwrap();
                 trainer = trainer.with_clip(NO_BOUND).unwrap();
                 if let Some(scale) = scale {
                     trainer = trainer.with_loss_scale(scale).unwrap();
@@ -83,7 +86,13 @@ fn steps_that_overflow_are_skipped_and_halve_the_scale() {
     for (name, engine) in engines::<f32>() {
         let x = Matrix::from_slice(&engine, 2, 2, &[1.0, -2.0, 3.0, 1.0]).unwrap();
         let t = Matrix::from_slice(&engine, 1, 2, &[2e9, -1e9]).unwrap();
-        let build = || Network::builder(&engine, 2).dense(1, Activation::Identity).init(Init::Zeros).build().unwrap();
+        let build = || {
+            Network::builder(&engine, 2)
+                .dense(1, Activation::Identity)
+                .init(Init::Zeros)
+                .build()
+                .unwrap()
+        };
         // Adam counts its steps: one that is skipped must not count.
         let adam = || Adam::new(0.1).unwrap();
         let (mut network, mut twin) = (build(), build());
@@ -114,10 +123,11 @@ fn steps_that_overflow_are_skipped_and_halve_the_scale() {
 fn the_scale_doubles_after_good_steps_in_a_row() {
     let cpu = engine::open::<f32>("cpu").unwrap();
     let mut network = network(&cpu);
-    let mut trainer = Trainer::new(&mut network, Loss::SoftmaxCrossEntropy, Sgd::new(0.1).unwrap(), 4, 1)
-        .unwrap()
-        .with_loss_scale(scale(8.0, 3))
-        .unwrap();
+    let mut trainer =
+        Trainer::new(&mut network, Loss::SoftmaxCrossEntropy, Sgd::new(0.1).unwrap(), 4, 1)
+            .unwrap()
+            .with_loss_scale(scale(8.0, 3))
+            .unwrap();
     let x = Matrix::from_slice(&cpu, 6, 4, &random(24, 1)).unwrap();
     let t = Matrix::from_slice(&cpu, 3, 4, &one_hot(3, 4)).unwrap();
     let huge = Matrix::from_slice(&cpu, 6, 4, &[f32::INFINITY; 24]).unwrap();
@@ -137,14 +147,24 @@ fn divergence_is_told_as_without_scaling() {
     for (name, engine) in engines::<f32>() {
         let told = [None, Some(scale(4.0, 2))].map(|scale| {
             let mut network = network(&engine);
-            let mut trainer =
-                Trainer::new(&mut network, Loss::SoftmaxCrossEntropy, Sgd::new(1e38).unwrap(), 4, 1).unwrap();
+            let mut trainer = Trainer::new(
+                &mut network,
+                Loss::SoftmaxCrossEntropy,
+                Sgd::new(1e38).unwrap(),
+                4,
+                1,
+            )
+            .unwrap();
             trainer = trainer.with_clip(NO_BOUND).unwrap();
             if let Some(scale) = scale {
                 trainer = trainer.with_loss_scale(scale).unwrap();
             }
             let error = trainer.epoch(&mut samples(&engine, 32, 1.0)).unwrap_err();
-            assert_eq!(trainer.loss_scale(), scale.map(|scale| scale.initial), "{name}: back to before the epoch");
+            assert_eq!(
+                trainer.loss_scale(),
+                scale.map(|scale| scale.initial),
+                "{name}: back to before the epoch"
+            );
             drop(trainer);
             assert!(parameters(&network).iter().all(|w| w.is_finite()), "{name}");
             place(&error)
@@ -166,7 +186,8 @@ fn snapshots_hold_the_scale() {
     let cpu = engine::open::<f32>("cpu").unwrap();
     let build = || network_with(&cpu, Activation::Identity);
     let trainer = |network| {
-        let trainer = Trainer::new(network, Loss::Quadratic, Adam::new(0.01).unwrap(), 8, 1).unwrap();
+        let trainer =
+            Trainer::new(network, Loss::Quadratic, Adam::new(0.01).unwrap(), 8, 1).unwrap();
         let trainer = trainer.with_dropout(Dropout { inputs: 0.0, hidden: 0.3 }).unwrap();
         trainer.with_loss_scale(scale(2f64.powi(100), 7)).unwrap()
     };
@@ -183,11 +204,16 @@ fn snapshots_hold_the_scale() {
     let mut steps = 0;
     let stop = |_: travertine::Progress<'_, f32>| {
         steps += 1;
-        Ok(if steps == 4 { std::ops::ControlFlow::Break(()) } else { std::ops::ControlFlow::Continue(()) })
+        Ok(if steps == 4 {
+            std::ops::ControlFlow::Break(())
+        } else {
+            std::ops::ControlFlow::Continue(())
+        })
     };
     assert!(first.epoch_until(&mut part, stop).unwrap().is_none());
     assert!(first.skipped_steps() > 0);
-    let path = std::env::temp_dir().join(format!("travertine-loss-scale-{}.safetensors", std::process::id()));
+    let path = std::env::temp_dir()
+        .join(format!("travertine-loss-scale-{}.safetensors", std::process::id()));
     model_file::save_checkpoint(&path, &first.snapshot(&mut part).unwrap(), "").unwrap();
     let (snapshot, _) = model_file::load_checkpoint::<f32>(&path).unwrap();
     std::fs::remove_file(&path).unwrap();
@@ -198,13 +224,17 @@ fn snapshots_hold_the_scale() {
     second.restore(&snapshot, &mut rest).unwrap();
     second.epoch(&mut rest).unwrap();
     second.epoch(&mut rest).unwrap();
-    assert_eq!((second.loss_scale(), second.skipped_steps()), (whole.loss_scale(), whole.skipped_steps()));
+    assert_eq!(
+        (second.loss_scale(), second.skipped_steps()),
+        (whole.loss_scale(), whole.skipped_steps())
+    );
     assert_eq!(second.steps(), whole.steps());
     drop((whole, second));
     assert_eq!(parameters(&third), parameters(&network));
 
     let mut other = build();
-    let mut unscaled = Trainer::new(&mut other, Loss::Quadratic, Adam::new(0.01).unwrap(), 8, 1).unwrap();
+    let mut unscaled =
+        Trainer::new(&mut other, Loss::Quadratic, Adam::new(0.01).unwrap(), 8, 1).unwrap();
     let error = unscaled.restore(&snapshot, &mut rest).unwrap_err().to_string();
     assert!(error.contains("the loss is scaled in the snapshot, here it is not"), "{error}");
 }
@@ -224,8 +254,11 @@ fn scales_that_make_no_sense_are_refused() {
         (2.0, 1 << 25, "1 to 16777216"),
     ] {
         let mut network = network(&cpu);
-        let trainer = Trainer::new(&mut network, Loss::SoftmaxCrossEntropy, Sgd::new(0.1).unwrap(), 4, 1).unwrap();
-        let error = trainer.with_loss_scale(scale(initial, growth_interval)).err().unwrap().to_string();
+        let trainer =
+            Trainer::new(&mut network, Loss::SoftmaxCrossEntropy, Sgd::new(0.1).unwrap(), 4, 1)
+                .unwrap();
+        let error =
+            trainer.with_loss_scale(scale(initial, growth_interval)).err().unwrap().to_string();
         assert!(error.contains(part), "{error}");
     }
 }

@@ -22,7 +22,10 @@ fn classes(case: &Value) -> Vec<u32> {
 fn same(name: &str, ours: Option<f64>, theirs: &Value) {
     match (ours, theirs.as_f64()) {
         (Some(ours), Some(theirs)) => {
-            assert!((ours - theirs).abs() < 1e-12 * theirs.abs().max(1.0), "{name}: {ours} {theirs}");
+            assert!(
+                (ours - theirs).abs() < 1e-12 * theirs.abs().max(1.0),
+                "{name}: {ours} {theirs}"
+            );
         }
         (ours, theirs) => assert_eq!(ours, theirs, "{name}"),
     }
@@ -34,7 +37,8 @@ fn classes_are_judged_as_by_scikit_learn() {
         let name = case["name"].as_str().unwrap();
         let (count, truth, scores) =
             (case["classes"].as_u64().unwrap() as usize, classes(case), numbers(case, "scores"));
-        let predicted: Vec<u32> = scores.chunks_exact(count).map(metrics::predicted_class).collect();
+        let predicted: Vec<u32> =
+            scores.chunks_exact(count).map(metrics::predicted_class).collect();
         same(name, metrics::accuracy(&truth, &predicted).ok(), &case["accuracy"]);
         let confusion = metrics::confusion_matrix(count, &truth, &predicted).unwrap();
         assert_eq!(Value::from(confusion), case["confusion"], "{name}");
@@ -49,10 +53,14 @@ fn classes_are_judged_as_by_scikit_learn() {
         ];
         for (key, ours) in columns {
             assert_eq!(ours.len(), case[key].as_array().unwrap().len());
-            ours.iter().zip(case[key].as_array().unwrap()).for_each(|(ours, theirs)| same(name, Some(*ours), theirs));
+            ours.iter()
+                .zip(case[key].as_array().unwrap())
+                .for_each(|(ours, theirs)| same(name, Some(*ours), theirs));
         }
         let all = metrics::macro_average(&each);
-        for (ours, theirs) in [all.precision, all.recall, all.f1].into_iter().zip(case["macro"].as_array().unwrap()) {
+        for (ours, theirs) in
+            [all.precision, all.recall, all.f1].into_iter().zip(case["macro"].as_array().unwrap())
+        {
             same(name, Some(ours), theirs);
         }
         assert_eq!(all.support as usize, truth.len());
@@ -61,13 +69,21 @@ fn classes_are_judged_as_by_scikit_learn() {
             same(name, metrics::top_k_accuracy(count, &truth, &scores, k + 1).ok(), theirs);
         }
         let top = metrics::top_k_accuracy(count, &truth, &scores, 1).ok();
-        assert_eq!(top, metrics::accuracy(&truth, &predicted).ok(), "{name}: of equal scores the first is predicted");
+        assert_eq!(
+            top,
+            metrics::accuracy(&truth, &predicted).ok(),
+            "{name}: of equal scores the first is predicted"
+        );
         for (class, theirs) in case["roc_auc"].as_array().unwrap().iter().enumerate() {
             let is_class: Vec<bool> = truth.iter().map(|&t| t as usize == class).collect();
             let of_class: Vec<f64> = scores.iter().skip(class).step_by(count).copied().collect();
             same(name, metrics::roc_auc(&is_class, &of_class).unwrap(), theirs);
         }
-        same(name, metrics::roc_auc_one_vs_rest(count, &truth, &scores).unwrap(), &case["roc_auc_ovr"]);
+        same(
+            name,
+            metrics::roc_auc_one_vs_rest(count, &truth, &scores).unwrap(),
+            &case["roc_auc_ovr"],
+        );
     }
 }
 
@@ -91,7 +107,11 @@ fn what_has_no_answer_is_none() {
     assert_eq!(metrics::roc_auc_one_vs_rest(1, &[0, 0], &[0.1, 0.2]).unwrap(), None);
     assert_eq!(metrics::macro_average(&[]), ClassScores::default());
     let infinite = [f64::INFINITY, 0.0, -0.0, f64::NEG_INFINITY];
-    assert_eq!(metrics::roc_auc(&[true, true, false, false], &infinite).unwrap(), Some(0.875), "0 and -0 are equal");
+    assert_eq!(
+        metrics::roc_auc(&[true, true, false, false], &infinite).unwrap(),
+        Some(0.875),
+        "0 and -0 are equal"
+    );
 }
 
 #[test]

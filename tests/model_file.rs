@@ -20,7 +20,8 @@ struct Folder(PathBuf);
 impl Folder {
     fn new() -> Folder {
         static COUNT: AtomicU32 = AtomicU32::new(0);
-        let name = format!("travertine-model-{}-{}", std::process::id(), COUNT.fetch_add(1, Relaxed));
+        let name =
+            format!("travertine-model-{}-{}", std::process::id(), COUNT.fetch_add(1, Relaxed));
         let path = std::env::temp_dir().join(name);
         fs::create_dir_all(&path).unwrap();
         Folder(path)
@@ -66,12 +67,16 @@ fn info() -> ModelInfo {
         mean: vec![0.1 + 0.2, 1.0 / 3.0, -1e-300, 5e17, 0.0],
         deviation: vec![1.0, 1e-17, 2.0 / 3.0, 1e300, 4.0],
     });
-    info.training = vec![("data".to_owned(), "x.csv".to_owned()), ("epochs".to_owned(), "3".to_owned())];
+    info.training =
+        vec![("data".to_owned(), "x.csv".to_owned()), ("epochs".to_owned(), "3".to_owned())];
     info
 }
 
 fn parameters<T: Scalar>(network: &Network<T>) -> Vec<f64> {
-    let all = network.layers().iter().flat_map(|l| [l.weights().to_vec().unwrap(), l.bias().to_vec().unwrap()]);
+    let all = network
+        .layers()
+        .iter()
+        .flat_map(|l| [l.weights().to_vec().unwrap(), l.bias().to_vec().unwrap()]);
     all.flatten().map(T::to_f64).collect()
 }
 
@@ -86,7 +91,11 @@ fn round_trip<T: Scalar>() {
     let activations: Vec<_> = loaded.layers().iter().map(|layer| layer.activation()).collect();
     assert_eq!(activations, [Activation::Elu(0.7), Activation::Softmax]);
     model_file::save(&again, &loaded, &loaded_info).unwrap();
-    assert_eq!(fs::read(&path).unwrap(), fs::read(&again).unwrap(), "the same model is the same bytes");
+    assert_eq!(
+        fs::read(&path).unwrap(),
+        fs::read(&again).unwrap(),
+        "the same model is the same bytes"
+    );
     let description = model_file::describe(&path).unwrap();
     assert_eq!((description.precision, description.parameters), (T::NAME, 5 * 4 + 4 + 4 * 3 + 3));
     assert_eq!(description.bytes, fs::metadata(&path).unwrap().len());
@@ -112,20 +121,28 @@ fn a_save_that_fails_changes_nothing() {
     model_file::save(&path, &network, &info()).unwrap();
     let before = fs::read(&path).unwrap();
 
-    let error = model_file::save(folder.file("missing/m.safetensors"), &network, &info()).unwrap_err();
+    let error =
+        model_file::save(folder.file("missing/m.safetensors"), &network, &info()).unwrap_err();
     assert!(error.is_input() && error.to_string().contains("missing"), "{error}");
     fs::create_dir(folder.file("folder.safetensors")).unwrap();
     assert!(model_file::save(folder.file("folder.safetensors"), &network, &info()).is_err());
     let mut misfit = info();
     misfit.classes.pop();
     let error = model_file::save(&path, &network, &misfit).unwrap_err();
-    assert!(error.to_string().contains("classes: expected 3, one for each output, found 2"), "{error}");
+    assert!(
+        error.to_string().contains("classes: expected 3, one for each output, found 2"),
+        "{error}"
+    );
     network.layers_mut()[1].bias_mut().write(&[0.0, f32::NAN, 0.0]).unwrap();
     let error = model_file::save(&path, &network, &info()).unwrap_err();
     assert!(error.to_string().contains("layer 1 is not finite"), "{error}");
 
     assert_eq!(fs::read(&path).unwrap(), before);
-    assert_eq!(fs::read_dir(&folder.0).unwrap().count(), 2, "the model and the folder, no temporary file");
+    assert_eq!(
+        fs::read_dir(&folder.0).unwrap().count(),
+        2,
+        "the model and the folder, no temporary file"
+    );
 }
 
 fn load(path: &Path) -> Result<(), Error> {
@@ -193,30 +210,44 @@ fn what_does_not_fit_is_named() {
         changed(&|parts| parts.describe(|description| description[field] = value.clone()))
     };
     use serde_json::json;
-    described("version", json!(7)).refused(&["version", "expected 1", "found 7", "newer travertine"]);
+    described("version", json!(7)).refused(&[
+        "version",
+        "expected 1",
+        "found 7",
+        "newer travertine",
+    ]);
     described("version", json!(0)).refused(&["version", "found 0"]);
     described("loss", json!("hinge")).refused(&["loss", "hinge"]);
     described("classes", json!(["a"])).refused(&["classes", "3, one for each output", "found 1"]);
     described("features", json!(["a"])).refused(&["features", "5, one for each input", "found 1"]);
-    described("standardization", json!({"mean": [0.0], "deviation": [1.0]})).refused(&["standardization", "1 means"]);
+    described("standardization", json!({"mean": [0.0], "deviation": [1.0]}))
+        .refused(&["standardization", "1 means"]);
     let zero = json!({"mean": [0, 0, 0, 0, 0], "deviation": [1, 1, 0, 1, 1]});
     described("standardization", zero).refused(&["standardization", "above 0"]);
     described("layers", json!([])).refused(&["layers", "at least one"]);
     let layer = |i: usize, o: usize, a: &str| json!({"inputs": i, "outputs": o, "activation": a});
     described("layers", json!([layer(5, 4, "swish"), layer(4, 3, "softmax")]))
         .refused(&["layers.0 activation", "swish"]);
-    described("layers", json!([layer(5, 4, "relu"), layer(6, 3, "relu")])).refused(&["layers.1 inputs", "found 6"]);
-    described("layers", json!([layer(5, 0, "relu"), layer(0, 3, "relu")])).refused(&["layers.0 size"]);
-    described("layers", json!([layer(5, 4, "softmax"), layer(4, 3, "relu")])).refused(&["layers.0 activation"]);
+    described("layers", json!([layer(5, 4, "relu"), layer(6, 3, "relu")]))
+        .refused(&["layers.1 inputs", "found 6"]);
+    described("layers", json!([layer(5, 0, "relu"), layer(0, 3, "relu")]))
+        .refused(&["layers.0 size"]);
+    described("layers", json!([layer(5, 4, "softmax"), layer(4, 3, "relu")]))
+        .refused(&["layers.0 activation"]);
     let huge = json!([layer(5, 1 << 60, "relu"), layer(1 << 60, 3, "softmax")]);
     described("layers", huge).refused(&["tensor layers.0.weight", "shape"]);
     described("layers", json!("many")).refused(&["metadata"]);
-    changed(&|parts| parts.header["__metadata__"] = json!({})).refused(&["metadata", "'travertine'"]);
-    changed(&|parts| parts.header["__metadata__"]["travertine"] = json!("{")).refused(&["metadata"]);
+    changed(&|parts| parts.header["__metadata__"] = json!({}))
+        .refused(&["metadata", "'travertine'"]);
+    changed(&|parts| parts.header["__metadata__"]["travertine"] = json!("{"))
+        .refused(&["metadata"]);
 
-    changed(&|parts| parts.header["layers.1.bias"]["shape"] = json!([1, 3])).refused(&["layers.1.bias", "[1, 3]"]);
-    changed(&|parts| parts.header["layers.1.bias"]["dtype"] = json!("I32")).refused(&["layers.1.bias", "I32"]);
-    changed(&|parts| parts.header["layers.0.bias"]["data_offsets"] = json!([0, 1u64 << 60])).refused(&["header"]);
+    changed(&|parts| parts.header["layers.1.bias"]["shape"] = json!([1, 3]))
+        .refused(&["layers.1.bias", "[1, 3]"]);
+    changed(&|parts| parts.header["layers.1.bias"]["dtype"] = json!("I32"))
+        .refused(&["layers.1.bias", "I32"]);
+    changed(&|parts| parts.header["layers.0.bias"]["data_offsets"] = json!([0, 1u64 << 60]))
+        .refused(&["header"]);
     changed(&|parts| {
         let object = parts.header.as_object_mut().unwrap();
         let tensor = object.remove("layers.1.bias").unwrap();
@@ -226,11 +257,13 @@ fn what_does_not_fit_is_named() {
     changed(&|parts| {
         let end = parts.data.len();
         parts.data.extend([0; 4]);
-        parts.header["more"] = json!({"dtype": "F32", "shape": [1], "data_offsets": [end, end + 4]});
+        parts.header["more"] =
+            json!({"dtype": "F32", "shape": [1], "data_offsets": [end, end + 4]});
     })
     .refused(&["tensor more"]);
     changed(&|parts| parts.data.push(0)).refused(&["bytes, as the header tells"]);
-    let offset = Parts::new().header["layers.0.weight"]["data_offsets"][0].as_u64().unwrap() as usize;
+    let offset =
+        Parts::new().header["layers.0.weight"]["data_offsets"][0].as_u64().unwrap() as usize;
     changed(&|parts| parts.data[offset + 4..offset + 8].copy_from_slice(&f32::NAN.to_le_bytes()))
         .refused(&["tensor layers.0.weight", "NaN at 1"]);
 }
@@ -303,8 +336,13 @@ fn python_reads_the_same_network() {
     let usable = Command::new(&python).args(["-c", "import numpy, safetensors"]).output();
     if !usable.is_ok_and(|output| output.status.success()) {
         let must = std::env::var("TRAVERTINE_ENSURE_PYTHON").is_ok();
-        assert!(!must, "{python} has no numpy and safetensors, and TRAVERTINE_ENSURE_PYTHON is set");
-        eprintln!("LEFT OUT: reading models with Python's safetensors; {python} has no numpy and safetensors");
+        assert!(
+            !must,
+            "{python} has no numpy and safetensors, and TRAVERTINE_ENSURE_PYTHON is set"
+        );
+        eprintln!(
+            "LEFT OUT: reading models with Python's safetensors; {python} has no numpy and safetensors"
+        );
         return;
     }
     let folder = Folder::new();
@@ -319,18 +357,26 @@ fn python_reads_the_same_network() {
         .unwrap();
     model_file::save(&path, &network, &ModelInfo::new(Loss::SoftmaxCrossEntropy)).unwrap();
     let x: Vec<f32> = random(6 * 7, 2);
-    let ours = network.infer(Matrix::from_samples(&cpu, 7, 6, &x).unwrap().view()).unwrap().to_vec().unwrap();
+    let ours = network
+        .infer(Matrix::from_samples(&cpu, 7, 6, &x).unwrap().view())
+        .unwrap()
+        .to_vec()
+        .unwrap();
     let ours: Vec<f64> = ours.into_iter().map(f64::from).collect();
 
     let argument = serde_json::to_string(&x).unwrap();
-    let output = Command::new(&python).args(["-c", READER]).arg(&path).arg(argument).output().unwrap();
+    let output =
+        Command::new(&python).args(["-c", READER]).arg(&path).arg(argument).output().unwrap();
     let text = String::from_utf8(output.stdout).unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    let mut lines = text.lines().map(|line| serde_json::from_str::<Option<Vec<f64>>>(line).unwrap());
+    let mut lines =
+        text.lines().map(|line| serde_json::from_str::<Option<Vec<f64>>>(line).unwrap());
     let numpy = lines.next().flatten().unwrap();
     assert!(common::relative(&ours, &numpy) < 1e-6, "{:e}", common::relative(&ours, &numpy));
     match lines.next().flatten() {
-        Some(torch) => assert!(common::relative(&ours, &torch) < 1e-6, "{:e}", common::relative(&ours, &torch)),
+        Some(torch) => {
+            assert!(common::relative(&ours, &torch) < 1e-6, "{:e}", common::relative(&ours, &torch))
+        }
         None => eprintln!("LEFT OUT: loading models into PyTorch; {python} has no torch"),
     }
 }

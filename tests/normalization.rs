@@ -9,14 +9,23 @@ use travertine::engine::{self, Engine, Settings};
 use travertine::layer::{Layer, Normalization, Role};
 use travertine::model_file::{self, ModelInfo};
 use travertine::optimizer::{Adam, Sgd};
-use travertine::{Activation, Dropout, ErrorKind, Loss, Matrix, Network, Samples, Scalar, Trainer, check_gradients};
+use travertine::{
+    Activation, Dropout, ErrorKind, Loss, Matrix, Network, Samples, Scalar, Trainer,
+    check_gradients,
+};
 
 type Device<T> = Arc<dyn Engine<T>>;
 
 const KINDS: [&str; 2] = ["batch", "layer"];
 
 /// Dense without an activation and a normalization with one, for every size; then a dense layer of 3.
-fn network<T: Scalar>(device: &Device<T>, kind: &str, inputs: usize, hidden: &[usize], f: Activation) -> Network<T> {
+fn network<T: Scalar>(
+    device: &Device<T>,
+    kind: &str,
+    inputs: usize,
+    hidden: &[usize],
+    f: Activation,
+) -> Network<T> {
     let mut builder = Network::builder(device, inputs).seed(1);
     for &size in hidden {
         builder = builder.dense(size, Activation::Identity);
@@ -56,7 +65,14 @@ fn gradients_are_those_of_central_differences() {
                 let x = Matrix::from_slice(&device, 5, 6, &random(30, 3)).unwrap();
                 let t = Matrix::from_slice(&device, 3, 6, &one_hot(3, 6)).unwrap();
                 let before = network.layers()[1].statistics().map(|s| s.to_vec().unwrap());
-                let check = check_gradients(&mut network, Loss::SoftmaxCrossEntropy, x.view(), t.view(), 1e-5).unwrap();
+                let check = check_gradients(
+                    &mut network,
+                    Loss::SoftmaxCrossEntropy,
+                    x.view(),
+                    t.view(),
+                    1e-5,
+                )
+                .unwrap();
                 assert!(check.relative_error < 1e-6, "{words} {kind} {f}: {check:?}");
                 let after = network.layers()[1].statistics().map(|s| s.to_vec().unwrap());
                 assert_eq!(before, after, "a look leaves the statistics alone");
@@ -72,16 +88,26 @@ fn gradients_at_unusual_places() {
         let builder = || Network::builder(&device, 4).seed(2);
         let networks = [
             builder().batch_norm(Activation::Tanh).dense(3, Activation::Identity),
-            builder().dense(5, Activation::Sigmoid).batch_norm(Activation::Identity).dense(3, Activation::Identity),
-            builder().dense(5, Activation::Gelu).layer_norm(Activation::Silu).dense(3, Activation::Sigmoid),
+            builder()
+                .dense(5, Activation::Sigmoid)
+                .batch_norm(Activation::Identity)
+                .dense(3, Activation::Identity),
+            builder()
+                .dense(5, Activation::Gelu)
+                .layer_norm(Activation::Silu)
+                .dense(3, Activation::Sigmoid),
             builder().dense(3, Activation::Identity).layer_norm(Activation::Sigmoid),
-            builder().layer_norm(Activation::Tanh).batch_norm(Activation::Identity).dense(3, Activation::Tanh),
+            builder()
+                .layer_norm(Activation::Tanh)
+                .batch_norm(Activation::Identity)
+                .dense(3, Activation::Tanh),
         ];
         for (i, network) in networks.into_iter().enumerate() {
             let mut network = network.build().unwrap();
             let x = Matrix::from_slice(&device, 4, 5, &random(20, 3)).unwrap();
             let t = Matrix::from_slice(&device, 3, 5, &one_hot(3, 5)).unwrap();
-            let check = check_gradients(&mut network, Loss::Quadratic, x.view(), t.view(), 1e-5).unwrap();
+            let check =
+                check_gradients(&mut network, Loss::Quadratic, x.view(), t.view(), 1e-5).unwrap();
             assert!(check.relative_error < 1e-6, "{words} network {i}: {check:?}");
         }
     }
@@ -89,10 +115,12 @@ fn gradients_at_unusual_places() {
 
 /// `gamma (x - mean) / sqrt(variance + 1e-5) + beta`, of rows or of columns.
 fn normalized(x: &[f64], rows: usize, by_rows: bool, gamma: &[f64], beta: &[f64]) -> Vec<f64> {
-    let same_line = |a: usize, b: usize| if by_rows { a % rows == b % rows } else { a / rows == b / rows };
+    let same_line =
+        |a: usize, b: usize| if by_rows { a % rows == b % rows } else { a / rows == b / rows };
     (0..x.len())
         .map(|e| {
-            let line: Vec<f64> = (0..x.len()).filter(|other| same_line(e, *other)).map(|other| x[other]).collect();
+            let line: Vec<f64> =
+                (0..x.len()).filter(|other| same_line(e, *other)).map(|other| x[other]).collect();
             let mean = line.iter().sum::<f64>() / line.len() as f64;
             let variance = line.iter().map(|x| (x - mean).powi(2)).sum::<f64>() / line.len() as f64;
             gamma[e % rows] * (x[e] - mean) / (variance + 1e-5).sqrt() + beta[e % rows]
@@ -109,15 +137,17 @@ fn outputs_are_those_of_the_formula() {
                 let values = random::<T>(rows * samples, 5);
                 let x = Matrix::from_slice(&device, rows, samples, &values).unwrap();
                 for by_rows in [true, false] {
-                    let mut layer = if by_rows { Normalization::batch } else { Normalization::layer }(
-                        &device,
-                        rows,
-                        Activation::Tanh,
-                    )
-                    .unwrap();
+                    let mut layer =
+                        if by_rows { Normalization::batch } else { Normalization::layer }(
+                            &device,
+                            rows,
+                            Activation::Tanh,
+                        )
+                        .unwrap();
                     layer.weights_mut().write(&random(rows, 6)).unwrap();
                     layer.bias_mut().write(&random(rows, 7)).unwrap();
-                    let (gamma, beta) = (numbers(random::<T>(rows, 6)), numbers(random::<T>(rows, 7)));
+                    let (gamma, beta) =
+                        (numbers(random::<T>(rows, 6)), numbers(random::<T>(rows, 7)));
                     let z = normalized(&numbers(values.clone()), rows, by_rows, &gamma, &beta);
                     let expected: Vec<f64> = z.into_iter().map(f64::tanh).collect();
                     let what = format!("{words}, {rows} x {samples}, by rows {by_rows}");
@@ -247,7 +277,8 @@ fn steps_are_those_of_pytorch() {
             let x = Matrix::from_samples(&device, 5, 3, &x).unwrap();
             let t = Matrix::from_samples(&device, 5, 2, &filled(10, 3, 8)).unwrap();
 
-            let mut trainer = Trainer::new(&mut network, Loss::Quadratic, Sgd::new(0.2).unwrap(), 5, 1).unwrap();
+            let mut trainer =
+                Trainer::new(&mut network, Loss::Quadratic, Sgd::new(0.2).unwrap(), 5, 1).unwrap();
             for loss in theirs.losses {
                 trainer.step(x.view(), t.view()).unwrap();
                 assert_close(&[trainer.last_loss(5).unwrap()], &[loss], 1e-12, words);
@@ -258,7 +289,12 @@ fn steps_are_those_of_pytorch() {
             assert_close(&norm.bias().to_vec().unwrap(), &theirs.beta, bound, "beta");
             assert_close(&dense.weights().t().to_vec().unwrap(), &theirs.weights, bound, "weights");
             if let Some(statistics) = &theirs.statistics {
-                assert_close(&norm.statistics().unwrap().to_vec().unwrap(), statistics, bound, "statistics");
+                assert_close(
+                    &norm.statistics().unwrap().to_vec().unwrap(),
+                    statistics,
+                    bound,
+                    "statistics",
+                );
             }
             let outputs = network.infer(x.view()).unwrap().to_vec().unwrap();
             assert_close(&outputs, &theirs.outputs, bound, "outputs");
@@ -272,7 +308,8 @@ fn trained<T: Scalar>(device: &Device<T>, kind: &str) -> Network<T> {
     let t = Matrix::from_slice(device, 3, 40, &one_hot(3, 40)).unwrap();
     let mut samples = Samples::from_matrices(x, t, true).unwrap();
     let optimizer = Adam::new(0.01).unwrap();
-    let mut trainer = Trainer::new(&mut network, Loss::SoftmaxCrossEntropy, optimizer, 13, 1).unwrap();
+    let mut trainer =
+        Trainer::new(&mut network, Loss::SoftmaxCrossEntropy, optimizer, 13, 1).unwrap();
     // 40 = 3 batches of 13 and a sample.
     (0..5).for_each(|_| {
         trainer.epoch(&mut samples).unwrap();
@@ -290,7 +327,10 @@ fn a_batch_of_one_sample() {
                 let all = [layer.weights().to_vec(), layer.bias().to_vec()];
                 let finite = all.into_iter().flat_map(Result::unwrap).all(|x| x.is_finite());
                 assert!(
-                    finite && layer.statistics().is_none_or(|s| travertine::ops::asum(s).unwrap().is_finite()),
+                    finite
+                        && layer
+                            .statistics()
+                            .is_none_or(|s| travertine::ops::asum(s).unwrap().is_finite()),
                     "{words}"
                 );
             }
@@ -310,7 +350,10 @@ fn a_batch_of_one_sample() {
     let refused = layer.training(1, Role::Output).err().unwrap();
     assert!(refused.to_string().contains("a batch of 1 sample has no variance"), "{refused}");
     let mut network = network(&cpu, "batch", 2, &[2], Activation::Relu);
-    assert!(Trainer::new(&mut network, Loss::SoftmaxCrossEntropy, Sgd::new(0.1).unwrap(), 1, 1).is_err());
+    assert!(
+        Trainer::new(&mut network, Loss::SoftmaxCrossEntropy, Sgd::new(0.1).unwrap(), 1, 1)
+            .is_err()
+    );
 }
 
 #[test]
@@ -341,7 +384,10 @@ fn folded_networks_compute_the_same() {
 #[test]
 fn the_same_bits_for_any_number_of_threads_and_after_a_restart() {
     let bits = |network: &Network<f32>| -> Vec<u32> {
-        let matrices = network.layers().iter().flat_map(|l| [Some(l.weights()), Some(l.bias()), l.statistics()]);
+        let matrices = network
+            .layers()
+            .iter()
+            .flat_map(|l| [Some(l.weights()), Some(l.bias()), l.statistics()]);
         matrices.flatten().flat_map(|m| m.to_vec().unwrap()).map(f32::to_bits).collect()
     };
     for kind in KINDS {
@@ -350,12 +396,18 @@ fn the_same_bits_for_any_number_of_threads_and_after_a_restart() {
             let x = Matrix::from_slice(&device, 40, 600, &random(24_000, 8)).unwrap();
             let t = Matrix::from_slice(&device, 3, 600, &one_hot(3, 600)).unwrap();
             let mut samples = Samples::from_matrices(x, t, true).unwrap();
-            let mut networks = [(); 2].map(|()| network(&device, kind, 40, &[300, 200], Activation::Relu));
+            let mut networks =
+                [(); 2].map(|()| network(&device, kind, 40, &[300, 200], Activation::Relu));
             let [first, second] = &mut networks;
             let trainer = |network| {
                 let optimizer = Adam::new(0.01).unwrap();
-                let trainer = Trainer::new(network, Loss::SoftmaxCrossEntropy, optimizer, 256, 1).unwrap();
-                trainer.with_dropout(Dropout { inputs: 0.1, hidden: 0.2 }).unwrap().with_max_norm(2.0).unwrap()
+                let trainer =
+                    Trainer::new(network, Loss::SoftmaxCrossEntropy, optimizer, 256, 1).unwrap();
+                trainer
+                    .with_dropout(Dropout { inputs: 0.1, hidden: 0.2 })
+                    .unwrap()
+                    .with_max_norm(2.0)
+                    .unwrap()
             };
             let mut one = trainer(first);
             one.epoch(&mut samples).unwrap();
@@ -382,12 +434,19 @@ fn the_same_bits_for_any_number_of_threads_and_after_a_restart() {
 fn divergence_gives_the_statistics_back() {
     let cpu = engine::open::<f32>("cpu").unwrap();
     let mut network = network(&cpu, "batch", 2, &[4], Activation::Identity);
-    let x = Matrix::from_slice(&cpu, 2, 6, &[1.0, 2.0, 3.0, 4.0, 5.0, 6.0, f32::MAX, f32::MAX, -1.0, 0.0, 1.0, 1.0])
-        .unwrap();
+    let x = Matrix::from_slice(
+        &cpu,
+        2,
+        6,
+        &[1.0, 2.0, 3.0, 4.0, 5.0, 6.0, f32::MAX, f32::MAX, -1.0, 0.0, 1.0, 1.0],
+    )
+    .unwrap();
     let t = Matrix::from_slice(&cpu, 3, 6, &one_hot(3, 6)).unwrap();
     let mut samples = Samples::from_matrices(x, t, true).unwrap();
     let before = network.layers()[1].statistics().unwrap().to_vec().unwrap();
-    let mut trainer = Trainer::new(&mut network, Loss::SoftmaxCrossEntropy, Sgd::new(0.1).unwrap(), 3, 1).unwrap();
+    let mut trainer =
+        Trainer::new(&mut network, Loss::SoftmaxCrossEntropy, Sgd::new(0.1).unwrap(), 3, 1)
+            .unwrap();
     let error = trainer.epoch(&mut samples).unwrap_err();
     assert!(matches!(error.kind(), ErrorKind::Diverged { .. }), "{error}");
     drop(trainer);
@@ -400,7 +459,9 @@ fn the_best_parameters_are_kept_with_their_statistics() {
     let mut network = network(&cpu, "batch", 2, &[4], Activation::Tanh);
     let x = Matrix::from_slice(&cpu, 2, 6, &random(12, 1)).unwrap();
     let t = Matrix::from_slice(&cpu, 3, 6, &one_hot(3, 6)).unwrap();
-    let mut trainer = Trainer::new(&mut network, Loss::SoftmaxCrossEntropy, Sgd::new(0.1).unwrap(), 6, 1).unwrap();
+    let mut trainer =
+        Trainer::new(&mut network, Loss::SoftmaxCrossEntropy, Sgd::new(0.1).unwrap(), 6, 1)
+            .unwrap();
     let kept = trainer.parameters().unwrap();
     assert_eq!(kept.len(), 3 * 2 + 1);
     trainer.step(x.view(), t.view()).unwrap();
@@ -412,7 +473,8 @@ fn the_best_parameters_are_kept_with_their_statistics() {
 
 #[test]
 fn files_hold_them_and_refuse_what_does_not_fit() {
-    let folder = std::env::temp_dir().join(format!("travertine-normalization-{}", std::process::id()));
+    let folder =
+        std::env::temp_dir().join(format!("travertine-normalization-{}", std::process::id()));
     std::fs::create_dir_all(&folder).unwrap();
     let path = folder.join("model.safetensors");
     let cpu = engine::open::<f32>("cpu").unwrap();
@@ -431,7 +493,9 @@ fn files_hold_them_and_refuse_what_does_not_fit() {
     }
     // The last one is layer normalization: another name, and a kind that nobody knows.
     let bytes = std::fs::read(&path).unwrap();
-    for (wrong, expected) in [("batch_norm", "tensor layers.1.running_mean"), ("night_norm", "layers.1 kind")] {
+    for (wrong, expected) in
+        [("batch_norm", "tensor layers.1.running_mean"), ("night_norm", "layers.1 kind")]
+    {
         let at = bytes.windows(10).position(|window| window == b"layer_norm").unwrap();
         let mut damaged = bytes.clone();
         damaged[at..at + 10].copy_from_slice(wrong.as_bytes());

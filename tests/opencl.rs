@@ -9,7 +9,9 @@ use std::sync::Arc;
 use common::{SMALL_DEVICE, engine_if_there, limited, one_hot, random};
 use travertine::engine::{Counting, Engine, Limits, Settings};
 use travertine::optimizer::Sgd;
-use travertine::{Activation, ErrorKind, Loss, Matrix, Network, Samples, Scalar, Trainer, engine, ops};
+use travertine::{
+    Activation, ErrorKind, Loss, Matrix, Network, Samples, Scalar, Trainer, engine, ops,
+};
 
 fn opencl<T: Scalar>() -> Option<Arc<dyn Engine<T>>> {
     engine_if_there("opencl", &Settings::default())
@@ -28,7 +30,9 @@ fn trained<T: Scalar>(engine: &Arc<dyn Engine<T>>) -> Vec<common::Layer> {
         .seed(7)
         .build()
         .unwrap();
-    let mut trainer = Trainer::new(&mut network, Loss::SoftmaxCrossEntropy, Sgd::new(0.1).unwrap(), 32, 7).unwrap();
+    let mut trainer =
+        Trainer::new(&mut network, Loss::SoftmaxCrossEntropy, Sgd::new(0.1).unwrap(), 32, 7)
+            .unwrap();
     while trainer.steps() < 100 {
         trainer.epoch(&mut samples).unwrap();
     }
@@ -41,7 +45,8 @@ fn trained<T: Scalar>(engine: &Arc<dyn Engine<T>>) -> Vec<common::Layer> {
 #[test]
 fn a_hundred_steps_give_the_weights_of_the_cpu() {
     fn compare<T: Scalar>() {
-        let bound = 1000.0 * if size_of::<T>() == 4 { f64::from(f32::EPSILON) } else { f64::EPSILON };
+        let bound =
+            1000.0 * if size_of::<T>() == 4 { f64::from(f32::EPSILON) } else { f64::EPSILON };
         let reference = trained::<T>(&engine::open("cpu").unwrap());
         let devices = [opencl::<T>(), engine_if_there("opencl", &limited(SMALL_DEVICE))];
         for engine in devices.into_iter().flatten() {
@@ -60,7 +65,10 @@ fn a_hundred_steps_give_the_weights_of_the_cpu() {
 fn training_repeats_itself_bit_by_bit() {
     let Some(engine) = opencl::<f32>() else { return };
     let bits = |layers: Vec<common::Layer>| -> Vec<u64> {
-        layers.iter().flat_map(|layer| layer.weights.iter().chain(&layer.bias).map(|x| x.to_bits())).collect()
+        layers
+            .iter()
+            .flat_map(|layer| layer.weights.iter().chain(&layer.bias).map(|x| x.to_bits()))
+            .collect()
     };
     assert!(bits(trained(&engine)) == bits(trained(&engine)));
 }
@@ -76,12 +84,17 @@ fn steps_allocate_nothing_and_everything_is_given_back() {
     let Some(inner) = opencl::<f32>() else { return };
     let counting = Arc::new(Counting::new(inner));
     let engine: Arc<dyn Engine<f32>> = counting.clone();
-    let mut network =
-        Network::builder(&engine, 20).dense(9, Activation::Silu).dense(4, Activation::Softmax).build().unwrap();
+    let mut network = Network::builder(&engine, 20)
+        .dense(9, Activation::Silu)
+        .dense(4, Activation::Softmax)
+        .build()
+        .unwrap();
     let x = Matrix::from_slice(&engine, 20, 30, &random(600, 1)).unwrap();
     let t = Matrix::from_slice(&engine, 4, 30, &one_hot(4, 30)).unwrap();
     let mut samples = Samples::from_matrices(x, t, true).unwrap();
-    let mut trainer = Trainer::new(&mut network, Loss::SoftmaxCrossEntropy, Sgd::new(0.01).unwrap(), 8, 1).unwrap();
+    let mut trainer =
+        Trainer::new(&mut network, Loss::SoftmaxCrossEntropy, Sgd::new(0.01).unwrap(), 8, 1)
+            .unwrap();
     let before = counting.counts();
     for _ in 0..50 {
         trainer.epoch(&mut samples).unwrap();
@@ -107,7 +120,9 @@ fn steps_allocate_nothing_and_everything_is_given_back() {
 #[test]
 fn two_engines_on_two_threads_do_not_disturb_each_other() {
     let Some(engine) = opencl::<f32>() else { return };
-    let weights = |layers: Vec<common::Layer>| layers.into_iter().flat_map(|layer| layer.weights).collect::<Vec<_>>();
+    let weights = |layers: Vec<common::Layer>| {
+        layers.into_iter().flat_map(|layer| layer.weights).collect::<Vec<_>>()
+    };
     let alone = weights(trained(&engine));
     std::thread::scope(|scope| {
         // Two engines of their own, and two threads that share one.
@@ -141,7 +156,10 @@ fn a_device_without_f64_says_so_and_computes_in_f32() {
     let settings = limited(Limits { fp64: false, ..SMALL_DEVICE });
     let Some(engine) = engine_if_there::<f32>("opencl", &settings) else { return };
     let error = engine::open_with::<f64>("opencl", &settings).err().unwrap();
-    assert!(error.to_string().contains("no f64") && error.to_string().contains("use f32"), "{error}");
+    assert!(
+        error.to_string().contains("no f64") && error.to_string().contains("use f32"),
+        "{error}"
+    );
     let values: Vec<f32> = (1..=1000).map(|x| x as f32).collect();
     let x = Matrix::from_slice(&engine, 1000, 1, &values).unwrap();
     assert!((ops::asum(x.view()).unwrap() - 500_500.0).abs() < 1.0);
@@ -156,7 +174,8 @@ fn devices_that_are_too_small_are_refused() {
     if opencl::<f32>().is_none() {
         return;
     }
-    for limits in [Limits { items: 32, ..SMALL_DEVICE }, Limits { shared: 2 << 10, ..SMALL_DEVICE }] {
+    for limits in [Limits { items: 32, ..SMALL_DEVICE }, Limits { shared: 2 << 10, ..SMALL_DEVICE }]
+    {
         let error = engine::open_with::<f32>("opencl", &limited(limits)).err().unwrap();
         assert!(matches!(error.kind(), ErrorKind::Unavailable { .. }), "{error}");
         assert!(error.to_string().contains("need 64 items and 5 KB"), "{error}");
@@ -170,7 +189,10 @@ fn devices_that_are_not_there() {
     }
     for name in ["opencl:77", "opencl:x", "opencl:-1"] {
         let error = engine::open::<f32>(name).err().unwrap().to_string();
-        assert!(error.contains(name) && error.contains("no such device") && error.contains("opencl:0"), "{error}");
+        assert!(
+            error.contains(name) && error.contains("no such device") && error.contains("opencl:0"),
+            "{error}"
+        );
     }
 }
 
@@ -255,7 +277,13 @@ fn compiled_kernels_are_kept_and_spoiled_ones_made_again() {
         bytes[at] ^= 0x55;
         bytes
     };
-    let hostile = [Vec::new(), good[..good.len() / 2].to_vec(), spoiled(3), spoiled(20), spoiled(good.len() - 9)];
+    let hostile = [
+        Vec::new(),
+        good[..good.len() / 2].to_vec(),
+        spoiled(3),
+        spoiled(20),
+        spoiled(good.len() - 9),
+    ];
     for bytes in hostile {
         fs::write(file, bytes).unwrap();
         assert_eq!(sum(&folder.settings(false)), 7.0);

@@ -50,7 +50,11 @@ fn cases() -> Vec<Case> {
     for (rule, rate) in rules {
         for (i, decay) in decays.into_iter().enumerate() {
             for (j, clip) in clips.into_iter().enumerate() {
-                let schedule = if i == j { Schedule::Exponential { factor: 0.95 } } else { Schedule::Constant };
+                let schedule = if i == j {
+                    Schedule::Exponential { factor: 0.95 }
+                } else {
+                    Schedule::Constant
+                };
                 cases.push(Case { rule, rate, decay, clip, schedule });
             }
         }
@@ -111,11 +115,17 @@ impl Case {
     fn clipped(&self, gradients: &mut [[Vec<f64>; 2]]) {
         let all = || gradients.iter().flatten().flatten();
         let factor = match self.clip {
-            Some(Clip::Norm(most)) => (most / (all().map(|g| g * g).sum::<f64>().sqrt() + 1e-6)).min(1.0),
+            Some(Clip::Norm(most)) => {
+                (most / (all().map(|g| g * g).sum::<f64>().sqrt() + 1e-6)).min(1.0)
+            }
             _ => 1.0,
         };
         let bound = if let Some(Clip::Value(bound)) = self.clip { bound } else { f64::INFINITY };
-        gradients.iter_mut().flatten().flatten().for_each(|g| *g = (factor * *g).clamp(-bound, bound));
+        gradients
+            .iter_mut()
+            .flatten()
+            .flatten()
+            .for_each(|g| *g = (factor * *g).clamp(-bound, bound));
     }
 }
 
@@ -135,17 +145,26 @@ fn rows(values: &[f64], length: usize, step: usize) -> Vec<Vec<f64>> {
 
 /// After every step all parameters, layer by layer.
 fn reference(case: &Case, mut layers: Vec<Layer>, (x, t): &(Vec<f64>, Vec<f64>)) -> Vec<Vec<f64>> {
-    let (inputs, outputs) = (layers[0].weights.len() / layers[0].bias.len(), layers[layers.len() - 1].bias.len());
+    let (inputs, outputs) =
+        (layers[0].weights.len() / layers[0].bias.len(), layers[layers.len() - 1].bias.len());
     let mut moments = vec![[0.0; 2]; flat(&layers).len()];
     let mut states = Vec::new();
     for step in 0..STEPS {
-        let mut gradients = common::gradients(&layers, &rows(x, inputs, step), &rows(t, outputs, step));
+        let mut gradients =
+            common::gradients(&layers, &rows(x, inputs, step), &rows(t, outputs, step));
         let free = gradients.clone();
         case.clipped(&mut gradients);
-        assert_eq!(step == 0 && case.clip.is_some(), step == 0 && gradients != free, "a bound that nothing meets");
+        assert_eq!(
+            step == 0 && case.clip.is_some(),
+            step == 0 && gradients != free,
+            "a bound that nothing meets"
+        );
         let rate = case.rate * case.schedule.factor(step as u64);
-        let parameters = layers.iter_mut().flat_map(|layer| layer.weights.iter_mut().chain(&mut layer.bias));
-        for ((w, g), moments) in parameters.zip(gradients.iter().flatten().flatten()).zip(&mut moments) {
+        let parameters =
+            layers.iter_mut().flat_map(|layer| layer.weights.iter_mut().chain(&mut layer.bias));
+        for ((w, g), moments) in
+            parameters.zip(gradients.iter().flatten().flatten()).zip(&mut moments)
+        {
             case.update(w, *g, moments, rate, step as i32 + 1);
         }
         states.push(flat(&layers));
@@ -157,8 +176,13 @@ fn flat(layers: &[Layer]) -> Vec<f64> {
     layers.iter().flat_map(|layer| layer.weights.iter().chain(&layer.bias).copied()).collect()
 }
 
-fn network<T: Scalar>(engine: &Arc<dyn Engine<T>>, [inputs, hidden, outputs]: [usize; 3]) -> Network<T> {
-    let builder = Network::builder(engine, inputs).dense(hidden, Activation::Tanh).dense(outputs, Activation::Sigmoid);
+fn network<T: Scalar>(
+    engine: &Arc<dyn Engine<T>>,
+    [inputs, hidden, outputs]: [usize; 3],
+) -> Network<T> {
+    let builder = Network::builder(engine, inputs)
+        .dense(hidden, Activation::Tanh)
+        .dense(outputs, Activation::Sigmoid);
     let mut network = builder.seed(5).build().unwrap();
     let bias: Vec<T> = random(hidden, 8); // not 0, so that its decay is seen
     network.layers_mut()[0].bias_mut().write(&bias).unwrap();
@@ -166,14 +190,20 @@ fn network<T: Scalar>(engine: &Arc<dyn Engine<T>>, [inputs, hidden, outputs]: [u
 }
 
 /// The same from the library.
-fn ours<T: Scalar>(case: &Case, network: &mut Network<T>, (x, t): &(Vec<f64>, Vec<f64>)) -> Vec<Vec<f64>> {
-    let (engine, inputs, outputs) = (Arc::clone(network.engine()), network.inputs(), network.outputs());
+fn ours<T: Scalar>(
+    case: &Case,
+    network: &mut Network<T>,
+    (x, t): &(Vec<f64>, Vec<f64>),
+) -> Vec<Vec<f64>> {
+    let (engine, inputs, outputs) =
+        (Arc::clone(network.engine()), network.inputs(), network.outputs());
     let matrix = |values: &[f64], rows: usize| {
         let values: Vec<T> = values.iter().map(|x| T::from_f64(*x)).collect();
         Matrix::from_slice(&engine, rows, values.len() / rows, &values).unwrap()
     };
     let (x, t) = (matrix(x, inputs), matrix(t, outputs));
-    let mut trainer = Trainer::new(network, Loss::Quadratic, case.optimizer::<T>(), BATCH, 1).unwrap();
+    let mut trainer =
+        Trainer::new(network, Loss::Quadratic, case.optimizer::<T>(), BATCH, 1).unwrap();
     trainer = trainer.with_schedule(case.schedule).unwrap();
     if let Some(clip) = case.clip {
         trainer = trainer.with_clip(clip).unwrap();
@@ -181,7 +211,9 @@ fn ours<T: Scalar>(case: &Case, network: &mut Network<T>, (x, t): &(Vec<f64>, Ve
     let mut states = Vec::new();
     for step in 0..STEPS {
         let part = step * BATCH..(step + 1) * BATCH;
-        trainer.step(x.view().sub_columns(part.clone()).unwrap(), t.view().sub_columns(part).unwrap()).unwrap();
+        trainer
+            .step(x.view().sub_columns(part.clone()).unwrap(), t.view().sub_columns(part).unwrap())
+            .unwrap();
         states.push(parameters(&trainer));
     }
     states
@@ -201,7 +233,9 @@ fn every_step_is_the_formulas<T: Scalar>(sizes: [usize; 3], cases: &[Case], boun
             let mut network = network(&engine, sizes);
             let samples = samples(sizes[0], sizes[2]);
             let expected = reference(case, common::layers(&network), &samples);
-            for (step, (ours, expected)) in ours(case, &mut network, &samples).iter().zip(&expected).enumerate() {
+            for (step, (ours, expected)) in
+                ours(case, &mut network, &samples).iter().zip(&expected).enumerate()
+            {
                 let apart = common::relative(ours, expected);
                 assert!(apart <= bound, "{words}, {}, {case:?}, step {step}: {apart:e}", T::NAME);
                 worst = worst.max(apart);
@@ -265,7 +299,11 @@ for name, options in job["schedules"]:
 /// Python with PyTorch; its absence is said aloud, and a failure where it must be there.
 fn torch() -> Option<String> {
     let python = std::env::var("TRAVERTINE_PYTHON").unwrap_or("python3".to_owned());
-    if Command::new(&python).args(["-c", "import torch"]).output().is_ok_and(|output| output.status.success()) {
+    if Command::new(&python)
+        .args(["-c", "import torch"])
+        .output()
+        .is_ok_and(|output| output.status.success())
+    {
         return Some(python);
     }
     let must = std::env::var_os("TRAVERTINE_ENSURE_TORCH").is_some();
@@ -286,7 +324,11 @@ fn ask_torch(python: &str, job: &Value) -> Vec<Value> {
     child.stdin.take().unwrap().write_all(job.to_string().as_bytes()).unwrap();
     let output = child.wait_with_output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    String::from_utf8(output.stdout).unwrap().lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+    String::from_utf8(output.stdout)
+        .unwrap()
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect()
 }
 
 fn numbers(value: &Value) -> Vec<f64> {
@@ -309,17 +351,23 @@ impl Case {
             ),
             _ if decoupled => return None,
             Rule::Plain => ("SGD", json!({"lr": rate, "weight_decay": decay})),
-            Rule::Momentum(momentum) => ("SGD", json!({"lr": rate, "weight_decay": decay, "momentum": momentum})),
-            Rule::Nesterov(momentum) => {
-                ("SGD", json!({"lr": rate, "weight_decay": decay, "momentum": momentum, "nesterov": true}))
+            Rule::Momentum(momentum) => {
+                ("SGD", json!({"lr": rate, "weight_decay": decay, "momentum": momentum}))
             }
-            Rule::RmsProp(smoothing, epsilon) => {
-                ("RMSprop", json!({"lr": rate, "weight_decay": decay, "alpha": smoothing, "eps": epsilon}))
-            }
+            Rule::Nesterov(momentum) => (
+                "SGD",
+                json!({"lr": rate, "weight_decay": decay, "momentum": momentum, "nesterov": true}),
+            ),
+            Rule::RmsProp(smoothing, epsilon) => (
+                "RMSprop",
+                json!({"lr": rate, "weight_decay": decay, "alpha": smoothing, "eps": epsilon}),
+            ),
         };
         let norm = if let Some(Clip::Norm(norm)) = self.clip { norm } else { 0.0 };
         let value = if let Some(Clip::Value(value)) = self.clip { value } else { 0.0 };
-        Some(json!({"optimizer": optimizer, "options": options, "clip_norm": norm, "clip_value": value}))
+        Some(
+            json!({"optimizer": optimizer, "options": options, "clip_norm": norm, "clip_value": value}),
+        )
     }
 }
 
@@ -328,21 +376,33 @@ fn optimizers_and_schedules_are_pytorchs() {
     let Some(python) = torch() else { return };
     let sizes @ [inputs, _, outputs] = [17, 9, 5];
     let cpu = engine::open::<f64>("cpu").unwrap();
-    let layers: Vec<Value> = common::layers(&network(&cpu, sizes)).iter().map(|l| json!([l.weights, l.bias])).collect();
+    let layers: Vec<Value> =
+        common::layers(&network(&cpu, sizes)).iter().map(|l| json!([l.weights, l.bias])).collect();
     let samples = samples(inputs, outputs);
     let free = cases().into_iter().filter(|case| case.schedule == Schedule::Constant);
-    let cases: Vec<(Case, Value)> = free.filter_map(|case| Some((case, case.in_torch()?))).collect();
-    let losses: Vec<f64> = (0..40).map(|i| if i < 8 { 1.0 / f64::from(i + 1) } else { 0.12499 }).collect();
+    let cases: Vec<(Case, Value)> =
+        free.filter_map(|case| Some((case, case.in_torch()?))).collect();
+    let losses: Vec<f64> =
+        (0..40).map(|i| if i < 8 { 1.0 / f64::from(i + 1) } else { 0.12499 }).collect();
     let schedules = [
-        (Schedule::Step { every: 7, factor: 0.3 }, json!(["StepLR", {"step_size": 7, "gamma": 0.3}])),
+        (
+            Schedule::Step { every: 7, factor: 0.3 },
+            json!(["StepLR", {"step_size": 7, "gamma": 0.3}]),
+        ),
         (Schedule::Exponential { factor: 0.9 }, json!(["ExponentialLR", {"gamma": 0.9}])),
         // PyTorch's turns back at its end, so that it is asked for no longer than it lasts.
-        (Schedule::Cosine { steps: 40, last: 0.1 }, json!(["CosineAnnealingLR", {"T_max": 40, "eta_min": 0.1}])),
+        (
+            Schedule::Cosine { steps: 40, last: 0.1 },
+            json!(["CosineAnnealingLR", {"T_max": 40, "eta_min": 0.1}]),
+        ),
         (
             Schedule::OneCycle { steps: 41 },
             json!(["OneCycleLR", {"max_lr": 1.0, "total_steps": 41, "cycle_momentum": false}]),
         ),
-        (Schedule::Plateau { patience: 3, factor: 0.5 }, json!(["ReduceLROnPlateau", {"patience": 3, "factor": 0.5}])),
+        (
+            Schedule::Plateau { patience: 3, factor: 0.5 },
+            json!(["ReduceLROnPlateau", {"patience": 3, "factor": 0.5}]),
+        ),
     ];
     let job = json!({
         "x": samples.0.chunks(inputs).collect::<Vec<_>>(),
@@ -358,7 +418,9 @@ fn optimizers_and_schedules_are_pytorchs() {
     assert_eq!(answers.len(), cases.len() + schedules.len());
     let mut worst = 0.0_f64;
     for ((case, _), theirs) in cases.iter().zip(&answers) {
-        for (ours, theirs) in ours(case, &mut network(&cpu, sizes), &samples).iter().zip(theirs.as_array().unwrap()) {
+        for (ours, theirs) in
+            ours(case, &mut network(&cpu, sizes), &samples).iter().zip(theirs.as_array().unwrap())
+        {
             let apart = common::relative(ours, &numbers(theirs));
             assert!(apart < 1e-13, "{case:?}: {apart:e}");
             worst = worst.max(apart);
@@ -420,10 +482,16 @@ fn adam_stays_close<T: Scalar>(bound: f64) {
         let x = Matrix::from_slice(engine, inputs, 64, &random(inputs * 64, 1)).unwrap();
         let t = Matrix::from_slice(engine, outputs, 64, &common::one_hot(outputs, 64)).unwrap();
         let mut network = network(engine, sizes);
-        let mut trainer = Trainer::new(&mut network, Loss::Quadratic, Adam::new(0.001).unwrap(), 16, 1).unwrap();
+        let mut trainer =
+            Trainer::new(&mut network, Loss::Quadratic, Adam::new(0.001).unwrap(), 16, 1).unwrap();
         for step in 0..500 {
             let part = step % 4 * 16..(step % 4 + 1) * 16;
-            trainer.step(x.view().sub_columns(part.clone()).unwrap(), t.view().sub_columns(part).unwrap()).unwrap();
+            trainer
+                .step(
+                    x.view().sub_columns(part.clone()).unwrap(),
+                    t.view().sub_columns(part).unwrap(),
+                )
+                .unwrap();
         }
         (parameters(&trainer), trainer.last_loss(16).unwrap())
     };
@@ -460,7 +528,8 @@ fn means_that_fade_are_no_burden() {
     let t = Matrix::from_slice(&cpu, 3, 1, &[0.5, 0.1, 0.9]).unwrap();
     for optimizer in optimizers {
         let name = optimizer.describe();
-        let mut network = Network::builder(&cpu, 40).dense(3, Activation::Identity).seed(1).build().unwrap();
+        let mut network =
+            Network::builder(&cpu, 40).dense(3, Activation::Identity).seed(1).build().unwrap();
         let mut trainer = Trainer::new(&mut network, Loss::Quadratic, optimizer, 1, 1).unwrap();
         trainer.step(loud.view(), t.view()).unwrap();
         (0..1500).for_each(|_| trainer.step(silent.view(), t.view()).unwrap());

@@ -24,7 +24,11 @@ fn kept(step: u32, layer: usize, index: usize) -> f64 {
 fn reference_step(layers: &mut [Layer], step: u32, x: &[Vec<f64>], t: &[Vec<f64>]) {
     let before: Vec<Layer> = layers
         .iter()
-        .map(|l| Layer { weights: l.weights.clone(), bias: l.bias.clone(), activation: l.activation })
+        .map(|l| Layer {
+            weights: l.weights.clone(),
+            bias: l.bias.clone(),
+            activation: l.activation,
+        })
         .collect();
     let share = RATE / x.len() as f64;
     for (sample, (x, t)) in x.iter().zip(t).enumerate() {
@@ -32,7 +36,9 @@ fn reference_step(layers: &mut [Layer], step: u32, x: &[Vec<f64>], t: &[Vec<f64>
         let (mut inputs, mut a) = (Vec::new(), x.clone());
         for (l, layer) in before.iter().enumerate() {
             let rows = a.len();
-            inputs.push(a.iter().enumerate().map(|(i, a)| a * factor(l, i, rows)).collect::<Vec<_>>());
+            inputs.push(
+                a.iter().enumerate().map(|(i, a)| a * factor(l, i, rows)).collect::<Vec<_>>(),
+            );
             a = common::activate(layer.activation, &layer.z(&inputs[l]));
         }
         let mut delta: Vec<f64> = a.iter().zip(t).map(|(a, t)| (a - t) * a * (1.0 - a)).collect();
@@ -40,10 +46,18 @@ fn reference_step(layers: &mut [Layer], step: u32, x: &[Vec<f64>], t: &[Vec<f64>
             let (input, rows) = (&inputs[l], delta.len());
             for (i, d) in delta.iter().enumerate() {
                 layers[l].bias[i] -= share * d;
-                input.iter().enumerate().for_each(|(j, x)| layers[l].weights[i + j * rows] -= share * d * x);
+                input
+                    .iter()
+                    .enumerate()
+                    .for_each(|(j, x)| layers[l].weights[i + j * rows] -= share * d * x);
             }
-            let back =
-                |j: usize| delta.iter().enumerate().map(|(i, d)| before[l].weights[i + j * rows] * d).sum::<f64>();
+            let back = |j: usize| {
+                delta
+                    .iter()
+                    .enumerate()
+                    .map(|(i, d)| before[l].weights[i + j * rows] * d)
+                    .sum::<f64>()
+            };
             // What is dropped passes nothing back; what is kept is input / factor = tanh(z).
             delta = (0..input.len())
                 .map(|j| match factor(l, j, input.len()) {
@@ -70,12 +84,15 @@ fn bound(layer: &mut Layer) {
 
 fn network<T: Scalar>(engine: &std::sync::Arc<dyn engine::Engine<T>>) -> Network<T> {
     let [inputs, first, second, outputs] = SIZES;
-    let builder = Network::builder(engine, inputs).dense(first, Activation::Tanh).dense(second, Activation::Tanh);
+    let builder = Network::builder(engine, inputs)
+        .dense(first, Activation::Tanh)
+        .dense(second, Activation::Tanh);
     builder.dense(outputs, Activation::Sigmoid).seed(5).build().unwrap()
 }
 
 fn trainer<T: Scalar>(network: &mut Network<T>, batch: usize, seed: u64) -> Trainer<'_, T> {
-    let trainer = Trainer::new(network, Loss::Quadratic, Sgd::new(RATE).unwrap(), batch, seed).unwrap();
+    let trainer =
+        Trainer::new(network, Loss::Quadratic, Sgd::new(RATE).unwrap(), batch, seed).unwrap();
     trainer.with_dropout(DROPOUT).unwrap().with_max_norm(MAX_NORM).unwrap()
 }
 
@@ -93,19 +110,29 @@ fn every_step_is_the_formulas<T: Scalar>(limit: f64) {
             let samples = if step % 3 == 2 { 3 } else { batch };
             let x: Vec<T> = random(inputs * samples, 10 + u64::from(step));
             let t: Vec<T> = one_hot(outputs, samples);
-            let matrix = |rows, values: &[T]| Matrix::from_slice(&engine, rows, samples, values).unwrap();
+            let matrix =
+                |rows, values: &[T]| Matrix::from_slice(&engine, rows, samples, values).unwrap();
             trainer.step(matrix(inputs, &x).view(), matrix(outputs, &t).view()).unwrap();
             let columns = |values: &[T], rows: usize| -> Vec<Vec<f64>> {
-                values.chunks(rows).map(|column| column.iter().map(|x| x.to_f64()).collect()).collect()
+                values
+                    .chunks(rows)
+                    .map(|column| column.iter().map(|x| x.to_f64()).collect())
+                    .collect()
             };
             reference_step(&mut reference, step, &columns(&x, inputs), &columns(&t, outputs));
-            let numbers = |m: travertine::MatrixRef<'_, T>| m.to_vec().unwrap().into_iter().map(T::to_f64);
-            let ours: Vec<f64> =
-                trainer.layers().iter().flat_map(|l| numbers(l.weights()).chain(numbers(l.bias()))).collect();
+            let numbers =
+                |m: travertine::MatrixRef<'_, T>| m.to_vec().unwrap().into_iter().map(T::to_f64);
+            let ours: Vec<f64> = trainer
+                .layers()
+                .iter()
+                .flat_map(|l| numbers(l.weights()).chain(numbers(l.bias())))
+                .collect();
             let apart = common::relative(&ours, &flat(&reference));
             assert!(apart <= limit, "{words}, {}, step {step}: {apart:e}", T::NAME);
         }
-        let norms = |layer: &Layer| (0..layer.bias.len()).map(|row| row_norm(layer, row)).collect::<Vec<_>>();
+        let norms = |layer: &Layer| {
+            (0..layer.bias.len()).map(|row| row_norm(layer, row)).collect::<Vec<_>>()
+        };
         let hidden: Vec<f64> = reference[..2].iter().flat_map(norms).collect();
         assert!(hidden.iter().any(|norm| *norm > MAX_NORM - 1e-5), "a bound that nothing meets");
         assert!(hidden.iter().any(|norm| *norm < MAX_NORM - 1e-2), "a bound that everything meets");
@@ -132,7 +159,8 @@ fn training_repeats_itself_and_evaluation_drops_nothing() {
         }
         let evaluated = trainer.evaluate(&mut samples).unwrap();
         drop(trainer);
-        let apart = (evaluated.loss - network.evaluate(Loss::Quadratic, &mut samples).unwrap().loss).abs();
+        let apart =
+            (evaluated.loss - network.evaluate(Loss::Quadratic, &mut samples).unwrap().loss).abs();
         assert!(apart < 1e-6 * evaluated.loss, "{apart:e}");
         flat(&common::layers(&network))
     };
@@ -144,13 +172,17 @@ fn training_repeats_itself_and_evaluation_drops_nothing() {
 #[test]
 fn divergence_is_replayed_with_what_was_dropped() {
     let cpu = engine::open::<f64>("cpu").unwrap();
-    let mut network =
-        Network::builder(&cpu, 3).dense(8, Activation::Identity).dense(2, Activation::Identity).build().unwrap();
+    let mut network = Network::builder(&cpu, 3)
+        .dense(8, Activation::Identity)
+        .dense(2, Activation::Identity)
+        .build()
+        .unwrap();
     let before = flat(&common::layers(&network));
     let (x, t) = (random::<f64>(3 * 4000, 3), random::<f64>(2 * 4000, 4));
     let matrix = |rows, values: &[f64]| Matrix::from_slice(&cpu, rows, 4000, values).unwrap();
     let mut samples = Samples::from_matrices(matrix(3, &x), matrix(2, &t), false).unwrap();
-    let trainer = Trainer::new(&mut network, Loss::Quadratic, Sgd::new(3.0).unwrap(), 10, SEED).unwrap();
+    let trainer =
+        Trainer::new(&mut network, Loss::Quadratic, Sgd::new(3.0).unwrap(), 10, SEED).unwrap();
     let mut trainer = trainer.with_dropout(DROPOUT).unwrap();
     let first = trainer.epoch(&mut samples).unwrap_err().to_string();
     let second = trainer.epoch(&mut samples).unwrap_err().to_string();
@@ -170,13 +202,18 @@ fn label_smoothing_spreads_targets() {
         let network = builder.seed(1).build().unwrap();
         let probabilities = network.infer(x.view()).unwrap().to_vec().unwrap();
         let mut plain = Samples::from_matrices(x.copy().unwrap(), t.copy().unwrap(), true).unwrap();
-        let mut smooth = Samples::from_matrices(x, t, true).unwrap().with_label_smoothing(share).unwrap();
-        let [plain, smooth] =
-            [&mut plain, &mut smooth].map(|s| network.evaluate(Loss::SoftmaxCrossEntropy, s).unwrap());
+        let mut smooth =
+            Samples::from_matrices(x, t, true).unwrap().with_label_smoothing(share).unwrap();
+        let [plain, smooth] = [&mut plain, &mut smooth]
+            .map(|s| network.evaluate(Loss::SoftmaxCrossEntropy, s).unwrap());
         // PyTorch's definition: a share of the mean over all classes.
         let uniform = -probabilities.iter().map(|p| p.ln()).sum::<f64>() / (classes * count) as f64;
         let expected = (1.0 - share) * plain.loss + share * uniform;
-        assert!((smooth.loss - expected).abs() < 1e-12 * expected, "{words}: {} {expected}", smooth.loss);
+        assert!(
+            (smooth.loss - expected).abs() < 1e-12 * expected,
+            "{words}: {} {expected}",
+            smooth.loss
+        );
         assert_eq!(smooth.accuracy, plain.accuracy);
     }
 }
@@ -192,7 +229,8 @@ fn class_weights_are_repeated_samples() {
             (3, Activation::Tanh, Loss::Quadratic),
             (1, Activation::Sigmoid, Loss::BinaryCrossEntropy),
         ] {
-            let (x, labels) = (random::<f64>(inputs * count, 3), (0..count).map(|i| i * 7 % 5 % outputs.max(2)));
+            let (x, labels) =
+                (random::<f64>(inputs * count, 3), (0..count).map(|i| i * 7 % 5 % outputs.max(2)));
             let labels: Vec<usize> = labels.collect();
             let target = |label: usize| match outputs {
                 1 => vec![label as f64],
@@ -200,11 +238,18 @@ fn class_weights_are_repeated_samples() {
             };
             let samples = |repeated: bool| {
                 let times = |i: usize| if repeated { weights[labels[i]] as usize } else { 1 };
-                let order: Vec<usize> = (0..count).flat_map(|i| std::iter::repeat_n(i, times(i))).collect();
-                let x: Vec<f64> = order.iter().flat_map(|i| x[i * inputs..][..inputs].to_vec()).collect();
+                let order: Vec<usize> =
+                    (0..count).flat_map(|i| std::iter::repeat_n(i, times(i))).collect();
+                let x: Vec<f64> =
+                    order.iter().flat_map(|i| x[i * inputs..][..inputs].to_vec()).collect();
                 let t: Vec<f64> = order.iter().flat_map(|i| target(labels[*i])).collect();
                 let x = Matrix::from_slice(&engine, inputs, order.len(), &x).unwrap();
-                Samples::from_matrices(x, Matrix::from_slice(&engine, outputs, order.len(), &t).unwrap(), true).unwrap()
+                Samples::from_matrices(
+                    x,
+                    Matrix::from_slice(&engine, outputs, order.len(), &t).unwrap(),
+                    true,
+                )
+                .unwrap()
             };
             let trained = |mut samples: Samples<'_, f64>, rate: f64| {
                 let mut network = Network::builder(&engine, inputs)
@@ -222,8 +267,12 @@ fn class_weights_are_repeated_samples() {
             let repeated = samples(true);
             let longer = repeated.count() as f64 / count as f64;
             assert!(longer > 1.2);
-            let ((ours, our_loss), (theirs, their_loss)) = (trained(weighted, 0.1), trained(repeated, 0.1 * longer));
-            assert!((our_loss - their_loss).abs() < 1e-12 * their_loss, "{words} {loss}: {our_loss} {their_loss}");
+            let ((ours, our_loss), (theirs, their_loss)) =
+                (trained(weighted, 0.1), trained(repeated, 0.1 * longer));
+            assert!(
+                (our_loss - their_loss).abs() < 1e-12 * their_loss,
+                "{words} {loss}: {our_loss} {their_loss}"
+            );
             let error = ours.iter().zip(&theirs).map(|(a, b)| (a - b).abs()).fold(0.0, f64::max);
             assert!(error < 1e-13, "{words} {loss}: {error:e}");
         }
@@ -235,12 +284,14 @@ fn what_makes_no_sense_is_refused() {
     let cpu = engine::open::<f32>("cpu").unwrap();
     let mut deep = network(&cpu);
     for (inputs, hidden) in [(1.0, 0.0), (-0.1, 0.0), (0.0, f64::NAN), (0.0, 1.0)] {
-        let trainer = Trainer::new(&mut deep, Loss::Quadratic, Sgd::new(0.1).unwrap(), 4, 1).unwrap();
+        let trainer =
+            Trainer::new(&mut deep, Loss::Quadratic, Sgd::new(0.1).unwrap(), 4, 1).unwrap();
         let error = trainer.with_dropout(Dropout { inputs, hidden }).err().unwrap().to_string();
         assert!(error.contains("from 0 to less than 1"), "{error}");
     }
     for most in [0.0, -1.0, f64::NAN, f64::INFINITY] {
-        let trainer = Trainer::new(&mut deep, Loss::Quadratic, Sgd::new(0.1).unwrap(), 4, 1).unwrap();
+        let trainer =
+            Trainer::new(&mut deep, Loss::Quadratic, Sgd::new(0.1).unwrap(), 4, 1).unwrap();
         assert!(trainer.with_max_norm(most).err().unwrap().to_string().contains("above 0"));
     }
     let mut flat = Network::builder(&cpu, 3).dense(2, Activation::Softmax).build().unwrap();
@@ -253,12 +304,45 @@ fn what_makes_no_sense_is_refused() {
         Samples::from_matrices(x, Matrix::zeros(&cpu, rows, 2).unwrap(), classes).unwrap()
     };
     for samples in [samples(2, false), samples(1, true)] {
-        assert!(samples.with_label_smoothing(0.1).err().unwrap().to_string().contains("must be classes"));
+        assert!(
+            samples
+                .with_label_smoothing(0.1)
+                .err()
+                .unwrap()
+                .to_string()
+                .contains("must be classes")
+        );
     }
-    assert!(samples(2, false).with_class_weights(&[1.0, 2.0]).err().unwrap().to_string().contains("must be classes"));
     assert!(
-        samples(3, true).with_class_weights(&[1.0, 2.0]).err().unwrap().to_string().contains("2 weights for 3 classes")
+        samples(2, false)
+            .with_class_weights(&[1.0, 2.0])
+            .err()
+            .unwrap()
+            .to_string()
+            .contains("must be classes")
     );
-    assert!(samples(2, true).with_class_weights(&[1.0, f64::NAN]).err().unwrap().to_string().contains("above 0"));
-    assert!(samples(2, true).with_label_smoothing(1.0).err().unwrap().to_string().contains("less than 1"));
+    assert!(
+        samples(3, true)
+            .with_class_weights(&[1.0, 2.0])
+            .err()
+            .unwrap()
+            .to_string()
+            .contains("2 weights for 3 classes")
+    );
+    assert!(
+        samples(2, true)
+            .with_class_weights(&[1.0, f64::NAN])
+            .err()
+            .unwrap()
+            .to_string()
+            .contains("above 0")
+    );
+    assert!(
+        samples(2, true)
+            .with_label_smoothing(1.0)
+            .err()
+            .unwrap()
+            .to_string()
+            .contains("less than 1")
+    );
 }

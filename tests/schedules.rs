@@ -41,7 +41,8 @@ fn schedules_that_end_before_training_does() {
     for (words, engine) in common::engines::<f64>() {
         let x = Matrix::from_slice(&engine, 3, 8, &random(24, 1)).unwrap();
         let t = Matrix::from_slice(&engine, 2, 8, &random(16, 2)).unwrap();
-        let build = || Network::builder(&engine, 3).dense(2, Activation::Tanh).seed(4).build().unwrap();
+        let build =
+            || Network::builder(&engine, 3).dense(2, Activation::Tanh).seed(4).build().unwrap();
         let ends = [
             (Schedule::Cosine { steps: 3, last: 0.25 }, 0.25),
             (Schedule::WarmUp { steps: 3 }, 1.0),
@@ -49,18 +50,29 @@ fn schedules_that_end_before_training_does() {
         ];
         for (schedule, last) in ends {
             let (mut network, mut plain) = (build(), build());
-            let trainer = Trainer::new(&mut network, Loss::Quadratic, Sgd::new(0.5).unwrap(), 8, 1).unwrap();
+            let trainer =
+                Trainer::new(&mut network, Loss::Quadratic, Sgd::new(0.5).unwrap(), 8, 1).unwrap();
             let mut trainer = trainer.with_schedule(schedule).unwrap();
             (0..3).for_each(|_| trainer.step(x.view(), t.view()).unwrap());
-            assert!((trainer.rate_factor() - last).abs() < 1e-12 * last, "{schedule:?}: {}", trainer.rate_factor());
-            let mut constant = Trainer::new(&mut plain, Loss::Quadratic, Sgd::new(0.5 * last).unwrap(), 8, 1).unwrap();
+            assert!(
+                (trainer.rate_factor() - last).abs() < 1e-12 * last,
+                "{schedule:?}: {}",
+                trainer.rate_factor()
+            );
+            let mut constant =
+                Trainer::new(&mut plain, Loss::Quadratic, Sgd::new(0.5 * last).unwrap(), 8, 1)
+                    .unwrap();
             constant.set_parameters(&trainer.parameters().unwrap()).unwrap();
             for _ in 0..5 {
                 trainer.step(x.view(), t.view()).unwrap();
                 constant.step(x.view(), t.view()).unwrap();
             }
-            let (ours, theirs) = (trainer.parameters().unwrap().concat(), constant.parameters().unwrap().concat());
-            assert!(ours.iter().zip(&theirs).all(|(a, b)| (a - b).abs() < 1e-14), "{words} {schedule:?}");
+            let (ours, theirs) =
+                (trainer.parameters().unwrap().concat(), constant.parameters().unwrap().concat());
+            assert!(
+                ours.iter().zip(&theirs).all(|(a, b)| (a - b).abs() < 1e-14),
+                "{words} {schedule:?}"
+            );
         }
     }
 }

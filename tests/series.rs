@@ -26,7 +26,8 @@ fn one_epoch_of_adam() {
         let samples = |seed| {
             let (x, y) = points(seed, POINTS);
             let x = Matrix::from_slice(&engine, 4, POINTS, &x).unwrap();
-            Samples::from_matrices(x, Matrix::from_slice(&engine, 1, POINTS, &y).unwrap(), false).unwrap()
+            Samples::from_matrices(x, Matrix::from_slice(&engine, 1, POINTS, &y).unwrap(), false)
+                .unwrap()
         };
         for seed in 1..4 {
             let mut network = Network::builder(&engine, 4)

@@ -14,7 +14,12 @@ fn cpu<T: Scalar>(threads: usize) -> Arc<dyn Engine<T>> {
     engine::open_with("cpu", &Settings::threads(threads)).unwrap()
 }
 
-fn samples<T: Scalar>(cpu: &Arc<dyn Engine<T>>, inputs: usize, classes: usize, count: usize) -> Samples<'static, T> {
+fn samples<T: Scalar>(
+    cpu: &Arc<dyn Engine<T>>,
+    inputs: usize,
+    classes: usize,
+    count: usize,
+) -> Samples<'static, T> {
     let x = Matrix::from_slice(cpu, inputs, count, &random(inputs * count, 5)).unwrap();
     let t = Matrix::from_slice(cpu, classes, count, &one_hot(classes, count)).unwrap();
     Samples::from_matrices(x, t, true).unwrap()
@@ -31,14 +36,18 @@ fn trained_bits<T: Scalar>(threads: usize, seed: u64) -> Vec<u64> {
         .build()
         .unwrap();
     let mut samples = samples(&cpu, 784, 10, 150);
-    let mut trainer = Trainer::new(&mut network, Loss::SoftmaxCrossEntropy, Sgd::new(0.1).unwrap(), 64, seed).unwrap();
+    let mut trainer =
+        Trainer::new(&mut network, Loss::SoftmaxCrossEntropy, Sgd::new(0.1).unwrap(), 64, seed)
+            .unwrap();
     for _ in 0..2 {
         trainer.epoch(&mut samples).unwrap();
     }
     drop(trainer);
     let bits = |values: Vec<T>| values.into_iter().map(|x| x.to_f64().to_bits());
     let layers = network.layers().iter();
-    layers.flat_map(|l| bits(l.weights().to_vec().unwrap()).chain(bits(l.bias().to_vec().unwrap()))).collect()
+    layers
+        .flat_map(|l| bits(l.weights().to_vec().unwrap()).chain(bits(l.bias().to_vec().unwrap())))
+        .collect()
 }
 
 #[test]
@@ -66,7 +75,8 @@ fn an_epoch_is_these_steps_in_this_order() {
     let (x, t) = (random::<f64>(inputs * count, 5), one_hot::<f64>(outputs, count));
     let column = |values: &[f64], rows: usize, j: usize| values[j * rows..(j + 1) * rows].to_vec();
     let mut samples = samples(&cpu, inputs, outputs, count);
-    let mut trainer = Trainer::new(&mut network, Loss::Quadratic, Sgd::new(rate).unwrap(), 4, seed).unwrap();
+    let mut trainer =
+        Trainer::new(&mut network, Loss::Quadratic, Sgd::new(rate).unwrap(), 4, seed).unwrap();
     for epoch in 0..3 {
         let mut order: Vec<usize> = (0..count).collect();
         Philox::new(seed, Purpose::Shuffle, epoch).shuffle(&mut order);
@@ -117,19 +127,28 @@ fn evaluation_agrees_with_the_formulas() {
             for (x, t) in x.chunks(inputs).zip(t.chunks(outputs)) {
                 let z = common::last_z(&layers, x);
                 sum += common::loss(loss, output, &z, t);
-                let largest = |v: &[f64]| (0..v.len()).max_by(|&i, &j| v[i].total_cmp(&v[j])).unwrap();
+                let largest =
+                    |v: &[f64]| (0..v.len()).max_by(|&i, &j| v[i].total_cmp(&v[j])).unwrap();
                 hits += usize::from(largest(&common::activate(output, &z)) == largest(t));
             }
             let mut samples = samples(&cpu, inputs, outputs, count);
             let report = network.evaluate(loss, &mut samples).unwrap();
             let close = |a: f64, b: f64| (a - b).abs() < 1e-12 * (1.0 + b.abs());
-            assert!(close(report.loss, sum / count as f64), "{loss} {output}: {} {sum}", report.loss);
+            assert!(
+                close(report.loss, sum / count as f64),
+                "{loss} {output}: {} {sum}",
+                report.loss
+            );
             if output != Activation::Relu {
                 // relu puts out equal zeros, of which any may be the largest
                 assert_eq!(report.accuracy, Some(hits as f64 / count as f64), "{loss} {output}");
             }
-            let mut trainer = Trainer::new(&mut network, loss, Sgd::new(0.1).unwrap(), 17, 1).unwrap();
-            assert!(close(trainer.evaluate(&mut samples).unwrap().loss, report.loss), "{loss} {output}");
+            let mut trainer =
+                Trainer::new(&mut network, loss, Sgd::new(0.1).unwrap(), 17, 1).unwrap();
+            assert!(
+                close(trainer.evaluate(&mut samples).unwrap().loss, report.loss),
+                "{loss} {output}"
+            );
         }
     }
 }
@@ -140,7 +159,10 @@ fn one_output_tells_two_classes_apart() {
     let x: Vec<f32> = random(2 * 400, 3);
     let t: Vec<f32> = x.chunks(2).map(|x| f32::from(u8::from(x[0] + x[1] > 0.0))).collect();
     let positive = t.iter().sum::<f32>() / 400.0;
-    let (x, t) = (Matrix::from_slice(&cpu, 2, 400, &x).unwrap(), Matrix::from_slice(&cpu, 1, 400, &t).unwrap());
+    let (x, t) = (
+        Matrix::from_slice(&cpu, 2, 400, &x).unwrap(),
+        Matrix::from_slice(&cpu, 1, 400, &t).unwrap(),
+    );
     let mut samples = Samples::from_matrices(x, t, true).unwrap();
     for loss in [Loss::BinaryCrossEntropy, Loss::Quadratic] {
         let mut network = Network::builder(&cpu, 2).dense(1, Activation::Sigmoid).build().unwrap();
@@ -160,9 +182,14 @@ fn one_output_tells_two_classes_apart() {
 fn digits_are_learned() {
     let cpu = cpu::<f32>(2);
     let (train, test) = data::digits::<f32>().unwrap().split(0.2, 1).unwrap();
-    let (mut train, mut test) = (Samples::new(&cpu, &train).unwrap(), Samples::new(&cpu, &test).unwrap());
-    let mut network =
-        Network::builder(&cpu, 64).dense(40, Activation::Relu).dense(10, Activation::Softmax).seed(1).build().unwrap();
+    let (mut train, mut test) =
+        (Samples::new(&cpu, &train).unwrap(), Samples::new(&cpu, &test).unwrap());
+    let mut network = Network::builder(&cpu, 64)
+        .dense(40, Activation::Relu)
+        .dense(10, Activation::Softmax)
+        .seed(1)
+        .build()
+        .unwrap();
     let sgd = Sgd::new(0.1).unwrap();
     let mut trainer = Trainer::new(&mut network, Loss::SoftmaxCrossEntropy, sgd, 16, 1).unwrap();
     for _ in 0..10 {
@@ -181,7 +208,8 @@ fn divergence_is_told_exactly_and_undone() {
     x[3 * poison..3 * poison + 3].fill(1e30);
     let t: Vec<f32> = random(count, 6);
     let x = Matrix::from_slice(&cpu, 3, count, &x).unwrap();
-    let mut samples = Samples::from_matrices(x, Matrix::from_slice(&cpu, 1, count, &t).unwrap(), false).unwrap();
+    let mut samples =
+        Samples::from_matrices(x, Matrix::from_slice(&cpu, 1, count, &t).unwrap(), false).unwrap();
     let mut network = Network::builder(&cpu, 3)
         .dense(4, Activation::LeakyRelu(0.5))
         .dense(1, Activation::Identity)
@@ -194,7 +222,8 @@ fn divergence_is_told_exactly_and_undone() {
     // The square of an error of 1e30 is beyond f32: the step of that sample itself has no finite loss.
     let expected = order.iter().position(|&j| j == poison).unwrap() as u64 / 5;
 
-    let mut trainer = Trainer::new(&mut network, Loss::Quadratic, Sgd::new(0.1).unwrap(), 5, seed).unwrap();
+    let mut trainer =
+        Trainer::new(&mut network, Loss::Quadratic, Sgd::new(0.1).unwrap(), 5, seed).unwrap();
     let error = trainer.epoch(&mut samples).unwrap_err();
     let ErrorKind::Diverged { step, epoch, layer, what } = *error.kind() else { panic!("{error}") };
     assert_eq!((step, epoch, layer, what), (expected, 0, 1, "the loss behind"), "{error}");
@@ -203,7 +232,8 @@ fn divergence_is_told_exactly_and_undone() {
     assert_eq!((trainer.steps(), trainer.epochs()), (0, 0));
 
     // A healthy data set goes on from the parameters that were good.
-    let unchanged: Vec<_> = trainer.layers().iter().map(|layer| layer.weights().to_vec().unwrap()).collect();
+    let unchanged: Vec<_> =
+        trainer.layers().iter().map(|layer| layer.weights().to_vec().unwrap()).collect();
     for (ours, before) in unchanged.iter().zip(&before) {
         let ours: Vec<f64> = ours.iter().map(|x| x.to_f64()).collect();
         assert_eq!(ours, before.weights);
@@ -224,7 +254,12 @@ fn optimizers_forget_an_epoch_that_diverged() {
         let mut x: Vec<f32> = random(3 * count, 5);
         x[3 * 17] *= poison;
         let x = Matrix::from_slice(&cpu, 3, count, &x).unwrap();
-        Samples::from_matrices(x, Matrix::from_slice(&cpu, 1, count, &random(count, 6)).unwrap(), false).unwrap()
+        Samples::from_matrices(
+            x,
+            Matrix::from_slice(&cpu, 1, count, &random(count, 6)).unwrap(),
+            false,
+        )
+        .unwrap()
     };
     type Maker = fn() -> Box<dyn Optimizer<f32>>;
     let momentum: Maker = || Box::new(Sgd::new(0.01).unwrap().momentum(0.9).unwrap());
@@ -232,17 +267,25 @@ fn optimizers_forget_an_epoch_that_diverged() {
     let adam: Maker = || Box::new(Adam::new(0.01).unwrap());
     for optimizer in [momentum, nesterov, adam] {
         let course = |diverges: bool| {
-            let builder = Network::builder(&cpu, 3).dense(4, Activation::Tanh).dense(1, Activation::Identity);
+            let builder =
+                Network::builder(&cpu, 3).dense(4, Activation::Tanh).dense(1, Activation::Identity);
             let mut network = builder.seed(1).build().unwrap();
-            let mut trainer = Trainer::new(&mut network, Loss::Quadratic, optimizer(), 5, 4).unwrap();
+            let mut trainer =
+                Trainer::new(&mut network, Loss::Quadratic, optimizer(), 5, 4).unwrap();
             trainer.epoch(&mut samples(1.0)).unwrap();
             if diverges {
                 let error = trainer.epoch(&mut samples(f32::INFINITY)).unwrap_err();
-                assert!(matches!(error.kind(), ErrorKind::Diverged { step: 8.., epoch: 1, .. }), "{error}");
+                assert!(
+                    matches!(error.kind(), ErrorKind::Diverged { step: 8.., epoch: 1, .. }),
+                    "{error}"
+                );
             }
             trainer.epoch(&mut samples(1.0)).unwrap();
             drop(trainer);
-            common::layers(&network).iter().flat_map(|layer| layer.weights.clone()).collect::<Vec<_>>()
+            common::layers(&network)
+                .iter()
+                .flat_map(|layer| layer.weights.clone())
+                .collect::<Vec<_>>()
         };
         assert_eq!(course(true), course(false), "{}", optimizer().describe());
     }
@@ -253,29 +296,38 @@ fn optimizers_forget_an_epoch_that_diverged() {
 fn gradient_norms_are_those_of_the_mean_gradient_and_change_nothing() {
     for (name, engine) in common::engines::<f64>() {
         let build = || {
-            let builder = Network::builder(&engine, 6).dense(5, Activation::Gelu).dense(3, Activation::Softmax);
+            let builder = Network::builder(&engine, 6)
+                .dense(5, Activation::Gelu)
+                .dense(3, Activation::Softmax);
             builder.seed(2).build().unwrap()
         };
         let parameters = |network: &Network<f64>| -> Vec<Vec<f64>> {
             let layers = network.layers().iter();
-            layers.map(|l| [l.weights().to_vec().unwrap(), l.bias().to_vec().unwrap()].concat()).collect()
+            layers
+                .map(|l| [l.weights().to_vec().unwrap(), l.bias().to_vec().unwrap()].concat())
+                .collect()
         };
         // 10 samples in batches of 4, 4 and 2 against 10 in one.
         let samples = samples(&engine, 6, 3, 10);
         let (mut looked_at, mut moved) = (build(), build());
         let before = parameters(&moved);
         let sgd = || Sgd::new(1.0).unwrap();
-        let mut trainer = Trainer::new(&mut looked_at, Loss::SoftmaxCrossEntropy, sgd(), 4, 1).unwrap();
+        let mut trainer =
+            Trainer::new(&mut looked_at, Loss::SoftmaxCrossEntropy, sgd(), 4, 1).unwrap();
         let norms = trainer.gradient_norms(&samples).unwrap();
         drop(trainer);
         assert_eq!(parameters(&looked_at), before, "{name}");
 
-        let mut trainer = Trainer::new(&mut moved, Loss::SoftmaxCrossEntropy, sgd(), 10, 1).unwrap();
+        let mut trainer =
+            Trainer::new(&mut moved, Loss::SoftmaxCrossEntropy, sgd(), 10, 1).unwrap();
         trainer.step(samples.inputs(), samples.targets()).unwrap();
         drop(trainer);
         for ((norm, before), after) in norms.iter().zip(&before).zip(parameters(&moved)) {
             let moved = before.iter().zip(after).map(|(b, a)| (b - a).powi(2)).sum::<f64>().sqrt();
-            assert!((norm - moved).abs() < 1e-12 * moved.max(1.0) && moved > 1e-3, "{name}: {norm} {moved}");
+            assert!(
+                (norm - moved).abs() < 1e-12 * moved.max(1.0) && moved > 1e-3,
+                "{name}: {norm} {moved}"
+            );
         }
         assert_eq!(norms.len(), 2);
     }

@@ -4,7 +4,9 @@ mod common;
 
 use std::sync::Arc;
 
-use common::{CUDA_LIKE, SMALL_DEVICE, engine_if_there, limited, limited_whole, one_hot, random, relative};
+use common::{
+    CUDA_LIKE, SMALL_DEVICE, engine_if_there, limited, limited_whole, one_hot, random, relative,
+};
 use travertine::engine::{self, Counting, Engine, Fusion, Limits, Settings};
 use travertine::optimizer::{Adam, Clip, Optimizer, Schedule, Sgd};
 use travertine::{Activation, Dropout, Loss, Matrix, Network, Samples, Scalar, Trainer};
@@ -25,8 +27,11 @@ impl Net {
     fn build<T: Scalar>(&self, engine: &Arc<dyn Engine<T>>) -> Network<T> {
         let layers = self.sizes[1..].iter().zip(&self.activations);
         let builder = Network::builder(engine, self.sizes[0]);
-        let mut network =
-            layers.fold(builder, |b, (size, activation)| b.dense(*size, *activation)).seed(3).build().unwrap();
+        let mut network = layers
+            .fold(builder, |b, (size, activation)| b.dense(*size, *activation))
+            .seed(3)
+            .build()
+            .unwrap();
         // Biases that matter.
         for layer in network.layers_mut() {
             let rows = layer.outputs();
@@ -44,7 +49,11 @@ impl Net {
 fn engines<T: Scalar>() -> Vec<Arc<dyn Engine<T>>> {
     let mut cuda = Settings::default();
     cuda.fusion = Fusion::Always;
-    let all = [("opencl", limited_whole(SMALL_DEVICE)), ("opencl", limited_whole(CUDA_LIKE)), ("cuda", cuda)];
+    let all = [
+        ("opencl", limited_whole(SMALL_DEVICE)),
+        ("opencl", limited_whole(CUDA_LIKE)),
+        ("cuda", cuda),
+    ];
     all.into_iter().filter_map(|(name, settings)| engine_if_there(name, &settings)).collect()
 }
 
@@ -58,10 +67,12 @@ fn matrix<T: Scalar>(engine: &Arc<dyn Engine<T>>, rows: usize, values: &[T]) -> 
 
 /// Mean loss by the f64 reference.
 fn mean_loss(layers: &[common::Layer], loss: Loss, x: &[f64], t: &[f64]) -> f64 {
-    let (inputs, outputs) = (layers[0].weights.len() / layers[0].bias.len(), layers[layers.len() - 1].bias.len());
+    let (inputs, outputs) =
+        (layers[0].weights.len() / layers[0].bias.len(), layers[layers.len() - 1].bias.len());
     let output = layers[layers.len() - 1].activation;
     let samples = x.chunks(inputs).zip(t.chunks(outputs));
-    let losses: Vec<f64> = samples.map(|(x, t)| common::loss(loss, output, &common::last_z(layers, x), t)).collect();
+    let losses: Vec<f64> =
+        samples.map(|(x, t)| common::loss(loss, output, &common::last_z(layers, x), t)).collect();
     losses.iter().sum::<f64>() / losses.len() as f64
 }
 
@@ -113,7 +124,12 @@ fn bound<T: Scalar>() -> f64 {
     200.0 * if size_of::<T>() == 4 { f64::from(f32::EPSILON) } else { f64::EPSILON }
 }
 
-fn agrees<T: Scalar>(net: &Net, loss: Loss, optimizer: fn() -> Box<dyn Optimizer<T>>, sizes: [usize; 2]) {
+fn agrees<T: Scalar>(
+    net: &Net,
+    loss: Loss,
+    optimizer: fn() -> Box<dyn Optimizer<T>>,
+    sizes: [usize; 2],
+) {
     agrees_on(engines(), net, loss, optimizer, sizes);
 }
 
@@ -127,24 +143,37 @@ fn agrees_on<T: Scalar>(
     let cpu = engine::open("cpu").unwrap();
     let (reference, [reference_loss, accuracy]) = epoch::<T>(&cpu, net, loss, optimizer(), sizes);
     for engine in engines {
-        let what = format!("{:?} {:?} {loss} {sizes:?}, {}", net.sizes, net.activations, optimizer().describe());
+        let what = format!(
+            "{:?} {:?} {loss} {sizes:?}, {}",
+            net.sizes,
+            net.activations,
+            optimizer().describe()
+        );
         let (ours, report) = epoch(&engine, net, loss, optimizer(), sizes);
         let error = relative(&ours, &reference);
         assert!(error < bound::<T>(), "{what}: {error:e}");
-        assert!((report[0] - reference_loss).abs() < bound::<T>() * reference_loss.max(1.0), "{what}: {report:?}");
+        assert!(
+            (report[0] - reference_loss).abs() < bound::<T>() * reference_loss.max(1.0),
+            "{what}: {report:?}"
+        );
         assert_eq!(report[1], accuracy, "{what}");
     }
 }
 
 #[test]
 fn every_activation_and_loss_trains_as_on_the_cpu() {
-    let hidden: Vec<_> = Activation::ALL.into_iter().filter(|hidden| *hidden != Activation::Softmax).collect();
+    let hidden: Vec<_> =
+        Activation::ALL.into_iter().filter(|hidden| *hidden != Activation::Softmax).collect();
     let pairs = Activation::ALL.into_iter().flat_map(|output| Loss::ALL.map(|loss| (output, loss)));
     for (i, (output, loss)) in pairs.enumerate() {
         // 11 samples are a batch of 7 and one of 4.
         let net = Net::new(&[5, 9, 3], hidden[i % hidden.len()], output);
         // Compiling is what takes time: the devices take turns.
-        let turn = engines::<f64>().into_iter().enumerate().filter(|(k, _)| *k != i % 2).map(|(_, engine)| engine);
+        let turn = engines::<f64>()
+            .into_iter()
+            .enumerate()
+            .filter(|(k, _)| *k != i % 2)
+            .map(|(_, engine)| engine);
         agrees_on::<f64>(turn.collect(), &net, loss, sgd, [11, 7]);
         if i % 5 == 0 {
             agrees::<f32>(&net, loss, sgd, [11, 7]);
@@ -193,12 +222,14 @@ fn a_step_goes_down_the_gradient_of_the_reference() {
         for engine in engines::<f64>() {
             let mut network = net.build(&engine);
             let before = common::layers(&network);
-            let mut trainer = Trainer::new(&mut network, loss, Sgd::new(1.0).unwrap(), 6, 1).unwrap();
+            let mut trainer =
+                Trainer::new(&mut network, loss, Sgd::new(1.0).unwrap(), 6, 1).unwrap();
             trainer.step(matrix(&engine, 4, &x).view(), matrix(&engine, 3, &t).view()).unwrap();
             let last = trainer.last_loss(6).unwrap();
             drop(trainer);
             let after = flat(&common::layers(&network));
-            let gradient: Vec<f64> = flat(&before).iter().zip(&after).map(|(before, after)| before - after).collect();
+            let gradient: Vec<f64> =
+                flat(&before).iter().zip(&after).map(|(before, after)| before - after).collect();
             let error = relative(&gradient, &differences(&before, loss, &x, &t));
             assert!(error < 1e-8, "{hidden} {output} {loss}: {error:e}");
             assert!((last - mean_loss(&before, loss, &x, &t)).abs() < 1e-12);
@@ -213,7 +244,12 @@ fn inference_gives_what_the_reference_gives() {
         Net::new(&[4, 64, 64, 1], Activation::Relu, Activation::Identity),
         Net {
             sizes: &[3, 5, 4, 6, 2],
-            activations: vec![Activation::Silu, Activation::Elu(0.5), Activation::Tanh, Activation::Softplus],
+            activations: vec![
+                Activation::Silu,
+                Activation::Elu(0.5),
+                Activation::Tanh,
+                Activation::Softplus,
+            ],
         },
     ];
     for (net, samples) in nets.iter().flat_map(|net| [1, 5, 33].map(|samples| (net, samples))) {
@@ -224,7 +260,8 @@ fn inference_gives_what_the_reference_gives() {
             let last = layers[layers.len() - 1].activation;
             let outputs = |x: &[f64]| common::activate(last, &common::last_z(&layers, x));
             let reference: Vec<f64> = x.chunks(net.sizes[0]).flat_map(outputs).collect();
-            let ours = network.infer(matrix(&engine, net.sizes[0], &x).view()).unwrap().to_vec().unwrap();
+            let ours =
+                network.infer(matrix(&engine, net.sizes[0], &x).view()).unwrap().to_vec().unwrap();
             let error = relative(&ours, &reference);
             assert!(error < 1e-13, "{:?}, {samples} samples: {error:e}", net.sizes);
         }
@@ -254,13 +291,18 @@ fn a_step_is_one_call_and_its_updates() {
     assert_eq!(calls(&mut descent(&mut network).with_schedule(schedule).unwrap()), 1);
     // Weights and bias of two layers are updated.
     let momentum = Sgd::new(0.1).unwrap().momentum(0.9).unwrap();
-    let mut trainer = Trainer::new(&mut network, Loss::SoftmaxCrossEntropy, momentum, 5, 1).unwrap();
+    let mut trainer =
+        Trainer::new(&mut network, Loss::SoftmaxCrossEntropy, momentum, 5, 1).unwrap();
     assert_eq!(calls(&mut trainer), 1 + 4);
     drop(trainer);
     // What the kernel does not know of takes the way by layers.
     assert!(calls(&mut descent(&mut network).with_clip(Clip::Norm(1.0)).unwrap()) > 1);
     assert!(calls(&mut descent(&mut network).with_max_norm(1.0).unwrap()) > 1);
-    assert!(calls(&mut descent(&mut network).with_dropout(Dropout { inputs: 0.0, hidden: 0.5 }).unwrap()) > 1);
+    assert!(
+        calls(
+            &mut descent(&mut network).with_dropout(Dropout { inputs: 0.0, hidden: 0.5 }).unwrap()
+        ) > 1
+    );
     let mut inference = network.inference(5).unwrap();
     let before = counting.counts().calls;
     inference.run(x.view()).unwrap();
@@ -280,7 +322,9 @@ fn an_epoch_copies_no_samples() {
             samples = samples.with_class_weights(&weights).unwrap();
         }
         let mut network = net.build(&engine);
-        let mut trainer = Trainer::new(&mut network, Loss::SoftmaxCrossEntropy, Sgd::new(0.1).unwrap(), 8, 1).unwrap();
+        let mut trainer =
+            Trainer::new(&mut network, Loss::SoftmaxCrossEntropy, Sgd::new(0.1).unwrap(), 8, 1)
+                .unwrap();
         let mut calls = Vec::new();
         trainer
             .epoch_with(&mut samples, |_| {
@@ -304,7 +348,8 @@ fn what_does_not_fit_is_trained_layer_by_layer() {
     for sizes in [wide, deep] {
         let net = Net::new(sizes, Activation::Tanh, Activation::Identity);
         let mut network = net.build(&engine);
-        let mut trainer = Trainer::new(&mut network, Loss::Quadratic, Sgd::new(0.1).unwrap(), 4, 1).unwrap();
+        let mut trainer =
+            Trainer::new(&mut network, Loss::Quadratic, Sgd::new(0.1).unwrap(), 4, 1).unwrap();
         let (x, t) = (matrix(&engine, 3, &random(12, 1)), matrix(&engine, 2, &random(8, 2)));
         let before = counting.counts().calls;
         trainer.step(x.view(), t.view()).unwrap();
@@ -332,10 +377,14 @@ fn divergence_is_told_as_by_layers() {
         let mut samples = Samples::from_matrices(x, t, false).unwrap();
         let mut network = net.build(&engine);
         let before = flat(&common::layers(&network));
-        let mut trainer = Trainer::new(&mut network, Loss::Quadratic, Sgd::new(1e6).unwrap(), 3, 1).unwrap();
+        let mut trainer =
+            Trainer::new(&mut network, Loss::Quadratic, Sgd::new(1e6).unwrap(), 3, 1).unwrap();
         let error = trainer.epoch(&mut samples).unwrap_err().to_string();
         drop(trainer);
-        assert!(flat(&common::layers(&network)) == before, "the parameters are those from before the epoch");
+        assert!(
+            flat(&common::layers(&network)) == before,
+            "the parameters are those from before the epoch"
+        );
         Some(error)
     };
     assert_eq!(told(limited_whole(SMALL_DEVICE)), told(limited(SMALL_DEVICE)));

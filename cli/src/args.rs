@@ -89,8 +89,15 @@ impl Precision {
     }
 
     /// The trainer as this precision needs it: half precision has no room for small gradients.
-    pub(crate) fn of_trainer<'n, T: Scalar>(self, trainer: Trainer<'n, T>) -> Result<Trainer<'n, T>> {
-        if self == Precision::F16 { trainer.with_loss_scale(LossScale::default()) } else { Ok(trainer) }
+    pub(crate) fn of_trainer<'n, T: Scalar>(
+        self,
+        trainer: Trainer<'n, T>,
+    ) -> Result<Trainer<'n, T>> {
+        if self == Precision::F16 {
+            trainer.with_loss_scale(LossScale::default())
+        } else {
+            Ok(trainer)
+        }
     }
 }
 
@@ -138,7 +145,13 @@ pub(crate) struct DeviceArgs {
     )]
     pub(crate) library: ProductLibrary,
     /// Networks that a GPU computes in one kernel
-    #[arg(long, value_enum, default_value = "small", hide_possible_values = true, value_name = "small|never|always")]
+    #[arg(
+        long,
+        value_enum,
+        default_value = "small",
+        hide_possible_values = true,
+        value_name = "small|never|always"
+    )]
     pub(crate) fusion: NetworkFusion,
 }
 
@@ -177,7 +190,11 @@ impl TableArgs {
 
     /// The first option that was given and means nothing for Parquet.
     pub(crate) fn first_not_for_parquet(&self) -> Option<&'static str> {
-        let options = [(self.labels.is_some(), "--labels"), (self.header, "--header"), (self.no_header, "--no-header")];
+        let options = [
+            (self.labels.is_some(), "--labels"),
+            (self.header, "--header"),
+            (self.no_header, "--no-header"),
+        ];
         options.into_iter().find_map(|(given, name)| given.then_some(name))
     }
 
@@ -195,7 +212,10 @@ impl TableArgs {
     /// The first option that was given.
     pub(crate) fn first_given(&self) -> Option<&'static str> {
         let options = [(self.label.is_some(), "--label"), (self.labels.is_some(), "--labels")];
-        options.into_iter().find_map(|(given, name)| given.then_some(name)).or_else(|| self.first_for_csv())
+        options
+            .into_iter()
+            .find_map(|(given, name)| given.then_some(name))
+            .or_else(|| self.first_for_csv())
     }
 }
 
@@ -332,7 +352,12 @@ impl TrainArgs {
     /// Every file that is read.
     pub(crate) fn inputs(&self) -> Vec<&Path> {
         let sources = [Some(&self.data), self.test.as_ref()];
-        sources.into_iter().flatten().flat_map(Source::files).chain(self.table.labels.as_deref()).collect()
+        sources
+            .into_iter()
+            .flatten()
+            .flat_map(Source::files)
+            .chain(self.table.labels.as_deref())
+            .collect()
     }
 }
 

@@ -83,8 +83,10 @@ fn deformation(text: &str) -> Result<(Kind, Option<[f64; 2]>), String> {
         _ => return Err(format!("expected elastic, affine or elastic,affine, found '{text}'")),
     };
     let pair = |numbers: &str| {
-        let pair: Option<Vec<f64>> = numbers.split(',').map(|number| number.trim().parse().ok()).collect();
-        pair.and_then(|pair| pair.try_into().ok()).ok_or_else(|| format!("expected {expected}, found '{text}'"))
+        let pair: Option<Vec<f64>> =
+            numbers.split(',').map(|number| number.trim().parse().ok()).collect();
+        pair.and_then(|pair| pair.try_into().ok())
+            .ok_or_else(|| format!("expected {expected}, found '{text}'"))
     };
     Ok((kind, numbers.map(pair).transpose()?))
 }
@@ -131,7 +133,8 @@ pub(crate) fn each_epoch<T: Scalar>(
     (samples, first): (&mut Samples<'_, T>, u64),
     mut train: impl FnMut(&mut Samples<'_, T>) -> Result<ControlFlow<()>>,
 ) -> Result<()> {
-    let [first, end] = [first, args.epochs as u64].map(|epoch| u32::try_from(epoch).unwrap_or(u32::MAX));
+    let [first, end] =
+        [first, args.epochs as u64].map(|epoch| u32::try_from(epoch).unwrap_or(u32::MAX));
     let Some(Deformation { augmentation, .. }) = &data.deformation else {
         for _ in first..end {
             if train(samples)?.is_break() {

@@ -74,13 +74,16 @@ fn time_training<T: Scalar>(
 ) -> Result<f64> {
     let engine = Arc::clone(network.engine());
     let (input, target) = (work.input(&engine)?, work.target(&engine)?);
-    let mut trainer = precision.of_trainer(Trainer::new(network, work.loss, optimizer, work.batch, 1)?)?;
+    let mut trainer =
+        precision.of_trainer(Trainer::new(network, work.loss, optimizer, work.batch, 1)?)?;
     let seconds = median(|| {
         trainer.step(input.view(), target.view())?;
         engine.synchronize()
     })?;
     if !trainer.last_loss(work.batch)?.is_finite() {
-        note("warning: the loss is not finite, and the time may differ from that of useful training");
+        note(
+            "warning: the loss is not finite, and the time may differ from that of useful training",
+        );
     }
     Ok(seconds)
 }
@@ -99,7 +102,9 @@ fn median(mut call: impl FnMut() -> Result<()>) -> Result<f64> {
     }
     let mut times = Vec::with_capacity(MOST_CALLS);
     let start = Instant::now();
-    while times.len() < MOST_CALLS && (times.len() < fewest || start.elapsed().as_secs_f64() < BUDGET) {
+    while times.len() < MOST_CALLS
+        && (times.len() < fewest || start.elapsed().as_secs_f64() < BUDGET)
+    {
         times.push(timed()?);
     }
     times.sort_by(f64::total_cmp);
@@ -132,11 +137,17 @@ fn tell<T: Scalar>(
         ("percent_of_peak", percent.map_or(json!(null), |percent| rounded(percent, 2))),
     ];
     let attained = match (percent, peak) {
-        (Some(percent), Some(peak)) => format!("{percent:.1} % of the attainable {}FLOP/s", short(peak)),
+        (Some(percent), Some(peak)) => {
+            format!("{percent:.1} % of the attainable {}FLOP/s", short(peak))
+        }
         _ => "the device's peak is not known".to_owned(),
     };
     let threads = device.threads.map_or(String::new(), |threads| format!(", threads {threads}"));
-    let (net, batch, precision, name) = (name(&work.sizes), work.batch, precision.name(), &device.name);
-    let text = format!("{task} {net}, batch {batch}, {precision}, {name}{threads}: {:.2} us, ", seconds * 1e6);
+    let (net, batch, precision, name) =
+        (name(&work.sizes), work.batch, precision.name(), &device.name);
+    let text = format!(
+        "{task} {net}, batch {batch}, {precision}, {name}{threads}: {:.2} us, ",
+        seconds * 1e6
+    );
     out.tell(&json, &format!("{text}{}FLOP/s, {attained}", short(flops)))
 }

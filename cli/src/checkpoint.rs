@@ -85,7 +85,10 @@ impl Keeper {
         if let Some(folder) = &args.checkpoint {
             outfile::make_folder("--checkpoint", folder)?;
             if !checkpoints(folder)?.is_empty() {
-                let reason = format!("{0} has checkpoints of a training; go on with --resume {0}", folder.display());
+                let reason = format!(
+                    "{0} has checkpoints of a training; go on with --resume {0}",
+                    folder.display()
+                );
                 return Err(wrong("--checkpoint", reason + ", or take another folder"));
             }
         }
@@ -100,7 +103,10 @@ impl Keeper {
             match read(path) {
                 Ok((snapshot, Notes { facts, rows, course })) => {
                     if let Some(earlier) = failure {
-                        note(&format!("warning: {earlier}; going on from {}, which is whole", path.display()));
+                        note(&format!(
+                            "warning: {earlier}; going on from {}, which is whole",
+                            path.display()
+                        ));
                     }
                     self.refuse_other(path, &facts)?;
                     return Ok(Resumed { snapshot, rows, course });
@@ -108,14 +114,20 @@ impl Keeper {
                 Err(error) => failure = failure.or(Some(error)),
             }
         }
-        Err(failure.unwrap_or_else(|| wrong("--resume", format!("there is no checkpoint in {}", folder.display()))))
+        Err(failure.unwrap_or_else(|| {
+            wrong("--resume", format!("there is no checkpoint in {}", folder.display()))
+        }))
     }
 
     fn refuse_other(&self, path: &Path, facts: &[(String, String)]) -> Result<()> {
         let of = |facts: &[(String, String)], name: &str| {
-            facts.iter().find(|(own, _)| own == name).map_or("none".to_owned(), |(_, value)| value.clone())
+            facts
+                .iter()
+                .find(|(own, _)| own == name)
+                .map_or("none".to_owned(), |(_, value)| value.clone())
         };
-        let mut names: Vec<&String> = facts.iter().chain(&self.facts).map(|(name, _)| name).collect();
+        let mut names: Vec<&String> =
+            facts.iter().chain(&self.facts).map(|(name, _)| name).collect();
         names.sort();
         names.dedup();
         let differences = names.into_iter().filter_map(|name| {
@@ -126,7 +138,10 @@ impl Keeper {
         if differences.is_empty() {
             return Ok(());
         }
-        Err(wrong("--resume", format!("{} is of another training: {}", path.display(), differences.join("; "))))
+        Err(wrong(
+            "--resume",
+            format!("{} is of another training: {}", path.display(), differences.join("; ")),
+        ))
     }
 
     /// Whether checkpoints are asked for.
@@ -163,8 +178,10 @@ impl Keeper {
         for (i, values) in best.into_iter().flatten().enumerate() {
             snapshot.attach(best_name(i), values.clone());
         }
-        let notes = Notes { facts: self.facts.clone(), rows: rows.to_vec(), course: course.clone() };
-        let notes = serde_json::to_string(&notes).map_err(|error| wrong("--checkpoint", error.to_string()))?;
+        let notes =
+            Notes { facts: self.facts.clone(), rows: rows.to_vec(), course: course.clone() };
+        let notes = serde_json::to_string(&notes)
+            .map_err(|error| wrong("--checkpoint", error.to_string()))?;
         let path = folder.join(format!("step-{:012}.safetensors", snapshot.steps()));
         match model_file::save_checkpoint(&path, &snapshot, &notes) {
             Ok(()) => {
@@ -207,7 +224,8 @@ fn read<T: Scalar>(path: &Path) -> Result<(Snapshot<T>, Notes)> {
 
 /// The checkpoints of a folder, the oldest first. What a killed run has not finished writing is removed.
 fn checkpoints(folder: &Path) -> Result<Vec<PathBuf>> {
-    let refused = |source| ErrorKind::Io { action: "read the folder", path: folder.to_owned(), source };
+    let refused =
+        |source| ErrorKind::Io { action: "read the folder", path: folder.to_owned(), source };
     let mut found = Vec::new();
     for entry in fs::read_dir(folder).map_err(refused)? {
         let path = entry.map_err(refused)?.path();
@@ -229,7 +247,11 @@ fn listen() -> Result<Arc<AtomicUsize>> {
         flag::register_conditional_shutdown(number, 128 + number, Arc::clone(&asked))
             .and_then(|_| flag::register(number, Arc::clone(&asked)))
             .and_then(|_| flag::register_usize(number, Arc::clone(&signal), number as usize))
-            .map_err(|source| ErrorKind::Io { action: "listen to signals of", path: "this process".into(), source })?;
+            .map_err(|source| ErrorKind::Io {
+                action: "listen to signals of",
+                path: "this process".into(),
+                source,
+            })?;
     }
     Ok(signal)
 }

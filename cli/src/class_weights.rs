@@ -41,7 +41,8 @@ impl std::fmt::Display for ClassWeights {
         match self {
             ClassWeights::Balanced => f.write_str("balanced"),
             ClassWeights::Named(pairs) => {
-                let pairs: Vec<String> = pairs.iter().map(|(name, weight)| format!("{name}={weight}")).collect();
+                let pairs: Vec<String> =
+                    pairs.iter().map(|(name, weight)| format!("{name}={weight}")).collect();
                 f.write_str(&pairs.join(","))
             }
         }
@@ -59,7 +60,8 @@ impl ClassWeights {
                 let mut counts = vec![0usize; names.len()];
                 labels.iter().for_each(|&class| counts[class as usize] += 1);
                 // A class that no training sample has weighs nothing anywhere; any number will do.
-                let weight = |count: &usize| labels.len() as f64 / (names.len() * (*count).max(1)) as f64;
+                let weight =
+                    |count: &usize| labels.len() as f64 / (names.len() * (*count).max(1)) as f64;
                 Ok(counts.iter().map(weight).collect())
             }
             ClassWeights::Named(pairs) => {
@@ -67,7 +69,10 @@ impl ClassWeights {
                 for (name, weight) in pairs {
                     let Some(class) = names.iter().position(|known| known == name) else {
                         let known = names.join(", ");
-                        return Err(wrong(OPTION, format!("there is no class '{name}'; there are {known}")));
+                        return Err(wrong(
+                            OPTION,
+                            format!("there is no class '{name}'; there are {known}"),
+                        ));
                     };
                     weights[class] = *weight;
                 }

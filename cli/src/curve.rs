@@ -61,17 +61,25 @@ impl Curve {
         }
         let width = (columns - MARGIN - 1).min(WIDEST);
         let losses = self.losses(2 * width);
-        let tests: Vec<(usize, f64)> =
-            (0..).zip(&self.tests).filter_map(|(i, test)| Some((i * width / self.tests.len(), (*test)?))).collect();
+        let tests: Vec<(usize, f64)> = (0..)
+            .zip(&self.tests)
+            .filter_map(|(i, test)| Some((i * width / self.tests.len(), (*test)?)))
+            .collect();
         let all = || losses.iter().flatten().copied().chain(tests.iter().map(|test| test.1));
-        let (low, high) =
-            all().fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), loss| (low.min(loss), high.max(loss)));
+        let (low, high) = all().fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), loss| {
+            (low.min(loss), high.max(loss))
+        });
         if losses.iter().flatten().count() < 2 || high <= low {
             return None;
         }
         let logarithmic = low > 0.0 && high / low > LOGARITHMIC;
-        let place =
-            |loss: f64| if logarithmic { (loss / low).ln() / (high / low).ln() } else { (loss - low) / (high - low) };
+        let place = |loss: f64| {
+            if logarithmic {
+                (loss / low).ln() / (high / low).ln()
+            } else {
+                (loss - low) / (high - low)
+            }
+        };
         // From the top.
         let dot = |loss: f64| ((1.0 - place(loss)) * (4 * HEIGHT - 1) as f64).round() as usize;
 
@@ -91,13 +99,20 @@ impl Curve {
             row if row == HEIGHT - 1 => digits(low),
             _ => String::new(),
         };
-        let line =
-            |(row, line): (usize, Vec<char>)| format!("{:>MARGIN$}", label(row) + " │") + &String::from_iter(line);
+        let line = |(row, line): (usize, Vec<char>)| {
+            format!("{:>MARGIN$}", label(row) + " │") + &String::from_iter(line)
+        };
         let drawing: Vec<String> = lines.into_iter().enumerate().map(line).collect();
         let held_out = if tests.is_empty() { "" } else { ", o held-out" };
         let scale = if logarithmic { ", logarithmic" } else { "" };
         let words = format!("loss over epochs 1 to {}{held_out}{scale}", self.epochs);
-        Some(format!("{}\n{:>MARGIN$}{}\n{:>MARGIN$}{words}", drawing.join("\n"), "└", "─".repeat(width), ""))
+        Some(format!(
+            "{}\n{:>MARGIN$}{}\n{:>MARGIN$}{words}",
+            drawing.join("\n"),
+            "└",
+            "─".repeat(width),
+            ""
+        ))
     }
 
     /// One loss a dot, joined from the first that is known to the last.
@@ -143,14 +158,24 @@ mod tests {
     fn a_falling_loss_falls_from_the_upper_left_to_the_lower_right() {
         let mut curve = Curve::new(4, 100);
         assert_eq!(curve.draw(24, 80), None, "nothing to draw yet");
-        (1..=4).for_each(|epoch| curve.train(100.0 * f64::from(epoch), 100.0, 5.0 - f64::from(epoch)));
+        (1..=4)
+            .for_each(|epoch| curve.train(100.0 * f64::from(epoch), 100.0, 5.0 - f64::from(epoch)));
         curve.test(400.0, 2.5);
         let drawing = curve.draw(24, 60).unwrap();
         let lines: Vec<&str> = drawing.lines().collect();
-        assert!(lines.len() == 8 && lines.iter().all(|line| line.chars().count() < 60), "{drawing}");
-        assert!(lines[0].starts_with("  4.0000 │") && lines[5].starts_with("  1.0000 │"), "{drawing}");
+        assert!(
+            lines.len() == 8 && lines.iter().all(|line| line.chars().count() < 60),
+            "{drawing}"
+        );
+        assert!(
+            lines[0].starts_with("  4.0000 │") && lines[5].starts_with("  1.0000 │"),
+            "{drawing}"
+        );
         let first = |line: &str| line.chars().skip(10).position(|c| c != ' ').unwrap();
-        assert!(first(lines[0]) < first(lines[2]) && first(lines[2]) < first(lines[5]), "{drawing}");
+        assert!(
+            first(lines[0]) < first(lines[2]) && first(lines[2]) < first(lines[5]),
+            "{drawing}"
+        );
         assert!(lines[2].ends_with('o') || lines[3].ends_with('o'), "{drawing}");
         assert_eq!(curve.draw(10, 60), None);
         assert_eq!(curve.draw(24, 30), None);

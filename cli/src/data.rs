@@ -3,7 +3,9 @@
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
-use travertine::data::{self, CsvOptions, Dataset, Encoded, Encoder, Label, NpyOptions, Targets, Task};
+use travertine::data::{
+    self, CsvOptions, Dataset, Encoded, Encoder, Label, NpyOptions, Targets, Task,
+};
 use travertine::{ErrorKind, Result, Scalar};
 
 use crate::args::TableArgs;
@@ -75,9 +77,12 @@ impl Source {
         match self {
             Source::Digits => "digits".to_owned(),
             Source::Mnist(_) => "mnist".to_owned(),
-            Source::Idx(path, _) | Source::Csv(path) | Source::Npy(path) | Source::Parquet(path) => {
-                path.file_stem().map_or("model".to_owned(), |stem| stem.to_string_lossy().into_owned())
-            }
+            Source::Idx(path, _)
+            | Source::Csv(path)
+            | Source::Npy(path)
+            | Source::Parquet(path) => path
+                .file_stem()
+                .map_or("model".to_owned(), |stem| stem.to_string_lossy().into_owned()),
         }
     }
 
@@ -107,7 +112,9 @@ impl Source {
             Source::Digits => "digits".to_owned(),
             Source::Mnist(folder) => format!("mnist:{}", folder.display()),
             Source::Idx(images, labels) => format!("idx:{},{}", images.display(), labels.display()),
-            Source::Csv(path) | Source::Npy(path) | Source::Parquet(path) => path.display().to_string(),
+            Source::Csv(path) | Source::Npy(path) | Source::Parquet(path) => {
+                path.display().to_string()
+            }
         }
     }
 
@@ -135,7 +142,11 @@ impl Source {
         Ok((Raw::Numbers(all), test))
     }
 
-    fn load<T: Scalar>(&self, table: &TableArgs, wanted: &Wanted) -> Result<(Dataset<T>, Option<Dataset<T>>)> {
+    fn load<T: Scalar>(
+        &self,
+        table: &TableArgs,
+        wanted: &Wanted,
+    ) -> Result<(Dataset<T>, Option<Dataset<T>>)> {
         self.check(table)?;
         match self {
             Source::Digits => Ok((data::digits()?, None)),
@@ -151,7 +162,9 @@ impl Source {
             Source::Parquet(path) => {
                 let options = csv_options(table, wanted);
                 match &wanted.encoder {
-                    Some(encoder) => Ok((self.known(parquet::encode(encoder, path, &options)?), None)),
+                    Some(encoder) => {
+                        Ok((self.known(parquet::encode(encoder, path, &options)?), None))
+                    }
                     None => Ok((parquet::read_frame(path, &options)?.into_dataset()?, None)),
                 }
             }
@@ -160,11 +173,19 @@ impl Source {
     }
 
     /// The samples that a finished model is for: the test set where there is one, else all.
-    pub(crate) fn load_for_use<T: Scalar>(&self, table: &TableArgs, wanted: &Wanted) -> Result<Dataset<T>> {
+    pub(crate) fn load_for_use<T: Scalar>(
+        &self,
+        table: &TableArgs,
+        wanted: &Wanted,
+    ) -> Result<Dataset<T>> {
         let (all, test) = self.load(table, wanted)?;
         let data = test.unwrap_or(all);
         if let Some(inputs) = wanted.inputs.filter(|&inputs| inputs != data.inputs()) {
-            return Err(self.unexpected("features", format!("{inputs} a sample"), data.inputs().to_string()));
+            return Err(self.unexpected(
+                "features",
+                format!("{inputs} a sample"),
+                data.inputs().to_string(),
+            ));
         }
         match &wanted.classes {
             Some(classes) => self.with_classes(data, classes),
@@ -177,7 +198,9 @@ impl Source {
         for unknown in &encoded.unknown {
             let (column, example, samples) = (&unknown.column, &unknown.example, unknown.samples);
             let samples = counted(samples, "sample has", "samples have");
-            note(&format!("warning: {samples} a '{column}' that training did not see, as {example:?}; taken for none"));
+            note(&format!(
+                "warning: {samples} a '{column}' that training did not see, as {example:?}; taken for none"
+            ));
         }
         encoded.data
     }
@@ -190,12 +213,18 @@ impl Source {
         }
         let number: Vec<Option<u32>> = names
             .iter()
-            .map(|name| (0..).zip(classes).find(|(_, class)| *class == name).map(|(number, _)| number))
+            .map(|name| {
+                (0..).zip(classes).find(|(_, class)| *class == name).map(|(number, _)| number)
+            })
             .collect();
         let find = |(i, &label): (usize, &u32)| {
             number[label as usize].ok_or_else(|| {
                 let expected = format!("one of the {} classes that the model knows", classes.len());
-                self.unexpected(format!("sample {i}"), expected, format!("class {:?}", names[label as usize]))
+                self.unexpected(
+                    format!("sample {i}"),
+                    expected,
+                    format!("class {:?}", names[label as usize]),
+                )
             })
         };
         let labels = labels.iter().enumerate().map(find).collect::<Result<_>>()?;
@@ -223,11 +252,15 @@ impl Source {
         let refused = match self {
             Source::Csv(_) => table.labels.as_ref().map(|_| ("--labels", "NPY")),
             Source::Npy(_) => table.first_for_csv().map(|option| (option, "CSV")),
-            Source::Parquet(_) => table.first_not_for_parquet().map(|option| (option, "CSV and NPY")),
+            Source::Parquet(_) => {
+                table.first_not_for_parquet().map(|option| (option, "CSV and NPY"))
+            }
             _ => table.first_given().map(|option| (option, "CSV and NPY")),
         };
         match refused {
-            Some((option, kind)) => Err(wrong(option, format!("is for {kind} data, not for {}", self.name()))),
+            Some((option, kind)) => {
+                Err(wrong(option, format!("is for {kind} data, not for {}", self.name())))
+            }
             None => Ok(()),
         }
     }

@@ -36,8 +36,11 @@ pub(crate) fn run(args: &DevicesArgs) -> Result<()> {
 }
 
 fn people(device: &Device) -> String {
-    let memory = device.memory.map_or(String::new(), |bytes| format!(", {}B of memory", short(bytes as f64)));
-    let driver = device.driver.as_ref().map_or(String::new(), |driver| format!(", driver {driver}"));
+    let memory = device
+        .memory
+        .map_or(String::new(), |bytes| format!(", {}B of memory", short(bytes as f64)));
+    let driver =
+        device.driver.as_ref().map_or(String::new(), |driver| format!(", driver {driver}"));
     let fp64 = if device.fp64 || device.missing.is_some() { "" } else { ", no f64" };
     let state = match &device.missing {
         None => "usable".to_owned(),
@@ -47,7 +50,10 @@ fn people(device: &Device) -> String {
 }
 
 /// The device that the arguments ask for.
-pub(crate) fn open<T: Scalar>(args: &DeviceArgs, precision: Precision) -> Result<Arc<dyn Engine<T>>> {
+pub(crate) fn open<T: Scalar>(
+    args: &DeviceArgs,
+    precision: Precision,
+) -> Result<Arc<dyn Engine<T>>> {
     let engine = open_with_tiles(args, precision, !args.no_tune)?;
     engine.device().warnings.iter().for_each(|warning| note(&format!("warning: {warning}")));
     Ok(engine)
@@ -81,7 +87,8 @@ pub(crate) fn open_with_tiles<T: Scalar>(
 
 /// The one that multiplies matrices fastest among those that open.
 fn fastest<T: Scalar>(settings: &Settings) -> Result<Arc<dyn Engine<T>>> {
-    let (mut open, mut failure) = (Vec::new(), wrong("--device", "no device is usable; see `travertine devices`"));
+    let (mut open, mut failure) =
+        (Vec::new(), wrong("--device", "no device is usable; see `travertine devices`"));
     for device in engine::probe().iter().filter(|device| device.missing.is_none()) {
         match engine::open_with::<T>(&device.name, settings) {
             Ok(engine) => open.push(engine),
@@ -89,7 +96,9 @@ fn fastest<T: Scalar>(settings: &Settings) -> Result<Arc<dyn Engine<T>>> {
         }
     }
     if open.len() > 1 {
-        open.sort_by_cached_key(|engine| seconds_of_product(engine).map_or(u64::MAX, |seconds| (seconds * 1e9) as u64));
+        open.sort_by_cached_key(|engine| {
+            seconds_of_product(engine).map_or(u64::MAX, |seconds| (seconds * 1e9) as u64)
+        });
     }
     open.into_iter().next().ok_or(failure)
 }

@@ -47,10 +47,13 @@ fn evaluate<T: Scalar>(EvaluateArgs { model_and_data: args, top_k }: &EvaluateAr
 
 fn check_top_k(top_k: Option<usize>, classes: usize) -> Result<()> {
     match top_k {
-        Some(_) if classes == 0 => Err(wrong("--top-k", "is for classes, but the model tells values")),
-        Some(k) if !(1..=classes).contains(&k) => {
-            Err(wrong("--top-k", format!("expected 1 to {classes}, as there are {classes} classes, found {k}")))
+        Some(_) if classes == 0 => {
+            Err(wrong("--top-k", "is for classes, but the model tells values"))
         }
+        Some(k) if !(1..=classes).contains(&k) => Err(wrong(
+            "--top-k",
+            format!("expected 1 to {classes}, as there are {classes} classes, found {k}"),
+        )),
         _ => Ok(()),
     }
 }
@@ -70,15 +73,22 @@ fn tell_classes(
     // A network that overflows says nothing about ranks.
     let ranked = !scores.iter().any(|score| score.is_nan());
     let (k, is_told) = top_k.map_or((USUAL_K, classes > USUAL_K), |k| (k, true));
-    let within = (ranked && is_told).then(|| metrics::top_k_accuracy(classes, labels, scores, k)).transpose()?;
-    let roc_auc = if ranked { metrics::roc_auc_one_vs_rest(classes, labels, scores)? } else { None };
-    let confusion = (classes <= MOST_CLASSES).then(|| metrics::confusion_matrix(classes, labels, &said)).transpose()?;
+    let within = (ranked && is_told)
+        .then(|| metrics::top_k_accuracy(classes, labels, scores, k))
+        .transpose()?;
+    let roc_auc =
+        if ranked { metrics::roc_auc_one_vs_rest(classes, labels, scores)? } else { None };
+    let confusion = (classes <= MOST_CLASSES)
+        .then(|| metrics::confusion_matrix(classes, labels, &said))
+        .transpose()?;
 
     confusion_text(confusion.as_deref(), names).iter().try_for_each(|line| out.people(line))?;
     out.people("")?;
     class_table(&each, &all, names).iter().try_for_each(|line| out.people(line))?;
     out.people("")?;
-    let rows = |counts: Vec<u64>| counts.chunks_exact(classes).map(|row| json!(row)).collect::<Vec<Value>>();
+    let rows = |counts: Vec<u64>| {
+        counts.chunks_exact(classes).map(|row| json!(row)).collect::<Vec<Value>>()
+    };
     let within_key = format!("top{k}_accuracy");
     let json = [
         ("task", json!("evaluate")),
@@ -93,7 +103,8 @@ fn tell_classes(
         ("per_class", each.iter().zip(names).map(class_json).collect()),
         ("confusion", json!(confusion.map(rows))),
     ];
-    let within = within.map_or(String::new(), |share| format!(" (within the first {k} {})", percent(Some(share))));
+    let within = within
+        .map_or(String::new(), |share| format!(" (within the first {k} {})", percent(Some(share))));
     let roc_auc = roc_auc.map_or("not defined".to_owned(), |auc| format!("{auc:.4}"));
     let text = format!(
         "{}: {}{within}, macro F1 {:.4}, ROC AUC {roc_auc}",
@@ -116,7 +127,8 @@ fn class_json((scores, name): (&ClassScores, &String)) -> Value {
 /// Precision, recall and F1, a line a class.
 fn class_table(each: &[ClassScores], all: &ClassScores, names: &[String]) -> Vec<String> {
     let row = |name: &str, scores: &ClassScores| {
-        let shares = [scores.precision, scores.recall, scores.f1].map(|share| format!("{share:.4}"));
+        let shares =
+            [scores.precision, scores.recall, scores.f1].map(|share| format!("{share:.4}"));
         [vec![name.to_owned()], shares.to_vec(), vec![scores.support.to_string()]].concat()
     };
     let head = ["class", "precision", "recall", "F1", "samples"].map(str::to_owned).to_vec();
@@ -126,10 +138,16 @@ fn class_table(each: &[ClassScores], all: &ClassScores, names: &[String]) -> Vec
 
 /// How often class (row) was taken for class (column).
 fn confusion_text(counts: Option<&[u64]>, names: &[String]) -> Vec<String> {
-    let Some(counts) = counts else { return vec![format!("(no confusion matrix: {} classes)", names.len())] };
+    let Some(counts) = counts else {
+        return vec![format!("(no confusion matrix: {} classes)", names.len())];
+    };
     // Where the names are too long for columns, numbers stand for them.
     let numbered = names.iter().map(|name| name.chars().count() + 2).sum::<usize>() > MOST_COLUMNS;
-    let heads = if numbered { (1..=names.len()).map(|number| number.to_string()).collect() } else { names.to_vec() };
+    let heads = if numbered {
+        (1..=names.len()).map(|number| number.to_string()).collect()
+    } else {
+        names.to_vec()
+    };
     let mut rows = vec![[vec!["is \\ said".to_owned()], heads].concat()];
     for ((number, name), counts) in (1..).zip(names).zip(counts.chunks_exact(names.len())) {
         let name = if numbered { format!("{number} {name}") } else { name.clone() };
@@ -138,7 +156,12 @@ fn confusion_text(counts: Option<&[u64]>, names: &[String]) -> Vec<String> {
     table(&rows)
 }
 
-fn tell_errors<T: Scalar>(report: &Report, outputs: &[T], data: &Dataset<T>, out: &mut Output) -> Result<()> {
+fn tell_errors<T: Scalar>(
+    report: &Report,
+    outputs: &[T],
+    data: &Dataset<T>,
+    out: &mut Output,
+) -> Result<()> {
     let numbers = |values: &[T]| values.iter().map(|x| x.to_f64()).collect::<Vec<_>>();
     let (truth, said) = (numbers(&data.target_columns()?), numbers(outputs));
     let rmse = metrics::root_mean_squared_error(&truth, &said)?;

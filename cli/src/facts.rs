@@ -36,16 +36,29 @@ pub(crate) fn facts<T: Scalar>(
         ("seed", args.seed.to_string()),
         ("precision", args.precision.name().to_owned()),
         ("device", network.engine().device().name.clone()),
-        ("early stopping", args.checkpoint.early_stopping.map_or("off".to_owned(), |patience| patience.to_string())),
+        (
+            "early stopping",
+            args.checkpoint
+                .early_stopping
+                .map_or("off".to_owned(), |patience| patience.to_string()),
+        ),
         ("classes", data.classes().join(", ")),
         ("training samples", samples(&data.train)?),
         ("test samples", data.test.as_ref().map_or(Ok("none".to_owned()), samples)?),
     ];
     facts.extend(args.optimizer.facts(args.rate()).into_iter().chain(args.course.facts()));
-    facts.extend(args.regularization.facts().into_iter().chain(data.deformation.as_ref().map(Deformation::fact)));
+    facts.extend(
+        args.regularization
+            .facts()
+            .into_iter()
+            .chain(data.deformation.as_ref().map(Deformation::fact)),
+    );
     // In steps: some schedules are as long as the training.
     let steps = data.train.samples().div_ceil(args.batch.min(data.train.samples())) as u64;
-    facts.push(("schedule in steps", format!("{:?}", args.course.schedule(args.epochs as u64, steps))));
+    facts.push((
+        "schedule in steps",
+        format!("{:?}", args.course.schedule(args.epochs as u64, steps)),
+    ));
     Ok(facts.into_iter().map(|(name, value)| (name.to_owned(), value)).collect())
 }
 
@@ -57,10 +70,17 @@ pub(crate) fn info<T: Scalar>(
     head: &Head,
     (samples, batch, epochs): (usize, usize, u64),
 ) -> ModelInfo {
-    let mut training =
-        vec![("data", args.data.short_name()), ("samples", samples.to_string()), ("output", head.output.to_string())];
+    let mut training = vec![
+        ("data", args.data.short_name()),
+        ("samples", samples.to_string()),
+        ("output", head.output.to_string()),
+    ];
     training.extend(
-        args.optimizer.facts(args.rate()).into_iter().chain(args.course.facts()).chain(args.regularization.facts()),
+        args.optimizer
+            .facts(args.rate())
+            .into_iter()
+            .chain(args.course.facts())
+            .chain(args.regularization.facts()),
     );
     training.extend(data.deformation.as_ref().map(Deformation::fact));
     training.extend([

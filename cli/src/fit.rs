@@ -39,7 +39,9 @@ pub(crate) struct Course {
 impl Course {
     /// Whether so many epochs in a row have brought nothing better.
     fn has_stopped_getting_better(&self, patience: Option<usize>) -> bool {
-        let (Some(last), Some(best), Some(patience)) = (&self.last, &self.best, patience) else { return false };
+        let (Some(last), Some(best), Some(patience)) = (&self.last, &self.best, patience) else {
+            return false;
+        };
         last.epoch - best.epoch.min(last.epoch) >= patience as u64
     }
 }
@@ -95,10 +97,12 @@ impl<T: Scalar> Fit<'_, T> {
         }
         // A training may be asked to go on for longer.
         match end {
-            End::Done if !self.keeper.is_due_after_epochs() => match self.checkpoint(trainer, train) {
-                Ok(_) => End::Done,
-                Err(error) => End::Failure { error, between: true },
-            },
+            End::Done if !self.keeper.is_due_after_epochs() => {
+                match self.checkpoint(trainer, train) {
+                    Ok(_) => End::Done,
+                    Err(error) => End::Failure { error, between: true },
+                }
+            }
             end => end,
         }
     }
@@ -126,7 +130,8 @@ impl<T: Scalar> Fit<'_, T> {
             Ok(None) => Some(self.stop(trainer, train)),
             Err(error) => {
                 // The parameters are those from before the epoch, or those of its middle.
-                let between = self.course.last.is_some() && matches!(error.kind(), ErrorKind::Diverged { .. });
+                let between = self.course.last.is_some()
+                    && matches!(error.kind(), ErrorKind::Diverged { .. });
                 Some(End::Failure { error, between })
             }
         }
@@ -141,7 +146,8 @@ impl<T: Scalar> Fit<'_, T> {
     ) -> Result<Option<Epoch>> {
         let number = trainer.epochs() as usize;
         if trainer.position() == 0 {
-            (self.course.learning_rate, self.course.seconds_of_part) = (self.args.rate() * trainer.rate_factor(), 0.0);
+            (self.course.learning_rate, self.course.seconds_of_part) =
+                (self.args.rate() * trainer.rate_factor(), 0.0);
         }
         let report = loop {
             let (start, mut steps) = (Instant::now(), trainer.steps());
@@ -163,7 +169,12 @@ impl<T: Scalar> Fit<'_, T> {
         trainer.observe_loss(test.unwrap_or(report).loss);
         let in_units = |report| in_units(report, self.display.factor());
         let seconds = self.course.seconds_of_part;
-        Ok(Some(Epoch { number: number + 1, train: in_units(report), test: test.map(in_units), seconds }))
+        Ok(Some(Epoch {
+            number: number + 1,
+            train: in_units(report),
+            test: test.map(in_units),
+            seconds,
+        }))
     }
 
     /// The epoch is told, and goes into the history, the course and a checkpoint.
@@ -190,7 +201,8 @@ impl<T: Scalar> Fit<'_, T> {
         };
         let course = &mut self.course;
         course.seconds_of_steps += epoch.seconds;
-        course.best_test_accuracy = course.best_test_accuracy.into_iter().chain(row.test_accuracy).reduce(f64::max);
+        course.best_test_accuracy =
+            course.best_test_accuracy.into_iter().chain(row.test_accuracy).reduce(f64::max);
         let loss = |row: &Row| row.test_loss.unwrap_or(f64::INFINITY);
         if self.args.checkpoint.early_stopping.is_some()
             && course.best.as_ref().is_none_or(|best| loss(&row) < loss(best))
@@ -207,7 +219,11 @@ impl<T: Scalar> Fit<'_, T> {
         Ok(())
     }
 
-    fn checkpoint(&mut self, trainer: &mut Trainer<'_, T>, train: &mut Samples<'_, T>) -> Result<Option<PathBuf>> {
+    fn checkpoint(
+        &mut self,
+        trainer: &mut Trainer<'_, T>,
+        train: &mut Samples<'_, T>,
+    ) -> Result<Option<PathBuf>> {
         self.keeper.write(trainer, train, self.history.rows(), &self.course, self.best.as_deref())
     }
 
@@ -216,13 +232,16 @@ impl<T: Scalar> Fit<'_, T> {
         let signal = self.keeper.signal().unwrap_or_default();
         let step = trainer.steps();
         match self.checkpoint(trainer, train) {
-            Ok(Some(path)) => {
-                note(&format!("stopped by signal {signal} after step {step}; {} is saved", path.display()))
-            }
+            Ok(Some(path)) => note(&format!(
+                "stopped by signal {signal} after step {step}; {} is saved",
+                path.display()
+            )),
             Ok(None) => {
                 // Either nobody asked for one, or a warning has told why there is none.
                 let hint = if self.keeper.has_folder() { "" } else { " (see --checkpoint)" };
-                note(&format!("stopped by signal {signal} after step {step}; nothing is saved{hint}"))
+                note(&format!(
+                    "stopped by signal {signal} after step {step}; nothing is saved{hint}"
+                ))
             }
             Err(error) => return End::Failure { error, between: false },
         }

@@ -32,9 +32,13 @@ pub(crate) fn run<T: Scalar>(args: &TrainArgs, k: usize) -> Result<ExitCode> {
             data.train = scale.apply(&data.train)?;
             data.test = data.test.map(|test| scale.apply(&test)).transpose()?;
         }
-        let Some(test) = &data.test else { return Err(wrong("--folds", "needs samples to test on")) };
+        let Some(test) = &data.test else {
+            return Err(wrong("--folds", "needs samples to test on"));
+        };
         let mut network = head::network(args, &engine, &data, head.output)?;
-        let mut train = args.regularization.of_training_samples(Samples::new(&engine, &data.train)?, &data.train)?;
+        let mut train = args
+            .regularization
+            .of_training_samples(Samples::new(&engine, &data.train)?, &data.train)?;
         let mut test = Samples::new(&engine, test)?;
         let mut trainer = head::trainer(args, &mut network, head.learned, train.count())?;
         let mut last = None;
@@ -53,7 +57,13 @@ pub(crate) fn run<T: Scalar>(args: &TrainArgs, k: usize) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn tell_fold(fold: usize, k: usize, trained: &Report, tested: &Report, out: &mut Output) -> Result<()> {
+fn tell_fold(
+    fold: usize,
+    k: usize,
+    trained: &Report,
+    tested: &Report,
+    out: &mut Output,
+) -> Result<()> {
     let json = [
         ("task", json!("fold")),
         ("fold", json!(fold)),
@@ -63,7 +73,8 @@ fn tell_fold(fold: usize, k: usize, trained: &Report, tested: &Report, out: &mut
         ("test_loss", json!(tested.loss)),
         ("test_accuracy", json!(tested.accuracy)),
     ];
-    let (trained, tested) = (figures(trained.loss, trained.accuracy), figures(tested.loss, tested.accuracy));
+    let (trained, tested) =
+        (figures(trained.loss, trained.accuracy), figures(tested.loss, tested.accuracy));
     out.tell(&json, &format!("fold {fold}/{k}: {trained}; test {tested}"))
 }
 
@@ -85,7 +96,10 @@ fn tell(args: &TrainArgs, reports: &[Report], out: &mut Output) -> Result<()> {
     let accuracy = accuracy.map_or(String::new(), |(mean, deviation)| {
         format!(", accuracy {} \u{b1} {}", percent(Some(mean)), percent(Some(deviation)))
     });
-    let text = format!("{} folds: test loss {loss:.4} \u{b1} {loss_deviation:.4}{accuracy}", reports.len());
+    let text = format!(
+        "{} folds: test loss {loss:.4} \u{b1} {loss_deviation:.4}{accuracy}",
+        reports.len()
+    );
     out.tell(&json, &text)
 }
 

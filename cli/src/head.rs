@@ -26,7 +26,8 @@ pub(crate) struct Head {
 /// The output layer and its loss, which must suit what is learned.
 pub(crate) fn head<T: Scalar>(args: &TrainArgs, data: &TrainingData<T>) -> Result<Head> {
     let classes = !data.classes().is_empty();
-    let output = args.output.unwrap_or(if classes { Activation::Softmax } else { Activation::Identity });
+    let output =
+        args.output.unwrap_or(if classes { Activation::Softmax } else { Activation::Identity });
     let usual = if output == Activation::Identity { "quadratic" } else { "cross-entropy" };
     let loss = names::loss(args.loss.as_deref().unwrap_or(usual), output)?;
     if let Targets::Values { values, .. } = data.train.targets() {
@@ -34,20 +35,25 @@ pub(crate) fn head<T: Scalar>(args: &TrainArgs, data: &TrainingData<T>) -> Resul
     }
     let scales = output == Activation::Identity && data.standardization.is_some();
     let scale = scales.then(|| TargetScale::fit(&data.train)).flatten();
-    let (learned, factor) = scale.as_ref().map_or((loss, 1.0), |scale| (scale.loss(loss), scale.factor(loss)));
+    let (learned, factor) =
+        scale.as_ref().map_or((loss, 1.0), |scale| (scale.loss(loss), scale.factor(loss)));
     Ok(Head { output, loss, learned, factor, scale })
 }
 
 fn suits_values<T: Scalar>(values: &[T], output: Activation, loss: Loss) -> Result<()> {
     if output == Activation::Softmax || loss == Loss::SoftmaxCrossEntropy {
         let reason = "softmax and its cross-entropy are for classes, but the label is values; add --task classes";
-        return Err(wrong(if output == Activation::Softmax { "--output" } else { "--loss" }, reason));
+        return Err(wrong(
+            if output == Activation::Softmax { "--output" } else { "--loss" },
+            reason,
+        ));
     }
     let is_share = |x: &&T| (0.0..=1.0).contains(&x.to_f64());
     match values.iter().find(|x| !is_share(x)) {
-        Some(x) if loss == Loss::BinaryCrossEntropy => {
-            Err(wrong("--loss", format!("cross-entropy needs values from 0 to 1, the label has {x}")))
-        }
+        Some(x) if loss == Loss::BinaryCrossEntropy => Err(wrong(
+            "--loss",
+            format!("cross-entropy needs values from 0 to 1, the label has {x}"),
+        )),
         _ => Ok(()),
     }
 }

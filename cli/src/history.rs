@@ -94,11 +94,19 @@ impl History {
         }
         self.rows.push(row);
         if let Some(path) = &self.file {
-            let refused = |source| ErrorKind::Io { action: "write the history to", path: path.clone(), source };
+            let refused = |source| ErrorKind::Io {
+                action: "write the history to",
+                path: path.clone(),
+                source,
+            };
             write_rows(path, &mut self.open, &self.rows).map_err(refused)?;
         }
         if let Some(folder) = &self.tensorboard {
-            let refused = |source| ErrorKind::Io { action: "write events into", path: folder.clone(), source };
+            let refused = |source| ErrorKind::Io {
+                action: "write events into",
+                path: folder.clone(),
+                source,
+            };
             write_events(folder, &mut self.events, &self.rows).map_err(refused)?;
         }
         Ok(())
@@ -108,14 +116,22 @@ impl History {
 /// The last row; the first time all of them, into a new file.
 fn write_rows(path: &Path, open: &mut Option<(File, usize)>, rows: &[Row]) -> io::Result<()> {
     let is_csv = format(path).is_ok_and(|format| format == Format::Csv);
-    let line = |row: &Row, norms| if is_csv { csv(row, norms) } else { serde_json::to_string(row).unwrap_or_default() };
+    let line = |row: &Row, norms| {
+        if is_csv { csv(row, norms) } else { serde_json::to_string(row).unwrap_or_default() }
+    };
     match open {
-        Some((file, norms)) => writeln!(file, "{}", rows.last().map(|row| line(row, *norms)).unwrap_or_default()),
+        Some((file, norms)) => {
+            writeln!(file, "{}", rows.last().map(|row| line(row, *norms)).unwrap_or_default())
+        }
         None => {
             let norms = rows.iter().map(|row| row.gradient_norms.len()).max().unwrap_or(0);
             let lines = rows.iter().map(|row| line(row, norms));
-            let text: String =
-                is_csv.then(|| csv_head(norms)).into_iter().chain(lines).map(|line| line + "\n").collect();
+            let text: String = is_csv
+                .then(|| csv_head(norms))
+                .into_iter()
+                .chain(lines)
+                .map(|line| line + "\n")
+                .collect();
             // Under another name first, so that a file from before is not lost to a full disk.
             let new = outfile::beside(path, "new");
             let written = fs::write(&new, text).and_then(|()| fs::rename(&new, path));
@@ -129,7 +145,9 @@ fn write_rows(path: &Path, open: &mut Option<(File, usize)>, rows: &[Row]) -> io
 /// The last row; the first time all of them, into a new file.
 fn write_events(folder: &Path, open: &mut Option<EventFile>, rows: &[Row]) -> io::Result<()> {
     if let Some(events) = open {
-        return rows.last().map_or(Ok(()), |row| events.scalars(row.step, Duration::ZERO, &scalars(row)));
+        return rows
+            .last()
+            .map_or(Ok(()), |row| events.scalars(row.step, Duration::ZERO, &scalars(row)));
     }
     let mut events = EventFile::create(folder)?;
     if rows.len() > 1 {
@@ -140,7 +158,11 @@ fn write_events(folder: &Path, open: &mut Option<EventFile>, rows: &[Row]) -> io
     let mut ago: f64 = rows.iter().map(|row| row.seconds).sum();
     for row in rows {
         ago -= row.seconds;
-        events.scalars(row.step, Duration::try_from_secs_f64(ago).unwrap_or_default(), &scalars(row))?;
+        events.scalars(
+            row.step,
+            Duration::try_from_secs_f64(ago).unwrap_or_default(),
+            &scalars(row),
+        )?;
     }
     *open = Some(events);
     Ok(())
@@ -156,12 +178,16 @@ fn format(path: &Path) -> Result<Format> {
     match path.extension().map(|extension| extension.to_ascii_lowercase()) {
         Some(extension) if extension == "jsonl" || extension == "json" => Ok(Format::JsonLines),
         Some(extension) if extension == "csv" => Ok(Format::Csv),
-        _ => Err(wrong("--history", format!("expected a name that ends in .jsonl, .json or .csv: {}", path.display()))),
+        _ => Err(wrong(
+            "--history",
+            format!("expected a name that ends in .jsonl, .json or .csv: {}", path.display()),
+        )),
     }
 }
 
 fn csv_head(layers: usize) -> String {
-    let fixed = "epoch,step,train_loss,train_accuracy,test_loss,test_accuracy,learning_rate,seconds";
+    let fixed =
+        "epoch,step,train_loss,train_accuracy,test_loss,test_accuracy,learning_rate,seconds";
     (0..layers).fold(fixed.to_owned(), |head, layer| format!("{head},gradient_norm_{layer}"))
 }
 
@@ -194,5 +220,7 @@ fn scalars(row: &Row) -> Vec<(String, f64)> {
     ];
     let known = known.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?)));
     let norms = row.gradient_norms.iter().enumerate();
-    known.chain(norms.map(|(layer, &norm)| (format!("gradient_norm/layer_{layer}"), norm))).collect()
+    known
+        .chain(norms.map(|(layer, &norm)| (format!("gradient_norm/layer_{layer}"), norm)))
+        .collect()
 }

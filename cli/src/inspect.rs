@@ -43,18 +43,32 @@ fn json(description: &Description) -> Vec<(&'static str, Value)> {
         ("features", json!(info.features)),
         ("target", json!(info.target)),
         ("columns", json!(info.encoder)),
-        ("standardization", json!(standardization.map(|s| json!({"mean": s.mean, "deviation": s.deviation})))),
+        (
+            "standardization",
+            json!(standardization.map(|s| json!({"mean": s.mean, "deviation": s.deviation}))),
+        ),
         ("training", json!(training)),
     ]
 }
 
 fn people(description: &Description) -> Vec<String> {
-    let mut rows = vec![["layer", "kind", "inputs", "outputs", "activation", "parameters"].map(str::to_owned).to_vec()];
+    let mut rows = vec![
+        ["layer", "kind", "inputs", "outputs", "activation", "parameters"]
+            .map(str::to_owned)
+            .to_vec(),
+    ];
     for (i, layer) in description.layers.iter().enumerate() {
         let parameters = layer.parameters();
         let (activation, numbers) = (layer.activation.to_string(), [layer.inputs, layer.outputs]);
         let [inputs, outputs] = numbers.map(|number| number.to_string());
-        rows.push(vec![i.to_string(), layer.kind.to_string(), inputs, outputs, activation, parameters.to_string()]);
+        rows.push(vec![
+            i.to_string(),
+            layer.kind.to_string(),
+            inputs,
+            outputs,
+            activation,
+            parameters.to_string(),
+        ]);
     }
     let mut lines = table(&rows);
     let (parameters, bytes) = (description.parameters, description.bytes);

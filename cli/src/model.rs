@@ -6,7 +6,9 @@ use travertine::data::{Dataset, Label, Targets, Task};
 use travertine::engine::Engine;
 use travertine::metrics;
 use travertine::model_file::{self, ModelInfo};
-use travertine::{Activation, ErrorKind, Loss, Matrix, MatrixRef, Network, Result, Samples, Scalar};
+use travertine::{
+    Activation, ErrorKind, Loss, Matrix, MatrixRef, Network, Result, Samples, Scalar,
+};
 
 use crate::args::{Precision, UseArgs};
 use crate::data::Wanted;
@@ -73,7 +75,8 @@ impl<T: Scalar> Model<T> {
             true => counted(count, "class", "classes"),
             false => counted(count, "value a sample", "values a sample"),
         };
-        let learned = if self.is_classifier() { self.info.classes.len() } else { self.network.outputs() };
+        let learned =
+            if self.is_classifier() { self.info.classes.len() } else { self.network.outputs() };
         let expected = describe(self.is_classifier(), learned);
         let found = describe(matches!(data.targets(), Targets::Classes { .. }), data.outputs());
         if expected == found {
@@ -106,7 +109,12 @@ impl<T: Scalar> Model<T> {
 
     /// The label column: what the arguments say, else what training knew.
     fn label(&self, args: &UseArgs) -> Label {
-        let number = self.info.training.iter().find(|(key, _)| key == "label").and_then(|(_, n)| n.parse().ok());
+        let number = self
+            .info
+            .training
+            .iter()
+            .find(|(key, _)| key == "label")
+            .and_then(|(_, n)| n.parse().ok());
         let trained = || match (&self.info.target, number) {
             (Some(name), _) if args.data.is_table() => Label::Name(name.clone()),
             (_, Some(number)) => Label::Number(number),
@@ -127,9 +135,15 @@ impl<T: Scalar> Model<T> {
         let engine = self.network.engine();
         match data.targets() {
             Targets::Classes { labels, .. } if self.network.outputs() == 1 => {
-                let yes: Vec<T> = labels.iter().map(|&label| T::from_f64(f64::from(label))).collect();
-                let inputs = Matrix::from_slice(engine, data.inputs(), data.samples(), data.features())?;
-                Samples::from_matrices(inputs, Matrix::from_slice(engine, 1, yes.len(), &yes)?, true)
+                let yes: Vec<T> =
+                    labels.iter().map(|&label| T::from_f64(f64::from(label))).collect();
+                let inputs =
+                    Matrix::from_slice(engine, data.inputs(), data.samples(), data.features())?;
+                Samples::from_matrices(
+                    inputs,
+                    Matrix::from_slice(engine, 1, yes.len(), &yes)?,
+                    true,
+                )
             }
             _ => Samples::new(engine, data),
         }
@@ -182,7 +196,9 @@ impl<T: Scalar> Model<T> {
                 let sum: f64 = powers.iter().sum();
                 Some(powers.into_iter().map(|x| x / sum).collect())
             }
-            (_, Loss::BinaryCrossEntropy) => Some(numbers.map(|x| 1.0 / (1.0 + (-x).exp())).collect()),
+            (_, Loss::BinaryCrossEntropy) => {
+                Some(numbers.map(|x| 1.0 / (1.0 + (-x).exp())).collect())
+            }
             _ => None,
         }
     }

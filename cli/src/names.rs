@@ -61,10 +61,16 @@ fn size(text: &str) -> Result<usize, String> {
 
 /// Sizes of all layers, as `784-300-100-10`.
 pub(crate) fn sizes(text: &str) -> Result<Vec<usize>> {
-    let sizes: Vec<usize> =
-        text.split('-').map(size).collect::<Result<_, _>>().map_err(|reason| wrong("--network", reason))?;
+    let sizes: Vec<usize> = text
+        .split('-')
+        .map(size)
+        .collect::<Result<_, _>>()
+        .map_err(|reason| wrong("--network", reason))?;
     if sizes.len() < 2 {
-        return Err(wrong("--network", format!("expected inputs and at least one layer, as 784-10, found '{text}'")));
+        return Err(wrong(
+            "--network",
+            format!("expected inputs and at least one layer, as 784-10, found '{text}'"),
+        ));
     }
     Ok(sizes)
 }

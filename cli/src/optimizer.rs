@@ -50,7 +50,11 @@ impl OptimizerArgs {
     }
 
     fn weight_decay(&self) -> f64 {
-        self.weight_decay.unwrap_or(if self.optimizer == Name::Adamw { DECOUPLED_DECAY } else { 0.0 })
+        self.weight_decay.unwrap_or(if self.optimizer == Name::Adamw {
+            DECOUPLED_DECAY
+        } else {
+            0.0
+        })
     }
 
     fn momentum(&self) -> f64 {
@@ -62,23 +66,32 @@ impl OptimizerArgs {
     }
 
     pub(crate) fn name(&self) -> String {
-        self.optimizer.to_possible_value().map_or(String::new(), |value| value.get_name().to_owned())
+        self.optimizer
+            .to_possible_value()
+            .map_or(String::new(), |value| value.get_name().to_owned())
     }
 
     /// The optimizer with this learning rate.
     pub(crate) fn build<T: Scalar>(&self, rate: f64) -> Result<Box<dyn Optimizer<T>>> {
         if self.momentum.is_some() && !self.has_momentum() {
-            let reason = format!("is for --optimizer momentum or nesterov, not for {}", self.name());
+            let reason =
+                format!("is for --optimizer momentum or nesterov, not for {}", self.name());
             return Err(wrong("--momentum", reason));
         }
         let l2 = WeightDecay::L2(self.weight_decay());
         Ok(match self.optimizer {
             Name::Sgd => Box::new(Sgd::new(rate)?.weight_decay(l2)?),
-            Name::Momentum => Box::new(Sgd::new(rate)?.momentum(self.momentum())?.weight_decay(l2)?),
-            Name::Nesterov => Box::new(Sgd::new(rate)?.nesterov(self.momentum())?.weight_decay(l2)?),
+            Name::Momentum => {
+                Box::new(Sgd::new(rate)?.momentum(self.momentum())?.weight_decay(l2)?)
+            }
+            Name::Nesterov => {
+                Box::new(Sgd::new(rate)?.nesterov(self.momentum())?.weight_decay(l2)?)
+            }
             Name::Rmsprop => Box::new(RmsProp::new(rate)?.weight_decay(l2)?),
             Name::Adam => Box::new(Adam::new(rate)?.weight_decay(l2)?),
-            Name::Adamw => Box::new(Adam::new(rate)?.weight_decay(WeightDecay::Decoupled(self.weight_decay()))?),
+            Name::Adamw => Box::new(
+                Adam::new(rate)?.weight_decay(WeightDecay::Decoupled(self.weight_decay()))?,
+            ),
         })
     }
 
@@ -122,7 +135,9 @@ impl CourseArgs {
         match self.schedule {
             Course::Constant => Schedule::Constant,
             Course::Step(epochs, factor) => Schedule::Step { every: in_steps(epochs), factor },
-            Course::Exponential(factor) => Schedule::Exponential { factor: factor.powf(1.0 / steps as f64) },
+            Course::Exponential(factor) => {
+                Schedule::Exponential { factor: factor.powf(1.0 / steps as f64) }
+            }
             Course::Cosine(last) => Schedule::Cosine { steps: all, last },
             Course::WarmUp(epochs) => Schedule::WarmUp { steps: in_steps(epochs) },
             Course::OneCycle => Schedule::OneCycle { steps: all },
@@ -132,7 +147,8 @@ impl CourseArgs {
 
     /// What the model file tells of it.
     pub(crate) fn facts(&self) -> Vec<(&'static str, String)> {
-        let schedule = (self.schedule != Course::Constant).then(|| ("schedule", self.schedule.to_string()));
+        let schedule =
+            (self.schedule != Course::Constant).then(|| ("schedule", self.schedule.to_string()));
         let norm = self.clip_norm.map(|norm| ("clip_norm", norm.to_string()));
         let value = self.clip_value.map(|value| ("clip_value", value.to_string()));
         schedule.into_iter().chain(norm).chain(value).collect()
@@ -178,7 +194,10 @@ impl FromStr for Course {
             "exponential" | "cosine" | "warmup" => 1,
             "step" | "plateau" => 2,
             _ => {
-                return Err("expected constant, step, exponential, cosine, warmup, one-cycle or plateau".to_owned());
+                return Err(
+                    "expected constant, step, exponential, cosine, warmup, one-cycle or plateau"
+                        .to_owned(),
+                );
             }
         };
         if numbers.len() > most {
@@ -187,10 +206,15 @@ impl FromStr for Course {
         let epochs = |at: usize, usual: u64| match numbers.get(at).map(|text| text.parse::<u64>()) {
             None => Ok(usual),
             Some(Ok(epochs)) if epochs > 0 => Ok(epochs),
-            Some(_) => Err(format!("{name}: expected a number of epochs, at least 1, not '{}'", numbers[at])),
+            Some(_) => Err(format!(
+                "{name}: expected a number of epochs, at least 1, not '{}'",
+                numbers[at]
+            )),
         };
         let factor = |at: usize, usual: f64, parse: fn(&str) -> Result<f64, String>| {
-            numbers.get(at).map_or(Ok(usual), |text| parse(text).map_err(|reason| format!("{name}: {reason}")))
+            numbers
+                .get(at)
+                .map_or(Ok(usual), |text| parse(text).map_err(|reason| format!("{name}: {reason}")))
         };
         Ok(match name {
             "step" => Course::Step(epochs(0, 10)?, factor(1, 0.1, positive)?),

@@ -12,7 +12,9 @@ use crate::names::wrong;
 pub(crate) fn check_is_not(option: &'static str, path: &Path, inputs: &[&Path]) -> Result<()> {
     let Ok(output) = path.canonicalize() else { return Ok(()) };
     match inputs.iter().find(|input| input.canonicalize().is_ok_and(|input| input == output)) {
-        Some(input) => Err(wrong(option, format!("the file would replace the data in {}", input.display()))),
+        Some(input) => {
+            Err(wrong(option, format!("the file would replace the data in {}", input.display())))
+        }
         None => Ok(()),
     }
 }
@@ -20,7 +22,10 @@ pub(crate) fn check_is_not(option: &'static str, path: &Path, inputs: &[&Path]) 
 /// Refuses a path that a file of `bytes` bytes cannot be saved at, by writing one beside it.
 pub(crate) fn check(option: &'static str, path: &Path, bytes: usize) -> Result<()> {
     let Some(name) = path.file_name().filter(|_| !path.is_dir()) else {
-        return Err(wrong(option, format!("{} is a folder; give the name of a file", path.display())));
+        return Err(wrong(
+            option,
+            format!("{} is a folder; give the name of a file", path.display()),
+        ));
     };
     let folder = match path.parent() {
         Some(folder) if !folder.as_os_str().is_empty() => folder,

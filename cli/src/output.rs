@@ -72,7 +72,10 @@ impl Output {
                 self.closed = true;
                 Ok(())
             }
-            Err(source) => Err(ErrorKind::Io { action: "write", path: "standard output".into(), source }.into()),
+            Err(source) => {
+                Err(ErrorKind::Io { action: "write", path: "standard output".into(), source }
+                    .into())
+            }
             Ok(()) => Ok(()),
         }
     }
@@ -126,11 +129,15 @@ pub(crate) fn short(x: f64) -> String {
 /// Rows of columns that line up: the first to the left, the others to the right.
 pub(crate) fn table(rows: &[Vec<String>]) -> Vec<String> {
     let columns = rows.iter().map(Vec::len).max().unwrap_or(0);
-    let width = |column: usize| rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count()).max();
+    let width = |column: usize| {
+        rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count()).max()
+    };
     let widths: Vec<usize> = (0..columns).map(|column| width(column).unwrap_or(0)).collect();
     let cell = |(i, cell): (usize, &String)| match (i, widths[i]) {
         (0, width) => format!("{cell:<width$}"),
         (_, width) => format!("  {cell:>width$}"),
     };
-    rows.iter().map(|row| row.iter().enumerate().map(cell).collect::<String>().trim_end().to_owned()).collect()
+    rows.iter()
+        .map(|row| row.iter().enumerate().map(cell).collect::<String>().trim_end().to_owned())
+        .collect()
 }

@@ -18,7 +18,10 @@ const MOST_USUAL_RATE: f64 = 0.01;
 pub(crate) fn run<T: Scalar>(args: &ParityArgs) -> Result<()> {
     let mut out = Output::new(args.json);
     let work = Work::new(&args.network, "lecun", 64)?;
-    let cpu = engine::open_with::<T>("cpu", &args.device.threads.map_or_else(Settings::default, Settings::threads))?;
+    let cpu = engine::open_with::<T>(
+        "cpu",
+        &args.device.threads.map_or_else(Settings::default, Settings::threads),
+    )?;
     let other = devices::open::<T>(&args.device, args.precision)?;
     let device = &other.device().name;
     let mut differences: Vec<(usize, Vec<f64>)> = Vec::new();
@@ -31,18 +34,27 @@ pub(crate) fn run<T: Scalar>(args: &ParityArgs) -> Result<()> {
         if is_told(step) || step == args.steps {
             let apart = differences_of(&reference, &compared)?;
             for (layer, difference) in apart.iter().enumerate().filter(|_| args.json) {
-                let json = [("step", json!(step)), ("layer", json!(layer + 1)), ("difference", json!(difference))];
+                let json = [
+                    ("step", json!(step)),
+                    ("layer", json!(layer + 1)),
+                    ("difference", json!(difference)),
+                ];
                 out.tell(&json, "")?;
             }
             differences.push((step, apart));
         }
     }
-    let largest =
-        differences.iter().flat_map(|(_, apart)| apart).fold(0.0, |a: f64, &b| if b > a || b.is_nan() { b } else { a });
-    let head = std::iter::once("step".to_owned()).chain((1..work.sizes.len()).map(|layer| format!("layer {layer}")));
+    let largest = differences
+        .iter()
+        .flat_map(|(_, apart)| apart)
+        .fold(0.0, |a: f64, &b| if b > a || b.is_nan() { b } else { a });
+    let head = std::iter::once("step".to_owned())
+        .chain((1..work.sizes.len()).map(|layer| format!("layer {layer}")));
     let mut rows: Vec<Vec<String>> = vec![head.collect()];
     rows.extend(differences.iter().map(|(step, apart)| {
-        std::iter::once(step.to_string()).chain(apart.iter().map(|difference| format!("{difference:.1e}"))).collect()
+        std::iter::once(step.to_string())
+            .chain(apart.iter().map(|difference| format!("{difference:.1e}")))
+            .collect()
     }));
     if !args.json {
         table(&rows).iter().try_for_each(|line| out.line(line))?;
@@ -58,7 +70,12 @@ pub(crate) fn run<T: Scalar>(args: &ParityArgs) -> Result<()> {
         ("steps", json!(args.steps)),
         ("largest", json!(largest)),
     ];
-    out.tell(&json, &format!("largest relative difference between cpu and {device}, {precision}: {largest:.1e}"))
+    out.tell(
+        &json,
+        &format!(
+            "largest relative difference between cpu and {device}, {precision}: {largest:.1e}"
+        ),
+    )
 }
 
 /// 1, 2, 5, 10, 20, 50 ...
@@ -78,7 +95,12 @@ struct Side<'n, T: Scalar> {
 }
 
 impl<'n, T: Scalar> Side<'n, T> {
-    fn new(network: &'n mut Network<T>, work: &Work, engine: &Arc<dyn Engine<T>>, args: &ParityArgs) -> Result<Self> {
+    fn new(
+        network: &'n mut Network<T>,
+        work: &Work,
+        engine: &Arc<dyn Engine<T>>,
+        args: &ParityArgs,
+    ) -> Result<Self> {
         let (input, target) = (work.input(engine)?, work.target(engine)?);
         // The same batch again and again is learned fast enough.
         let rate = args.learning_rate.unwrap_or(args.optimizer.usual_rate().min(MOST_USUAL_RATE));
@@ -104,7 +126,10 @@ fn differences_of<T: Scalar>(a: &Side<'_, T>, b: &Side<'_, T>) -> Result<Vec<f64
         .map(|layer| {
             let (a, b) = (a.parameters(layer)?, b.parameters(layer)?);
             let size = a.iter().fold(0.0, |size, x| largest(size, x.to_f64().abs()));
-            let apart = a.iter().zip(&b).fold(0.0, |apart, (a, b)| largest(apart, (a.to_f64() - b.to_f64()).abs()));
+            let apart = a
+                .iter()
+                .zip(&b)
+                .fold(0.0, |apart, (a, b)| largest(apart, (a.to_f64() - b.to_f64()).abs()));
             Ok(if apart == 0.0 { 0.0 } else { apart / size })
         })
         .collect()

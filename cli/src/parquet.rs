@@ -16,7 +16,11 @@ mod with {
         data::read_parquet(path, options)
     }
 
-    pub(crate) fn encode<T: Scalar>(encoder: &Encoder, path: &Path, options: &CsvOptions) -> Result<Encoded<T>> {
+    pub(crate) fn encode<T: Scalar>(
+        encoder: &Encoder,
+        path: &Path,
+        options: &CsvOptions,
+    ) -> Result<Encoded<T>> {
         encoder.read_parquet(path, options)
     }
 }
@@ -39,7 +43,11 @@ mod without {
         Err(refused(path))
     }
 
-    pub(crate) fn encode<T: Scalar>(_encoder: &Encoder, path: &Path, _options: &CsvOptions) -> Result<Encoded<T>> {
+    pub(crate) fn encode<T: Scalar>(
+        _encoder: &Encoder,
+        path: &Path,
+        _options: &CsvOptions,
+    ) -> Result<Encoded<T>> {
         Err(refused(path))
     }
 }

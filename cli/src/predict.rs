@@ -20,7 +20,11 @@ fn predict<T: Scalar>(args: &UseArgs) -> Result<()> {
     let model = Model::<T>::open(args)?;
     let data = model.unlabeled(args)?;
     for outputs in model.outputs(&data)?.chunks_exact(model.network.outputs()) {
-        let line = if model.is_classifier() { class(&model, outputs, &out) } else { values(outputs, &out) };
+        let line = if model.is_classifier() {
+            class(&model, outputs, &out)
+        } else {
+            values(outputs, &out)
+        };
         out.line(&line)?;
         if out.is_closed() {
             break;

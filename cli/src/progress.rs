@@ -41,8 +41,12 @@ impl Display {
     /// curve.
     pub(crate) fn new(epochs: usize, samples: usize, factor: f64, plain: bool) -> Self {
         let bar = (!plain && has_progress()).then(|| {
-            let style = ProgressStyle::with_template("{msg} [{bar:24}] {percent}%, {eta} left{prefix}")
-                .map_or_else(|_| ProgressStyle::default_bar(), |style| style.progress_chars("=> "));
+            let style =
+                ProgressStyle::with_template("{msg} [{bar:24}] {percent}%, {eta} left{prefix}")
+                    .map_or_else(
+                        |_| ProgressStyle::default_bar(),
+                        |style| style.progress_chars("=> "),
+                    );
             ProgressBar::new((epochs as u64).saturating_mul(samples as u64)).with_style(style)
         });
         let curve = Curve::new(epochs, samples);
@@ -55,7 +59,12 @@ impl Display {
     }
 
     /// After a step of epoch `epoch` (counted from 0), which began at `start`.
-    pub(crate) fn step<T: Scalar>(&mut self, epoch: usize, start: Instant, progress: &Progress<'_, T>) -> Result<()> {
+    pub(crate) fn step<T: Scalar>(
+        &mut self,
+        epoch: usize,
+        start: Instant,
+        progress: &Progress<'_, T>,
+    ) -> Result<()> {
         if self.is_due() {
             self.show(epoch, start, &progress.report()?);
         }
@@ -71,13 +80,28 @@ impl Display {
     pub(crate) fn show(&mut self, epoch: usize, start: Instant, report: &Report) {
         let Some(bar) = &self.bar else { return };
         let rate = report.samples as f64 / start.elapsed().as_secs_f64();
-        let accuracy = report.accuracy.map_or(String::new(), |_| format!(", accuracy {}", percent(report.accuracy)));
+        let accuracy = report
+            .accuracy
+            .map_or(String::new(), |_| format!(", accuracy {}", percent(report.accuracy)));
         let (number, epochs, loss) = (epoch + 1, self.epochs, digits(report.loss * self.factor));
         let done = (epoch * self.samples) as f64;
-        extend(&mut self.curve, &mut self.drawn, done, report.samples as f64, report.loss * self.factor);
+        extend(
+            &mut self.curve,
+            &mut self.drawn,
+            done,
+            report.samples as f64,
+            report.loss * self.factor,
+        );
         bar.set_prefix(drawing(&self.curve));
-        bar.set_message(format!("epoch {number}/{epochs}: loss {loss}{accuracy}, {} samples/s", short(rate)));
-        bar.set_position((epoch as u64).saturating_mul(self.samples as u64).saturating_add(report.samples as u64));
+        bar.set_message(format!(
+            "epoch {number}/{epochs}: loss {loss}{accuracy}, {} samples/s",
+            short(rate)
+        ));
+        bar.set_position(
+            (epoch as u64)
+                .saturating_mul(self.samples as u64)
+                .saturating_add(report.samples as u64),
+        );
         self.shown = Instant::now();
     }
 
@@ -101,8 +125,9 @@ impl Display {
             ("seconds", rounded(epoch.seconds, 6)),
             ("samples_per_second", Value::from(rate.round())),
         ];
-        let test =
-            epoch.test.map_or(String::new(), |report| format!("; test {}", figures(report.loss, report.accuracy)));
+        let test = epoch.test.map_or(String::new(), |report| {
+            format!("; test {}", figures(report.loss, report.accuracy))
+        });
         let width = self.epochs.to_string().len();
         let text = format!(
             "epoch {:>width$}/{}: {}{test}; {} samples/s",

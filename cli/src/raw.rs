@@ -13,7 +13,11 @@ pub(crate) enum Raw<T: Scalar> {
 
 impl<T: Scalar> Raw<T> {
     pub(crate) fn of_frame(frame: Frame<T>) -> Result<Self> {
-        Ok(if frame.is_complete() { Raw::Numbers(frame.into_dataset()?) } else { Raw::Table(frame) })
+        Ok(if frame.is_complete() {
+            Raw::Numbers(frame.into_dataset()?)
+        } else {
+            Raw::Table(frame)
+        })
     }
 
     pub(crate) fn samples(&self) -> usize {
@@ -44,9 +48,12 @@ impl<T: Scalar> Raw<T> {
     /// Training part and held-out part as numbers, by what the training part tells.
     pub(crate) fn parts(&self, split: &Split) -> Result<(Dataset<T>, Dataset<T>, Option<Encoder>)> {
         match self {
-            Raw::Numbers(data) => Ok((data.select(&split.train)?, data.select(&split.held_out)?, None)),
+            Raw::Numbers(data) => {
+                Ok((data.select(&split.train)?, data.select(&split.held_out)?, None))
+            }
             Raw::Table(frame) => {
-                let (train, held_out) = (frame.select(&split.train)?, frame.select(&split.held_out)?);
+                let (train, held_out) =
+                    (frame.select(&split.train)?, frame.select(&split.held_out)?);
                 let encoder = Encoder::fit(&train)?;
                 Ok((encoder.encode(&train)?.data, encoder.encode(&held_out)?.data, Some(encoder)))
             }

@@ -51,7 +51,10 @@ impl RegularizationArgs {
         Ok(())
     }
 
-    pub(crate) fn of_trainer<'n, T: Scalar>(&self, mut trainer: Trainer<'n, T>) -> Result<Trainer<'n, T>> {
+    pub(crate) fn of_trainer<'n, T: Scalar>(
+        &self,
+        mut trainer: Trainer<'n, T>,
+    ) -> Result<Trainer<'n, T>> {
         if let Some(most) = self.max_norm {
             trainer = trainer.with_max_norm(most)?;
         }
@@ -66,7 +69,11 @@ impl RegularizationArgs {
         if let Some(weights) = &self.class_weights {
             samples = samples.with_class_weights(&weights.of(data)?)?;
         }
-        if self.label_smoothing > 0.0 { samples.with_label_smoothing(self.label_smoothing) } else { Ok(samples) }
+        if self.label_smoothing > 0.0 {
+            samples.with_label_smoothing(self.label_smoothing)
+        } else {
+            Ok(samples)
+        }
     }
 
     /// What the model file tells of it.
@@ -79,9 +86,10 @@ impl RegularizationArgs {
         let shares = shares.into_iter().filter(|(_, share)| *share > 0.0);
         let norm = self.max_norm.map(|most| ("max_norm", most));
         let numbers = shares.chain(norm).map(|(name, number)| (name, number.to_string()));
-        let normalization =
-            (self.normalization != Norm::None).then(|| ("normalization", self.normalization.to_string()));
-        let weights = self.class_weights.as_ref().map(|weights| ("class_weights", weights.to_string()));
+        let normalization = (self.normalization != Norm::None)
+            .then(|| ("normalization", self.normalization.to_string()));
+        let weights =
+            self.class_weights.as_ref().map(|weights| ("class_weights", weights.to_string()));
         normalization.into_iter().chain(numbers).chain(weights).collect()
     }
 }

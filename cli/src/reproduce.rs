@@ -188,7 +188,8 @@ pub(crate) fn run(args: &ReproduceArgs) -> Result<()> {
     let mut lines = vec![head.map(str::to_owned).to_vec()];
     for mut row in rows(args.publication) {
         row.epochs = args.epochs.unwrap_or(row.epochs);
-        let (train, judged) = if row.validation { halves(&train)? } else { (train.clone(), test.clone()) };
+        let (train, judged) =
+            if row.validation { halves(&train)? } else { (train.clone(), test.clone()) };
         for seed in 1..=args.seeds.unwrap_or(row.seeds) as u64 {
             let outcome = training(args, &row, &train, &judged, seed)?;
             let ours = if row.best_epoch { outcome.best } else { outcome.last };
@@ -212,20 +213,34 @@ pub(crate) fn run(args: &ReproduceArgs) -> Result<()> {
             let verdict = if reached { "reached" } else { "missed" }.to_owned();
             let percent = |x: f64| format!("{x:.2} %");
             let seconds = format!("{:.1}", outcome.seconds);
-            let (published, ours, best) = (percent(row.published), percent(ours), percent(outcome.best));
-            lines.push(vec![network(&row), published, ours, seed.to_string(), best, seconds, verdict]);
+            let (published, ours, best) =
+                (percent(row.published), percent(ours), percent(outcome.best));
+            lines.push(vec![
+                network(&row),
+                published,
+                ours,
+                seed.to_string(),
+                best,
+                seconds,
+                verdict,
+            ]);
         }
     }
-    if args.json { Ok(()) } else { table(&lines).iter().try_for_each(|line| out.line(line)).and_then(|()| out.flush()) }
+    if args.json {
+        Ok(())
+    } else {
+        table(&lines).iter().try_for_each(|line| out.line(line)).and_then(|()| out.flush())
+    }
 }
 
 /// The first 50,000 samples and the rest.
 fn halves(all: &Dataset<f32>) -> Result<(Dataset<f32>, Dataset<f32>)> {
     let rest = all.features().get(NIELSENS * all.inputs()..).unwrap_or_default().to_vec();
     let targets = match all.targets() {
-        Targets::Classes { labels, names } => {
-            Targets::Classes { labels: labels.get(NIELSENS..).unwrap_or_default().to_vec(), names: names.clone() }
-        }
+        Targets::Classes { labels, names } => Targets::Classes {
+            labels: labels.get(NIELSENS..).unwrap_or_default().to_vec(),
+            names: names.clone(),
+        },
         other => other.clone(),
     };
     Ok((all.take(NIELSENS)?, Dataset::new(all.inputs(), rest, targets)?))
@@ -252,8 +267,10 @@ fn training(
     let decay = WeightDecay::L2(row.lambda / train.samples() as f64);
     let optimizer = Sgd::new(row.rate)?.momentum(row.momentum)?.weight_decay(decay)?;
     let steps = (row.epochs * train.samples().div_ceil(row.batch)) as u64;
-    let schedule = if row.falls { Schedule::Cosine { steps, last: 0.0 } } else { Schedule::Constant };
-    let mut trainer = Trainer::new(&mut network, row.loss, optimizer, row.batch, seed)?.with_schedule(schedule)?;
+    let schedule =
+        if row.falls { Schedule::Cosine { steps, last: 0.0 } } else { Schedule::Constant };
+    let mut trainer = Trainer::new(&mut network, row.loss, optimizer, row.batch, seed)?
+        .with_schedule(schedule)?;
     if let Some(dropout) = row.dropout {
         trainer = trainer.with_dropout(dropout)?;
     }

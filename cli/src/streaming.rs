@@ -50,13 +50,18 @@ pub(crate) fn run<T: Scalar>(args: &TrainArgs, mebibytes: usize) -> Result<ExitC
     ));
     let engine = devices::open::<T>(&args.device, args.precision)?;
     let mut network = head::network(args, &engine, &data, head.output)?;
-    let path = args.out.clone().unwrap_or_else(|| PathBuf::from(format!("{}.safetensors", args.data.stem())));
+    let path = args
+        .out
+        .clone()
+        .unwrap_or_else(|| PathBuf::from(format!("{}.safetensors", args.data.stem())));
     outfile::check_is_not("--out", &path, &args.inputs())?;
     outfile::check("--out", &path, network.parameters() * size_of::<T>())?;
     if let Some(source) = &args.test {
         // Read as a whole, then standardized as the training samples are.
         let mut test = load_test(args, source, &data.train, None)?;
-        data.standardization.as_ref().map_or(Ok(()), |standardization| standardization.apply(&mut test))?;
+        data.standardization
+            .as_ref()
+            .map_or(Ok(()), |standardization| standardization.apply(&mut test))?;
         data.test = Some(test);
     }
     let mut history = History::new(&args.history, &args.inputs(), Vec::new())?;
@@ -75,7 +80,8 @@ pub(crate) fn run<T: Scalar>(args: &TrainArgs, mebibytes: usize) -> Result<ExitC
         let seconds = begin.elapsed().as_secs_f64();
         let test = run.test(&mut trainer)?;
         trainer.observe_loss(test.unwrap_or(train).loss);
-        let (train, test) = (in_units(train, head.factor), test.map(|test| in_units(test, head.factor)));
+        let (train, test) =
+            (in_units(train, head.factor), test.map(|test| in_units(test, head.factor)));
         let row = Row {
             epoch: number as u64 + 1,
             step: trainer.steps(),
@@ -88,7 +94,8 @@ pub(crate) fn run<T: Scalar>(args: &TrainArgs, mebibytes: usize) -> Result<ExitC
             gradient_norms: Vec::new(),
         };
         course.seconds_of_steps += seconds;
-        course.best_test_accuracy = course.best_test_accuracy.into_iter().chain(row.test_accuracy).reduce(f64::max);
+        course.best_test_accuracy =
+            course.best_test_accuracy.into_iter().chain(row.test_accuracy).reduce(f64::max);
         good = trainer.parameters()?;
         course.last = Some(row.clone());
         display.epoch(&Epoch { number: number + 1, train, test, seconds }, &mut out)?;
@@ -115,7 +122,10 @@ pub(crate) fn run<T: Scalar>(args: &TrainArgs, mebibytes: usize) -> Result<ExitC
 
 fn open<T: Scalar>(args: &TrainArgs, mebibytes: usize) -> Result<Stream<T>> {
     let (Source::Csv(path) | Source::Npy(path)) = &args.data else {
-        return Err(wrong("--stream", format!("is for CSV and NPY data, not for {}", args.data.name())));
+        return Err(wrong(
+            "--stream",
+            format!("is for CSV and NPY data, not for {}", args.data.name()),
+        ));
     };
     let label = args.table.label.clone().unwrap_or_default();
     let wanted = Wanted { label, task: args.task, ..Wanted::default() };
@@ -144,12 +154,19 @@ struct Run<'a, T: Scalar> {
 }
 
 impl<T: Scalar> Run<'_, T> {
-    fn epoch(&self, trainer: &mut Trainer<'_, T>, number: usize, display: &mut Display) -> Result<Report> {
+    fn epoch(
+        &self,
+        trainer: &mut Trainer<'_, T>,
+        number: usize,
+        display: &mut Display,
+    ) -> Result<Report> {
         let (epoch, start) = (number as u64, Instant::now());
         let mut all: Option<Report> = None;
         let of_epoch = |error: Error| match *error.kind() {
             // The trainer counts buffers.
-            ErrorKind::Diverged { step, layer, what, .. } => ErrorKind::Diverged { step, epoch, layer, what }.into(),
+            ErrorKind::Diverged { step, layer, what, .. } => {
+                ErrorKind::Diverged { step, epoch, layer, what }.into()
+            }
             _ => error,
         };
         self.stream.epoch(self.args.seed, epoch, |buffer| {

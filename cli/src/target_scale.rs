@@ -29,8 +29,9 @@ impl TargetScale {
     /// The samples with the values that the network learns.
     pub(crate) fn apply<T: Scalar>(&self, data: &Dataset<T>) -> Result<Dataset<T>> {
         let Targets::Values { values, names } = data.targets() else { return Ok(data.clone()) };
-        let learned =
-            |(i, value): (usize, &T)| T::from_f64((value.to_f64() - self.mean[i % self.mean.len()]) / self.deviation);
+        let learned = |(i, value): (usize, &T)| {
+            T::from_f64((value.to_f64() - self.mean[i % self.mean.len()]) / self.deviation)
+        };
         let values = values.iter().enumerate().map(learned).collect();
         let targets = Targets::Values { values, names: names.clone() };
         let scaled = Dataset::new(data.inputs(), data.features().to_vec(), targets)?
@@ -61,9 +62,11 @@ impl TargetScale {
     pub(crate) fn undo<T: Scalar>(&self, network: &mut Network<T>) -> Result<()> {
         let Some(last) = network.layers_mut().last_mut() else { return Ok(()) };
         let scaled = |x: &T| x.to_f64() * self.deviation;
-        let weights: Vec<T> = last.weights().to_vec()?.iter().map(|w| T::from_f64(scaled(w))).collect();
+        let weights: Vec<T> =
+            last.weights().to_vec()?.iter().map(|w| T::from_f64(scaled(w))).collect();
         let bias = last.bias().to_vec()?;
-        let bias: Vec<T> = bias.iter().zip(&self.mean).map(|(b, mean)| T::from_f64(scaled(b) + mean)).collect();
+        let bias: Vec<T> =
+            bias.iter().zip(&self.mean).map(|(b, mean)| T::from_f64(scaled(b) + mean)).collect();
         last.weights_mut().write(&weights)?;
         last.bias_mut().write(&bias)
     }

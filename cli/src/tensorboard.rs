@@ -18,7 +18,11 @@ impl EventFile {
     pub(crate) fn create(folder: &Path) -> io::Result<Self> {
         // TensorBoard reads the files of a folder by name; one that is made later must come later.
         let (now, process) = (since_1970(), std::process::id());
-        let name = format!("events.out.tfevents.{:010}.{:09}.{process}.travertine", now.as_secs(), now.subsec_nanos());
+        let name = format!(
+            "events.out.tfevents.{:010}.{:09}.{process}.travertine",
+            now.as_secs(),
+            now.subsec_nanos()
+        );
         let file = File::options().write(true).create_new(true).open(folder.join(name))?;
         let mut events = EventFile { file };
         events.event(since_1970(), &field(3, b"brain.Event:2"))?;
@@ -32,7 +36,12 @@ impl EventFile {
     }
 
     /// The values of one step, so long ago.
-    pub(crate) fn scalars(&mut self, step: u64, ago: Duration, scalars: &[(String, f64)]) -> io::Result<()> {
+    pub(crate) fn scalars(
+        &mut self,
+        step: u64,
+        ago: Duration,
+        scalars: &[(String, f64)],
+    ) -> io::Result<()> {
         let value = |(tag, value): &(String, f64)| {
             let simple_value = [&[key(2, FIXED32)][..], &(*value as f32).to_le_bytes()].concat();
             field(1, &[field(1, tag.as_bytes()), simple_value].concat())

@@ -38,28 +38,44 @@ pub(crate) fn run<T: Scalar>(args: &TrainArgs) -> Result<ExitCode> {
     let mut data = TrainingData::<T>::load(args)?;
     args.regularization.check(args.hidden.0.len(), !data.classes().is_empty())?;
     let head = head::head(args, &data)?;
-    note(&format!("{}: {}; output {}, loss {}", args.data.name(), data.describe(), head.output, head.loss));
+    note(&format!(
+        "{}: {}; output {}, loss {}",
+        args.data.name(),
+        data.describe(),
+        head.output,
+        head.loss
+    ));
     // The report is in the unit of the data.
-    let judged = args.history.report.is_some().then(|| data.test.as_ref().unwrap_or(&data.train).clone());
+    let judged =
+        args.history.report.is_some().then(|| data.test.as_ref().unwrap_or(&data.train).clone());
     if let Some(scale) = &head.scale {
         data.train = scale.apply(&data.train)?;
         data.test = data.test.map(|test| scale.apply(&test)).transpose()?;
     }
     let engine = devices::open::<T>(&args.device, args.precision)?;
     let mut network = head::network(args, &engine, &data, head.output)?;
-    let path = args.out.clone().unwrap_or_else(|| PathBuf::from(format!("{}.safetensors", args.data.stem())));
+    let path = args
+        .out
+        .clone()
+        .unwrap_or_else(|| PathBuf::from(format!("{}.safetensors", args.data.stem())));
     outfile::check_is_not("--out", &path, &args.inputs())?;
     outfile::check("--out", &path, network.parameters() * size_of::<T>())?;
 
     if args.checkpoint.early_stopping.is_some() && data.test.is_none() {
-        return Err(wrong("--early-stopping", "needs samples to test on; see --held-out and --test"));
+        return Err(wrong(
+            "--early-stopping",
+            "needs samples to test on; see --held-out and --test",
+        ));
     }
     let keeper = Keeper::new(&args.checkpoint, facts(args, &data, &head, &network)?)?;
-    let resumed = args.checkpoint.resume.as_deref().map(|folder| keeper.resume::<T>(folder)).transpose()?;
+    let resumed =
+        args.checkpoint.resume.as_deref().map(|folder| keeper.resume::<T>(folder)).transpose()?;
     let rows = resumed.as_ref().map_or(Vec::new(), |resumed| resumed.rows.clone());
     let mut history = History::new(&args.history, &args.inputs(), rows)?;
 
-    let mut train = args.regularization.of_training_samples(Samples::new(&engine, &data.train)?, &data.train)?;
+    let mut train = args
+        .regularization
+        .of_training_samples(Samples::new(&engine, &data.train)?, &data.train)?;
     let mut test = data.test.as_ref().map(|test| Samples::new(&engine, test)).transpose()?;
     let mut trainer = head::trainer(args, &mut network, head.learned, train.count())?;
     let batch = trainer.batch();
@@ -101,7 +117,9 @@ pub(crate) fn run<T: Scalar>(args: &TrainArgs) -> Result<ExitCode> {
     let model = Model { network, info: info(args, &data, &head, (samples, batch, last.epoch)) };
     model_file::save(&path, &model.network, &model.info)?;
     let report = match (&args.history.report, &judged) {
-        (Some(folder), Some(judged)) => Some(write_report(folder, args, failure.as_ref(), &history, &model, judged)),
+        (Some(folder), Some(judged)) => {
+            Some(write_report(folder, args, failure.as_ref(), &history, &model, judged))
+        }
         _ => None,
     };
     let saved = |_: &Error| note(&format!("the model is saved as {}", path.display()));
@@ -176,7 +194,9 @@ pub(crate) fn tell<T: Scalar>(
 fn summary((course, steps): (&Course, u64), last: &Row) -> String {
     let rate = steps as f64 / course.seconds_of_steps;
     let test = last.test_loss.map_or("nothing held out to test on".to_owned(), |loss| {
-        let best = course.best_test_accuracy.map_or(String::new(), |best| format!(" (best {})", percent(Some(best))));
+        let best = course
+            .best_test_accuracy
+            .map_or(String::new(), |best| format!(" (best {})", percent(Some(best))));
         format!("test {}{best}", figures(loss, last.test_accuracy))
     });
     let epochs = counted(last.epoch as usize, "epoch", "epochs");

@@ -40,7 +40,10 @@ impl<T: Scalar> TrainingData<T> {
     pub(crate) fn folds(args: &TrainArgs, k: usize) -> Result<impl Iterator<Item = Result<Self>>> {
         let (all, own_test) = read::<T>(args)?;
         if own_test.is_some() {
-            return Err(wrong("--folds", format!("{} has a test set of its own", args.data.name())));
+            return Err(wrong(
+                "--folds",
+                format!("{} has a test set of its own", args.data.name()),
+            ));
         }
         let splits = match strata(args, &all)? {
             Some(labels) => Split::stratified_folds(labels, k, args.seed),
@@ -76,7 +79,8 @@ impl<T: Scalar> TrainingData<T> {
             test.as_mut().map_or(Ok(()), |test| standardization.apply(test))?;
         }
         let deformation = args.augment.as_ref().zip(train.image_size());
-        let deformation = deformation.map(|(augment, size)| Deformation::new(augment, size)).transpose()?;
+        let deformation =
+            deformation.map(|(augment, size)| Deformation::new(augment, size)).transpose()?;
         Ok(TrainingData { train, test, encoder, standardization, deformation })
     }
 
@@ -101,8 +105,9 @@ impl<T: Scalar> TrainingData<T> {
         };
         let target = self.train.target_name().map_or(String::new(), |name| format!(" of '{name}'"));
         let deformed = self.deformation.as_ref();
-        let deformed =
-            deformed.map_or(String::new(), |Deformation { words, .. }| format!("; images deformed by {words}"));
+        let deformed = deformed.map_or(String::new(), |Deformation { words, .. }| {
+            format!("; images deformed by {words}")
+        });
         format!(
             "{} to train on, {tested} to test on; {}{}; {learned}{target}{deformed}",
             counted(self.train.samples(), "sample", "samples"),
@@ -131,10 +136,16 @@ fn read<T: Scalar>(args: &TrainArgs) -> Result<(Raw<T>, Option<Dataset<T>>)> {
         return Err(wrong("--label", "training needs a label; none is for prediction"));
     }
     if args.task.is_some() && !args.data.is_table() {
-        return Err(wrong("--task", format!("is for CSV and NPY data, not for {}", args.data.name())));
+        return Err(wrong(
+            "--task",
+            format!("is for CSV and NPY data, not for {}", args.data.name()),
+        ));
     }
     if args.augment.is_some() && args.data.is_table() {
-        let reason = format!("is for images: digits, mnist:DIR or idx:IMAGES,LABELS, not for {}", args.data.name());
+        let reason = format!(
+            "is for images: digits, mnist:DIR or idx:IMAGES,LABELS, not for {}",
+            args.data.name()
+        );
         return Err(wrong(augment::OPTION, reason));
     }
     let wanted = Wanted { label, task: args.task, ..Wanted::default() };
@@ -145,9 +156,12 @@ fn read<T: Scalar>(args: &TrainArgs) -> Result<(Raw<T>, Option<Dataset<T>>)> {
 
 fn check_targets<T: Scalar>(source: &Source, targets: &Targets<T>) -> Result<()> {
     match targets {
-        Targets::None => Err(source.unexpected("label", "a label column to learn", "features alone")),
+        Targets::None => {
+            Err(source.unexpected("label", "a label column to learn", "features alone"))
+        }
         Targets::Classes { names, .. } if names.len() < 2 => {
-            let found = names.first().map_or("none".to_owned(), |name| format!("{name:?} everywhere"));
+            let found =
+                names.first().map_or("none".to_owned(), |name| format!("{name:?} everywhere"));
             Err(source.unexpected("label", "at least 2 different classes", found))
         }
         _ => Ok(()),
@@ -169,18 +183,26 @@ fn warn_of_absent_classes<T: Scalar>(targets: &Targets<T>) {
     let known: HashSet<u32> = labels.iter().copied().collect();
     if known.len() < names.len() {
         let (absent, all) = (names.len() - known.len(), names.len());
-        note(&format!("warning: {absent} of {all} classes have no sample among the first {}", labels.len()));
+        note(&format!(
+            "warning: {absent} of {all} classes have no sample among the first {}",
+            labels.len()
+        ));
     }
 }
 
 /// A class that is only held out cannot be learned.
-fn refuse_absent_classes<T: Scalar>(args: &TrainArgs, targets: &Targets<T>, split: &Split) -> Result<()> {
+fn refuse_absent_classes<T: Scalar>(
+    args: &TrainArgs,
+    targets: &Targets<T>,
+    split: &Split,
+) -> Result<()> {
     let Targets::Classes { labels, names } = targets else { return Ok(()) };
     let mut known = vec![false; names.len()];
     split.train.iter().for_each(|&i| known[labels[i] as usize] = true);
     match split.held_out.iter().map(|&i| labels[i] as usize).find(|&class| !known[class]) {
         Some(class) => {
-            let (name, samples) = (&names[class], labels.iter().filter(|&&label| label as usize == class).count());
+            let (name, samples) =
+                (&names[class], labels.iter().filter(|&&label| label as usize == class).count());
             let found = match samples {
                 1 => format!("the only sample of class '{name}' is held out"),
                 _ => format!("all {samples} samples of class '{name}' are held out"),
@@ -201,7 +223,11 @@ fn refuse_absent_classes<T: Scalar>(args: &TrainArgs, targets: &Targets<T>, spli
 type Parts<T> = (Dataset<T>, Option<Dataset<T>>, Option<Encoder>);
 
 /// The test data is that which is named, or the data's own, or a part held out.
-fn split<T: Scalar>(args: &TrainArgs, all: Raw<T>, own_test: Option<Dataset<T>>) -> Result<Parts<T>> {
+fn split<T: Scalar>(
+    args: &TrainArgs,
+    all: Raw<T>,
+    own_test: Option<Dataset<T>>,
+) -> Result<Parts<T>> {
     let strata = strata(args, &all)?;
     if let Some(source) = &args.test {
         let (train, encoder) = all.into_whole()?;
@@ -213,7 +239,10 @@ fn split<T: Scalar>(args: &TrainArgs, all: Raw<T>, own_test: Option<Dataset<T>>)
         (Some(0.0), _) => whole(all, None),
         (None, Some(test)) => whole(all, Some(test)),
         (None, None) if (all.samples() as f64 * HELD_OUT).round() < 1.0 => {
-            note(&format!("nothing is held out to test on: there are only {} samples", all.samples()));
+            note(&format!(
+                "nothing is held out to test on: there are only {} samples",
+                all.samples()
+            ));
             whole(all, None)
         }
         (share, _) => {
@@ -236,13 +265,17 @@ pub(crate) fn load_test<T: Scalar>(
     encoder: Option<&Encoder>,
 ) -> Result<Dataset<T>> {
     if args.table.labels.is_some() {
-        return Err(wrong("--test", "the file of --labels belongs to the training data; use --held-out"));
+        return Err(wrong(
+            "--test",
+            "the file of --labels belongs to the training data; use --held-out",
+        ));
     }
     let (classes, task) = match train.targets() {
         Targets::Classes { names, .. } => (Some(names.clone()), None),
         _ => (None, Some(Task::Values)),
     };
-    let named = train.target_name().filter(|_| source.is_table()).map(|name| Label::Name(name.to_owned()));
+    let named =
+        train.target_name().filter(|_| source.is_table()).map(|name| Label::Name(name.to_owned()));
     let wanted = Wanted {
         classes,
         features: train.feature_names().to_vec(),

@@ -29,7 +29,11 @@ pub(crate) fn run<T: Scalar>(args: &TuneArgs) -> Result<()> {
     let mark = |rate: f64, best: bool| format!("{rate:.1}{}", if best { " *" } else { "  " });
     let head = ["tile", "large GFLOP/s  ", "small GFLOP/s  "].map(str::to_owned).to_vec();
     let mut rows = vec![head];
-    rows.extend(tiles.iter().map(|t| vec![t.tile.clone(), mark(t.large, t.is_large), mark(t.small, t.is_small)]));
+    rows.extend(
+        tiles
+            .iter()
+            .map(|t| vec![t.tile.clone(), mark(t.large, t.is_large), mark(t.small, t.is_small)]),
+    );
     if tiles.is_empty() {
         out.people(&format!("{name} has nothing to tune"))?;
     } else {

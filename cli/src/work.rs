@@ -33,7 +33,8 @@ impl Work {
         let named = NAMED.into_iter().find(|(known, ..)| *known == name);
         let (_, sizes, activations, loss) = named.unwrap_or((name, name, "relu", "cross-entropy"));
         let sizes = names::sizes(sizes)?;
-        let activations = activations_of(args.activations.as_deref().unwrap_or(activations), sizes.len() - 1)?;
+        let activations =
+            activations_of(args.activations.as_deref().unwrap_or(activations), sizes.len() - 1)?;
         let output = activations.last().copied().unwrap_or(Activation::Identity);
         let loss = names::loss(args.loss.as_deref().unwrap_or(loss), output)?;
         Ok(Work { sizes, activations, loss, batch: args.batch.unwrap_or(batch) })
@@ -42,7 +43,9 @@ impl Work {
     pub(crate) fn network<T: Scalar>(&self, engine: &Arc<dyn Engine<T>>) -> Result<Network<T>> {
         let layers = self.sizes[1..].iter().zip(&self.activations);
         let builder = Network::builder(engine, self.sizes[0]).seed(1);
-        layers.fold(builder, |builder, (&size, &activation)| builder.dense(size, activation)).build()
+        layers
+            .fold(builder, |builder, (&size, &activation)| builder.dense(size, activation))
+            .build()
     }
 
     /// Floating-point operations of a call: one product a layer for inference, three for training, but for the first
@@ -62,7 +65,8 @@ impl Work {
 
     /// 0 or 1, `outputs x batch`.
     pub(crate) fn target<T: Scalar>(&self, engine: &Arc<dyn Engine<T>>) -> Result<Matrix<T>> {
-        let (outputs, stream) = (self.sizes[self.sizes.len() - 1], Philox::new(1, Purpose::User, 1));
+        let (outputs, stream) =
+            (self.sizes[self.sizes.len() - 1], Philox::new(1, Purpose::User, 1));
         let target = |index| T::from_f64(stream.uniform(index).round());
         let targets: Vec<T> = (0..(outputs * self.batch) as u64).map(target).collect();
         Matrix::from_slice(engine, outputs, self.batch, &targets)
@@ -82,7 +86,10 @@ fn activations_of(text: &str, layers: usize) -> Result<Vec<Activation>> {
         [hidden] => Ok([vec![hidden; layers - 1], vec![Activation::Identity]].concat()),
         _ => {
             let found = activations.len();
-            Err(wrong("--activations", format!("expected 1 name, or {layers} for as many layers, found {found}")))
+            Err(wrong(
+                "--activations",
+                format!("expected 1 name, or {layers} for as many layers, found {found}"),
+            ))
         }
     }
 }

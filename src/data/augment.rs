@@ -47,9 +47,18 @@ impl Augmentation {
     /// A side of 0 pixels, or of more than 65,535.
     pub fn new(width: usize, height: usize) -> Result<Self> {
         if !(1..=0xffff).contains(&width) || !(1..=0xffff).contains(&height) {
-            return Err(wrong(format!("images are 1 to 65535 pixels wide and high, not {width} x {height}")));
+            return Err(wrong(format!(
+                "images are 1 to 65535 pixels wide and high, not {width} x {height}"
+            )));
         }
-        Ok(Augmentation { width, height, strength: 0.0, kernel: Vec::new(), rotation: 0.0, scaling: 0.0 })
+        Ok(Augmentation {
+            width,
+            height,
+            strength: 0.0,
+            kernel: Vec::new(),
+            rotation: 0.0,
+            scaling: 0.0,
+        })
     }
 
     /// With elastic deformations: strength and smoothness in pixels. Simard takes 34 and 4 for images of 28 x 28 pixels, which
@@ -59,8 +68,9 @@ impl Augmentation {
     /// A strength below 0; a smoothness not above 0 or above 100; numbers that are not finite.
     pub fn elastic(mut self, strength: f64, smoothness: f64) -> Result<Self> {
         if !((0.0..=1e6).contains(&strength) && smoothness > 0.0 && smoothness <= 100.0) {
-            let reason =
-                format!("elastic: strength from 0 to 1e6 and smoothness up to 100, not {strength} and {smoothness}");
+            let reason = format!(
+                "elastic: strength from 0 to 1e6 and smoothness up to 100, not {strength} and {smoothness}"
+            );
             return Err(wrong(reason));
         }
         let bell = |d: usize| (-0.5 * (d as f64 / smoothness).powi(2)).exp();
@@ -103,7 +113,9 @@ impl Augmentation {
         let (width, height) = (self.width, self.height);
         if data.inputs() != width * height {
             let found = data.inputs();
-            return Err(wrong(format!("the samples have {found} features; images of {width} x {height} have others")));
+            return Err(wrong(format!(
+                "the samples have {found} features; images of {width} x {height} have others"
+            )));
         }
         let stream = Philox::new(seed, Purpose::Augment, epoch);
         let mut scratch = Scratch::new(width * height);
@@ -143,7 +155,14 @@ impl Augmentation {
         })
     }
 
-    fn deform<T: Scalar>(&self, stream: &Philox, i: u64, image: &[T], scratch: &mut Scratch, to: &mut Vec<T>) {
+    fn deform<T: Scalar>(
+        &self,
+        stream: &Philox,
+        i: u64,
+        image: &[T],
+        scratch: &mut Scratch,
+        to: &mut Vec<T>,
+    ) {
         // Numbers of a sample: three for the affine map, then the two fields.
         let numbers = |n: u64| 2.0 * stream.uniform(i << 34 | n) - 1.0;
         let angle = self.rotation * numbers(0);
@@ -151,7 +170,9 @@ impl Augmentation {
         let (wider, higher) = (1.0 + self.scaling * numbers(1), 1.0 + self.scaling * numbers(2));
         if !self.kernel.is_empty() {
             for (axis, field) in (1..).zip(&mut scratch.fields) {
-                (0..).zip(&mut *field).for_each(|(n, x)| *x = self.strength * numbers(axis << 33 | n));
+                (0..)
+                    .zip(&mut *field)
+                    .for_each(|(n, x)| *x = self.strength * numbers(axis << 33 | n));
                 smooth(field, &mut scratch.rows, &self.kernel, self.width);
             }
         }
@@ -160,7 +181,8 @@ impl Augmentation {
             for column in 0..self.width {
                 let (x, y) = ((column as f64 - middle_x) / wider, (row as f64 - middle_y) / higher);
                 let [dx, dy] = [0, 1].map(|axis| scratch.fields[axis][row * self.width + column]);
-                let (x, y) = (cosine * x - sine * y + middle_x + dx, sine * x + cosine * y + middle_y + dy);
+                let (x, y) =
+                    (cosine * x - sine * y + middle_x + dx, sine * x + cosine * y + middle_y + dy);
                 to.push(T::from_f64(self.interpolate(image, x, y)));
             }
         }
@@ -171,7 +193,10 @@ impl Augmentation {
         let (left, top) = (x.floor(), y.floor());
         let (right, below) = (x - left, y - top);
         let pixel = |column: f64, row: f64| {
-            let inside = column >= 0.0 && row >= 0.0 && column < self.width as f64 && row < self.height as f64;
+            let inside = column >= 0.0
+                && row >= 0.0
+                && column < self.width as f64
+                && row < self.height as f64;
             if inside { image[row as usize * self.width + column as usize].to_f64() } else { 0.0 }
         };
         let line = |row: f64| {
@@ -209,7 +234,8 @@ fn smooth(field: &mut [f64], rows: &mut [f64], kernel: &[f64], width: usize) {
     field.fill(0.0);
     for (i, from) in rows.chunks_exact(width).enumerate() {
         for (d, weight) in kernel.iter().enumerate() {
-            let (above, below) = (i.checked_sub(d).filter(|_| d > 0), Some(i + d).filter(|&row| row < height));
+            let (above, below) =
+                (i.checked_sub(d).filter(|_| d > 0), Some(i + d).filter(|&row| row < height));
             for row in above.into_iter().chain(below) {
                 let to = &mut field[row * width..][..width];
                 to.iter_mut().zip(from).for_each(|(to, from)| *to += weight * from);

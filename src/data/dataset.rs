@@ -33,9 +33,10 @@ impl<T: Scalar> Targets<T> {
             Targets::Classes { labels, names } => {
                 Targets::Classes { labels: select_columns(labels, 1, chosen), names: names.clone() }
             }
-            Targets::Values { values, names } => {
-                Targets::Values { values: select_columns(values, names.len(), chosen), names: names.clone() }
-            }
+            Targets::Values { values, names } => Targets::Values {
+                values: select_columns(values, names.len(), chosen),
+                names: names.clone(),
+            },
             Targets::None => Targets::None,
         }
     }
@@ -72,8 +73,17 @@ impl<T: Scalar> Dataset<T> {
     /// An argument error if there is no sample or no feature, if lengths do not fit each other, if a label has no
     /// class, if class names repeat, or if a number is infinite or NaN.
     pub fn new(inputs: usize, features: Vec<T>, targets: Targets<T>) -> Result<Self> {
-        check_features(inputs, &features).and_then(|samples| check_targets(&targets, samples)).map_err(argument)?;
-        Ok(Dataset { inputs, features, targets, feature_names: Vec::new(), target_name: None, image_size: None })
+        check_features(inputs, &features)
+            .and_then(|samples| check_targets(&targets, samples))
+            .map_err(argument)?;
+        Ok(Dataset {
+            inputs,
+            features,
+            targets,
+            feature_names: Vec::new(),
+            target_name: None,
+            image_size: None,
+        })
     }
 
     /// Names the features.
@@ -82,7 +92,11 @@ impl<T: Scalar> Dataset<T> {
     /// An argument error unless there is one name for each feature, or none at all.
     pub fn with_feature_names(self, names: Vec<String>) -> Result<Self> {
         if !names.is_empty() && names.len() != self.inputs {
-            let reason = format!("{} names for {} features; give one each, or none", names.len(), self.inputs);
+            let reason = format!(
+                "{} names for {} features; give one each, or none",
+                names.len(),
+                self.inputs
+            );
             return Err(Error::argument("Dataset::with_feature_names", reason));
         }
         Ok(Dataset { feature_names: names, ..self })
@@ -99,7 +113,10 @@ impl<T: Scalar> Dataset<T> {
     /// An argument error unless a sample has as many features as such an image has pixels.
     pub fn with_image_size(self, width: usize, height: usize) -> Result<Self> {
         if width.checked_mul(height) != Some(self.inputs) {
-            let reason = format!("samples of {} features are no images of {width} x {height} pixels", self.inputs);
+            let reason = format!(
+                "samples of {} features are no images of {width} x {height} pixels",
+                self.inputs
+            );
             return Err(Error::argument("Dataset::with_image_size", reason));
         }
         Ok(Dataset { image_size: Some((width, height)), ..self })
@@ -224,7 +241,10 @@ fn check_features<T: Scalar>(inputs: usize, features: &[T]) -> Result<usize, Str
         return Err("a data set needs at least one sample and one feature".into());
     }
     if !features.len().is_multiple_of(inputs) {
-        return Err(format!("{} numbers are not a whole number of samples of {inputs} features", features.len()));
+        return Err(format!(
+            "{} numbers are not a whole number of samples of {inputs} features",
+            features.len()
+        ));
     }
     check_finite("feature", inputs, features)?;
     Ok(features.len() / inputs)
@@ -243,7 +263,11 @@ fn check_classes(labels: &[u32], names: &[String], samples: usize) -> Result<(),
         return Err(format!("{} labels for {samples} samples", labels.len()));
     }
     if let Some(i) = labels.iter().position(|&label| label as usize >= names.len()) {
-        return Err(format!("the label of sample {i} is {}, but there are {} classes", labels[i], names.len()));
+        return Err(format!(
+            "the label of sample {i} is {}, but there are {} classes",
+            labels[i],
+            names.len()
+        ));
     }
     let mut seen = HashSet::new();
     match names.iter().find(|name| !seen.insert(*name)) {
@@ -254,14 +278,22 @@ fn check_classes(labels: &[u32], names: &[String], samples: usize) -> Result<(),
 
 fn check_values<T: Scalar>(values: &[T], outputs: usize, samples: usize) -> Result<(), String> {
     if outputs == 0 || outputs.checked_mul(samples) != Some(values.len()) {
-        return Err(format!("{} target values for {samples} samples with {outputs} named outputs", values.len()));
+        return Err(format!(
+            "{} target values for {samples} samples with {outputs} named outputs",
+            values.len()
+        ));
     }
     check_finite("target", outputs, values)
 }
 
 fn check_finite<T: Scalar>(what: &str, rows: usize, columns: &[T]) -> Result<(), String> {
     match columns.iter().position(|x| !x.is_finite()) {
-        Some(i) => Err(format!("{what} {} of sample {} (both counted from 0) is {}", i % rows, i / rows, columns[i])),
+        Some(i) => Err(format!(
+            "{what} {} of sample {} (both counted from 0) is {}",
+            i % rows,
+            i / rows,
+            columns[i]
+        )),
         None => Ok(()),
     }
 }
@@ -269,7 +301,11 @@ fn check_finite<T: Scalar>(what: &str, rows: usize, columns: &[T]) -> Result<(),
 fn one_hot<T: Scalar>(labels: &[u32], classes: usize) -> Result<Vec<T>> {
     let out_of_memory = || {
         let asked = labels.len() as u128 * classes as u128 * size_of::<T>() as u128;
-        ErrorKind::Memory { engine: "host".into(), asked: asked.try_into().unwrap_or(u64::MAX), available: None }
+        ErrorKind::Memory {
+            engine: "host".into(),
+            asked: asked.try_into().unwrap_or(u64::MAX),
+            available: None,
+        }
     };
     let length = labels.len().checked_mul(classes).ok_or_else(out_of_memory)?;
     let mut columns = Vec::new();

@@ -40,6 +40,7 @@ pub fn digits<T: Scalar>() -> Result<Dataset<T>> {
         }
     }
     let names = (0..10).map(|digit| digit.to_string()).collect();
-    let digits = Dataset::new(PIXELS, features, Targets::Classes { labels, names })?.with_target_name("digit");
+    let digits = Dataset::new(PIXELS, features, Targets::Classes { labels, names })?
+        .with_target_name("digit");
     digits.with_image_size(SIDE, SIDE)
 }

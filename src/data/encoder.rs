@@ -94,7 +94,9 @@ impl Encoder {
     pub fn feature_names(&self) -> Vec<String> {
         let names = |column: &EncodedColumn| match &column.coding {
             Coding::Mean(_) => vec![column.name.clone()],
-            Coding::Categories(texts) => texts.iter().map(|text| format!("{}={text}", column.name)).collect(),
+            Coding::Categories(texts) => {
+                texts.iter().map(|text| format!("{}={text}", column.name)).collect()
+            }
         };
         self.columns.iter().flat_map(names).collect()
     }
@@ -111,34 +113,53 @@ impl Encoder {
     pub fn encode<T: Scalar>(&self, frame: &Frame<T>) -> Result<Encoded<T>> {
         let wrong = |reason: String| Err(Error::argument("encode", reason));
         if frame.columns.len() != self.columns.len() {
-            return wrong(format!("{} columns; fitted on {}", frame.columns.len(), self.columns.len()));
+            return wrong(format!(
+                "{} columns; fitted on {}",
+                frame.columns.len(),
+                self.columns.len()
+            ));
         }
         let (inputs, samples) = (self.features(), frame.samples);
         let mut features = vec![T::default(); inputs * samples];
         let (mut first, mut unknown) = (0, Vec::new());
         for (ours, column) in self.columns.iter().zip(&frame.columns) {
             if ours.name != column.name {
-                return wrong(format!("column '{}' stands where '{}' stood", column.name, ours.name));
+                return wrong(format!(
+                    "column '{}' stands where '{}' stood",
+                    column.name, ours.name
+                ));
             }
             let places = features.iter_mut().skip(first).step_by(inputs);
             match (&ours.coding, &column.values) {
                 (&Coding::Mean(mean), Values::Numbers(numbers)) => {
                     let mean = T::from_f64(mean);
-                    places.zip(numbers).for_each(|(place, &x)| *place = if x.is_finite() { x } else { mean });
+                    places
+                        .zip(numbers)
+                        .for_each(|(place, &x)| *place = if x.is_finite() { x } else { mean });
                 }
                 (Coding::Categories(texts), Values::Texts { codes, names }) => {
-                    let codes_of_texts: HashMap<&str, usize> = texts.iter().map(String::as_str).zip(0..).collect();
-                    let known: Vec<Option<usize>> =
-                        names.iter().map(|name| codes_of_texts.get(name.as_str()).copied()).collect();
-                    for (sample, &code) in codes.iter().enumerate().filter(|(_, code)| **code != MISSING) {
+                    let codes_of_texts: HashMap<&str, usize> =
+                        texts.iter().map(String::as_str).zip(0..).collect();
+                    let known: Vec<Option<usize>> = names
+                        .iter()
+                        .map(|name| codes_of_texts.get(name.as_str()).copied())
+                        .collect();
+                    for (sample, &code) in
+                        codes.iter().enumerate().filter(|(_, code)| **code != MISSING)
+                    {
                         match known[code as usize] {
-                            Some(text) => features[sample * inputs + first + text] = T::from_f64(1.0),
+                            Some(text) => {
+                                features[sample * inputs + first + text] = T::from_f64(1.0)
+                            }
                             None => count(&mut unknown, &column.name, &names[code as usize]),
                         }
                     }
                 }
                 _ => {
-                    return wrong(format!("column '{}' has texts where numbers were, or numbers for texts", ours.name));
+                    return wrong(format!(
+                        "column '{}' has texts where numbers were, or numbers for texts",
+                        ours.name
+                    ));
                 }
             }
             first += ours.features();
@@ -152,7 +173,11 @@ impl Encoder {
     ///
     /// # Errors
     /// As [`read_frame`](super::read_frame); columns that are missing, all named; a text where numbers were.
-    pub fn read_csv<T: Scalar>(&self, path: impl AsRef<Path>, options: &CsvOptions) -> Result<Encoded<T>> {
+    pub fn read_csv<T: Scalar>(
+        &self,
+        path: impl AsRef<Path>,
+        options: &CsvOptions,
+    ) -> Result<Encoded<T>> {
         self.encode(&csv::read_known_frame(path.as_ref(), options, self)?)
     }
 
@@ -164,7 +189,8 @@ impl Encoder {
     pub fn standardization<T: Scalar>(&self, data: &Dataset<T>) -> Result<Standardization> {
         let mut fitted = Standardization::fit(data)?;
         if data.inputs() != self.features() {
-            let reason = format!("{} features; the encoder makes {}", data.inputs(), self.features());
+            let reason =
+                format!("{} features; the encoder makes {}", data.inputs(), self.features());
             return Err(Error::argument("standardization", reason));
         }
         let mut first = 0;
@@ -187,11 +213,15 @@ impl Encoder {
                 return Some(format!("two columns '{name}'"));
             }
             match coding {
-                Coding::Mean(mean) if !mean.is_finite() => return Some(format!("mean {mean} of '{name}'")),
+                Coding::Mean(mean) if !mean.is_finite() => {
+                    return Some(format!("mean {mean} of '{name}'"));
+                }
                 Coding::Categories(texts) if !(1..=MOST_CATEGORIES).contains(&texts.len()) => {
                     return Some(format!("{} categories of '{name}'", texts.len()));
                 }
-                Coding::Categories(texts) if texts.iter().collect::<HashSet<_>>().len() < texts.len() => {
+                Coding::Categories(texts)
+                    if texts.iter().collect::<HashSet<_>>().len() < texts.len() =>
+                {
                     return Some(format!("a category twice in '{name}'"));
                 }
                 _ => {}
@@ -213,7 +243,8 @@ impl EncodedColumn {
 fn fit_column<T: Scalar>(column: &Column<T>) -> Result<EncodedColumn> {
     let name = column.name.clone();
     let empty = || {
-        let reason = format!("column '{name}' has no value in the training part; leave it out (--drop)");
+        let reason =
+            format!("column '{name}' has no value in the training part; leave it out (--drop)");
         Error::argument("Encoder::fit", reason)
     };
     let coding = match &column.values {
@@ -224,13 +255,19 @@ fn fit_column<T: Scalar>(column: &Column<T>) -> Result<EncodedColumn> {
             Coding::Mean(first + known().map(|x| (x - first) / known().count() as f64).sum::<f64>())
         }
         Values::Texts { codes, names } => {
-            let known = codes.iter().filter(|&&code| code != MISSING).map(|&code| names[code as usize].clone());
+            let known = codes
+                .iter()
+                .filter(|&&code| code != MISSING)
+                .map(|&code| names[code as usize].clone());
             let texts: BTreeSet<String> = known.collect();
             if texts.is_empty() {
                 return Err(empty());
             }
             if texts.len() > MOST_CATEGORIES {
-                let reason = format!("column '{name}' has {} different texts; at most {MOST_CATEGORIES}", texts.len());
+                let reason = format!(
+                    "column '{name}' has {} different texts; at most {MOST_CATEGORIES}",
+                    texts.len()
+                );
                 return Err(Error::argument("Encoder::fit", reason));
             }
             Coding::Categories(texts.into_iter().collect())
@@ -242,6 +279,10 @@ fn fit_column<T: Scalar>(column: &Column<T>) -> Result<EncodedColumn> {
 fn count(unknown: &mut Vec<Unknown>, column: &str, example: &str) {
     match unknown.last_mut().filter(|last| last.column == column) {
         Some(last) => last.samples += 1,
-        None => unknown.push(Unknown { column: column.to_owned(), samples: 1, example: example.to_owned() }),
+        None => unknown.push(Unknown {
+            column: column.to_owned(),
+            samples: 1,
+            example: example.to_owned(),
+        }),
     }
 }

@@ -65,10 +65,13 @@ impl<T: Scalar> Frame<T> {
         check_chosen("Frame::select", chosen, self.samples)?;
         let column = |column: &Column<T>| {
             let values = match &column.values {
-                Values::Numbers(numbers) => Values::Numbers(chosen.iter().map(|&i| numbers[i]).collect()),
-                Values::Texts { codes, names } => {
-                    Values::Texts { codes: chosen.iter().map(|&i| codes[i]).collect(), names: names.clone() }
+                Values::Numbers(numbers) => {
+                    Values::Numbers(chosen.iter().map(|&i| numbers[i]).collect())
                 }
+                Values::Texts { codes, names } => Values::Texts {
+                    codes: chosen.iter().map(|&i| codes[i]).collect(),
+                    names: names.clone(),
+                },
             };
             Column { name: column.name.clone(), values }
         };
@@ -98,22 +101,37 @@ impl<T: Scalar> Frame<T> {
         let mut numbers = Vec::with_capacity(self.columns.len());
         for column in &self.columns {
             match &column.values {
-                Values::Numbers(values) if values.iter().all(|x| x.is_finite()) => numbers.push(&values[..]),
+                Values::Numbers(values) if values.iter().all(|x| x.is_finite()) => {
+                    numbers.push(&values[..])
+                }
                 _ => {
-                    let reason = format!("column '{}' has texts or misses values; fit an Encoder", column.name);
+                    let reason = format!(
+                        "column '{}' has texts or misses values; fit an Encoder",
+                        column.name
+                    );
                     return Err(Error::argument("Frame::into_dataset", reason));
                 }
             }
         }
-        let features = (0..self.samples).flat_map(|i| numbers.iter().map(move |column| column[i])).collect();
-        let names =
-            if self.named { self.columns.iter().map(|column| column.name.clone()).collect() } else { Vec::new() };
+        let features =
+            (0..self.samples).flat_map(|i| numbers.iter().map(move |column| column[i])).collect();
+        let names = if self.named {
+            self.columns.iter().map(|column| column.name.clone()).collect()
+        } else {
+            Vec::new()
+        };
         self.dataset(self.columns.len(), features, names)
     }
 
     /// These features with the frame's targets.
-    pub(super) fn dataset(&self, inputs: usize, features: Vec<T>, names: Vec<String>) -> Result<Dataset<T>> {
-        let data = Dataset::new(inputs, features, self.targets.clone())?.with_feature_names(names)?;
+    pub(super) fn dataset(
+        &self,
+        inputs: usize,
+        features: Vec<T>,
+        names: Vec<String>,
+    ) -> Result<Dataset<T>> {
+        let data =
+            Dataset::new(inputs, features, self.targets.clone())?.with_feature_names(names)?;
         Ok(match &self.target_name {
             Some(name) => data.with_target_name(name),
             None => data,
@@ -122,12 +140,19 @@ impl<T: Scalar> Frame<T> {
 }
 
 /// Refuses no samples, and those that are not there.
-pub(super) fn check_chosen(operation: &'static str, chosen: &[usize], samples: usize) -> Result<()> {
+pub(super) fn check_chosen(
+    operation: &'static str,
+    chosen: &[usize],
+    samples: usize,
+) -> Result<()> {
     if chosen.is_empty() {
         return Err(Error::argument(operation, "no samples chosen; take at least 1"));
     }
     match chosen.iter().find(|&&i| i >= samples) {
-        Some(i) => Err(Error::argument(operation, format!("there is no sample {i}; {samples} are counted from 0"))),
+        Some(i) => Err(Error::argument(
+            operation,
+            format!("there is no sample {i}; {samples} are counted from 0"),
+        )),
         None => Ok(()),
     }
 }

@@ -46,7 +46,10 @@ pub fn read_labels(path: impl AsRef<Path>) -> Result<Vec<u8>> {
 ///
 /// # Errors
 /// As [`read_images`]; also a format error if there are not as many labels as images.
-pub fn read_idx<T: Scalar>(images: impl AsRef<Path>, labels: impl AsRef<Path>) -> Result<Dataset<T>> {
+pub fn read_idx<T: Scalar>(
+    images: impl AsRef<Path>,
+    labels: impl AsRef<Path>,
+) -> Result<Dataset<T>> {
     let pair = Pair::read(images.as_ref(), labels.as_ref())?;
     let classes = pair.classes();
     pair.into_dataset(classes)
@@ -69,11 +72,17 @@ pub fn read_idx<T: Scalar>(images: impl AsRef<Path>, labels: impl AsRef<Path>) -
 /// ```
 pub fn mnist<T: Scalar>(folder: impl AsRef<Path>) -> Result<(Dataset<T>, Dataset<T>)> {
     let folder = folder.as_ref();
-    let read = |part| Pair::read(&find(folder, part, "images", 3)?, &find(folder, part, "labels", 1)?);
+    let read =
+        |part| Pair::read(&find(folder, part, "images", 3)?, &find(folder, part, "labels", 1)?);
     let (train, test) = (read("train")?, read("t10k")?);
     if train.size() != test.size() {
         let describe = |(rows, columns)| format!("images of {rows}x{columns}");
-        return Err(Error::format(&test.file, "byte 8", describe(train.size()), describe(test.size())));
+        return Err(Error::format(
+            &test.file,
+            "byte 8",
+            describe(train.size()),
+            describe(test.size()),
+        ));
     }
     let classes = train.classes().max(test.classes()).max(10);
     Ok((train.into_dataset(classes)?, test.into_dataset(classes)?))
@@ -81,7 +90,8 @@ pub fn mnist<T: Scalar>(folder: impl AsRef<Path>) -> Result<(Dataset<T>, Dataset
 
 fn find(folder: &Path, part: &str, what: &str, rank: u8) -> Result<PathBuf> {
     let names = ["-", "."].map(|mark| format!("{part}-{what}{mark}idx{rank}-ubyte"));
-    let candidates = names.iter().flat_map(|name| [folder.join(name), folder.join(format!("{name}.gz"))]);
+    let candidates =
+        names.iter().flat_map(|name| [folder.join(name), folder.join(format!("{name}.gz"))]);
     candidates.into_iter().find(|path| path.is_file()).ok_or_else(|| {
         let reason = format!("not found, nor {}, with or without .gz", names[1]);
         Error::io("read", &folder.join(&names[0]), io::Error::new(io::ErrorKind::NotFound, reason))
@@ -102,7 +112,12 @@ impl Pair {
         if images.count != labels.len() {
             let expected = format!("{} labels, as {file} has images", images.count);
             let found = format!("{} labels", labels.len());
-            return Err(Error::format(labels_path.display().to_string(), "byte 4", expected, found));
+            return Err(Error::format(
+                labels_path.display().to_string(),
+                "byte 4",
+                expected,
+                found,
+            ));
         }
         Ok(Pair { file, images, labels })
     }
@@ -116,11 +131,13 @@ impl Pair {
     }
 
     fn into_dataset<T: Scalar>(self, classes: usize) -> Result<Dataset<T>> {
-        let features = self.images.pixels.iter().map(|&pixel| T::from_f64(f64::from(pixel) / 255.0)).collect();
+        let features =
+            self.images.pixels.iter().map(|&pixel| T::from_f64(f64::from(pixel) / 255.0)).collect();
         let labels = self.labels.into_iter().map(u32::from).collect();
         let names = (0..classes).map(|class| class.to_string()).collect();
         let (width, height) = (self.images.columns, self.images.rows);
-        Dataset::new(width * height, features, Targets::Classes { labels, names })?.with_image_size(width, height)
+        Dataset::new(width * height, features, Targets::Classes { labels, names })?
+            .with_image_size(width, height)
     }
 }
 
@@ -139,7 +156,8 @@ impl Source {
         file.by_ref().take(2).read_to_end(&mut start).map_err(|e| Error::io("read", path, e))?;
         let packed = start == [0x1f, 0x8b];
         let whole = BufReader::new(Cursor::new(start).chain(file));
-        let reader: Box<dyn Read> = if packed { Box::new(MultiGzDecoder::new(whole)) } else { Box::new(whole) };
+        let reader: Box<dyn Read> =
+            if packed { Box::new(MultiGzDecoder::new(whole)) } else { Box::new(whole) };
         Ok(Source { path: path.to_owned(), reader, packed, position: 0 })
     }
 
@@ -152,32 +170,47 @@ impl Source {
         }
         let shape = sizes.map(|size| size.to_string()).join(" x ");
         match sizes.iter().try_fold(1u64, |product, &size| product.checked_mul(size as u64)) {
-            Some(0) => Err(self.unexpected(4, format!("at least one of {what}, and not empty"), shape)),
+            Some(0) => {
+                Err(self.unexpected(4, format!("at least one of {what}, and not empty"), shape))
+            }
             Some(promised) => Ok((sizes, self.read_body(promised)?)),
             None => Err(self.unexpected(4, "sizes whose product fits in 64 bits", shape)),
         }
     }
 
     fn read_magic(&mut self, rank: usize, what: &str) -> Result<()> {
-        let [zero, zero_too, code, dimensions] = self.read_word("an IDX magic number")?.to_be_bytes();
+        let [zero, zero_too, code, dimensions] =
+            self.read_word("an IDX magic number")?.to_be_bytes();
         if (zero, zero_too) != (0, 0) {
             let found = format!("bytes {zero:#04x} {zero_too:#04x}");
             return Err(self.unexpected(0, "an IDX file, which starts with two zero bytes", found));
         }
         if code != 0x08 {
-            return Err(self.unexpected(2, "type code 0x08 (unsigned bytes)", format!("{code:#04x}")));
+            return Err(self.unexpected(
+                2,
+                "type code 0x08 (unsigned bytes)",
+                format!("{code:#04x}"),
+            ));
         }
         if usize::from(dimensions) != rank {
-            return Err(self.unexpected(3, format!("{rank} dimensions, as {what} have"), dimensions.to_string()));
+            return Err(self.unexpected(
+                3,
+                format!("{rank} dimensions, as {what} have"),
+                dimensions.to_string(),
+            ));
         }
         Ok(())
     }
 
     fn read_word(&mut self, what: &str) -> Result<u32> {
         let bytes = self.read_up_to(4)?;
-        <[u8; 4]>::try_from(bytes)
-            .map(u32::from_be_bytes)
-            .map_err(|_| self.unexpected(self.position, format!("the rest of {what} (4 bytes)"), "the end of the file"))
+        <[u8; 4]>::try_from(bytes).map(u32::from_be_bytes).map_err(|_| {
+            self.unexpected(
+                self.position,
+                format!("the rest of {what} (4 bytes)"),
+                "the end of the file",
+            )
+        })
     }
 
     fn read_body(&mut self, promised: u64) -> Result<Vec<u8>> {
@@ -185,7 +218,9 @@ impl Source {
         let body = self.read_up_to(promised.saturating_add(1))?;
         let expected = format!("{promised} bytes from byte {start} on, as the sizes say");
         match (body.len() as u64).cmp(&promised) {
-            std::cmp::Ordering::Less => Err(self.unexpected(self.position, expected, "the end of the file")),
+            std::cmp::Ordering::Less => {
+                Err(self.unexpected(self.position, expected, "the end of the file"))
+            }
             std::cmp::Ordering::Equal => Ok(body),
             std::cmp::Ordering::Greater => {
                 let end = start.saturating_add(promised);
@@ -208,12 +243,21 @@ impl Source {
         }
     }
 
-    fn unexpected(&self, position: u64, expected: impl Into<String>, found: impl Into<String>) -> Error {
-        let place = format!("byte {position}{}", if self.packed { " of the unpacked file" } else { "" });
+    fn unexpected(
+        &self,
+        position: u64,
+        expected: impl Into<String>,
+        found: impl Into<String>,
+    ) -> Error {
+        let place =
+            format!("byte {position}{}", if self.packed { " of the unpacked file" } else { "" });
         Error::format(self.path.display().to_string(), place, expected, found)
     }
 }
 
 fn is_corruption(error: &io::Error) -> bool {
-    matches!(error.kind(), io::ErrorKind::InvalidInput | io::ErrorKind::InvalidData | io::ErrorKind::UnexpectedEof)
+    matches!(
+        error.kind(),
+        io::ErrorKind::InvalidInput | io::ErrorKind::InvalidData | io::ErrorKind::UnexpectedEof
+    )
 }

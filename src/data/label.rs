@@ -73,8 +73,15 @@ impl Distinct {
         };
         let file = || path.display().to_string();
         if self.are_values || self.texts.len() > MOST_DISTINCT {
-            if let Some(name) = names.iter().find(|name| number(name).is_none_or(|x| !x.is_finite())) {
-                return Err(Error::format(file(), "label", "a finite number, as the other labels are", quoted(name)));
+            if let Some(name) =
+                names.iter().find(|name| number(name).is_none_or(|x| !x.is_finite()))
+            {
+                return Err(Error::format(
+                    file(),
+                    "label",
+                    "a finite number, as the other labels are",
+                    quoted(name),
+                ));
             }
             self.are_values = self.are_values || self.task.is_none();
         } else {
@@ -82,7 +89,12 @@ impl Distinct {
         }
         if self.task == Some(Task::Classes) && self.texts.len() > MOST_DISTINCT {
             let found = format!("more than {MOST_DISTINCT}");
-            return Err(Error::format(file(), "label", format!("at most {MOST_DISTINCT} classes"), found));
+            return Err(Error::format(
+                file(),
+                "label",
+                format!("at most {MOST_DISTINCT} classes"),
+                found,
+            ));
         }
         Ok(())
     }
@@ -105,7 +117,11 @@ impl Distinct {
 impl Labels<'_> {
     /// Classes or values, as `task` says. If it says nothing: classes if a label is no number, or if all are integers
     /// with few distinct values; otherwise values. Known classes keep their order and admit no others.
-    pub(super) fn into_targets<T: Scalar>(self, task: Option<Task>, known: Option<&[String]>) -> Result<Targets<T>> {
+    pub(super) fn into_targets<T: Scalar>(
+        self,
+        task: Option<Task>,
+        known: Option<&[String]>,
+    ) -> Result<Targets<T>> {
         if let Some(names) = known {
             return self.known_classes(names);
         }
@@ -125,15 +141,20 @@ impl Labels<'_> {
         }
         let values = || self.texts.iter().filter_map(|text| number(text));
         let distinct: HashSet<u64> = values().map(f64::to_bits).collect();
-        let few_integers = distinct.len() <= MOST_INTEGER_CLASSES && values().all(|x| x.fract() == 0.0);
+        let few_integers =
+            distinct.len() <= MOST_INTEGER_CLASSES && values().all(|x| x.fract() == 0.0);
         Ok(if few_integers { Task::Classes } else { Task::Values })
     }
 
     fn classes<T: Scalar>(self) -> Result<Targets<T>> {
         let numeric = self.texts.iter().all(|text| number(text).is_some());
-        let written: Vec<String> =
-            if numeric { self.texts.iter().map(|text| plain_number(text)).collect() } else { self.texts };
-        let mut names: Vec<String> = written.iter().collect::<HashSet<_>>().into_iter().cloned().collect();
+        let written: Vec<String> = if numeric {
+            self.texts.iter().map(|text| plain_number(text)).collect()
+        } else {
+            self.texts
+        };
+        let mut names: Vec<String> =
+            written.iter().collect::<HashSet<_>>().into_iter().cloned().collect();
         names.sort();
         if numeric {
             let value = |name: &String| number(name).unwrap_or_default();
@@ -146,9 +167,13 @@ impl Labels<'_> {
 
     fn known_classes<T: Scalar>(self, names: &[String]) -> Result<Targets<T>> {
         let index = index(names);
-        let find = |text: &String| index.get(text.as_str()).or_else(|| index.get(plain_number(text).as_str())).copied();
+        let find = |text: &String| {
+            index.get(text.as_str()).or_else(|| index.get(plain_number(text).as_str())).copied()
+        };
         let label = |(i, text)| {
-            find(text).ok_or_else(|| self.unexpected(i, format!("one of the known classes {}", listed(names))))
+            find(text).ok_or_else(|| {
+                self.unexpected(i, format!("one of the known classes {}", listed(names)))
+            })
         };
         let labels = self.texts.iter().enumerate().map(label).collect::<Result<_>>()?;
         Ok(Targets::Classes { labels, names: names.to_vec() })

@@ -46,7 +46,8 @@ impl Split {
         // Largest remainders; what a class must keep it cannot give.
         let most = |class: usize| sizes[class].saturating_sub(1);
         let share = |class: usize| sizes[class] as f64 * fraction;
-        let mut quotas: Vec<usize> = (0..sizes.len()).map(|class| (share(class) as usize).min(most(class))).collect();
+        let mut quotas: Vec<usize> =
+            (0..sizes.len()).map(|class| (share(class) as usize).min(most(class))).collect();
         let mut classes: Vec<usize> = (0..sizes.len()).collect();
         classes.sort_by(|&a, &b| share(b).fract().total_cmp(&share(a).fract()).then(a.cmp(&b)));
         let missing = count.saturating_sub(quotas.iter().sum());
@@ -63,8 +64,10 @@ impl Split {
             }
         }
         if held_out.is_empty() {
-            let reason =
-                format!("fraction {fraction} of {} samples leaves no class a sample to hold out", labels.len());
+            let reason = format!(
+                "fraction {fraction} of {} samples leaves no class a sample to hold out",
+                labels.len()
+            );
             return Err(Error::argument("Split::stratified", reason));
         }
         Ok(Split { train, held_out })
@@ -94,7 +97,9 @@ impl Split {
 fn held_out_count(samples: usize, fraction: f64) -> Result<usize> {
     let held_out = (samples as f64 * fraction).round();
     if !(held_out >= 1.0 && held_out < samples as f64) {
-        let reason = format!("fraction {fraction} of {samples} samples leaves one part empty; both parts need samples");
+        let reason = format!(
+            "fraction {fraction} of {samples} samples leaves one part empty; both parts need samples"
+        );
         return Err(Error::argument("Dataset::split", reason));
     }
     Ok(held_out as usize)
@@ -102,7 +107,9 @@ fn held_out_count(samples: usize, fraction: f64) -> Result<usize> {
 
 fn check_folds(samples: usize, k: usize) -> Result<()> {
     if !(2..=samples).contains(&k) {
-        let reason = format!("{k} folds of {samples} samples; there must be at least 2, and a sample for each");
+        let reason = format!(
+            "{k} folds of {samples} samples; there must be at least 2, and a sample for each"
+        );
         return Err(Error::argument("folds", reason));
     }
     Ok(())

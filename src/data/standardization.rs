@@ -54,11 +54,16 @@ impl Standardization {
             return Err(Error::argument(OPERATION, reason));
         }
         self.check(OPERATION)?;
-        let scale =
-            |(i, x): (usize, &T)| T::from_f64((x.to_f64() - self.mean[i % inputs]) / self.deviation[i % inputs]);
+        let scale = |(i, x): (usize, &T)| {
+            T::from_f64((x.to_f64() - self.mean[i % inputs]) / self.deviation[i % inputs])
+        };
         let scaled: Vec<T> = data.features().iter().enumerate().map(scale).collect();
         if let Some(i) = scaled.iter().position(|x| !x.is_finite()) {
-            let reason = format!("feature {} of sample {} (both counted from 0) overflows", i % inputs, i / inputs);
+            let reason = format!(
+                "feature {} of sample {} (both counted from 0) overflows",
+                i % inputs,
+                i / inputs
+            );
             return Err(Error::argument(OPERATION, reason));
         }
         *data.features_mut() = scaled;
@@ -66,11 +71,15 @@ impl Standardization {
     }
 
     pub(super) fn check(&self, operation: &'static str) -> Result<()> {
-        let usable = |(mean, deviation): (&f64, &f64)| mean.is_finite() && deviation.is_finite() && *deviation > 0.0;
+        let usable = |(mean, deviation): (&f64, &f64)| {
+            mean.is_finite() && deviation.is_finite() && *deviation > 0.0
+        };
         match self.mean.iter().zip(&self.deviation).position(|pair| !usable(pair)) {
             Some(i) => {
                 let (mean, deviation) = (self.mean[i], self.deviation[i]);
-                let reason = format!("feature {i} (counted from 0) has mean {mean} and deviation {deviation}");
+                let reason = format!(
+                    "feature {i} (counted from 0) has mean {mean} and deviation {deviation}"
+                );
                 Err(Error::argument(operation, reason))
             }
             None => Ok(()),
@@ -86,7 +95,10 @@ fn means<T: Scalar>(data: &Dataset<T>) -> Vec<f64> {
 }
 
 fn variances<T: Scalar>(data: &Dataset<T>, mean: &[f64]) -> Vec<f64> {
-    sum(data, |i, x| (x - mean[i]).powi(2)).into_iter().map(|sum| sum / data.samples() as f64).collect()
+    sum(data, |i, x| (x - mean[i]).powi(2))
+        .into_iter()
+        .map(|sum| sum / data.samples() as f64)
+        .collect()
 }
 
 /// Sums `term(feature, value)` over the samples.

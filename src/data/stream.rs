@@ -108,7 +108,8 @@ impl Format {
 
     /// From now on labels are these classes, or values.
     fn settle(&mut self, classes: Option<&[String]>) {
-        let (task, classes) = (classes.is_none().then_some(Task::Values), classes.map(<[String]>::to_vec));
+        let (task, classes) =
+            (classes.is_none().then_some(Task::Values), classes.map(<[String]>::to_vec));
         match self {
             Format::Csv(format) => (format.options.task, format.options.classes) = (task, classes),
             Format::Npy(format) => (format.options.task, format.options.classes) = (task, classes),
@@ -129,7 +130,8 @@ impl<T: Scalar> Stream<T> {
             return Err(wrong("a buffer must have at least one byte".to_owned()));
         }
         let block = (options.buffer / FEWEST_BLOCKS).clamp(1, BLOCK);
-        let extension = path.extension().map(|end| end.to_string_lossy().to_lowercase()).unwrap_or_default();
+        let extension =
+            path.extension().map(|end| end.to_string_lossy().to_lowercase()).unwrap_or_default();
         let (mut format, mut blocks) = match &*extension {
             "csv" | "tsv" | "txt" => {
                 let (format, blocks) = CsvBlocks::cut(path, &options.csv, block)?;
@@ -139,7 +141,12 @@ impl<T: Scalar> Stream<T> {
                 let (format, blocks) = NpyBlocks::cut(path, &options.npy, block)?;
                 (Format::Npy(format), blocks)
             }
-            _ => return Err(wrong(format!("{} is neither .csv, .tsv, .txt nor .npy", path.display()))),
+            _ => {
+                return Err(wrong(format!(
+                    "{} is neither .csv, .tsv, .txt nor .npy",
+                    path.display()
+                )));
+            }
         };
         let split = match options.held_out {
             0.0 => Split { train: (0..blocks.len()).collect(), held_out: Vec::new() },
@@ -155,7 +162,8 @@ impl<T: Scalar> Stream<T> {
         held_out.sort_unstable();
 
         let task = if extension == "npy" { options.npy.task } else { options.csv.task };
-        let (mut file, mut labels, mut moments) = (open(path)?, Distinct::new(task), Moments::default());
+        let (mut file, mut labels, mut moments) =
+            (open(path)?, Distinct::new(task), Moments::default());
         for (number, block) in blocks.iter_mut().enumerate() {
             let data: Dataset<T> = format.parse(block, read(&mut file, path, block)?)?;
             block.samples = data.samples();
@@ -231,12 +239,19 @@ impl<T: Scalar> Stream<T> {
     ///
     /// # Errors
     /// As [`Stream::epoch`].
-    pub fn held_out(&self, use_buffer: impl FnMut(Dataset<T>) -> Result<ControlFlow<()>>) -> Result<()> {
+    pub fn held_out(
+        &self,
+        use_buffer: impl FnMut(Dataset<T>) -> Result<ControlFlow<()>>,
+    ) -> Result<()> {
         let order: Vec<u32> = self.held_out.iter().map(|&number| number as u32).collect();
         self.buffers(&order, use_buffer)
     }
 
-    fn buffers(&self, order: &[u32], mut use_buffer: impl FnMut(Dataset<T>) -> Result<ControlFlow<()>>) -> Result<()> {
+    fn buffers(
+        &self,
+        order: &[u32],
+        mut use_buffer: impl FnMut(Dataset<T>) -> Result<ControlFlow<()>>,
+    ) -> Result<()> {
         thread::scope(|scope| {
             // Nothing waits in the channel: one buffer is in use, one being read.
             let (give, take) = sync_channel(0);
@@ -266,7 +281,8 @@ impl<T: Scalar> Stream<T> {
             let data: Dataset<T> = self.format.parse(block, read(&mut file, &self.path, block)?)?;
             let same = (data.inputs(), data.outputs(), data.samples());
             if same != (self.example.inputs(), self.example.outputs(), block.samples) {
-                let found = format!("{} samples of {} features there", data.samples(), data.inputs());
+                let found =
+                    format!("{} samples of {} features there", data.samples(), data.inputs());
                 return Err(changed(&self.path, block.start, found));
             }
             features.extend_from_slice(data.features());
@@ -355,9 +371,12 @@ impl Moments {
     }
 
     fn standardization(&self) -> Result<Standardization> {
-        let deviation = |squares: &f64| if *squares == 0.0 { 1.0 } else { (squares / self.count).sqrt() };
-        let fitted =
-            Standardization { mean: self.mean.clone(), deviation: self.squares.iter().map(deviation).collect() };
+        let deviation =
+            |squares: &f64| if *squares == 0.0 { 1.0 } else { (squares / self.count).sqrt() };
+        let fitted = Standardization {
+            mean: self.mean.clone(),
+            deviation: self.squares.iter().map(deviation).collect(),
+        };
         fitted.check("stream")?;
         Ok(fitted)
     }

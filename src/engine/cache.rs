@@ -39,7 +39,15 @@ impl Cache {
     /// The file of the tiles measured on this device, which people may want to find.
     pub fn tiles(&self) -> PathBuf {
         let plain = |c: char| if c.is_ascii_alphanumeric() { c } else { '-' };
-        let name: String = self.identity.lines().take(2).collect::<Vec<_>>().join("-").chars().map(plain).collect();
+        let name: String = self
+            .identity
+            .lines()
+            .take(2)
+            .collect::<Vec<_>>()
+            .join("-")
+            .chars()
+            .map(plain)
+            .collect();
         self.path("tiles", "toml").with_file_name(format!("{name}.toml"))
     }
 
@@ -48,8 +56,9 @@ impl Cache {
         let mut file = fs::read(self.path(source, "bin")).ok()?;
         let head = self.head(source);
         let start = head.len() + 4;
-        let checked =
-            file.len() >= start && file[..head.len()] == head[..] && file[head.len()..start] == sum(&file[start..]);
+        let checked = file.len() >= start
+            && file[..head.len()] == head[..]
+            && file[head.len()..start] == sum(&file[start..]);
         if !checked {
             return None;
         }

@@ -53,10 +53,12 @@ pub(super) fn probe() -> Vec<Device> {
 }
 
 pub(super) fn open<T: Scalar>(device: &str, settings: &Settings) -> Result<Arc<dyn Engine<T>>> {
-    let found = devices::find().map_err(|missing| unavailable("cuda", &missing.reason, &missing.cure))?;
+    let found =
+        devices::find().map_err(|missing| unavailable("cuda", &missing.reason, &missing.cure))?;
     let found = devices::choose(found, device)?;
     let library = library(&found, settings)?;
-    let cache = settings.cache.as_ref().map(|folder| Cache::new(folder, "cuda", &found.traits.identity));
+    let cache =
+        settings.cache.as_ref().map(|folder| Cache::new(folder, "cuda", &found.traits.identity));
     let mut cuda = Cuda::new(found, cache.clone())?;
     if let Some(version) = library {
         cuda.open_library(version, settings)?;
@@ -83,7 +85,9 @@ fn library(found: &Found, settings: &Settings) -> Result<Option<String>> {
     }
     match &found.cublaslt {
         Ok(version) => Ok(Some(version.clone())),
-        Err(missing) if is_demanded(settings) => Err(unavailable(name, &missing.reason, &missing.cure)),
+        Err(missing) if is_demanded(settings) => {
+            Err(unavailable(name, &missing.reason, &missing.cure))
+        }
         Err(_) => Ok(None),
     }
 }
@@ -116,16 +120,24 @@ unsafe impl Sync for Cuda {}
 impl Cuda {
     fn new(found: Found, cache: Option<Cache>) -> Result<Self> {
         let Some(target) = found.target else {
-            return Err(unavailable(&found.device.name, "its kernels cannot be compiled", "see `travertine devices`"));
+            return Err(unavailable(
+                &found.device.name,
+                "its kernels cannot be compiled",
+                "see `travertine devices`",
+            ));
         };
         let fail = |call| move |error: DriverError| (call, error.0);
-        let made = Context::new(found.id).map_err(fail("cuDevicePrimaryCtxRetain")).and_then(|context| {
-            context.enter().map_err(fail("cuCtxSetCurrent"))?;
-            let stream = stream::create(stream::StreamKind::NonBlocking).map_err(fail("cuStreamCreate"))?;
-            Ok((Arc::new(context), stream))
-        });
-        let (context, stream) = made.map_err(|(call, code)| device_error(&found.device.name, call, code))?;
-        let (steps, staging, pending) = (Mutex::default(), Mutex::new(Staging::new()), Mutex::new(None));
+        let made =
+            Context::new(found.id).map_err(fail("cuDevicePrimaryCtxRetain")).and_then(|context| {
+                context.enter().map_err(fail("cuCtxSetCurrent"))?;
+                let stream = stream::create(stream::StreamKind::NonBlocking)
+                    .map_err(fail("cuStreamCreate"))?;
+                Ok((Arc::new(context), stream))
+            });
+        let (context, stream) =
+            made.map_err(|(call, code)| device_error(&found.device.name, call, code))?;
+        let (steps, staging, pending) =
+            (Mutex::default(), Mutex::new(Staging::new()), Mutex::new(None));
         Ok(Cuda { found, target, context, stream, cache, steps, staging, library: None, pending })
     }
 
@@ -198,7 +210,10 @@ impl Cuda {
         let mut pool = ptr::null_mut();
         // SAFETY: the device and its pool are the driver's.
         unsafe {
-            self.checked("cuDeviceGetDefaultMemPool", sys::cuDeviceGetDefaultMemPool(&mut pool, self.found.id))?;
+            self.checked(
+                "cuDeviceGetDefaultMemPool",
+                sys::cuDeviceGetDefaultMemPool(&mut pool, self.found.id),
+            )?;
             self.checked("cuMemPoolTrimTo", sys::cuMemPoolTrimTo(pool, 0))?;
         }
         self.free_memory()
@@ -213,10 +228,17 @@ impl Cuda {
     }
 
     fn compiled(&self, source: &str, name: &str) -> Result<Vec<u8>> {
-        let compiled = nvrtc::compile(source, self.target, &[]).map_err(|nvrtc::Failure { call, code, detail }| {
-            let detail = format!("kernel '{name}' does not compile:\n{detail}");
-            Error::from(ErrorKind::Device { engine: self.found.device.name.clone(), call, code, detail })
-        })?;
+        let compiled = nvrtc::compile(source, self.target, &[]).map_err(
+            |nvrtc::Failure { call, code, detail }| {
+                let detail = format!("kernel '{name}' does not compile:\n{detail}");
+                Error::from(ErrorKind::Device {
+                    engine: self.found.device.name.clone(),
+                    call,
+                    code,
+                    detail,
+                })
+            },
+        )?;
         if let Some(cache) = &self.cache {
             cache.store(source, &compiled.image);
         }
@@ -235,7 +257,13 @@ impl Cuda {
             "{text}; NVRTC is of CUDA {nvrtc}, the driver takes programs of CUDA {driver}: install a newer NVIDIA driver, or \
              NVRTC of CUDA {driver}"
         );
-        ErrorKind::Device { engine: self.found.device.name.clone(), call, code: i64::from(code as u32), detail }.into()
+        ErrorKind::Device {
+            engine: self.found.device.name.clone(),
+            call,
+            code: i64::from(code as u32),
+            detail,
+        }
+        .into()
     }
 }
 
@@ -267,7 +295,11 @@ impl Driver for Cuda {
         let available = self.available(bytes)?;
         let no_memory = || {
             let engine = self.found.device.name.clone();
-            Error::from(ErrorKind::Memory { engine, asked: bytes as u64, available: Some(available as u64) })
+            Error::from(ErrorKind::Memory {
+                engine,
+                asked: bytes as u64,
+                available: Some(available as u64),
+            })
         };
         if bytes > available {
             return Err(no_memory());
@@ -287,10 +319,13 @@ impl Driver for Cuda {
     }
 
     unsafe fn free(&self, handle: Handle) {
-        let freed = self.enter().and_then(|()| self.flush()).and_then(|()| match self.found.has_pools {
-            true => self.checked("cuMemFreeAsync", unsafe { sys::cuMemFreeAsync(address(handle), self.stream) }),
-            false => self.checked("cuMemFree", unsafe { sys::cuMemFree_v2(address(handle)) }),
-        });
+        let freed =
+            self.enter().and_then(|()| self.flush()).and_then(|()| match self.found.has_pools {
+                true => self.checked("cuMemFreeAsync", unsafe {
+                    sys::cuMemFreeAsync(address(handle), self.stream)
+                }),
+                false => self.checked("cuMemFree", unsafe { sys::cuMemFree_v2(address(handle)) }),
+            });
         if let Err(error) = freed {
             *self.pending.lock().unwrap_or_else(PoisonError::into_inner) = Some(error);
         }
@@ -300,17 +335,21 @@ impl Driver for Cuda {
         self.enter()?;
         self.flush()?;
         if let Some(staging) = &mut *self.staging() {
-            unsafe { staging.write(from, to, self.stream) }.map_err(|failure| self.failed(failure))?;
+            unsafe { staging.write(from, to, self.stream) }
+                .map_err(|failure| self.failed(failure))?;
             return self.pending();
         }
         if to.rows > 1 && to.pitch <= MOST_PITCH {
             let copy = launch::write_rectangle(from, to);
-            self.checked("cuMemcpy2DAsync", unsafe { sys::cuMemcpy2DAsync_v2(&copy, self.stream) })?;
+            self.checked("cuMemcpy2DAsync", unsafe {
+                sys::cuMemcpy2DAsync_v2(&copy, self.stream)
+            })?;
         } else {
             for row in 0..to.rows {
                 let there = address(to.handle) + (to.offset + row * to.pitch) as CUdeviceptr;
                 let here = unsafe { from.add(row * to.width) }.cast();
-                let copied = unsafe { sys::cuMemcpyHtoDAsync_v2(there, here, to.width, self.stream) };
+                let copied =
+                    unsafe { sys::cuMemcpyHtoDAsync_v2(there, here, to.width, self.stream) };
                 self.checked("cuMemcpyHtoDAsync", copied)?;
             }
         }
@@ -322,17 +361,21 @@ impl Driver for Cuda {
         self.enter()?;
         self.flush()?;
         if let Some(staging) = &mut *self.staging() {
-            unsafe { staging.read(from, to, self.stream) }.map_err(|failure| self.failed(failure))?;
+            unsafe { staging.read(from, to, self.stream) }
+                .map_err(|failure| self.failed(failure))?;
             return self.pending();
         }
         if from.rows > 1 && from.pitch <= MOST_PITCH {
             let copy = launch::read_rectangle(from, to);
-            self.checked("cuMemcpy2DAsync", unsafe { sys::cuMemcpy2DAsync_v2(&copy, self.stream) })?;
+            self.checked("cuMemcpy2DAsync", unsafe {
+                sys::cuMemcpy2DAsync_v2(&copy, self.stream)
+            })?;
         } else {
             for row in 0..from.rows {
                 let there = address(from.handle) + (from.offset + row * from.pitch) as CUdeviceptr;
                 let here = unsafe { to.add(row * from.width) }.cast();
-                let copied = unsafe { sys::cuMemcpyDtoHAsync_v2(here, there, from.width, self.stream) };
+                let copied =
+                    unsafe { sys::cuMemcpyDtoHAsync_v2(here, there, from.width, self.stream) };
                 self.checked("cuMemcpyDtoHAsync", copied)?;
             }
         }
@@ -345,11 +388,18 @@ impl Driver for Cuda {
         // A cached image that the driver does not take is made again; what is told is why the new one was refused.
         Kernel::load(&self.context, &image, name).or_else(|_| {
             let image = self.compiled(source, name)?;
-            Kernel::load(&self.context, &image, name).map_err(|(call, code)| self.not_loaded(call, code))
+            Kernel::load(&self.context, &image, name)
+                .map_err(|(call, code)| self.not_loaded(call, code))
         })
     }
 
-    unsafe fn launch(&self, kernel: &Kernel, groups: [usize; 2], items: usize, arguments: &[Argument]) -> Result<()> {
+    unsafe fn launch(
+        &self,
+        kernel: &Kernel,
+        groups: [usize; 2],
+        items: usize,
+        arguments: &[Argument],
+    ) -> Result<()> {
         self.enter()?;
         let launch = Launch::new(kernel.function, groups, items, arguments);
         unsafe { self.steps().launch(launch, self.stream) }.map_err(|failure| self.failed(failure))
@@ -361,7 +411,8 @@ impl Driver for Cuda {
 
     unsafe fn library_product(&self, product: &LibraryProduct) -> Result<bool> {
         self.enter()?;
-        unsafe { self.steps().product(product, self.stream) }.map_err(|failure| self.failed(failure))
+        unsafe { self.steps().product(product, self.stream) }
+            .map_err(|failure| self.failed(failure))
     }
 
     fn begin_step(&self) {

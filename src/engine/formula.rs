@@ -115,7 +115,12 @@ impl Zip {
                     binary_avx2::<f32, F>,
                     binary_avx512::<f32, F>,
                 ],
-                sum: [sum_portable::<f32, F>, sum_neon::<f32, F>, sum_avx2::<f32, F>, sum_avx512::<f32, F>],
+                sum: [
+                    sum_portable::<f32, F>,
+                    sum_neon::<f32, F>,
+                    sum_avx2::<f32, F>,
+                    sum_avx512::<f32, F>,
+                ],
             },
             f64: BinaryLoops {
                 store: [
@@ -124,7 +129,12 @@ impl Zip {
                     binary_avx2::<f64, F>,
                     binary_avx512::<f64, F>,
                 ],
-                sum: [sum_portable::<f64, F>, sum_neon::<f64, F>, sum_avx2::<f64, F>, sum_avx512::<f64, F>],
+                sum: [
+                    sum_portable::<f64, F>,
+                    sum_neon::<f64, F>,
+                    sum_avx2::<f64, F>,
+                    sum_avx512::<f64, F>,
+                ],
             },
         }
     }
@@ -181,13 +191,20 @@ mod loops {
                 F::eval(V::load(x.add(i)), p).store(y.add(i));
             }
             if whole < n {
-                F::eval(V::load_partial(x.add(whole), n - whole), p).store_partial(y.add(whole), n - whole);
+                F::eval(V::load_partial(x.add(whole), n - whole), p)
+                    .store_partial(y.add(whole), n - whole);
             }
         }
     }
 
     #[inline(always)]
-    unsafe fn binary<V: Vector, F: Binary>(n: usize, p: &[V::T; 4], x: *const V::T, y: *const V::T, z: *mut V::T) {
+    unsafe fn binary<V: Vector, F: Binary>(
+        n: usize,
+        p: &[V::T; 4],
+        x: *const V::T,
+        y: *const V::T,
+        z: *mut V::T,
+    ) {
         let p = p.map(V::splat);
         let whole = n - n % V::LANES;
         // SAFETY: the caller hands 2 n readable and n writable elements.
@@ -196,7 +213,10 @@ mod loops {
                 F::eval(V::load(x.add(i)), V::load(y.add(i)), p).store(z.add(i));
             }
             if whole < n {
-                let (x, y) = (V::load_partial(x.add(whole), n - whole), V::load_partial(y.add(whole), n - whole));
+                let (x, y) = (
+                    V::load_partial(x.add(whole), n - whole),
+                    V::load_partial(y.add(whole), n - whole),
+                );
                 F::eval(x, y, p).store_partial(z.add(whole), n - whole);
             }
         }
@@ -204,7 +224,12 @@ mod loops {
 
     /// Lane i adds up elements i, i + LANES ... ; the lanes are added from first to last.
     #[inline(always)]
-    unsafe fn sum<V: Vector, F: Binary>(n: usize, p: &[V::T; 4], x: *const V::T, y: *const V::T) -> V::T {
+    unsafe fn sum<V: Vector, F: Binary>(
+        n: usize,
+        p: &[V::T; 4],
+        x: *const V::T,
+        y: *const V::T,
+    ) -> V::T {
         const MOST_LANES: usize = 16;
         let zero = V::T::from_f64(0.0);
         let p = p.map(V::splat);
@@ -218,8 +243,12 @@ mod loops {
                 total = total + F::eval(V::load(x.add(i)), V::load(y.add(i)), p);
             }
             if rest > 0 {
-                F::eval(V::load_partial(x.add(whole), rest), V::load_partial(y.add(whole), rest), p)
-                    .store_partial(last.as_mut_ptr(), rest);
+                F::eval(
+                    V::load_partial(x.add(whole), rest),
+                    V::load_partial(y.add(whole), rest),
+                    p,
+                )
+                .store_partial(last.as_mut_ptr(), rest);
                 total = total + V::load(last.as_ptr());
             }
             total.store(lanes.as_mut_ptr());

@@ -77,9 +77,27 @@ struct Row {
 
 /// The table of engines: a new engine is a file of its own and a row here.
 const ENGINES: &[Row] = &[
-    Row { name: "cpu", probe: cpu::probe, open_f32: cpu::open, open_f64: cpu::open, has_library: false },
-    Row { name: "cuda", probe: cuda::probe, open_f32: cuda::open, open_f64: cuda::open, has_library: true },
-    Row { name: "opencl", probe: opencl::probe, open_f32: opencl::open, open_f64: opencl::open, has_library: false },
+    Row {
+        name: "cpu",
+        probe: cpu::probe,
+        open_f32: cpu::open,
+        open_f64: cpu::open,
+        has_library: false,
+    },
+    Row {
+        name: "cuda",
+        probe: cuda::probe,
+        open_f32: cuda::open,
+        open_f64: cuda::open,
+        has_library: true,
+    },
+    Row {
+        name: "opencl",
+        probe: opencl::probe,
+        open_f32: opencl::open,
+        open_f64: opencl::open,
+        has_library: false,
+    },
 ];
 
 /// Opens an engine by its name with default settings, and the user's folder for caches.
@@ -100,7 +118,8 @@ pub fn open<T: Scalar>(name: &str) -> Result<Arc<dyn Engine<T>>> {
 
 /// The folder where this user's programs keep what they can make again, as the system has it.
 pub fn user_cache() -> Option<PathBuf> {
-    let folder = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+    let folder =
+        |name: &str| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
     let home = || folder("HOME").map(|home| home.join(".cache"));
     let base = folder("XDG_CACHE_HOME").or_else(|| folder("LOCALAPPDATA")).or_else(home)?;
     Some(base.join("travertine"))
@@ -119,7 +138,11 @@ pub fn open_with<T: Scalar>(name: &str, settings: &Settings) -> Result<Arc<dyn E
     let (engine, device) = name.split_once(':').unwrap_or((name, ""));
     let Some(row) = ENGINES.iter().find(|row| row.name == engine) else {
         let names: Vec<&str> = ENGINES.iter().map(|row| row.name).collect();
-        return Err(unavailable(name, "no engine has this name", format!("there are: {}", names.join(", "))));
+        return Err(unavailable(
+            name,
+            "no engine has this name",
+            format!("there are: {}", names.join(", ")),
+        ));
     };
     check_precision::<T>(name, row, settings)?;
     T::pick::<Open>(row.open_f32, row.open_f64)(device, settings)
@@ -140,10 +163,16 @@ fn check_precision<T: Scalar>(name: &str, row: &Row, settings: &Settings) -> Res
         return Err(unavailable(name, reason, "take f32 here, or a CUDA device"));
     }
     if size_of::<T>() == 8 {
-        return Err(Error::argument("open", format!("{precision} is a precision of f32 matrices, not of f64 ones")));
+        return Err(Error::argument(
+            "open",
+            format!("{precision} is a precision of f32 matrices, not of f64 ones"),
+        ));
     }
     if library == Library::Never {
-        return Err(Error::argument("open", format!("{precision} needs the library, which the settings rule out")));
+        return Err(Error::argument(
+            "open",
+            format!("{precision} needs the library, which the settings rule out"),
+        ));
     }
     Ok(())
 }
@@ -160,7 +189,8 @@ pub fn probe() -> Vec<Device> {
 }
 
 fn unavailable(engine: &str, reason: impl Into<String>, cure: impl Into<String>) -> Error {
-    ErrorKind::Unavailable { engine: engine.to_owned(), reason: reason.into(), cure: cure.into() }.into()
+    ErrorKind::Unavailable { engine: engine.to_owned(), reason: reason.into(), cure: cure.into() }
+        .into()
 }
 
 /// Memory of an engine; what it points to is the engine's business.
@@ -407,7 +437,14 @@ pub trait Engine<T: Scalar>: Send + Sync {
     unsafe fn reduce(&self, reduction: Reduction, x: Span, y: Span) -> Result<f64>;
     /// Column j of `to` is column `indices[from_index + j]` of `from`. `next` more indices follow, which are likely to be
     /// asked for next.
-    unsafe fn gather(&self, from: Span, indices: Handle, from_index: usize, to: Span, next: usize) -> Result<()>;
+    unsafe fn gather(
+        &self,
+        from: Span,
+        indices: Handle,
+        from_index: usize,
+        to: Span,
+        next: usize,
+    ) -> Result<()>;
 
     /// Rows and columns of a copy of weights from which [`Engine::dense_forward`] is faster, again and again; `None` where a
     /// copy does not pay.
@@ -421,7 +458,13 @@ pub trait Engine<T: Scalar>: Send + Sync {
     /// `a = f(W x + b 1^T)`
     unsafe fn dense_forward(&self, call: &DenseForward) -> Result<()>;
     /// `out = (W^T delta) ⊙ f'`, which may be stored in as few bits as products take.
-    unsafe fn dense_propagate(&self, weights: Span, delta: Span, derivative: Derivative, out: Span) -> Result<()>;
+    unsafe fn dense_propagate(
+        &self,
+        weights: Span,
+        delta: Span,
+        derivative: Derivative,
+        out: Span,
+    ) -> Result<()>;
     /// `sink = s gradient + k sink` with the gradients `delta x^T / n` of the weights and `delta 1 / n` of the bias.
     unsafe fn dense_gradient(&self, call: &DenseGradient) -> Result<()>;
     /// Whether [`Engine::network_step`], for so many samples at most, or [`Engine::network_forward`], for so many, is to be

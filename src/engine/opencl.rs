@@ -7,17 +7,20 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use cl3::command_queue::{
-    create_command_queue, enqueue_fill_buffer, enqueue_nd_range_kernel, enqueue_read_buffer, enqueue_read_buffer_rect,
-    enqueue_write_buffer, enqueue_write_buffer_rect, finish, flush, release_command_queue,
+    create_command_queue, enqueue_fill_buffer, enqueue_nd_range_kernel, enqueue_read_buffer,
+    enqueue_read_buffer_rect, enqueue_write_buffer, enqueue_write_buffer_rect, finish, flush,
+    release_command_queue,
 };
 use cl3::context::{create_context, release_context};
 use cl3::error_codes::error_text;
 use cl3::event::release_event;
 use cl3::kernel::{create_kernel, release_kernel, set_kernel_arg};
-use cl3::memory::{CL_MEM_READ_WRITE, CL_MEM_SIZE, create_buffer, get_mem_object_data, release_mem_object};
+use cl3::memory::{
+    CL_MEM_READ_WRITE, CL_MEM_SIZE, create_buffer, get_mem_object_data, release_mem_object,
+};
 use cl3::program::{
-    CL_PROGRAM_BINARIES, CL_PROGRAM_BUILD_LOG, build_program, create_program_with_binary, create_program_with_source,
-    get_program_build_data, get_program_info, release_program,
+    CL_PROGRAM_BINARIES, CL_PROGRAM_BUILD_LOG, build_program, create_program_with_binary,
+    create_program_with_source, get_program_build_data, get_program_info, release_program,
 };
 use cl3::types::{CL_TRUE, cl_command_queue, cl_context, cl_event, cl_kernel, cl_mem, cl_program};
 
@@ -48,22 +51,32 @@ pub(super) fn probe() -> Vec<Device> {
 }
 
 pub(super) fn open<T: Scalar>(device: &str, settings: &Settings) -> Result<Arc<dyn Engine<T>>> {
-    let found = found(settings).map_err(|missing| unavailable("opencl", &missing.reason, &missing.cure))?;
+    let found =
+        found(settings).map_err(|missing| unavailable("opencl", &missing.reason, &missing.cure))?;
     let found = devices::choose(found, device)?;
     if size_of::<T>() == 8 && !found.traits.fp64 {
-        return Err(unavailable(&found.device.name, "the device has no f64", "use f32, or another device"));
+        return Err(unavailable(
+            &found.device.name,
+            "the device has no f64",
+            "use f32, or another device",
+        ));
     }
-    let cache = settings.cache.as_ref().map(|folder| Cache::new(folder, "opencl", &found.traits.identity));
+    let cache =
+        settings.cache.as_ref().map(|folder| Cache::new(folder, "opencl", &found.traits.identity));
     Ok(Arc::new(Gpu::new(OpenCl::new(found, cache.clone())?, cache, settings)?))
 }
 
 /// Every device, or why there is none.
 fn found(settings: &Settings) -> Result<Vec<Found>, Missing> {
     // Where /sys is not mounted, PoCL finds no memory and ends the process, unless it is told what the machine has.
-    let has_topology = ["HWLOC_SYNTHETIC", "HWLOC_XMLFILE"].iter().any(|name| std::env::var_os(name).is_some());
-    if cfg!(target_os = "linux") && !Path::new("/sys/devices/system/cpu").exists() && !has_topology {
+    let has_topology =
+        ["HWLOC_SYNTHETIC", "HWLOC_XMLFILE"].iter().any(|name| std::env::var_os(name).is_some());
+    if cfg!(target_os = "linux") && !Path::new("/sys/devices/system/cpu").exists() && !has_topology
+    {
         return Err(Missing {
-            reason: "/sys is not mounted, and drivers look there for the machine's devices and memory".to_owned(),
+            reason:
+                "/sys is not mounted, and drivers look there for the machine's devices and memory"
+                    .to_owned(),
             cure: "mount -t sysfs sysfs /sys, or for PoCL set HWLOC_SYNTHETIC".to_owned(),
         });
     }
@@ -121,7 +134,15 @@ impl OpenCl {
             fail("clCreateCommandQueue", code)
         })?;
         let zero = || AtomicU64::new(0);
-        Ok(OpenCl { found, context, queue, cache, live: zero(), launches: zero(), pending: Mutex::new(None) })
+        Ok(OpenCl {
+            found,
+            context,
+            queue,
+            cache,
+            live: zero(),
+            launches: zero(),
+            pending: Mutex::new(None),
+        })
     }
 
     fn error(&self, call: &'static str, code: i32) -> Error {
@@ -161,7 +182,9 @@ impl OpenCl {
     fn cached_program(&self, source: &str) -> Option<cl_program> {
         let binary = self.cache.as_ref()?.load(source)?;
         // SAFETY: the device is the context's.
-        let program = unsafe { create_program_with_binary(self.context, &[self.found.id], &[&binary]) }.ok()?;
+        let program =
+            unsafe { create_program_with_binary(self.context, &[self.found.id], &[&binary]) }
+                .ok()?;
         if build_program(program, &[self.found.id], c"", None, ptr::null_mut()).is_ok() {
             return Some(program);
         }
@@ -174,11 +197,13 @@ impl OpenCl {
         let program = create_program_with_source(self.context, &[source])
             .map_err(|code| self.error("clCreateProgramWithSource", code))?;
         if let Err(code) = build_program(program, &[self.found.id], c"", None, ptr::null_mut()) {
-            let log = get_program_build_data(program, self.found.id, CL_PROGRAM_BUILD_LOG).unwrap_or_default();
+            let log = get_program_build_data(program, self.found.id, CL_PROGRAM_BUILD_LOG)
+                .unwrap_or_default();
             // SAFETY: ours, and of no use.
             let _ = unsafe { release_program(program) };
             let log = String::from_utf8_lossy(&log);
-            let detail = format!("kernel '{name}' does not compile:\n{}", log.trim_matches(['\0', '\n']));
+            let detail =
+                format!("kernel '{name}' does not compile:\n{}", log.trim_matches(['\0', '\n']));
             return Err(device_error(&self.found.device.name, "clBuildProgram", code, detail));
         }
         if let Some(cache) = &self.cache
@@ -229,11 +254,14 @@ impl Driver for OpenCl {
             true => self.no_memory(size as u64, available),
             false => self.error(call, code),
         };
-        let buffer = unsafe { create_buffer(self.context, CL_MEM_READ_WRITE, size, ptr::null_mut()) }
-            .map_err(|code| failed("clCreateBuffer", code))?;
+        let buffer =
+            unsafe { create_buffer(self.context, CL_MEM_READ_WRITE, size, ptr::null_mut()) }
+                .map_err(|code| failed("clCreateBuffer", code))?;
         self.live.fetch_add(size as u64, Relaxed);
         let pattern = ZEROS.as_ptr().cast();
-        let filled = unsafe { enqueue_fill_buffer(self.queue, buffer, pattern, ZEROS.len(), 0, size, 0, ptr::null()) };
+        let filled = unsafe {
+            enqueue_fill_buffer(self.queue, buffer, pattern, ZEROS.len(), 0, size, 0, ptr::null())
+        };
         match filled {
             Ok(event) => self.enqueued("clEnqueueFillBuffer", Ok(event))?,
             Err(code) => {
@@ -245,7 +273,9 @@ impl Driver for OpenCl {
     }
 
     unsafe fn free(&self, handle: Handle) {
-        let size = get_mem_object_data(memory(handle), CL_MEM_SIZE).ok().and_then(|data| data.try_into().ok());
+        let size = get_mem_object_data(memory(handle), CL_MEM_SIZE)
+            .ok()
+            .and_then(|data| data.try_into().ok());
         self.live.fetch_sub(size.map_or(0, u64::from_ne_bytes), Relaxed);
         if let Err(code) = unsafe { release_mem_object(memory(handle)) } {
             self.keep(self.error("clReleaseMemObject", code));
@@ -256,7 +286,9 @@ impl Driver for OpenCl {
         let (queue, buffer, from) = (self.queue, memory(to.handle), from.cast::<c_void>());
         let Rectangle { offset, width, rows, pitch, .. } = to;
         if rows == 1 {
-            let event = unsafe { enqueue_write_buffer(queue, buffer, CL_TRUE, offset, width, from, 0, ptr::null()) };
+            let event = unsafe {
+                enqueue_write_buffer(queue, buffer, CL_TRUE, offset, width, from, 0, ptr::null())
+            };
             return self.enqueued("clEnqueueWriteBuffer", event);
         }
         let (origin, here, region) = ([offset, 0, 0], [0; 3], [width, rows, 1]);
@@ -284,7 +316,9 @@ impl Driver for OpenCl {
         let (queue, buffer, to) = (self.queue, memory(from.handle), to.cast::<c_void>());
         let Rectangle { offset, width, rows, pitch, .. } = from;
         if rows == 1 {
-            let event = unsafe { enqueue_read_buffer(queue, buffer, CL_TRUE, offset, width, to, 0, ptr::null()) };
+            let event = unsafe {
+                enqueue_read_buffer(queue, buffer, CL_TRUE, offset, width, to, 0, ptr::null())
+            };
             return self.enqueued("clEnqueueReadBuffer", event);
         }
         let (origin, here, region) = ([offset, 0, 0], [0; 3], [width, rows, 1]);
@@ -318,12 +352,23 @@ impl Driver for OpenCl {
             Ok(kernel) => Ok(Kernel { kernel, program }),
             Err(code) => {
                 let _ = unsafe { release_program(program) };
-                Err(device_error(&self.found.device.name, "clCreateKernel", code, format!("kernel '{name}'")))
+                Err(device_error(
+                    &self.found.device.name,
+                    "clCreateKernel",
+                    code,
+                    format!("kernel '{name}'"),
+                ))
             }
         }
     }
 
-    unsafe fn launch(&self, kernel: &Kernel, groups: [usize; 2], items: usize, arguments: &[Argument]) -> Result<()> {
+    unsafe fn launch(
+        &self,
+        kernel: &Kernel,
+        groups: [usize; 2],
+        items: usize,
+        arguments: &[Argument],
+    ) -> Result<()> {
         for (index, argument) in arguments.iter().enumerate() {
             let (size, value): (usize, *const c_void) = match argument {
                 Argument::Memory(handle) => (size_of::<cl_mem>(), ptr::from_ref(&handle.0).cast()),
@@ -338,12 +383,23 @@ impl Driver for OpenCl {
         let (global, local) = ([groups[0] * items, groups[1]], [items, 1]);
         let event = unsafe {
             let (global, local) = (global.as_ptr(), local.as_ptr());
-            enqueue_nd_range_kernel(self.queue, kernel.kernel, 2, ptr::null(), global, local, 0, ptr::null())
+            enqueue_nd_range_kernel(
+                self.queue,
+                kernel.kernel,
+                2,
+                ptr::null(),
+                global,
+                local,
+                0,
+                ptr::null(),
+            )
         };
         self.enqueued("clEnqueueNDRangeKernel", event)?;
         match self.launches.fetch_add(1, Relaxed) + 1 {
             count if count % BACKLOG == 0 => self.finish(),
-            count if count % HINT == 0 => flush(self.queue).map_err(|code| self.error("clFlush", code)),
+            count if count % HINT == 0 => {
+                flush(self.queue).map_err(|code| self.error("clFlush", code))
+            }
             _ => Ok(()),
         }
     }

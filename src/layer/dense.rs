@@ -39,9 +39,15 @@ impl<T: Scalar> Dense<T> {
     ///
     /// # Errors
     /// No inputs or no outputs; an activation's parameter out of range; no memory.
-    pub fn new(engine: &Arc<dyn Engine<T>>, inputs: usize, outputs: usize, activation: Activation) -> Result<Self> {
+    pub fn new(
+        engine: &Arc<dyn Engine<T>>,
+        inputs: usize,
+        outputs: usize,
+        activation: Activation,
+    ) -> Result<Self> {
         if inputs == 0 || outputs == 0 {
-            let reason = format!("a layer must have inputs and outputs, not {inputs} and {outputs}");
+            let reason =
+                format!("a layer must have inputs and outputs, not {inputs} and {outputs}");
             return Err(Error::argument("dense", reason));
         }
         Ok(Dense {
@@ -107,7 +113,8 @@ impl<T: Scalar> Layer<T> for Dense<T> {
     }
 
     fn initialize(&mut self, init: Init, seed: u64, number: u32) -> Result<()> {
-        let (weights, bias) = init.validate()?.parameters(self.inputs(), self.outputs(), seed, number);
+        let (weights, bias) =
+            init.validate()?.parameters(self.inputs(), self.outputs(), seed, number);
         self.weights.view_mut().write(&weights)?;
         self.bias.view_mut().write(&bias)
     }
@@ -224,7 +231,14 @@ impl<T: Scalar> TrainingLayer<T> for DenseTraining<'_, T> {
         let output = self.a.view_mut().sub_columns(0..samples)?;
         let z = self.z.as_mut().map(|z| z.view_mut().sub_columns(0..samples)).transpose()?;
         let outputs = Outputs { z, a: output, rounds: self.role == Role::Hidden, trains: true };
-        dense_forward(self.weights.as_ref(), None, self.bias.as_ref(), self.activation.transfer(), input, outputs)
+        dense_forward(
+            self.weights.as_ref(),
+            None,
+            self.bias.as_ref(),
+            self.activation.transfer(),
+            input,
+            outputs,
+        )
     }
 
     fn propagate(&self, previous: &mut dyn TrainingLayer<T>, samples: usize) -> Result<()> {
@@ -232,7 +246,13 @@ impl<T: Scalar> TrainingLayer<T> for DenseTraining<'_, T> {
         dense_propagate(self.weights.as_ref(), self.delta(samples)?, fold, out)
     }
 
-    fn gradient(&self, input: MatrixRef<'_, T>, sinks: [MatrixMut<'_, T>; 2], scale: f64, keep: f64) -> Result<()> {
+    fn gradient(
+        &self,
+        input: MatrixRef<'_, T>,
+        sinks: [MatrixMut<'_, T>; 2],
+        scale: f64,
+        keep: f64,
+    ) -> Result<()> {
         dense_gradient(self.delta(input.columns())?, input, sinks, scale, keep)
     }
 

@@ -301,7 +301,13 @@ pub trait TrainingLayer<T: Scalar>: Send + Sync {
     ///
     /// # Errors
     /// An input of another shape than forward was called with; sinks of another shape; a device that fails.
-    fn gradient(&self, input: MatrixRef<'_, T>, sinks: [MatrixMut<'_, T>; 2], scale: f64, keep: f64) -> Result<()>;
+    fn gradient(
+        &self,
+        input: MatrixRef<'_, T>,
+        sinks: [MatrixMut<'_, T>; 2],
+        scale: f64,
+        keep: f64,
+    ) -> Result<()>;
 
     /// `parameters = scale gradient + keep parameters`: with -rate and 1, a step of gradient descent. Propagate first: it
     /// needs the parameters as they were.
@@ -317,7 +323,10 @@ pub trait TrainingLayer<T: Scalar>: Send + Sync {
     ///
     /// # Errors
     /// More samples than the batch, or none.
-    fn output_and_delta_mut(&mut self, samples: usize) -> Result<(MatrixRef<'_, T>, MatrixMut<'_, T>)> {
+    fn output_and_delta_mut(
+        &mut self,
+        samples: usize,
+    ) -> Result<(MatrixRef<'_, T>, MatrixMut<'_, T>)> {
         let (a, delta, _) = self.loss_operands(samples)?;
         Ok((a, delta))
     }

@@ -50,7 +50,11 @@ impl<T: Scalar> Normalization<T> {
     ///
     /// # Errors
     /// No features; softmax, which is for dense layers; an activation's parameter out of range; no memory.
-    pub fn batch(engine: &Arc<dyn Engine<T>>, features: usize, activation: Activation) -> Result<Self> {
+    pub fn batch(
+        engine: &Arc<dyn Engine<T>>,
+        features: usize,
+        activation: Activation,
+    ) -> Result<Self> {
         let mut layer = Normalization::layer(engine, features, activation)?;
         let mut statistics = Matrix::zeros(engine, features, 2)?;
         ops::fill(T::from_f64(1.0), statistics.view_mut().column(1)?)?;
@@ -62,12 +66,17 @@ impl<T: Scalar> Normalization<T> {
     ///
     /// # Errors
     /// As [`Normalization::batch`].
-    pub fn layer(engine: &Arc<dyn Engine<T>>, features: usize, activation: Activation) -> Result<Self> {
+    pub fn layer(
+        engine: &Arc<dyn Engine<T>>,
+        features: usize,
+        activation: Activation,
+    ) -> Result<Self> {
         if features == 0 {
             return Err(Error::argument("normalization", "a layer must have features, not 0"));
         }
         if activation == Activation::Softmax {
-            let reason = "softmax is for dense layers; give this layer another activation or identity";
+            let reason =
+                "softmax is for dense layers; give this layer another activation or identity";
             return Err(Error::argument("normalization", reason));
         }
         let mut weights = Matrix::zeros(engine, features, 1)?;
@@ -162,7 +171,8 @@ impl<T: Scalar> Layer<T> for Normalization<T> {
     fn training(&mut self, batch: usize, role: Role) -> Result<Training<'_, T>> {
         let (features, along) = (self.outputs(), self.along());
         if along == Along::Rows && batch == 1 {
-            let reason = "a batch of 1 sample has no variance; take a larger batch or layer normalization";
+            let reason =
+                "a batch of 1 sample has no variance; take a larger batch or layer normalization";
             return Err(Error::argument("batch normalization", reason));
         }
         let engine = Arc::clone(self.weights.engine());
@@ -170,7 +180,11 @@ impl<T: Scalar> Layer<T> for Normalization<T> {
         let activation = role.activation(self.activation);
         Ok(Training::Normalization(NormalizationTraining {
             along,
-            moments: Matrix::zeros(&engine, if along == Along::Rows { features } else { batch }, 2)?,
+            moments: Matrix::zeros(
+                &engine,
+                if along == Along::Rows { features } else { batch },
+                2,
+            )?,
             given: false,
             normalized: buffer()?,
             z: if activation.keeps() == Keeps::Sum { Some(buffer()?) } else { None },
@@ -229,7 +243,8 @@ impl<T: Scalar> NormalizationTraining<'_, T> {
         let n = samples as f64;
         let (keep, weights) = (T::from_f64(1.0 - MOMENTUM), [MOMENTUM, MOMENTUM * n / (n - 1.0)]);
         weights.into_iter().enumerate().try_for_each(|(column, weight)| {
-            let (batch, running) = (self.moments.view().column(column)?, statistics.reborrow().column(column)?);
+            let (batch, running) =
+                (self.moments.view().column(column)?, statistics.reborrow().column(column)?);
             ops::axpby(T::from_f64(weight), batch, keep, running)
         })
     }
@@ -322,21 +337,42 @@ impl<T: Scalar> TrainingLayer<T> for NormalizationTraining<'_, T> {
         normalize::propagate(&kept, fold, out)
     }
 
-    fn gradient(&self, input: MatrixRef<'_, T>, sinks: [MatrixMut<'_, T>; 2], scale: f64, keep: f64) -> Result<()> {
+    fn gradient(
+        &self,
+        input: MatrixRef<'_, T>,
+        sinks: [MatrixMut<'_, T>; 2],
+        scale: f64,
+        keep: f64,
+    ) -> Result<()> {
         let samples = input.columns();
-        normalize::gradient(self.delta(samples)?, self.normalized.view().sub_columns(0..samples)?, sinks, scale, keep)
+        normalize::gradient(
+            self.delta(samples)?,
+            self.normalized.view().sub_columns(0..samples)?,
+            sinks,
+            scale,
+            keep,
+        )
     }
 
     fn descend(&mut self, input: MatrixRef<'_, T>, scale: f64, keep: f64) -> Result<()> {
         let samples = 0..input.columns();
-        let (delta, normalized) =
-            (self.delta.view().sub_columns(samples.clone())?, self.normalized.view().sub_columns(samples)?);
-        normalize::gradient(delta, normalized, [self.weights.reborrow(), self.bias.reborrow()], scale, keep)
+        let (delta, normalized) = (
+            self.delta.view().sub_columns(samples.clone())?,
+            self.normalized.view().sub_columns(samples)?,
+        );
+        normalize::gradient(
+            delta,
+            normalized,
+            [self.weights.reborrow(), self.bias.reborrow()],
+            scale,
+            keep,
+        )
     }
 
     fn buffers(&self) -> Vec<(&'static str, &Matrix<T>)> {
         let z = self.z.as_ref().map(|z| ("z", z));
-        let others = [("activation", &self.a), ("delta", &self.delta), ("normalized", &self.normalized)];
+        let others =
+            [("activation", &self.a), ("delta", &self.delta), ("normalized", &self.normalized)];
         z.into_iter().chain(others).chain([("moments", &self.moments)]).collect()
     }
 }

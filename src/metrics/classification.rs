@@ -82,9 +82,11 @@ pub fn per_class(classes: usize, truth: &[u32], predicted: &[u32]) -> Result<Vec
 /// The mean of precision, of recall and of F1 over the classes, all of the same weight. Classes that no sample belongs
 /// to and none was taken for do not count, as in scikit-learn's `average="macro"`; their number of samples is the sum.
 pub fn macro_average(scores: &[ClassScores]) -> ClassScores {
-    let there: Vec<&ClassScores> = scores.iter().filter(|scores| scores.support + scores.predicted > 0).collect();
-    let mean =
-        |of: fn(&ClassScores) -> f64| there.iter().map(|scores| of(scores)).sum::<f64>() / there.len().max(1) as f64;
+    let there: Vec<&ClassScores> =
+        scores.iter().filter(|scores| scores.support + scores.predicted > 0).collect();
+    let mean = |of: fn(&ClassScores) -> f64| {
+        there.iter().map(|scores| of(scores)).sum::<f64>() / there.len().max(1) as f64
+    };
     ClassScores {
         precision: mean(|scores| scores.precision),
         recall: mean(|scores| scores.recall),
@@ -108,14 +110,25 @@ pub(super) fn check(operation: &'static str, truth: usize, predicted: usize) -> 
     match (truth, predicted) {
         (0, 0) => Err(Error::argument(operation, "there are no samples; at least one is needed")),
         _ if truth == predicted => Ok(()),
-        _ => Err(Error::argument(operation, format!("{truth} true and {predicted} predicted; as many are needed"))),
+        _ => Err(Error::argument(
+            operation,
+            format!("{truth} true and {predicted} predicted; as many are needed"),
+        )),
     }
 }
 
-fn check_classes(operation: &'static str, classes: usize, truth: &[u32], predicted: &[u32]) -> Result<()> {
+fn check_classes(
+    operation: &'static str,
+    classes: usize,
+    truth: &[u32],
+    predicted: &[u32],
+) -> Result<()> {
     check(operation, truth.len(), predicted.len())?;
     match truth.iter().chain(predicted).find(|&&class| class as usize >= classes) {
-        Some(class) => Err(Error::argument(operation, format!("class {class} of {classes}; they are counted from 0"))),
+        Some(class) => Err(Error::argument(
+            operation,
+            format!("class {class} of {classes}; they are counted from 0"),
+        )),
         None => Ok(()),
     }
 }

@@ -33,8 +33,9 @@ pub fn top_k_accuracy(classes: usize, truth: &[u32], scores: &[f64], k: usize) -
     }
     let is_hit = |(truth, scores): &(&u32, &[f64])| {
         let truth = **truth as usize;
-        let is_before =
-            |&(class, score): &(usize, &f64)| *score > scores[truth] || (*score == scores[truth] && class < truth);
+        let is_before = |&(class, score): &(usize, &f64)| {
+            *score > scores[truth] || (*score == scores[truth] && class < truth)
+        };
         scores.iter().enumerate().filter(is_before).count() < k
     };
     let hits = truth.iter().zip(scores.chunks_exact(classes)).filter(is_hit).count();
@@ -92,16 +93,25 @@ pub fn roc_auc_one_vs_rest(classes: usize, truth: &[u32], scores: &[f64]) -> Res
     Ok(Some(sum / classes as f64))
 }
 
-fn check_scores(operation: &'static str, classes: usize, truth: &[u32], scores: &[f64]) -> Result<()> {
+fn check_scores(
+    operation: &'static str,
+    classes: usize,
+    truth: &[u32],
+    scores: &[f64],
+) -> Result<()> {
     if truth.is_empty() {
         return Err(Error::argument(operation, "there are no samples; at least one is needed"));
     }
     if truth.len().checked_mul(classes) != Some(scores.len()) {
-        let reason = format!("{} scores for {} samples of {classes} classes", scores.len(), truth.len());
+        let reason =
+            format!("{} scores for {} samples of {classes} classes", scores.len(), truth.len());
         return Err(Error::argument(operation, reason));
     }
     if let Some(class) = truth.iter().find(|&&class| class as usize >= classes) {
-        return Err(Error::argument(operation, format!("class {class} of {classes}; they are counted from 0")));
+        return Err(Error::argument(
+            operation,
+            format!("class {class} of {classes}; they are counted from 0"),
+        ));
     }
     refuse_nan(operation, classes, scores)
 }
@@ -109,7 +119,11 @@ fn check_scores(operation: &'static str, classes: usize, truth: &[u32], scores: 
 fn refuse_nan(operation: &'static str, classes: usize, scores: &[f64]) -> Result<()> {
     match scores.iter().position(|score| score.is_nan()) {
         Some(i) => {
-            let reason = format!("score {} of sample {} (both counted from 0) is NaN", i % classes, i / classes);
+            let reason = format!(
+                "score {} of sample {} (both counted from 0) is NaN",
+                i % classes,
+                i / classes
+            );
             Err(Error::argument(operation, reason))
         }
         None => Ok(()),

@@ -49,7 +49,8 @@ pub fn mean_absolute_error(truth: &[f64], predicted: &[f64]) -> Result<f64> {
 pub fn r2(outputs: usize, truth: &[f64], predicted: &[f64]) -> Result<Option<f64>> {
     check("r2", truth.len(), predicted.len())?;
     if outputs == 0 || !truth.len().is_multiple_of(outputs) {
-        let reason = format!("{} values are no whole number of samples with {outputs} outputs", truth.len());
+        let reason =
+            format!("{} values are no whole number of samples with {outputs} outputs", truth.len());
         return Err(Error::argument("r2", reason));
     }
     let output = |i: usize| truth.iter().skip(i).step_by(outputs);

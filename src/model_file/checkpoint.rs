@@ -53,7 +53,11 @@ struct Json {
 ///
 /// # Errors
 /// A folder that is missing, full or not writable.
-pub fn save_checkpoint<T: Scalar>(path: impl AsRef<Path>, snapshot: &Snapshot<T>, notes: &str) -> Result<()> {
+pub fn save_checkpoint<T: Scalar>(
+    path: impl AsRef<Path>,
+    snapshot: &Snapshot<T>,
+    notes: &str,
+) -> Result<()> {
     let bad = |error: String| Error::argument("save checkpoint", error);
     let tensors: Vec<(&String, Vec<u8>)> =
         snapshot.tensors.iter().map(|(name, values)| (name, bytes_of(values))).collect();
@@ -73,10 +77,14 @@ pub fn save_checkpoint<T: Scalar>(path: impl AsRef<Path>, snapshot: &Snapshot<T>
     let mut views = Vec::with_capacity(tensors.len());
     for (name, bytes) in &tensors {
         let shape = vec![bytes.len() / size_of::<T>()];
-        views.push((name, TensorView::new(dtype::<T>(), shape, bytes).map_err(|error| bad(error.to_string()))?));
+        views.push((
+            name,
+            TensorView::new(dtype::<T>(), shape, bytes).map_err(|error| bad(error.to_string()))?,
+        ));
     }
     let metadata = HashMap::from([(KEY.to_owned(), json)]);
-    let bytes = safetensors::serialize(views, Some(metadata)).map_err(|error| bad(error.to_string()))?;
+    let bytes =
+        safetensors::serialize(views, Some(metadata)).map_err(|error| bad(error.to_string()))?;
     replace(path.as_ref(), &bytes)
 }
 
@@ -87,7 +95,8 @@ pub fn save_checkpoint<T: Scalar>(path: impl AsRef<Path>, snapshot: &Snapshot<T>
 pub fn load_checkpoint<T: Scalar>(path: impl AsRef<Path>) -> Result<(Snapshot<T>, String)> {
     let path = path.as_ref();
     let file = path.display().to_string();
-    let bad = |place: &str, expected: &str, found: String| Error::format(&file, place, expected, found);
+    let bad =
+        |place: &str, expected: &str, found: String| Error::format(&file, place, expected, found);
     // Looks at the lengths before anything is read.
     read_head(path)?;
     let bytes = fs::read(path).map_err(|source| Error::io("read", path, source))?;
@@ -95,8 +104,10 @@ pub fn load_checkpoint<T: Scalar>(path: impl AsRef<Path>) -> Result<(Snapshot<T>
     let parsed = |error: safetensors::SafeTensorError| bad("header", checkpoint, error.to_string());
     let (_, metadata) = SafeTensors::read_metadata(&bytes).map_err(parsed)?;
     let entry = metadata.metadata().as_ref().and_then(|entries| entries.get(KEY));
-    let entry = entry.ok_or_else(|| bad("metadata", &format!("an entry '{KEY}'"), "none".to_owned()))?;
-    let json: Json = serde_json::from_str(entry).map_err(|error| bad(KEY, checkpoint, error.to_string()))?;
+    let entry =
+        entry.ok_or_else(|| bad("metadata", &format!("an entry '{KEY}'"), "none".to_owned()))?;
+    let json: Json =
+        serde_json::from_str(entry).map_err(|error| bad(KEY, checkpoint, error.to_string()))?;
     if json.version != VERSION {
         return Err(bad(KEY, &format!("version {VERSION}"), format!("version {}", json.version)));
     }
@@ -111,7 +122,11 @@ pub fn load_checkpoint<T: Scalar>(path: impl AsRef<Path>) -> Result<(Snapshot<T>
         tensors.insert(name, numbers(view.data()));
     }
     if sum.sum() != json.sum {
-        return Err(bad("tensors", "the sum that the header tells", "another one: the file is damaged".to_owned()));
+        return Err(bad(
+            "tensors",
+            "the sum that the header tells",
+            "another one: the file is damaged".to_owned(),
+        ));
     }
     let Json { epoch, step, first_step, position, pace, notes, .. } = json;
     Ok((Snapshot { epoch, step, first_step, position, pace, tensors }, notes))
@@ -132,6 +147,11 @@ fn bytes_of<T: Scalar>(values: &[T]) -> Vec<u8> {
 fn numbers<T: Scalar>(bytes: &[u8]) -> Vec<T> {
     match size_of::<T>() {
         8 => bytes.as_chunks().0.iter().map(|&b| T::from_f64(f64::from_le_bytes(b))).collect(),
-        _ => bytes.as_chunks().0.iter().map(|&b| T::from_f64(f64::from(f32::from_le_bytes(b)))).collect(),
+        _ => bytes
+            .as_chunks()
+            .0
+            .iter()
+            .map(|&b| T::from_f64(f64::from(f32::from_le_bytes(b))))
+            .collect(),
     }
 }

@@ -66,7 +66,8 @@ pub(super) struct Header {
 pub(super) fn tensors_of(number: usize, layer: &LayerDescription) -> Vec<(String, Vec<usize>)> {
     let tensor = |name: &str, shape: Vec<usize>| (format!("layers.{number}.{name}"), shape);
     let outputs = vec![layer.outputs];
-    let weights = if layer.kind == Kind::Dense { vec![layer.outputs, layer.inputs] } else { outputs.clone() };
+    let weights =
+        if layer.kind == Kind::Dense { vec![layer.outputs, layer.inputs] } else { outputs.clone() };
     let mut tensors = vec![tensor("weight", weights), tensor("bias", outputs.clone())];
     if layer.kind == Kind::BatchNorm {
         tensors.extend([tensor("running_mean", outputs.clone()), tensor("running_var", outputs)]);
@@ -79,13 +80,19 @@ impl Header {
         let file = path.display().to_string();
         let (head, bytes) = read_head(path)?;
         // Reading it as metadata checks that the tensors lie side by side and are as long as their shapes say.
-        let tensors: Metadata = serde_json::from_slice(&head[8..])
-            .map_err(|error| Error::format(&file, "header", "a safetensors header", error.to_string()))?;
+        let tensors: Metadata = serde_json::from_slice(&head[8..]).map_err(|error| {
+            Error::format(&file, "header", "a safetensors header", error.to_string())
+        })?;
         let offset = head.len() as u64;
         let end = offset.saturating_add(tensors.data_len() as u64);
         if bytes != end {
             let expected = format!("{end} bytes, as the header tells");
-            return Err(Error::format(&file, format!("byte {bytes}"), expected, format!("{bytes} bytes")));
+            return Err(Error::format(
+                &file,
+                format!("byte {bytes}"),
+                expected,
+                format!("{bytes} bytes"),
+            ));
         }
         let json = parse(&file, &tensors)?;
         let layers = layers(&file, &json)?;
@@ -97,7 +104,13 @@ impl Header {
     pub(super) fn describe(self) -> Description {
         let parameters = self.layers.iter().map(LayerDescription::parameters).sum();
         let precision = if self.dtype == Dtype::F64 { "f64" } else { "f32" };
-        Description { layers: self.layers, precision, parameters, bytes: self.bytes, info: self.info }
+        Description {
+            layers: self.layers,
+            precision,
+            parameters,
+            bytes: self.bytes,
+            info: self.info,
+        }
     }
 }
 
@@ -110,12 +123,22 @@ pub(super) fn read_head(path: &Path) -> Result<(Vec<u8>, u64)> {
     let mut head = Vec::new();
     (&file).take(8).read_to_end(&mut head).map_err(io)?;
     let Ok(word) = <[u8; 8]>::try_from(&head[..]) else {
-        return Err(Error::format(name, "byte 0", "the 8 bytes of a length", format!("{} bytes", head.len())));
+        return Err(Error::format(
+            name,
+            "byte 0",
+            "the 8 bytes of a length",
+            format!("{} bytes", head.len()),
+        ));
     };
     let length = u64::from_le_bytes(word);
     let most = bytes.saturating_sub(8).min(LONGEST_HEADER);
     if length > most {
-        return Err(Error::format(name, "byte 0", format!("a header of at most {most} bytes"), format!("{length}")));
+        return Err(Error::format(
+            name,
+            "byte 0",
+            format!("a header of at most {most} bytes"),
+            format!("{length}"),
+        ));
     }
     file.take(length).read_to_end(&mut head).map_err(io)?;
     Ok((head, bytes))
@@ -131,11 +154,13 @@ fn parse(file: &str, tensors: &Metadata) -> Result<Json> {
     struct Version {
         version: u64,
     }
-    let bad =
-        |error: serde_json::Error| Error::format(file, format!("metadata {KEY}"), "a description", error.to_string());
+    let bad = |error: serde_json::Error| {
+        Error::format(file, format!("metadata {KEY}"), "a description", error.to_string())
+    };
     let Version { version } = serde_json::from_str(text).map_err(bad)?;
     if ![VERSION, VERSION_OF_MORE].contains(&version) {
-        let age = if version > VERSION_OF_MORE { "; it was saved by a newer travertine" } else { "" };
+        let age =
+            if version > VERSION_OF_MORE { "; it was saved by a newer travertine" } else { "" };
         let expected = format!("{VERSION} or {VERSION_OF_MORE}");
         return Err(Error::format(file, "version", expected, format!("{version}{age}")));
     }
@@ -152,26 +177,51 @@ fn layers(file: &str, json: &Json) -> Result<Vec<LayerDescription>> {
         let &JsonLayer { ref kind, inputs, outputs, ref activation } = layer;
         let name = kind.as_deref().unwrap_or(Kind::Dense.name());
         let Some(kind) = Kind::ALL.into_iter().find(|kind| kind.name() == name) else {
-            return Err(Error::format(file, place("kind"), Kind::ALL.map(Kind::name).join(" or "), name));
+            return Err(Error::format(
+                file,
+                place("kind"),
+                Kind::ALL.map(Kind::name).join(" or "),
+                name,
+            ));
         };
         if kind != Kind::Dense && inputs != outputs {
-            return Err(Error::format(file, place("outputs"), format!("{inputs}, as inputs"), outputs.to_string()));
+            return Err(Error::format(
+                file,
+                place("outputs"),
+                format!("{inputs}, as inputs"),
+                outputs.to_string(),
+            ));
         }
         if inputs == 0 || outputs == 0 {
             let found = format!("{inputs} inputs and {outputs} outputs");
             return Err(Error::format(file, place("size"), "at least 1 input and 1 output", found));
         }
         if let Some(before) = layers.last().filter(|before| before.outputs != inputs) {
-            return Err(Error::format(file, place("inputs"), before.outputs.to_string(), inputs.to_string()));
+            return Err(Error::format(
+                file,
+                place("inputs"),
+                before.outputs.to_string(),
+                inputs.to_string(),
+            ));
         }
-        let activation: Activation = activation
-            .parse()
-            .map_err(|error: Error| Error::format(file, place("activation"), "a known one", error.to_string()))?;
+        let activation: Activation = activation.parse().map_err(|error: Error| {
+            Error::format(file, place("activation"), "a known one", error.to_string())
+        })?;
         if activation == Activation::Softmax && number + 1 < json.layers.len() {
-            return Err(Error::format(file, place("activation"), "one for a hidden layer", "softmax"));
+            return Err(Error::format(
+                file,
+                place("activation"),
+                "one for a hidden layer",
+                "softmax",
+            ));
         }
         if activation == Activation::Softmax && kind != Kind::Dense {
-            return Err(Error::format(file, place("activation"), "one that is not for dense layers alone", "softmax"));
+            return Err(Error::format(
+                file,
+                place("activation"),
+                "one that is not for dense layers alone",
+                "softmax",
+            ));
         }
         layers.push(LayerDescription { kind, inputs, outputs, activation });
     }
@@ -179,8 +229,10 @@ fn layers(file: &str, json: &Json) -> Result<Vec<LayerDescription>> {
 }
 
 fn info(file: &str, json: Json, layers: &[LayerDescription]) -> Result<ModelInfo> {
-    let loss =
-        json.loss.parse().map_err(|error: Error| Error::format(file, "loss", "a known one", error.to_string()))?;
+    let loss = json
+        .loss
+        .parse()
+        .map_err(|error: Error| Error::format(file, "loss", "a known one", error.to_string()))?;
     let info = ModelInfo {
         loss,
         classes: json.classes,
@@ -197,7 +249,10 @@ fn info(file: &str, json: Json, layers: &[LayerDescription]) -> Result<ModelInfo
 }
 
 /// What in `info` does not belong to such layers: (field, expected, found).
-pub(super) fn misfit(info: &ModelInfo, layers: &[LayerDescription]) -> Option<(&'static str, String, String)> {
+pub(super) fn misfit(
+    info: &ModelInfo,
+    layers: &[LayerDescription],
+) -> Option<(&'static str, String, String)> {
     let (inputs, outputs) = (layers.first()?.inputs, layers.last()?.outputs);
     let classes = info.classes.len();
     // One output may tell two classes apart.
@@ -205,19 +260,37 @@ pub(super) fn misfit(info: &ModelInfo, layers: &[LayerDescription]) -> Option<(&
         return Some(("classes", format!("{outputs}, one for each output"), classes.to_string()));
     }
     if !info.features.is_empty() && info.features.len() != inputs {
-        return Some(("features", format!("{inputs}, one for each input"), info.features.len().to_string()));
+        return Some((
+            "features",
+            format!("{inputs}, one for each input"),
+            info.features.len().to_string(),
+        ));
     }
     if let Some(encoder) = &info.encoder {
         if let Some(fault) = encoder.fault() {
-            return Some(("columns", "columns and categories that differ, and finite means".to_owned(), fault));
+            return Some((
+                "columns",
+                "columns and categories that differ, and finite means".to_owned(),
+                fault,
+            ));
         }
         let features = encoder.features();
         if features != inputs {
-            return Some(("columns", format!("{inputs} features, one for each input"), features.to_string()));
+            return Some((
+                "columns",
+                format!("{inputs} features, one for each input"),
+                features.to_string(),
+            ));
         }
         let names = encoder.feature_names();
-        if let Some((name, found)) = names.iter().zip(&info.features).find(|(name, found)| name != found) {
-            return Some(("features", format!("'{name}', as the columns make it"), format!("'{found}'")));
+        if let Some((name, found)) =
+            names.iter().zip(&info.features).find(|(name, found)| name != found)
+        {
+            return Some((
+                "features",
+                format!("'{name}', as the columns make it"),
+                format!("'{found}'"),
+            ));
         }
     }
     let Standardization { mean, deviation } = info.standardization.as_ref()?;
@@ -227,7 +300,11 @@ pub(super) fn misfit(info: &ModelInfo, layers: &[LayerDescription]) -> Option<(&
     }
     let wrong = |x: &&f64| !x.is_finite() || **x <= 0.0;
     if let Some(x) = mean.iter().find(|x| !x.is_finite()).or_else(|| deviation.iter().find(wrong)) {
-        return Some(("standardization", "finite means and deviations above 0".to_owned(), x.to_string()));
+        return Some((
+            "standardization",
+            "finite means and deviations above 0".to_owned(),
+            x.to_string(),
+        ));
     }
     None
 }
@@ -236,22 +313,34 @@ pub(super) fn misfit(info: &ModelInfo, layers: &[LayerDescription]) -> Option<(&
 fn check_tensors(file: &str, tensors: &Metadata, layers: &[LayerDescription]) -> Result<Dtype> {
     let mut dtype = None;
     let mut count = 0;
-    for (name, shape) in layers.iter().enumerate().flat_map(|(number, layer)| tensors_of(number, layer)) {
+    for (name, shape) in
+        layers.iter().enumerate().flat_map(|(number, layer)| tensors_of(number, layer))
+    {
         let place = format!("tensor {name}");
         let Some(tensor) = tensors.info(&name) else {
             return Err(Error::format(file, place, format!("shape {shape:?}"), "no such tensor"));
         };
         if tensor.shape != shape {
-            return Err(Error::format(file, place, format!("shape {shape:?}"), format!("{:?}", tensor.shape)));
+            return Err(Error::format(
+                file,
+                place,
+                format!("shape {shape:?}"),
+                format!("{:?}", tensor.shape),
+            ));
         }
         let expected = *dtype.get_or_insert(tensor.dtype);
         if tensor.dtype != expected || ![Dtype::F32, Dtype::F64].contains(&tensor.dtype) {
-            let expected = if tensor.dtype == expected { "F32 or F64".to_owned() } else { format!("{expected:?}") };
+            let expected = if tensor.dtype == expected {
+                "F32 or F64".to_owned()
+            } else {
+                format!("{expected:?}")
+            };
             return Err(Error::format(file, place, expected, format!("{:?}", tensor.dtype)));
         }
         count += 1;
     }
-    if let Some(surplus) = tensors.offset_keys().into_iter().find(|name| !is_expected(name, layers)) {
+    if let Some(surplus) = tensors.offset_keys().into_iter().find(|name| !is_expected(name, layers))
+    {
         return Err(Error::format(
             file,
             format!("tensor {surplus}"),
@@ -263,5 +352,8 @@ fn check_tensors(file: &str, tensors: &Metadata, layers: &[LayerDescription]) ->
 }
 
 fn is_expected(name: &str, layers: &[LayerDescription]) -> bool {
-    layers.iter().enumerate().any(|(number, layer)| tensors_of(number, layer).iter().any(|(known, _)| known == name))
+    layers
+        .iter()
+        .enumerate()
+        .any(|(number, layer)| tensors_of(number, layer).iter().any(|(known, _)| known == name))
 }

@@ -114,7 +114,11 @@ impl LayerDescription {
 /// # Errors
 /// A parameter that is not finite, `info` that does not fit the network; a folder that is missing, full or not writable;
 /// a device that fails.
-pub fn save<T: Scalar>(path: impl AsRef<Path>, network: &Network<T>, info: &ModelInfo) -> Result<()> {
+pub fn save<T: Scalar>(
+    path: impl AsRef<Path>,
+    network: &Network<T>,
+    info: &ModelInfo,
+) -> Result<()> {
     write::save(path.as_ref(), network, info)
 }
 
@@ -123,7 +127,10 @@ pub fn save<T: Scalar>(path: impl AsRef<Path>, network: &Network<T>, info: &Mode
 /// # Errors
 /// A file that is not a model of this version, or in which anything does not fit: the tensor or field is named; no
 /// memory.
-pub fn load<T: Scalar>(path: impl AsRef<Path>, engine: &Arc<dyn Engine<T>>) -> Result<(Network<T>, ModelInfo)> {
+pub fn load<T: Scalar>(
+    path: impl AsRef<Path>,
+    engine: &Arc<dyn Engine<T>>,
+) -> Result<(Network<T>, ModelInfo)> {
     read::load(path.as_ref(), engine)
 }
 

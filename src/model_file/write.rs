@@ -45,7 +45,10 @@ fn serialize<T: Scalar>(network: &Network<T>, info: &ModelInfo) -> Result<Vec<u8
         })
         .collect();
     if let Some((field, expected, found)) = misfit(info, &layers) {
-        return Err(Error::argument("save", format!("{field}: expected {expected}, found {found}")));
+        return Err(Error::argument(
+            "save",
+            format!("{field}: expected {expected}, found {found}"),
+        ));
     }
     let mut tensors = Vec::new();
     for (number, layer) in network.layers().iter().enumerate() {
@@ -61,9 +64,13 @@ fn serialize<T: Scalar>(network: &Network<T>, info: &ModelInfo) -> Result<Vec<u8
     let bad = |error: String| Error::argument("save", error);
     let mut views = Vec::new();
     for ((name, shape), bytes) in &tensors {
-        views.push((name, TensorView::new(dtype, shape.clone(), bytes).map_err(|error| bad(error.to_string()))?));
+        views.push((
+            name,
+            TensorView::new(dtype, shape.clone(), bytes).map_err(|error| bad(error.to_string()))?,
+        ));
     }
-    let json = serde_json::to_string(&json(&layers, info)).map_err(|error| bad(error.to_string()))?;
+    let json =
+        serde_json::to_string(&json(&layers, info)).map_err(|error| bad(error.to_string()))?;
     let metadata = HashMap::from([(KEY.to_owned(), json)]);
     safetensors::serialize(views, Some(metadata)).map_err(|error| bad(error.to_string()))
 }
@@ -118,6 +125,7 @@ fn write_and_rename(bytes: &[u8], temporary: &Path, path: &Path) -> io::Result<(
     drop(file);
     fs::rename(temporary, path)?;
     // The new name is on disk once its folder is.
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let folder =
+        path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     if cfg!(unix) { File::open(folder)?.sync_all() } else { Ok(()) }
 }

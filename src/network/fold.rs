@@ -30,7 +30,8 @@ impl<T: Scalar> Network<T> {
             (layer.kind(), layer.activation()) == (Kind::Dense, Activation::Identity)
                 && next.is_some_and(|next| next.kind() == Kind::BatchNorm)
         };
-        if !self.layers.iter().enumerate().any(|(i, layer)| melts(&**layer, self.layers.get(i + 1))) {
+        if !self.layers.iter().enumerate().any(|(i, layer)| melts(&**layer, self.layers.get(i + 1)))
+        {
             return Ok(None);
         }
         let mut folded: Vec<Box<dyn Layer<T>>> = Vec::new();
@@ -52,12 +53,16 @@ fn melt<T: Scalar>(dense: &dyn Layer<T>, norm: &dyn Layer<T>) -> Result<Dense<T>
     let (gamma, beta) = (numbers(norm.weights().to_vec()?), numbers(norm.bias().to_vec()?));
     let statistics = numbers(norm.statistics().map_or(Ok(Vec::new()), |matrix| matrix.to_vec())?);
     let (mean, variance) = statistics.split_at(gamma.len());
-    let scale: Vec<f64> = gamma.iter().zip(variance).map(|(gamma, v)| gamma / (v + EPSILON).sqrt()).collect();
+    let scale: Vec<f64> =
+        gamma.iter().zip(variance).map(|(gamma, v)| gamma / (v + EPSILON).sqrt()).collect();
     let weights = numbers(dense.weights().to_vec()?);
-    let weights: Vec<T> = weights.iter().enumerate().map(|(i, w)| T::from_f64(w * scale[i % scale.len()])).collect();
+    let weights: Vec<T> =
+        weights.iter().enumerate().map(|(i, w)| T::from_f64(w * scale[i % scale.len()])).collect();
     let bias = numbers(dense.bias().to_vec()?);
-    let bias: Vec<T> = (0..scale.len()).map(|i| T::from_f64(scale[i] * (bias[i] - mean[i]) + beta[i])).collect();
-    let mut melted = Dense::new(dense.weights().engine(), dense.inputs(), dense.outputs(), norm.activation())?;
+    let bias: Vec<T> =
+        (0..scale.len()).map(|i| T::from_f64(scale[i] * (bias[i] - mean[i]) + beta[i])).collect();
+    let mut melted =
+        Dense::new(dense.weights().engine(), dense.inputs(), dense.outputs(), norm.activation())?;
     melted.weights_mut().write(&weights)?;
     melted.bias_mut().write(&bias)?;
     Ok(melted)

@@ -23,7 +23,9 @@ impl<T: Scalar> Network<T> {
     /// The same, where the engine takes steps of training on so many samples in one call.
     pub(crate) fn trained_whole(&self, logits: bool, batch: usize) -> Option<Vec<Form>> {
         let sizes = self.layers.iter().map(|layer| layer.outputs());
-        takes_network(self.engine(), self.inputs(), sizes, batch, true).then(|| self.forms(logits).collect()).flatten()
+        takes_network(self.engine(), self.inputs(), sizes, batch, true)
+            .then(|| self.forms(logits).collect())
+            .flatten()
     }
 }
 

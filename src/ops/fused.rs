@@ -1,7 +1,9 @@
 //! The fused calls of layers and losses: checked here, like all mathematics.
 
 use super::{check, operands};
-use crate::engine::{DenseForward, DenseGradient, Derivative, Handle, LossCall, LossFormula, Transfer, Zip};
+use crate::engine::{
+    DenseForward, DenseGradient, Derivative, Handle, LossCall, LossFormula, Transfer, Zip,
+};
 use crate::error::Result;
 use crate::matrix::{Matrix, MatrixMut, MatrixRef};
 use crate::scalar::Scalar;
@@ -43,7 +45,9 @@ fn rows_side_by_side<T: Scalar>(x: MatrixRef<'_, T>) -> bool {
 /// A copy of weights from which [`dense_forward`] is faster, again and again; `None` where the engine has no use for one.
 pub(crate) fn pack_weights<T: Scalar>(weights: MatrixRef<'_, T>) -> Result<Option<Matrix<T>>> {
     let engine = weights.engine();
-    let Some([rows, columns]) = engine.packed_shape(weights.rows(), weights.columns()) else { return Ok(None) };
+    let Some([rows, columns]) = engine.packed_shape(weights.rows(), weights.columns()) else {
+        return Ok(None);
+    };
     let mut packed = Matrix::zeros(engine, rows, columns)?;
     // SAFETY: the copy has the shape that the engine asked for.
     unsafe { engine.pack_weights(weights.span(), packed.view_mut().span())? };
@@ -76,7 +80,10 @@ pub(crate) fn dense_forward<T: Scalar>(
         (weights.columns() == input.rows(), "rows of input must equal columns of weights"),
         (weights.rows() == output.rows(), "rows of output must equal rows of weights"),
         (input.columns() == output.columns(), "columns of input must equal columns of output"),
-        ((bias.rows(), bias.columns()) == (weights.rows(), 1), "bias must be a column of as many rows as weights"),
+        (
+            (bias.rows(), bias.columns()) == (weights.rows(), 1),
+            "bias must be a column of as many rows as weights",
+        ),
         (z_fits, "z must have the shape of output"),
         (
             !matches!(transfer, Transfer::Softmax) || rows_side_by_side(output.as_ref()),
@@ -106,16 +113,22 @@ pub(crate) fn dense_propagate<T: Scalar>(
     fold: Fold<'_, T>,
     out: MatrixMut<'_, T>,
 ) -> Result<()> {
-    let kept_fits = fold.kept().is_none_or(|kept| same_shape(kept, out.as_ref()) && rows_side_by_side(kept));
+    let kept_fits =
+        fold.kept().is_none_or(|kept| same_shape(kept, out.as_ref()) && rows_side_by_side(kept));
     let rules = [
         (weights.rows() == delta.rows(), "rows of weights must equal rows of delta"),
         (weights.columns() == out.rows(), "columns of weights must equal rows of out"),
         (delta.columns() == out.columns(), "columns of delta must equal columns of out"),
-        (kept_fits && rows_side_by_side(out.as_ref()), "out and what its layer keeps must have one shape without gaps"),
+        (
+            kept_fits && rows_side_by_side(out.as_ref()),
+            "out and what its layer keeps must have one shape without gaps",
+        ),
     ];
     check("dense propagate", &operands!(weights, delta, out), &rules)?;
     // SAFETY: checked above; the borrow checker keeps out apart.
-    unsafe { out.engine().dense_propagate(weights.span(), delta.span(), fold.derivative(), out.span()) }
+    unsafe {
+        out.engine().dense_propagate(weights.span(), delta.span(), fold.derivative(), out.span())
+    }
 }
 
 /// `sinks = scale gradient + keep sinks` with the mean gradients `delta input^T / n` and `delta 1 / n`.
@@ -130,7 +143,10 @@ pub(crate) fn dense_gradient<T: Scalar>(
         (delta.columns() == input.columns(), "columns of delta must equal columns of input"),
         (delta.rows() == weights.rows(), "rows of delta must equal rows of weights"),
         (input.rows() == weights.columns(), "rows of input must equal columns of weights"),
-        ((bias.rows(), bias.columns()) == (weights.rows(), 1), "bias must be a column of as many rows as weights"),
+        (
+            (bias.rows(), bias.columns()) == (weights.rows(), 1),
+            "bias must be a column of as many rows as weights",
+        ),
     ];
     check("dense gradient", &operands!(delta, input, weights, bias), &rules)?;
     let call = DenseGradient {
@@ -154,12 +170,19 @@ pub(crate) fn loss<T: Scalar>(
     gradient: Option<(MatrixMut<'_, T>, Fold<'_, T>)>,
 ) -> Result<()> {
     let plain = |x: MatrixRef<'_, T>| same_shape(x, output) && rows_side_by_side(x);
-    let gradient_fits =
-        gradient.as_ref().is_none_or(|(delta, fold)| plain(delta.as_ref()) && fold.kept().is_none_or(plain));
+    let gradient_fits = gradient
+        .as_ref()
+        .is_none_or(|(delta, fold)| plain(delta.as_ref()) && fold.kept().is_none_or(plain));
     let rules = [
         (same_shape(output, target), "output and target must have one shape"),
-        ((values.rows(), values.columns()) == (1, output.columns()), "values must be a row of one column a sample"),
-        (rows_side_by_side(output) && rows_side_by_side(target), "rows of output and target must lie side by side"),
+        (
+            (values.rows(), values.columns()) == (1, output.columns()),
+            "values must be a row of one column a sample",
+        ),
+        (
+            rows_side_by_side(output) && rows_side_by_side(target),
+            "rows of output and target must lie side by side",
+        ),
         (gradient_fits, "the gradient must have the shape of output, rows side by side"),
     ];
     check("loss", &operands!(output, target, values), &rules)?;
@@ -182,7 +205,10 @@ pub(crate) fn hits<T: Scalar>(
 ) -> Result<()> {
     let rules = [
         (same_shape(output, target), "output and target must have one shape"),
-        ((hits.rows(), hits.columns()) == (1, output.columns()), "hits must be a row of one column a sample"),
+        (
+            (hits.rows(), hits.columns()) == (1, output.columns()),
+            "hits must be a row of one column a sample",
+        ),
     ];
     check("hits", &operands!(output, target, hits), &rules)?;
     // SAFETY: checked above; the borrow checker keeps hits apart.
@@ -200,7 +226,8 @@ pub(crate) struct Indices<T: Scalar> {
 impl<T: Scalar> Indices<T> {
     /// `0, 1 ... count - 1`
     pub(crate) fn in_order(order: &[u32], owner: MatrixRef<'_, T>) -> Result<Self> {
-        let mut indices = Indices { memory: Matrix::zeros(owner.engine(), 1, order.len())?, bound: 0 };
+        let mut indices =
+            Indices { memory: Matrix::zeros(owner.engine(), 1, order.len())?, bound: 0 };
         indices.write(order)?;
         Ok(indices)
     }
@@ -220,7 +247,8 @@ impl<T: Scalar> Indices<T> {
 
     /// Replaces all indices; as many as before.
     pub(crate) fn write(&mut self, order: &[u32]) -> Result<()> {
-        let rules = [(order.len() == self.memory.columns(), "there must be as many indices as before")];
+        let rules =
+            [(order.len() == self.memory.columns(), "there must be as many indices as before")];
         let memory = self.memory.view();
         check("write indices", &operands!(memory), &rules)?;
         self.bound = order.iter().max().map_or(0, |&last| last as usize + 1);
@@ -238,7 +266,10 @@ pub(crate) fn gather<T: Scalar>(
 ) -> Result<()> {
     let rules = [
         (from.rows() == to.rows(), "rows of from must equal rows of to"),
-        (first + to.columns() <= indices.memory.columns(), "there must be an index for every column of to"),
+        (
+            first + to.columns() <= indices.memory.columns(),
+            "there must be an index for every column of to",
+        ),
         (indices.bound <= from.columns(), "every index must be below the columns of from"),
     ];
     check("gather", &operands!(from, to), &rules)?;

@@ -4,7 +4,10 @@ use std::sync::Arc;
 
 use super::fused::Indices;
 use super::{check, operands};
-use crate::engine::{Engine, LossFormula, MOST_LAYERS, NetworkForward, NetworkLayer, NetworkStep, Span, Transfer, Zip};
+use crate::engine::{
+    Engine, LossFormula, MOST_LAYERS, NetworkForward, NetworkLayer, NetworkStep, Span, Transfer,
+    Zip,
+};
 use crate::error::{Error, Result};
 use crate::matrix::{MatrixMut, MatrixRef};
 use crate::scalar::Scalar;
@@ -133,7 +136,9 @@ impl<T: Scalar> Batch<'_, T> {
         let (samples, columns) = (self.samples(), self.input.columns());
         self.target.columns() == columns
             && samples <= self.batch
-            && self.order.map_or(columns == samples, |(indices, first)| indices.fit(first, samples, columns))
+            && self
+                .order
+                .map_or(columns == samples, |(indices, first)| indices.fit(first, samples, columns))
     }
 }
 
@@ -145,16 +150,20 @@ pub(crate) fn step<'a, T: Scalar>(
 ) -> Result<()> {
     let (list, count) = listed(layers.map(|Trained { parameters, sinks, form }| {
         let layer = spans(parameters.each_ref().map(MatrixMut::as_ref), form);
-        (layer, sinks.map_or([layer.weights, layer.bias], |sinks| sinks.each_ref().map(MatrixMut::span)))
+        (
+            layer,
+            sinks
+                .map_or([layer.weights, layer.bias], |sinks| sinks.each_ref().map(MatrixMut::span)),
+        )
     }))?;
     let (layers, sinks) = (list.map(|(layer, _)| layer), list.map(|(_, sinks)| sinks));
     let (layers, sinks) = (&layers[..count], &sinks[..count]);
     let shape = |span: Span| (span.rows, span.columns, is_whole(span));
-    let sinks_fit = layers
-        .iter()
-        .zip(sinks)
-        .all(|(layer, sinks)| shape(layer.weights) == shape(sinks[0]) && shape(layer.bias) == shape(sinks[1]));
-    let (input, target, losses, samples) = (batch.input, batch.target, batch.losses.as_ref(), batch.samples());
+    let sinks_fit = layers.iter().zip(sinks).all(|(layer, sinks)| {
+        shape(layer.weights) == shape(sinks[0]) && shape(layer.bias) == shape(sinks[1])
+    });
+    let (input, target, losses, samples) =
+        (batch.input, batch.target, batch.losses.as_ref(), batch.samples());
     let row_fits = |row: Span| (row.rows, row.columns) == (1, samples);
     let rules = [
         (chains(layers, input.rows(), target.rows()), LAYERS_CHAIN),

@@ -52,7 +52,8 @@ fn has_lines<T: Scalar>(moments: MatrixRef<'_, T>, along: Along, x: MatrixRef<'_
 }
 
 pub(crate) fn forward<T: Scalar>(call: Forward<'_, T>) -> Result<()> {
-    let Forward { along, weights, bias, epsilon, moments, input, normalized, transfer, z, output } = call;
+    let Forward { along, weights, bias, epsilon, moments, input, normalized, transfer, z, output } =
+        call;
     let given = matches!(moments, Moments::Given(_));
     let moments_fit = match &moments {
         Moments::Given(moments) => has_lines(*moments, along, input),
@@ -62,9 +63,18 @@ pub(crate) fn forward<T: Scalar>(call: Forward<'_, T>) -> Result<()> {
     let kept_fit = [&normalized, &z].into_iter().flatten().all(|kept| alike(kept.as_ref(), input));
     let column = (input.rows(), 1);
     let rules = [
-        (alike(input, output.as_ref()) && kept_fit, "input and output must have one shape, rows side by side"),
-        (shape(weights) == column && shape(bias) == column, "weights and bias must be columns with a row a feature"),
-        (moments_fit, "there must be a mean and a variance for each row or column that is normalized"),
+        (
+            alike(input, output.as_ref()) && kept_fit,
+            "input and output must have one shape, rows side by side",
+        ),
+        (
+            shape(weights) == column && shape(bias) == column,
+            "weights and bias must be columns with a row a feature",
+        ),
+        (
+            moments_fit,
+            "there must be a mean and a variance for each row or column that is normalized",
+        ),
         (!matches!(transfer, Transfer::Softmax), "softmax is for dense layers"),
     ];
     check("normalize", &operands!(weights, bias, input, output), &rules)?;
@@ -114,7 +124,11 @@ pub(crate) struct Kept<'a, T: Scalar> {
 }
 
 /// `out = dC/dx ⊙ f'`
-pub(crate) fn propagate<T: Scalar>(kept: &Kept<'_, T>, fold: Fold<'_, T>, out: MatrixMut<'_, T>) -> Result<()> {
+pub(crate) fn propagate<T: Scalar>(
+    kept: &Kept<'_, T>,
+    fold: Fold<'_, T>,
+    out: MatrixMut<'_, T>,
+) -> Result<()> {
     let &Kept { along, weights, epsilon, moments, given, normalized, delta } = kept;
     let fold_fits = match fold {
         Fold::One => true,
@@ -122,9 +136,15 @@ pub(crate) fn propagate<T: Scalar>(kept: &Kept<'_, T>, fold: Fold<'_, T>, out: M
         Fold::Softmax(_) => false,
     };
     let rules = [
-        (alike(delta, out.as_ref()) && alike(normalized, delta), "delta, normalized and out must have one shape"),
+        (
+            alike(delta, out.as_ref()) && alike(normalized, delta),
+            "delta, normalized and out must have one shape",
+        ),
         (shape(weights) == (delta.rows(), 1), "weights must be a column with a row a feature"),
-        (has_lines(moments, along, delta), "there must be a mean and a variance for each row or column"),
+        (
+            has_lines(moments, along, delta),
+            "there must be a mean and a variance for each row or column",
+        ),
         (fold_fits, "the layer before must not have softmax, and must keep as much as out has"),
     ];
     check("normalize propagate", &operands!(weights, delta, normalized, out), &rules)?;

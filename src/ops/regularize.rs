@@ -8,7 +8,11 @@ use crate::matrix::{MatrixMut, MatrixRef};
 use crate::scalar::Scalar;
 
 formula!(Square = "square", |x, _p| x * x, "x * x");
-formula!(Keep = "dropout", |x, u, p| V::select(u.less(p[0]), V::of(0.0), x * p[1]), "y < p0 ? V(0.0) : x * p1");
+formula!(
+    Keep = "dropout",
+    |x, u, p| V::select(u.less(p[0]), V::of(0.0), x * p[1]),
+    "y < p0 ? V(0.0) : x * p1"
+);
 formula!(Weigh = "weigh", |x, w, _p| x * w, "x * y");
 static WEIGH: Zip = Zip::of::<Weigh>();
 static SQUARE: Map = Map::of::<Square>();
@@ -27,7 +31,11 @@ pub(crate) fn drop_out<T: Scalar>(
 }
 
 /// [`drop_out`] in place.
-pub(crate) fn drop_out_within<T: Scalar>(rate: f64, draws: MatrixRef<'_, T>, x: MatrixMut<'_, T>) -> Result<()> {
+pub(crate) fn drop_out_within<T: Scalar>(
+    rate: f64,
+    draws: MatrixRef<'_, T>,
+    x: MatrixMut<'_, T>,
+) -> Result<()> {
     check_one_shape(x.as_ref(), draws, x.as_ref())?;
     // SAFETY: checked above; the result may be the operand, which is borrowed for writing.
     unsafe { x.engine().zip(&KEEP, keep(rate), x.span(), draws.span(), x.span()) }
@@ -36,7 +44,11 @@ pub(crate) fn drop_out_within<T: Scalar>(rate: f64, draws: MatrixRef<'_, T>, x: 
 /// Column j of x times `weights_j`; weights are a row.
 pub(crate) fn weigh<T: Scalar>(weights: MatrixRef<'_, T>, x: MatrixMut<'_, T>) -> Result<()> {
     let fits = (weights.rows(), weights.columns()) == (1, x.columns());
-    check("weigh", &operands!(weights, x), &[(fits, "weights must be a row with a column for every column of x")])?;
+    check(
+        "weigh",
+        &operands!(weights, x),
+        &[(fits, "weights must be a row with a column for every column of x")],
+    )?;
     let every_row = Span { rows: x.rows(), row_stride: 0, ..weights.span() };
     // SAFETY: checked above; the result may be the operand, which is borrowed for writing.
     unsafe { x.engine().zip(&WEIGH, [0.0; 4], x.span(), every_row, x.span()) }
@@ -46,9 +58,14 @@ fn keep(rate: f64) -> [f64; 4] {
     [rate, 1.0 / (1.0 - rate), 0.0, 0.0]
 }
 
-fn check_one_shape<T: Scalar>(x: MatrixRef<'_, T>, draws: MatrixRef<'_, T>, y: MatrixRef<'_, T>) -> Result<()> {
+fn check_one_shape<T: Scalar>(
+    x: MatrixRef<'_, T>,
+    draws: MatrixRef<'_, T>,
+    y: MatrixRef<'_, T>,
+) -> Result<()> {
     let shape = |m: MatrixRef<'_, T>| (m.rows(), m.columns());
-    let rules = [(shape(x) == shape(draws) && shape(x) == shape(y), "x, draws and y must have one shape")];
+    let rules =
+        [(shape(x) == shape(draws) && shape(x) == shape(y), "x, draws and y must have one shape")];
     check("dropout", &operands!(x, draws, y), &rules)
 }
 
@@ -65,7 +82,10 @@ pub(crate) fn bound_rows<T: Scalar>(
             (squares.rows(), squares.columns()) == (weights.rows(), weights.columns()),
             "squares must have the shape of weights",
         ),
-        ((sums.rows(), sums.columns()) == (weights.rows(), 1), "sums must be a column of as many rows as weights"),
+        (
+            (sums.rows(), sums.columns()) == (weights.rows(), 1),
+            "sums must be a column of as many rows as weights",
+        ),
     ];
     check("max-norm", &operands!(weights, squares, sums), &rules)?;
     let engine = weights.engine();

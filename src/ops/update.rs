@@ -39,7 +39,9 @@ pub(crate) fn update<T: Scalar>(
         *operand_ = operand("state", state.view().span(), state.engine());
     }
     let shape = (parameter.rows(), parameter.columns());
-    let fits = |operand: &Operand<'_>| (operand.span.rows, operand.span.columns) == shape && has_no_gaps(operand.span);
+    let fits = |operand: &Operand<'_>| {
+        (operand.span.rows, operand.span.columns) == shape && has_no_gaps(operand.span)
+    };
     let rules = [
         (
             kept == states.len() && rule.moments.max(1) <= kept,
@@ -52,7 +54,13 @@ pub(crate) fn update<T: Scalar>(
     for (moment, state) in moments.iter_mut().zip(&states[kept - rule.moments..]) {
         *moment = state.view().span();
     }
-    let call = UpdateCall { rule, p, parameter: parameter.span(), gradient: states[0].view().span(), moments };
+    let call = UpdateCall {
+        rule,
+        p,
+        parameter: parameter.span(),
+        gradient: states[0].view().span(),
+        moments,
+    };
     // SAFETY: checked above; all that is written is borrowed for writing.
     unsafe { parameter.engine().update(&call) }
 }
@@ -65,28 +73,51 @@ pub(crate) fn clamp<T: Scalar>(bound: f64, x: MatrixMut<'_, T>) -> Result<()> {
 
 /// `sums_j` (a row) becomes the sum of squares of the j-th of as many equal shares of x. Does not wait for the device.
 pub(crate) fn squares<T: Scalar>(x: MatrixRef<'_, T>, sums: MatrixMut<'_, T>) -> Result<()> {
-    let rules = [(has_no_gaps(x.span()), "x must have no gaps"), (sums.rows() == 1, "sums must have one row")];
+    let rules = [
+        (has_no_gaps(x.span()), "x must have no gaps"),
+        (sums.rows() == 1, "sums must have one row"),
+    ];
     check("squares", &operands!(x, sums), &rules)?;
     // SAFETY: checked above; the borrow checker keeps sums apart.
     unsafe { sums.engine().squares(x.span(), sums.span()) }
 }
 
 /// `x = x min(1, most / (sqrt(squares) + 1e-6))` with the one number of `squares`, which nobody waits for.
-pub(crate) fn clip_norm<T: Scalar>(most: f64, squares: MatrixRef<'_, T>, x: MatrixMut<'_, T>) -> Result<()> {
+pub(crate) fn clip_norm<T: Scalar>(
+    most: f64,
+    squares: MatrixRef<'_, T>,
+    x: MatrixMut<'_, T>,
+) -> Result<()> {
     let rules = [((squares.rows(), squares.columns()) == (1, 1), "squares must be one number")];
     check("clip norm", &operands!(squares, x), &rules)?;
     let Span { rows, columns, .. } = x.span();
     let everywhere = Span { rows, columns, row_stride: 0, column_stride: 0, ..squares.span() };
     // SAFETY: checked above: every element of `everywhere` is the one number; z is x, which the engine allows.
-    unsafe { x.engine().zip(&CLIP_NORM, [most, NORM_OFFSET, 0.0, 0.0], x.span(), everywhere, x.span()) }
+    unsafe {
+        x.engine().zip(&CLIP_NORM, [most, NORM_OFFSET, 0.0, 0.0], x.span(), everywhere, x.span())
+    }
 }
 
 /// Row i of x times `min(1, most / (sqrt(squares_i) + 1e-6))`; squares is a column of as many rows, which nobody waits for.
-pub(super) fn clip_rows<T: Scalar>(most: f64, squares: MatrixRef<'_, T>, x: MatrixMut<'_, T>) -> Result<()> {
-    let rules =
-        [((squares.rows(), squares.columns()) == (x.rows(), 1), "squares must be a column of as many rows as x")];
+pub(super) fn clip_rows<T: Scalar>(
+    most: f64,
+    squares: MatrixRef<'_, T>,
+    x: MatrixMut<'_, T>,
+) -> Result<()> {
+    let rules = [(
+        (squares.rows(), squares.columns()) == (x.rows(), 1),
+        "squares must be a column of as many rows as x",
+    )];
     check("clip rows", &operands!(squares, x), &rules)?;
     let in_every_column = Span { columns: x.columns(), column_stride: 0, ..squares.span() };
     // SAFETY: checked above: every column of `in_every_column` is the one column; z is x, which the engine allows.
-    unsafe { x.engine().zip(&CLIP_NORM, [most, NORM_OFFSET, 0.0, 0.0], x.span(), in_every_column, x.span()) }
+    unsafe {
+        x.engine().zip(
+            &CLIP_NORM,
+            [most, NORM_OFFSET, 0.0, 0.0],
+            x.span(),
+            in_every_column,
+            x.span(),
+        )
+    }
 }

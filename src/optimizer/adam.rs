@@ -69,7 +69,10 @@ impl Adam {
     /// # Errors
     /// A share below 0, 1 or more.
     pub fn betas(self, first: f64, second: f64) -> Result<Adam> {
-        Ok(Adam { betas: [share("adam", "first beta", first)?, share("adam", "second beta", second)?], ..self })
+        Ok(Adam {
+            betas: [share("adam", "first beta", first)?, share("adam", "second beta", second)?],
+            ..self
+        })
     }
 
     /// With this beside the root.
@@ -110,7 +113,16 @@ impl<T: Scalar> Optimizer<T> for Adam {
         let updates = (step.number + 1) as f64;
         let (correction, root) = (1.0 - first.powf(updates), (1.0 - second.powf(updates)).sqrt());
         let (l2, decay) = (self.decay.of_gradient(), self.decay.of_parameter(rate));
-        let p = [rate * root / correction, l2, decay, first, 1.0 - first, second, 1.0 - second, self.epsilon * root];
+        let p = [
+            rate * root / correction,
+            l2,
+            decay,
+            first,
+            1.0 - first,
+            second,
+            1.0 - second,
+            self.epsilon * root,
+        ];
         // The plain rule takes away what leaves a moment, which is as exact only where that is the smaller part.
         let plain = self.decay.is_none() && first.min(second) >= 0.5;
         Some(UpdateRule { rule: if plain { &PLAIN } else { &RULE }, p })

@@ -56,9 +56,10 @@ impl<T: Scalar> Clipper<T> {
     /// Bounds all gradients, pairs of those of weights and of a bias.
     pub(crate) fn clip(&mut self, gradients: &mut [[Matrix<T>; 2]]) -> Result<()> {
         match self.clip {
-            Clip::Value(bound) => {
-                gradients.iter_mut().flatten().try_for_each(|gradient| ops::update::clamp(bound, gradient.view_mut()))
-            }
+            Clip::Value(bound) => gradients
+                .iter_mut()
+                .flatten()
+                .try_for_each(|gradient| ops::update::clamp(bound, gradient.view_mut())),
             Clip::Norm(most) => {
                 for (i, gradient) in gradients.iter().flatten().enumerate() {
                     let sums = self.sums.view_mut().sub_columns(SHARES * i..SHARES * (i + 1))?;
@@ -67,7 +68,9 @@ impl<T: Scalar> Clipper<T> {
                 ops::sum_columns(self.sums.view(), self.total.view_mut())?;
                 let squares = self.total.view();
                 let mut all = gradients.iter_mut().flatten();
-                all.try_for_each(|gradient| ops::update::clip_norm(most, squares, gradient.view_mut()))
+                all.try_for_each(|gradient| {
+                    ops::update::clip_norm(most, squares, gradient.view_mut())
+                })
             }
         }
     }

@@ -81,7 +81,12 @@ pub trait Optimizer<T: Scalar>: Send {
     ///
     /// # Errors
     /// A device that fails.
-    fn update(&self, step: Step, parameter: MatrixMut<'_, T>, states: &mut [Matrix<T>]) -> Result<()> {
+    fn update(
+        &self,
+        step: Step,
+        parameter: MatrixMut<'_, T>,
+        states: &mut [Matrix<T>],
+    ) -> Result<()> {
         self.rule(step).map_or(Ok(()), |rule| ops::update::update(&rule, parameter, states))
     }
 }
@@ -117,7 +122,12 @@ impl<T: Scalar> Optimizer<T> for Box<dyn Optimizer<T>> {
         (**self).rule(step)
     }
 
-    fn update(&self, step: Step, parameter: MatrixMut<'_, T>, states: &mut [Matrix<T>]) -> Result<()> {
+    fn update(
+        &self,
+        step: Step,
+        parameter: MatrixMut<'_, T>,
+        states: &mut [Matrix<T>],
+    ) -> Result<()> {
         (**self).update(step, parameter, states)
     }
 }
@@ -127,7 +137,10 @@ fn not_negative(optimizer: &'static str, what: &str, x: f64) -> Result<f64> {
     if x >= 0.0 && x.is_finite() {
         return Ok(x);
     }
-    Err(Error::argument(optimizer, format!("the {what} must be a finite number not below 0, not {x}")))
+    Err(Error::argument(
+        optimizer,
+        format!("the {what} must be a finite number not below 0, not {x}"),
+    ))
 }
 
 /// A setting of an optimizer, which must be finite and above 0.

@@ -64,7 +64,9 @@ impl Schedule {
         let t_real = t as f64;
         match *self {
             Schedule::Constant | Schedule::Plateau { .. } => 1.0,
-            Schedule::Step { every, factor } => factor.powf(t.checked_div(every).unwrap_or(0) as f64),
+            Schedule::Step { every, factor } => {
+                factor.powf(t.checked_div(every).unwrap_or(0) as f64)
+            }
             Schedule::Exponential { factor } => factor.powf(t_real),
             Schedule::Cosine { steps, last } => between(1.0, last, t_real / steps as f64),
             Schedule::WarmUp { steps } => ((t_real + 1.0) / steps as f64).min(1.0),
@@ -75,18 +77,23 @@ impl Schedule {
     pub(crate) fn validate(self) -> Result<Self> {
         let steps = match self {
             Schedule::Step { every, .. } => every,
-            Schedule::Cosine { steps, .. } | Schedule::WarmUp { steps } | Schedule::OneCycle { steps } => steps,
+            Schedule::Cosine { steps, .. }
+            | Schedule::WarmUp { steps }
+            | Schedule::OneCycle { steps } => steps,
             _ => 1,
         };
         if steps == 0 {
             return Err(Error::argument("schedule", "there must be at least one step, not 0"));
         }
         match self {
-            Schedule::Step { factor, .. } | Schedule::Exponential { factor } | Schedule::Plateau { factor, .. } => {
+            Schedule::Step { factor, .. }
+            | Schedule::Exponential { factor }
+            | Schedule::Plateau { factor, .. } => {
                 positive("schedule", "factor", factor)?;
             }
             Schedule::Cosine { last, .. } if !(last >= 0.0 && last.is_finite()) => {
-                let reason = format!("the last factor must be a finite number not below 0, not {last}");
+                let reason =
+                    format!("the last factor must be a finite number not below 0, not {last}");
                 return Err(Error::argument("schedule", reason));
             }
             _ => {}
@@ -104,7 +111,11 @@ fn one_cycle(t: f64, steps: f64) -> f64 {
     const FIRST: f64 = 1.0 / 25.0;
     const LAST: f64 = FIRST / 1e4;
     let (peak, end) = (0.3 * steps - 1.0, steps - 1.0);
-    if t <= peak { between(FIRST, 1.0, t / peak) } else { between(1.0, LAST, (t - peak) / (end - peak)) }
+    if t <= peak {
+        between(FIRST, 1.0, t / peak)
+    } else {
+        between(1.0, LAST, (t - peak) / (end - peak))
+    }
 }
 
 /// Less than this share of the best loss is no progress.

@@ -7,7 +7,11 @@ use crate::error::Result;
 use crate::scalar::Scalar;
 
 // p0: rate, p1: L2 decay, p2: rate times decoupled decay, p3: momentum.
-rule!(Descend = "momentum", |w, g, [], p| { *w = *w - p[0].mul_add(g, p[2] * *w) }, "*w = *w - fma(p0, g, p2 * *w);");
+rule!(
+    Descend = "momentum",
+    |w, g, [], p| { *w = *w - p[0].mul_add(g, p[2] * *w) },
+    "*w = *w - fma(p0, g, p2 * *w);"
+);
 rule!(
     DecayedVelocity = "momentum with weight decay",
     |w, _g, [v], p| {

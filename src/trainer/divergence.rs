@@ -23,13 +23,20 @@ impl<T: Scalar> Good<T> {
         let mut layers = Vec::with_capacity(stepper.layers.len());
         let forgotten = stepper.forgotten_states();
         for (layer, states) in stepper.layers.iter().zip(&stepper.states) {
-            let copies = |parameter: Result<Matrix<T>>, states: &[Matrix<T>]| -> Result<Vec<Matrix<T>>> {
-                std::iter::once(parameter).chain(states.iter().skip(forgotten).map(Matrix::copy)).collect()
-            };
+            let copies =
+                |parameter: Result<Matrix<T>>, states: &[Matrix<T>]| -> Result<Vec<Matrix<T>>> {
+                    std::iter::once(parameter)
+                        .chain(states.iter().skip(forgotten).map(Matrix::copy))
+                        .collect()
+                };
             let [weights, bias] = states;
-            layers.push([copies(layer.weights().copy(), weights)?, copies(layer.bias().copy(), bias)?]);
+            layers.push([
+                copies(layer.weights().copy(), weights)?,
+                copies(layer.bias().copy(), bias)?,
+            ]);
         }
-        let statistics = stepper.layers.iter().map(|layer| layer.statistics().map(MatrixRef::copy).transpose());
+        let statistics =
+            stepper.layers.iter().map(|layer| layer.statistics().map(MatrixRef::copy).transpose());
         Ok(Good { forgotten, statistics: statistics.collect::<Result<_>>()?, layers })
     }
 
@@ -38,10 +45,17 @@ impl<T: Scalar> Good<T> {
         if let Some(scaler) = stepper.scaler_mut() {
             scaler.last_good = scaler.state;
         }
-        for ((good, layer), states) in self.layers.iter_mut().zip(&stepper.layers).zip(&stepper.states) {
-            for ((good, parameter), states) in good.iter_mut().zip([layer.weights(), layer.bias()]).zip(states) {
-                let now = std::iter::once(parameter).chain(states.iter().skip(self.forgotten).map(Matrix::view));
-                good.iter_mut().zip(now).try_for_each(|(good, now)| ops::copy(now, good.view_mut()))?;
+        for ((good, layer), states) in
+            self.layers.iter_mut().zip(&stepper.layers).zip(&stepper.states)
+        {
+            for ((good, parameter), states) in
+                good.iter_mut().zip([layer.weights(), layer.bias()]).zip(states)
+            {
+                let now = std::iter::once(parameter)
+                    .chain(states.iter().skip(self.forgotten).map(Matrix::view));
+                good.iter_mut()
+                    .zip(now)
+                    .try_for_each(|(good, now)| ops::copy(now, good.view_mut()))?;
             }
         }
         for (good, layer) in self.statistics.iter_mut().zip(&stepper.layers) {
@@ -54,10 +68,12 @@ impl<T: Scalar> Good<T> {
 
     /// Goes back to what was kept before this step.
     pub(super) fn restore(&self, stepper: &mut Stepper<'_, T>, step: u64) -> Result<()> {
-        for ((good, layer), states) in self.layers.iter().zip(&mut stepper.layers).zip(&mut stepper.states) {
+        for ((good, layer), states) in
+            self.layers.iter().zip(&mut stepper.layers).zip(&mut stepper.states)
+        {
             for ((good, parameter), states) in good.iter().zip(layer.parameters_mut()).zip(states) {
-                let now =
-                    std::iter::once(parameter).chain(states.iter_mut().skip(self.forgotten).map(Matrix::view_mut));
+                let now = std::iter::once(parameter)
+                    .chain(states.iter_mut().skip(self.forgotten).map(Matrix::view_mut));
                 good.iter().zip(now).try_for_each(|(good, now)| ops::copy(good.view(), now))?;
             }
         }
@@ -74,7 +90,9 @@ impl<T: Scalar> Good<T> {
     }
 
     /// What is kept of weights, bias and statistics, layer by layer, to write.
-    pub(super) fn parts_mut(&mut self) -> impl Iterator<Item = (&mut [Vec<Matrix<T>>; 2], &mut Option<Matrix<T>>)> {
+    pub(super) fn parts_mut(
+        &mut self,
+    ) -> impl Iterator<Item = (&mut [Vec<Matrix<T>>; 2], &mut Option<Matrix<T>>)> {
         self.layers.iter_mut().zip(&mut self.statistics)
     }
 
@@ -87,7 +105,11 @@ impl<T: Scalar> Good<T> {
 impl<'n, T: Scalar> Trainer<'n, T> {
     /// Looks for losses and parameters that are not finite. If there are any: goes back to the last good parameters,
     /// finds the step and the layer, and tells them.
-    pub(super) fn refuse_divergence(&mut self, samples: &mut Samples<'_, T>, first_step: u64) -> Result<()> {
+    pub(super) fn refuse_divergence(
+        &mut self,
+        samples: &mut Samples<'_, T>,
+        first_step: u64,
+    ) -> Result<()> {
         let losses = samples.losses()?;
         let bad_loss = losses.iter().position(|loss| !loss.is_finite());
         let bad_layer = self.layer_where(|layer| {
@@ -110,14 +132,21 @@ impl<'n, T: Scalar> Trainer<'n, T> {
 
     /// Takes the epoch's steps again up to `step`, which training repeats bit by bit, and looks at what each layer puts
     /// out there.
-    fn replay(&mut self, samples: &mut Samples<'_, T>, step: u64, first_step: u64) -> Result<(usize, &'static str)> {
+    fn replay(
+        &mut self,
+        samples: &mut Samples<'_, T>,
+        step: u64,
+        first_step: u64,
+    ) -> Result<(usize, &'static str)> {
         let batch = self.batch();
         let range = |step: u64| {
             let first = (step - first_step) as usize * batch;
             (first, samples.count().min(first + batch))
         };
         let ranges: Vec<_> = (first_step..=step).map(range).collect();
-        let Some(((first, end), before)) = ranges.split_last() else { return Ok((0, "the loss behind")) };
+        let Some(((first, end), before)) = ranges.split_last() else {
+            return Ok((0, "the loss behind"));
+        };
         for (first, end) in before {
             self.sample_step(samples, *first, *end)?;
         }
@@ -125,11 +154,15 @@ impl<'n, T: Scalar> Trainer<'n, T> {
         let n = end - first;
         self.stepper.forward(self.x.front(self.x.rows(), n), Pass::Step)?;
         let output = self.layer_where(|layer| Ok([ops::amax(layer.output(n)?)?, 0.0, 0.0]))?;
-        Ok(output.map_or((self.layers().len() - 1, "the loss behind"), |layer| (layer, "the output of")))
+        Ok(output
+            .map_or((self.layers().len() - 1, "the loss behind"), |layer| (layer, "the output of")))
     }
 
     /// The first layer for which one of the numbers is not finite.
-    fn layer_where(&self, numbers: impl Fn(&dyn TrainingLayer<T>) -> Result<[f64; 3]>) -> Result<Option<usize>> {
+    fn layer_where(
+        &self,
+        numbers: impl Fn(&dyn TrainingLayer<T>) -> Result<[f64; 3]>,
+    ) -> Result<Option<usize>> {
         for (i, layer) in self.stepper.layers.iter().enumerate() {
             if !numbers(&**layer)?.iter().all(|x| x.is_finite()) {
                 return Ok(Some(i));

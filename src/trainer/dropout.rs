@@ -26,7 +26,8 @@ impl Dropout {
     ) -> Result<Vec<Option<InputDropout<T>>>> {
         for (rate, what) in [(self.inputs, "inputs"), (self.hidden, "hidden layers")] {
             if !(0.0..1.0).contains(&rate) {
-                let reason = format!("the rate of {what} must be from 0 to less than 1, not {rate}");
+                let reason =
+                    format!("the rate of {what} must be from 0 to less than 1, not {rate}");
                 return Err(Error::argument("dropout", reason));
             }
         }
@@ -70,12 +71,21 @@ impl<T: Scalar> InputDropout<T> {
     }
 
     /// What this step leaves of an input `inputs x samples`.
-    pub(super) fn forward(&mut self, step: u64, input: MatrixRef<'_, T>) -> Result<MatrixRef<'_, T>> {
+    pub(super) fn forward(
+        &mut self,
+        step: u64,
+        input: MatrixRef<'_, T>,
+    ) -> Result<MatrixRef<'_, T>> {
         let samples = input.columns();
         let stream = Philox::new(self.seed, Purpose::Dropout, step as u32).of_layer(self.layer);
         ops::uniform(&stream, self.draws.view_mut().sub_columns(0..samples)?)?;
         let draws = self.draws.view().sub_columns(0..samples)?;
-        regularize::drop_out(self.rate, input, draws, self.output.view_mut().sub_columns(0..samples)?)?;
+        regularize::drop_out(
+            self.rate,
+            input,
+            draws,
+            self.output.view_mut().sub_columns(0..samples)?,
+        )?;
         self.output(samples)
     }
 

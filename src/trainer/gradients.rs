@@ -74,7 +74,12 @@ pub fn check_gradients<T: Scalar>(
         for (kind, gradient) in gradients.iter().enumerate() {
             let mut largest = largest_of(gradient).max(h * h);
             // Batch normalization takes a bias in front of it out again: what is left of its gradient is rounding.
-            if kind == 1 && trainer.layers().get(layer + 1).is_some_and(|next| next.kind() == Kind::BatchNorm) {
+            if kind == 1
+                && trainer
+                    .layers()
+                    .get(layer + 1)
+                    .is_some_and(|next| next.kind() == Kind::BatchNorm)
+            {
                 largest = largest.max(largest_of(&gradients[0]));
             }
             for (index, analytic) in gradient.iter().enumerate() {
@@ -83,7 +88,8 @@ pub fn check_gradients<T: Scalar>(
                 if error > worst.relative_error || error.is_nan() {
                     let name = ["weight", "bias"][kind];
                     let rows = trainer.layers()[layer].bias().rows();
-                    let place = format!("layers.{layer}.{name} ({}, {})", index % rows, index / rows);
+                    let place =
+                        format!("layers.{layer}.{name} ({}, {})", index % rows, index / rows);
                     worst = GradientCheck { relative_error: error, place };
                 }
             }
@@ -160,11 +166,19 @@ impl<T: Scalar> Trainer<'_, T> {
             let batch = (self.x.front(inputs, n), self.t.front(outputs, n));
             let losses = self.losses.view_mut().sub_columns(0..n)?;
             let keep = if first == 0 { 0.0 } else { 1.0 };
-            self.stepper.gradients(batch, losses, &mut gradients, (n as f64 / count as f64, keep))?;
+            self.stepper.gradients(
+                batch,
+                losses,
+                &mut gradients,
+                (n as f64 / count as f64, keep),
+            )?;
         }
         let squares = |gradient: &Matrix<T>| -> Result<f64> {
             Ok(gradient.to_vec()?.iter().map(|x| x.to_f64().powi(2)).sum::<f64>())
         };
-        gradients.iter().map(|[weights, bias]| Ok((squares(weights)? + squares(bias)?).sqrt())).collect()
+        gradients
+            .iter()
+            .map(|[weights, bias]| Ok((squares(weights)? + squares(bias)?).sqrt()))
+            .collect()
     }
 }

@@ -40,13 +40,20 @@ impl Default for LossScale {
 
 impl LossScale {
     fn validate(self) -> Result<Self> {
-        let is_power = self.initial >= 1.0 && self.initial <= LARGEST && self.initial.log2().fract() == 0.0;
+        let is_power =
+            self.initial >= 1.0 && self.initial <= LARGEST && self.initial.log2().fract() == 0.0;
         if !is_power {
-            let reason = format!("the first scale must be a power of 2 from 1 to 2^100, not {}", self.initial);
+            let reason = format!(
+                "the first scale must be a power of 2 from 1 to 2^100, not {}",
+                self.initial
+            );
             return Err(Error::argument("loss scale", reason));
         }
         if !(1..=MOST_STEPS).contains(&self.growth_interval) {
-            let reason = format!("it must double after 1 to {MOST_STEPS} steps, not {}", self.growth_interval);
+            let reason = format!(
+                "it must double after 1 to {MOST_STEPS} steps, not {}",
+                self.growth_interval
+            );
             return Err(Error::argument("loss scale", reason));
         }
         Ok(self)

@@ -24,11 +24,20 @@ impl<T: Scalar> MaxNorm<T> {
         let hidden = layers.split_last().map_or(&[][..], |(_, hidden)| hidden);
         let dense = || hidden.iter().filter(|layer| layer.kind() == Kind::Dense);
         let shapes = || dense().map(|layer| (layer.weights().rows(), layer.weights().columns()));
-        let (Some(tallest), Some(largest)) = (shapes().map(|s| s.0).max(), shapes().map(|s| s.0 * s.1).max()) else {
-            return Err(Error::argument("max-norm", "bounds weights of hidden layers, and there are none"));
+        let (Some(tallest), Some(largest)) =
+            (shapes().map(|s| s.0).max(), shapes().map(|s| s.0 * s.1).max())
+        else {
+            return Err(Error::argument(
+                "max-norm",
+                "bounds weights of hidden layers, and there are none",
+            ));
         };
         let engine = layers[0].weights().engine();
-        Ok(MaxNorm { most, squares: Matrix::zeros(engine, 1, largest)?, sums: Matrix::zeros(engine, tallest, 1)? })
+        Ok(MaxNorm {
+            most,
+            squares: Matrix::zeros(engine, 1, largest)?,
+            sums: Matrix::zeros(engine, tallest, 1)?,
+        })
     }
 
     /// Names and matrices of what this has allocated.
@@ -42,7 +51,8 @@ impl<T: Scalar> MaxNorm<T> {
         for layer in layers[..hidden].iter_mut().filter(|layer| layer.kind() == Kind::Dense) {
             let [weights, _] = layer.parameters_mut();
             let (rows, columns) = (weights.rows(), weights.columns());
-            let (squares, sums) = (self.squares.front_mut(rows, columns), self.sums.front_mut(rows, 1));
+            let (squares, sums) =
+                (self.squares.front_mut(rows, columns), self.sums.front_mut(rows, 1));
             regularize::bound_rows(self.most, weights, squares, sums)?;
         }
         Ok(())

@@ -86,7 +86,8 @@ impl<'n, T: Scalar> Trainer<'n, T> {
         }
         let engine = Arc::clone(network.engine());
         let zeros = |rows, columns| Matrix::zeros(&engine, rows, columns);
-        let (x, t, losses) = (zeros(network.inputs(), batch)?, zeros(network.outputs(), batch)?, zeros(1, batch)?);
+        let (x, t, losses) =
+            (zeros(network.inputs(), batch)?, zeros(network.outputs(), batch)?, zeros(1, batch)?);
         let stepper = Stepper::new(network, loss.validate()?, Box::new(optimizer), batch)?;
         let good = Good::new(&stepper)?;
         Ok(Trainer { stepper, good, seed, epoch: 0, first_step: 0, position: 0, x, t, losses })
@@ -266,7 +267,8 @@ impl<'n, T: Scalar> Trainer<'n, T> {
         mut watch: impl FnMut(Progress<'_, T>) -> Result<()>,
     ) -> Result<Report> {
         loop {
-            let done = self.epoch_until(samples, |progress| watch(progress).map(ControlFlow::Continue))?;
+            let done =
+                self.epoch_until(samples, |progress| watch(progress).map(ControlFlow::Continue))?;
             if let Some(report) = done {
                 return Ok(report);
             }
@@ -320,19 +322,31 @@ impl<'n, T: Scalar> Trainer<'n, T> {
     pub fn plan(&self) -> Plan {
         let mut buffers = Vec::new();
         let mut add = |name: String, matrix: &Matrix<T>| {
-            buffers.push(Buffer { name, rows: matrix.rows(), columns: matrix.columns(), bytes: matrix.bytes() });
+            buffers.push(Buffer {
+                name,
+                rows: matrix.rows(),
+                columns: matrix.columns(),
+                bytes: matrix.bytes(),
+            });
         };
         add("batch.inputs".to_owned(), &self.x);
         add("batch.targets".to_owned(), &self.t);
         add("batch.losses".to_owned(), &self.losses);
-        for (i, (layer, (good, statistics))) in self.stepper.layers.iter().zip(self.good.parts()).enumerate() {
-            layer.buffers().into_iter().for_each(|(name, matrix)| add(format!("layers.{i}.{name}"), matrix));
+        for (i, (layer, (good, statistics))) in
+            self.stepper.layers.iter().zip(self.good.parts()).enumerate()
+        {
+            layer
+                .buffers()
+                .into_iter()
+                .for_each(|(name, matrix)| add(format!("layers.{i}.{name}"), matrix));
             for (kind, name) in ["weight", "bias"].into_iter().enumerate() {
                 for (k, state) in self.stepper.states[i][kind].iter().enumerate() {
                     add(format!("layers.{i}.{name}.state.{k}"), state);
                 }
                 let good = good[kind].iter().enumerate();
-                good.for_each(|(k, matrix)| add(format!("layers.{i}.{name}.last_good.{k}"), matrix));
+                good.for_each(|(k, matrix)| {
+                    add(format!("layers.{i}.{name}.last_good.{k}"), matrix)
+                });
             }
             if let Some(statistics) = statistics {
                 add(format!("layers.{i}.statistics.last_good"), statistics);
@@ -344,12 +358,22 @@ impl<'n, T: Scalar> Trainer<'n, T> {
     }
 
     /// One step on the samples `first .. end` of the order; their losses and hits go to the same places of the rows.
-    fn sample_step(&mut self, samples: &mut Samples<'_, T>, first: usize, end: usize) -> Result<()> {
+    fn sample_step(
+        &mut self,
+        samples: &mut Samples<'_, T>,
+        first: usize,
+        end: usize,
+    ) -> Result<()> {
         let engine = Arc::clone(self.x.engine());
         as_step(&engine, || self.run_samples(samples, first, end))
     }
 
-    fn run_samples(&mut self, samples: &mut Samples<'_, T>, first: usize, end: usize) -> Result<()> {
+    fn run_samples(
+        &mut self,
+        samples: &mut Samples<'_, T>,
+        first: usize,
+        end: usize,
+    ) -> Result<()> {
         if self.stepper.whole.is_some() {
             let (x, t, order, results) = samples.all_for(first..end)?;
             if self.stepper.run_whole((x, t), Some((order, first)), results)?.is_none() {
@@ -370,7 +394,10 @@ impl<'n, T: Scalar> Trainer<'n, T> {
 }
 
 /// Tells the engine that `calls` are a step.
-fn as_step<T: Scalar>(engine: &Arc<dyn Engine<T>>, calls: impl FnOnce() -> Result<()>) -> Result<()> {
+fn as_step<T: Scalar>(
+    engine: &Arc<dyn Engine<T>>,
+    calls: impl FnOnce() -> Result<()>,
+) -> Result<()> {
     engine.begin_step();
     let done = calls();
     done.and(engine.end_step())

@@ -84,8 +84,10 @@ impl<T: Scalar> Trainer<'_, T> {
     /// # Errors
     /// A device that fails.
     pub fn snapshot(&mut self, samples: &mut Samples<'_, T>) -> Result<Snapshot<T>> {
-        let read = |(name, matrix): (String, MatrixMut<'_, T>)| Ok((name, matrix.as_ref().to_vec()?));
-        let tensors: Result<BTreeMap<_, _>> = self.everything(samples).into_iter().map(read).collect();
+        let read =
+            |(name, matrix): (String, MatrixMut<'_, T>)| Ok((name, matrix.as_ref().to_vec()?));
+        let tensors: Result<BTreeMap<_, _>> =
+            self.everything(samples).into_iter().map(read).collect();
         let mut tensors = tensors?;
         if let Some(scaler) = self.stepper.scaler() {
             let states = [scaler.state, scaler.last_good].map(|state| state.numbers().to_vec());
@@ -112,13 +114,19 @@ impl<T: Scalar> Trainer<'_, T> {
         let count = samples.count();
         let batch = self.batch();
         for (name, matrix) in self.everything(samples) {
-            let (own, found) = (matrix.rows() * matrix.columns(), snapshot.numbers(&name).map(<[T]>::len));
+            let (own, found) =
+                (matrix.rows() * matrix.columns(), snapshot.numbers(&name).map(<[T]>::len));
             if found != Some(own) {
                 let found = found.map_or("none".to_owned(), |found| found.to_string());
-                return Err(refused(format!("{name} has {own} numbers here, the snapshot has {found}")));
+                return Err(refused(format!(
+                    "{name} has {own} numbers here, the snapshot has {found}"
+                )));
             }
         }
-        if snapshot.step > MOST_STEPS || snapshot.first_step > snapshot.step || snapshot.epoch > MOST_STEPS {
+        if snapshot.step > MOST_STEPS
+            || snapshot.first_step > snapshot.step
+            || snapshot.epoch > MOST_STEPS
+        {
             return Err(refused(format!(
                 "step {} of epoch {} is no place in a training",
                 snapshot.step, snapshot.epoch
@@ -126,16 +134,27 @@ impl<T: Scalar> Trainer<'_, T> {
         }
         let position = usize::try_from(snapshot.position).unwrap_or(usize::MAX);
         if position > count || position < count && !position.is_multiple_of(batch) {
-            let reason =
-                format!("sample {position} is between two steps neither of {count} samples nor of batches of {batch}");
+            let reason = format!(
+                "sample {position} is between two steps neither of {count} samples nor of batches of {batch}"
+            );
             return Err(refused(reason));
         }
         let scales = SCALES.map(|name| snapshot.numbers(name).and_then(ScaleState::from_numbers));
         match (self.stepper.scaler_mut(), scales) {
-            (Some(scaler), [Some(state), Some(last_good)]) => (scaler.state, scaler.last_good) = (state, last_good),
+            (Some(scaler), [Some(state), Some(last_good)]) => {
+                (scaler.state, scaler.last_good) = (state, last_good)
+            }
             (None, [None, None]) => {}
-            (Some(_), _) => return Err(refused("the loss is scaled here, in the snapshot it is not".to_owned())),
-            (None, _) => return Err(refused("the loss is scaled in the snapshot, here it is not".to_owned())),
+            (Some(_), _) => {
+                return Err(refused(
+                    "the loss is scaled here, in the snapshot it is not".to_owned(),
+                ));
+            }
+            (None, _) => {
+                return Err(refused(
+                    "the loss is scaled in the snapshot, here it is not".to_owned(),
+                ));
+            }
         }
         for (name, mut matrix) in self.everything(samples) {
             matrix.write(snapshot.numbers(&name).unwrap_or_default())?;
@@ -156,7 +175,14 @@ impl<T: Scalar> Trainer<'_, T> {
             let matrices = [layer.weights(), layer.bias()].into_iter().chain(layer.statistics());
             matrices.map(|x| x.to_vec()).collect()
         };
-        Ok(self.layers().iter().map(matrices).collect::<Result<Vec<_>>>()?.into_iter().flatten().collect())
+        Ok(self
+            .layers()
+            .iter()
+            .map(matrices)
+            .collect::<Result<Vec<_>>>()?
+            .into_iter()
+            .flatten()
+            .collect())
     }
 
     /// Takes back what [`Trainer::parameters`] gave.
@@ -164,7 +190,8 @@ impl<T: Scalar> Trainer<'_, T> {
     /// # Errors
     /// Parameters of another network; a device that fails.
     pub fn set_parameters(&mut self, parameters: &[Vec<T>]) -> Result<()> {
-        let own: usize = self.layers().iter().map(|layer| 2 + usize::from(layer.statistics().is_some())).sum();
+        let own: usize =
+            self.layers().iter().map(|layer| 2 + usize::from(layer.statistics().is_some())).sum();
         if own != parameters.len() {
             let reason = format!("{} matrices; the network has {own}", parameters.len());
             return Err(Error::argument("set parameters", reason));
@@ -181,23 +208,36 @@ impl<T: Scalar> Trainer<'_, T> {
     }
 
     /// Every matrix that training goes on from, with its name.
-    fn everything<'a>(&'a mut self, samples: &'a mut Samples<'_, T>) -> Vec<(String, MatrixMut<'a, T>)> {
+    fn everything<'a>(
+        &'a mut self,
+        samples: &'a mut Samples<'_, T>,
+    ) -> Vec<(String, MatrixMut<'a, T>)> {
         let mut all = Vec::new();
-        let layers = self.stepper.layers.iter_mut().zip(&mut self.stepper.states).zip(self.good.parts_mut());
+        let layers =
+            self.stepper.layers.iter_mut().zip(&mut self.stepper.states).zip(self.good.parts_mut());
         for (i, ((layer, states), (good, good_statistics))) in layers.enumerate() {
             let Parts { parameters, statistics } = layer.parts_mut();
             let parts = parameters.into_iter().zip(states).zip(good);
             for (kind, ((parameter, states), good)) in ["weight", "bias"].into_iter().zip(parts) {
                 all.push((format!("layers.{i}.{kind}"), parameter));
                 let states = states.iter_mut().enumerate();
-                all.extend(states.map(|(k, state)| (format!("layers.{i}.{kind}.state.{k}"), state.view_mut())));
+                all.extend(
+                    states.map(|(k, state)| {
+                        (format!("layers.{i}.{kind}.state.{k}"), state.view_mut())
+                    }),
+                );
                 let good = good.iter_mut().enumerate();
-                all.extend(good.map(|(k, good)| (format!("layers.{i}.{kind}.last_good.{k}"), good.view_mut())));
+                all.extend(good.map(|(k, good)| {
+                    (format!("layers.{i}.{kind}.last_good.{k}"), good.view_mut())
+                }));
             }
             let good_statistics = good_statistics.as_mut().map(Matrix::view_mut);
-            let statistics = [("statistics", statistics), ("statistics.last_good", good_statistics)];
+            let statistics =
+                [("statistics", statistics), ("statistics.last_good", good_statistics)];
             all.extend(
-                statistics.into_iter().filter_map(|(name, matrix)| Some((format!("layers.{i}.{name}"), matrix?))),
+                statistics
+                    .into_iter()
+                    .filter_map(|(name, matrix)| Some((format!("layers.{i}.{name}"), matrix?))),
             );
         }
         let [losses, hits] = samples.rows_mut();

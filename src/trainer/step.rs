@@ -49,7 +49,9 @@ impl<'n, T: Scalar> Stepper<'n, T> {
         let mut states = Vec::with_capacity(network.layers().len());
         for layer in network.layers() {
             let zeros = |like: MatrixRef<'_, T>| -> Result<Vec<Matrix<T>>> {
-                (0..optimizer.states()).map(|_| Matrix::zeros(like.engine(), like.rows(), like.columns())).collect()
+                (0..optimizer.states())
+                    .map(|_| Matrix::zeros(like.engine(), like.rows(), like.columns()))
+                    .collect()
             };
             states.push([zeros(layer.weights())?, zeros(layer.bias())?]);
         }
@@ -66,7 +68,18 @@ impl<'n, T: Scalar> Stepper<'n, T> {
         let pace = Pace::new(Schedule::Constant)?;
         let dropouts = states.iter().map(|_| None).collect();
         let (layers, collected, max_norm) = (layers?, None, None);
-        Ok(Stepper { layers, states, loss, optimizer, collected, dropouts, max_norm, whole, pace, step: 0 })
+        Ok(Stepper {
+            layers,
+            states,
+            loss,
+            optimizer,
+            collected,
+            dropouts,
+            max_norm,
+            whole,
+            pace,
+            step: 0,
+        })
     }
 
     /// Drops inputs of layers from now on.
@@ -87,16 +100,21 @@ impl<'n, T: Scalar> Stepper<'n, T> {
     pub(super) fn regularization_buffers(&self) -> impl Iterator<Item = (String, &Matrix<T>)> {
         let dropouts = self.dropouts.iter().enumerate();
         let dropouts = dropouts.filter_map(|(i, dropout)| Some((i, dropout.as_ref()?)));
-        let dropped = dropouts
-            .flat_map(|(i, dropout)| dropout.buffers().map(|(name, matrix)| (format!("layers.{i}.{name}"), matrix)));
+        let dropped = dropouts.flat_map(|(i, dropout)| {
+            dropout.buffers().map(|(name, matrix)| (format!("layers.{i}.{name}"), matrix))
+        });
         let norms = self.max_norm.iter().flat_map(MaxNorm::buffers);
         dropped.chain(norms.map(|(name, matrix)| (name.to_owned(), matrix)))
     }
 
     /// Matrices of the shapes of weights and bias of every layer.
     pub(super) fn zeros(&self) -> Result<Vec<[Matrix<T>; 2]>> {
-        let zeros = |like: MatrixRef<'_, T>| Matrix::zeros(like.engine(), like.rows(), like.columns());
-        self.layers.iter().map(|layer| Ok([zeros(layer.weights())?, zeros(layer.bias())?])).collect()
+        let zeros =
+            |like: MatrixRef<'_, T>| Matrix::zeros(like.engine(), like.rows(), like.columns());
+        self.layers
+            .iter()
+            .map(|layer| Ok([zeros(layer.weights())?, zeros(layer.bias())?]))
+            .collect()
     }
 
     /// Bounds gradients from now on.
@@ -139,9 +157,10 @@ impl<'n, T: Scalar> Stepper<'n, T> {
     /// Names and matrices of what collecting gradients needs.
     pub(super) fn collected_buffers(&self) -> impl Iterator<Item = (String, &Matrix<T>)> {
         self.collected.iter().flat_map(|Collected { scaler, clipper, gradients }| {
-            let names =
-                (0..gradients.len()).flat_map(|i| ["weight", "bias"].map(|name| format!("layers.{i}.{name}.gradient")));
-            let buffers = clipper.iter().flat_map(Clipper::buffers).chain(scaler.iter().map(Scaler::buffer));
+            let names = (0..gradients.len())
+                .flat_map(|i| ["weight", "bias"].map(|name| format!("layers.{i}.{name}.gradient")));
+            let buffers =
+                clipper.iter().flat_map(Clipper::buffers).chain(scaler.iter().map(Scaler::buffer));
             let buffers = buffers.map(|(name, matrix)| (name.to_owned(), matrix));
             names.zip(gradients.iter().flatten()).chain(buffers)
         })
@@ -164,7 +183,12 @@ impl<'n, T: Scalar> Stepper<'n, T> {
     }
 
     /// Forward, loss, backward, update.
-    pub(super) fn run(&mut self, x: MatrixRef<'_, T>, t: MatrixRef<'_, T>, results: Results<'_, T>) -> Result<()> {
+    pub(super) fn run(
+        &mut self,
+        x: MatrixRef<'_, T>,
+        t: MatrixRef<'_, T>,
+        results: Results<'_, T>,
+    ) -> Result<()> {
         let Some(results) = self.run_whole((x, t), None, results)? else { return Ok(()) };
         let Results { mut losses, hits, weights } = results;
         self.forward(x, Pass::Step)?;
@@ -219,7 +243,12 @@ impl<'n, T: Scalar> Stepper<'n, T> {
                 }
                 None => x,
             };
-            after[0].gradient(input, sinks[i].each_mut().map(Matrix::view_mut), scale / scaled, keep)?;
+            after[0].gradient(
+                input,
+                sinks[i].each_mut().map(Matrix::view_mut),
+                scale / scaled,
+                keep,
+            )?;
         }
         Ok(())
     }
@@ -281,11 +310,21 @@ impl<'n, T: Scalar> Stepper<'n, T> {
                         Sink::Parameters { scale, keep } => layer.descend(input, scale, keep)?,
                         Sink::State { scale, keep } => {
                             let [weights, bias] = states;
-                            layer.gradient(input, [weights[0].view_mut(), bias[0].view_mut()], scale, keep)?;
+                            layer.gradient(
+                                input,
+                                [weights[0].view_mut(), bias[0].view_mut()],
+                                scale,
+                                keep,
+                            )?;
                         }
                     }
                     for (parameter, states) in layer.parameters_mut().into_iter().zip(states) {
-                        optimizer::update(&*self.optimizer, (step, rule.as_ref()), parameter, states)?;
+                        optimizer::update(
+                            &*self.optimizer,
+                            (step, rule.as_ref()),
+                            parameter,
+                            states,
+                        )?;
                     }
                 }
                 Some(collected) => {
@@ -304,7 +343,9 @@ impl<'n, T: Scalar> Stepper<'n, T> {
 
     /// Judges and bounds the gradients once all are known, and hands them to the optimizer.
     fn update_collected(&mut self, step: Step) -> Result<()> {
-        let Some(Collected { scaler, clipper, gradients }) = &mut self.collected else { return Ok(()) };
+        let Some(Collected { scaler, clipper, gradients }) = &mut self.collected else {
+            return Ok(());
+        };
         if let Some(scaler) = scaler
             && !scaler.accepts(gradients)?
         {
@@ -313,9 +354,14 @@ impl<'n, T: Scalar> Stepper<'n, T> {
         if let Some(clipper) = clipper {
             clipper.clip(gradients)?;
         }
-        let (sink, rule, real) = (self.optimizer.sink(step), self.optimizer.rule(step), T::from_f64);
-        for ((layer, gradients), states) in self.layers.iter_mut().zip(gradients).zip(&mut self.states) {
-            for ((mut parameter, gradient), states) in layer.parameters_mut().into_iter().zip(gradients).zip(states) {
+        let (sink, rule, real) =
+            (self.optimizer.sink(step), self.optimizer.rule(step), T::from_f64);
+        for ((layer, gradients), states) in
+            self.layers.iter_mut().zip(gradients).zip(&mut self.states)
+        {
+            for ((mut parameter, gradient), states) in
+                layer.parameters_mut().into_iter().zip(gradients).zip(states)
+            {
                 match sink {
                     Sink::GRADIENT => std::mem::swap(gradient, &mut states[0]),
                     Sink::State { scale, keep } => {

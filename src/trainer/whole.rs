@@ -41,7 +41,8 @@ impl<T: Scalar> Stepper<'_, T> {
         let Some(Whole { forms, batch }) = &self.whole else { return Ok(Some(results)) };
         let Results { losses, hits, weights } = results;
         let (formula, threshold) = (self.loss.formula(), self.loss.threshold());
-        let batch = Batch { batch: *batch, input, target, order, loss: formula, threshold, losses, hits };
+        let batch =
+            Batch { batch: *batch, input, target, order, loss: formula, threshold, losses, hits };
         if weights.is_some() || !batch.suits() {
             let Batch { losses, hits, .. } = batch;
             return Ok(Some(Results { losses, hits, weights }));
@@ -50,11 +51,14 @@ impl<T: Scalar> Stepper<'_, T> {
             Sink::Parameters { scale, keep } => ((scale, keep), false),
             Sink::State { scale, keep } => ((scale, keep), true),
         };
-        let layers = self.layers.iter_mut().zip(&mut self.states).zip(forms).map(|((layer, states), form)| Trained {
-            parameters: layer.parameters_mut(),
-            sinks: into_states.then(|| states.each_mut().map(|states| Matrix::view_mut(&mut states[0]))),
-            form: *form,
-        });
+        let layers = self.layers.iter_mut().zip(&mut self.states).zip(forms).map(
+            |((layer, states), form)| Trained {
+                parameters: layer.parameters_mut(),
+                sinks: into_states
+                    .then(|| states.each_mut().map(|states| Matrix::view_mut(&mut states[0]))),
+                form: *form,
+            },
+        );
         network::step(layers, batch, scales)?;
         let rule = self.optimizer.rule(step);
         for (layer, states) in self.layers.iter_mut().zip(&mut self.states) {

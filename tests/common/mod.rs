@@ -63,7 +63,9 @@ pub fn engines<T: Scalar>() -> Vec<(&'static str, Arc<dyn Engine<T>>)> {
         ("opencl", "opencl", Settings::default()),
         ("opencl", "opencl as a small GPU", limited(SMALL_DEVICE)),
     ];
-    all.into_iter().filter_map(|(name, words, settings)| Some((words, engine_if_there(name, &settings)?))).collect()
+    all.into_iter()
+        .filter_map(|(name, words, settings)| Some((words, engine_if_there(name, &settings)?)))
+        .collect()
 }
 
 /// Uniform numbers in [-1, 1), column after column.
@@ -74,7 +76,9 @@ pub fn random<T: Scalar>(count: usize, seed: u64) -> Vec<T> {
 
 /// One class a sample: `classes x samples`.
 pub fn one_hot<T: Scalar>(classes: usize, samples: usize) -> Vec<T> {
-    (0..classes * samples).map(|i| T::from_f64(f64::from(u8::from(i % classes == i / classes % classes)))).collect()
+    (0..classes * samples)
+        .map(|i| T::from_f64(f64::from(u8::from(i % classes == i / classes % classes))))
+        .collect()
 }
 
 fn sigmoid(z: f64) -> f64 {
@@ -93,8 +97,12 @@ pub fn activate(activation: Activation, z: &[f64]) -> Vec<f64> {
         Activation::Sigmoid => each(sigmoid),
         Activation::Tanh => each(f64::tanh),
         Activation::Relu => each(|z| if z > 0.0 { z } else { 0.0 }),
-        Activation::LeakyRelu(slope) => z.iter().map(|&z| if z > 0.0 { z } else { slope * z }).collect(),
-        Activation::Elu(alpha) => z.iter().map(|&z| if z > 0.0 { z } else { alpha * z.exp_m1() }).collect(),
+        Activation::LeakyRelu(slope) => {
+            z.iter().map(|&z| if z > 0.0 { z } else { slope * z }).collect()
+        }
+        Activation::Elu(alpha) => {
+            z.iter().map(|&z| if z > 0.0 { z } else { alpha * z.exp_m1() }).collect()
+        }
         Activation::Gelu => each(|z| z * normal_cdf(z)),
         Activation::Silu => each(|z| z * sigmoid(z)),
         Activation::Softplus => each(|z| z.exp().ln_1p()),
@@ -112,7 +120,8 @@ pub fn loss(loss: Loss, output: Activation, z: &[f64], t: &[f64]) -> f64 {
     let pairs = |f: &dyn Fn(f64, f64) -> f64| a.iter().zip(t).map(|(&a, &t)| f(a, t)).sum();
     let fused = matches!(
         (loss, output),
-        (Loss::BinaryCrossEntropy, Activation::Sigmoid) | (Loss::SoftmaxCrossEntropy, Activation::Softmax)
+        (Loss::BinaryCrossEntropy, Activation::Sigmoid)
+            | (Loss::SoftmaxCrossEntropy, Activation::Softmax)
     );
     let logits = if fused { z } else { &a };
     match loss {
@@ -122,9 +131,11 @@ pub fn loss(loss: Loss, output: Activation, z: &[f64], t: &[f64]) -> f64 {
             let e = (a - t).abs();
             if e <= d { e * e / 2.0 } else { d * (e - d / 2.0) }
         }),
-        Loss::BinaryCrossEntropy => {
-            logits.iter().zip(t).map(|(&z, &t)| -(t * sigmoid(z).ln() + (1.0 - t) * sigmoid(-z).ln())).sum()
-        }
+        Loss::BinaryCrossEntropy => logits
+            .iter()
+            .zip(t)
+            .map(|(&z, &t)| -(t * sigmoid(z).ln() + (1.0 - t) * sigmoid(-z).ln()))
+            .sum(),
         Loss::SoftmaxCrossEntropy => {
             let p = activate(Activation::Softmax, logits);
             p.iter().zip(t).map(|(p, t)| -t * p.ln()).sum()
@@ -145,7 +156,9 @@ pub struct Layer {
 impl Layer {
     pub fn z(&self, x: &[f64]) -> Vec<f64> {
         let outputs = self.bias.len();
-        let row = |i: usize| x.iter().enumerate().map(|(j, x)| self.weights[i + j * outputs] * x).sum::<f64>();
+        let row = |i: usize| {
+            x.iter().enumerate().map(|(j, x)| self.weights[i + j * outputs] * x).sum::<f64>()
+        };
         (0..outputs).map(|i| self.bias[i] + row(i)).collect()
     }
 }
@@ -176,8 +189,10 @@ pub fn gradients(layers: &[Layer], x: &[Vec<f64>], t: &[Vec<f64>]) -> Vec<[Vec<f
         Activation::Sigmoid => a * (1.0 - a),
         _ => unreachable!("tanh and sigmoid alone"),
     };
-    let mut gradients: Vec<_> =
-        layers.iter().map(|layer| [vec![0.0; layer.weights.len()], vec![0.0; layer.bias.len()]]).collect();
+    let mut gradients: Vec<_> = layers
+        .iter()
+        .map(|layer| [vec![0.0; layer.weights.len()], vec![0.0; layer.bias.len()]])
+        .collect();
     let share = 1.0 / x.len() as f64;
     for (x, t) in x.iter().zip(t) {
         let mut a = vec![x.clone()];
@@ -187,7 +202,11 @@ pub fn gradients(layers: &[Layer], x: &[Vec<f64>], t: &[Vec<f64>]) -> Vec<[Vec<f
         let mut error: Vec<f64> = a[layers.len()].iter().zip(t).map(|(a, t)| a - t).collect();
         for l in (0..layers.len()).rev() {
             let (input, output, layer) = (&a[l], &a[l + 1], &layers[l]);
-            let delta: Vec<f64> = error.iter().zip(output).map(|(e, &a)| e * derivative(layer.activation, a)).collect();
+            let delta: Vec<f64> = error
+                .iter()
+                .zip(output)
+                .map(|(e, &a)| e * derivative(layer.activation, a))
+                .collect();
             for (i, d) in delta.iter().enumerate() {
                 gradients[l][1][i] += share * d;
                 for (j, x) in input.iter().enumerate() {
@@ -195,7 +214,13 @@ pub fn gradients(layers: &[Layer], x: &[Vec<f64>], t: &[Vec<f64>]) -> Vec<[Vec<f
                 }
             }
             error = (0..input.len())
-                .map(|j| delta.iter().enumerate().map(|(i, d)| layer.weights[i + j * delta.len()] * d).sum())
+                .map(|j| {
+                    delta
+                        .iter()
+                        .enumerate()
+                        .map(|(i, d)| layer.weights[i + j * delta.len()] * d)
+                        .sum()
+                })
                 .collect();
         }
     }
@@ -228,7 +253,8 @@ pub fn rates(schedule: Schedule, losses: &[f64]) -> Vec<f64> {
     let cpu = engine::open::<f64>("cpu").unwrap();
     let mut network = Network::builder(&cpu, 2).dense(1, Activation::Identity).build().unwrap();
     let (x, t) = (Matrix::zeros(&cpu, 2, 1).unwrap(), Matrix::zeros(&cpu, 1, 1).unwrap());
-    let trainer = Trainer::new(&mut network, Loss::Quadratic, Sgd::new(0.1).unwrap(), 1, 1).unwrap();
+    let trainer =
+        Trainer::new(&mut network, Loss::Quadratic, Sgd::new(0.1).unwrap(), 1, 1).unwrap();
     let mut trainer = trainer.with_schedule(schedule).unwrap();
     let rate = |loss: &f64| {
         let rate = trainer.rate_factor();

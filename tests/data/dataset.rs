@@ -7,7 +7,8 @@ use super::{assert_message, classes};
 fn numbered(samples: usize) -> Dataset<f64> {
     let features = (0..2 * samples).map(|x| x as f64).collect();
     let labels = (0..samples as u32).map(|i| i % 2).collect();
-    Dataset::new(2, features, Targets::Classes { labels, names: vec!["even".into(), "odd".into()] }).unwrap()
+    Dataset::new(2, features, Targets::Classes { labels, names: vec!["even".into(), "odd".into()] })
+        .unwrap()
 }
 
 fn two_by_two(targets: Targets<f64>) -> travertine::Result<Dataset<f64>> {
@@ -21,13 +22,23 @@ fn names(names: &[&str]) -> Vec<String> {
 #[test]
 fn holds_what_it_was_given() {
     let targets = Targets::Values { values: vec![5.0, 6.0, 7.0, 8.0], names: names(&["u", "v"]) };
-    let data = two_by_two(targets).unwrap().with_feature_names(names(&["a", "b"])).unwrap().with_target_name("t");
+    let data = two_by_two(targets)
+        .unwrap()
+        .with_feature_names(names(&["a", "b"]))
+        .unwrap()
+        .with_target_name("t");
     assert_eq!((data.inputs(), data.samples(), data.outputs()), (2, 2, 2));
-    assert_eq!((data.sample(0), data.sample(1), data.sample(2)), (Some(&[1.0, 2.0][..]), Some(&[3.0, 4.0][..]), None));
+    assert_eq!(
+        (data.sample(0), data.sample(1), data.sample(2)),
+        (Some(&[1.0, 2.0][..]), Some(&[3.0, 4.0][..]), None)
+    );
     assert_eq!(data.target_columns().unwrap(), [5.0, 6.0, 7.0, 8.0]);
     assert_eq!((data.feature_names(), data.target_name()), (&names(&["a", "b"])[..], Some("t")));
     let bare = two_by_two(Targets::None).unwrap();
-    assert_eq!((bare.outputs(), bare.target_columns().unwrap().len(), bare.target_name()), (0, 0, None));
+    assert_eq!(
+        (bare.outputs(), bare.target_columns().unwrap().len(), bare.target_name()),
+        (0, 0, None)
+    );
 }
 
 #[test]
@@ -38,13 +49,15 @@ fn refuses_what_does_not_fit() {
     assert_message(new(2, &[1.0; 5]), &["5 numbers", "2 features"]);
     assert_message(new(2, &[1.0, 1.0, 1.0, f32::NAN]), &["feature 1 of sample 1", "NaN"]);
     assert_message(new(2, &[f32::INFINITY, 1.0]), &["feature 0 of sample 0", "inf"]);
-    let labels =
-        |labels: &[u32], all: &[&str]| two_by_two(Targets::Classes { labels: labels.to_vec(), names: names(all) });
+    let labels = |labels: &[u32], all: &[&str]| {
+        two_by_two(Targets::Classes { labels: labels.to_vec(), names: names(all) })
+    };
     assert_message(labels(&[0], &["a"]), &["1 labels for 2 samples"]);
     assert_message(labels(&[0, 2], &["a", "b"]), &["label of sample 1 is 2", "2 classes"]);
     assert_message(labels(&[0, 0], &["a", "a"]), &["two classes are named \"a\""]);
-    let values =
-        |values: &[f64], all: &[&str]| two_by_two(Targets::Values { values: values.to_vec(), names: names(all) });
+    let values = |values: &[f64], all: &[&str]| {
+        two_by_two(Targets::Values { values: values.to_vec(), names: names(all) })
+    };
     assert_message(values(&[1.0; 3], &["u"]), &["3 target values for 2 samples"]);
     assert_message(values(&[], &[]), &["0 target values"]);
     assert_message(values(&[1.0, f64::NAN], &["u"]), &["target 0 of sample 1", "NaN"]);
@@ -66,7 +79,8 @@ fn splits_the_same_every_time() {
     assert_eq!((train.samples(), held_out.samples()), (75, 25));
     assert_eq!(data.split(0.25, 3).unwrap(), (train.clone(), held_out.clone()));
     assert_ne!(data.split(0.25, 4).unwrap().1, held_out);
-    let mut firsts: Vec<f64> = [train, held_out].iter().flat_map(check_parity_and_take_firsts).collect();
+    let mut firsts: Vec<f64> =
+        [train, held_out].iter().flat_map(check_parity_and_take_firsts).collect();
     firsts.sort_by(f64::total_cmp);
     assert!(firsts.into_iter().eq((0..100).map(|i| 2.0 * i as f64)));
 }
@@ -83,7 +97,10 @@ fn check_parity_and_take_firsts(part: &Dataset<f64>) -> Vec<f64> {
 #[test]
 fn both_parts_of_a_split_have_samples() {
     for fraction in [0.0, 0.04, 0.96, 1.0, -1.0, 2.0, f64::NAN, f64::INFINITY] {
-        assert_message(numbered(10).split(fraction, 1), &["of 10 samples", "both parts need samples"]);
+        assert_message(
+            numbered(10).split(fraction, 1),
+            &["of 10 samples", "both parts need samples"],
+        );
     }
     assert_message(numbered(1).split(0.5, 1), &["of 1 samples"]);
     assert_eq!(numbered(2).split(0.5, 1).unwrap().0.samples(), 1);
@@ -95,7 +112,10 @@ fn standardizes_by_the_training_part() {
     let features: Vec<f32> = (0..1000).flat_map(|i| [i as f32, constant]).collect();
     let mut data = Dataset::new(2, features, Targets::None).unwrap();
     let fitted = Standardization::fit(&data).unwrap();
-    assert_eq!((fitted.mean[0], fitted.mean[1], fitted.deviation[1]), (499.5, f64::from(constant), 1.0));
+    assert_eq!(
+        (fitted.mean[0], fitted.mean[1], fitted.deviation[1]),
+        (499.5, f64::from(constant), 1.0)
+    );
     assert!((fitted.deviation[0] - (999_999.0_f64 / 12.0).sqrt()).abs() < 1e-9);
     fitted.apply(&mut data).unwrap();
     assert_eq!(data.sample(999).unwrap()[1], 0.0);
@@ -128,10 +148,18 @@ fn embedded_digits() {
     assert_eq!((data.samples(), data.inputs(), data.outputs()), (1797, 64, 10));
     let (labels, names) = classes(&data);
     let count = |digit| labels.iter().filter(|&&label| label == digit).count();
-    assert_eq!([0, 1, 2, 3, 4, 5, 6, 7, 8, 9].map(count), [178, 182, 177, 183, 181, 182, 181, 179, 174, 180]);
+    assert_eq!(
+        [0, 1, 2, 3, 4, 5, 6, 7, 8, 9].map(count),
+        [178, 182, 177, 183, 181, 182, 181, 179, 174, 180]
+    );
     assert_eq!((labels[0], names[9], data.target_name()), (0, "9", Some("digit")));
-    assert_eq!(data.sample(0).unwrap()[..8], [0.0, 0.0, 5.0, 13.0, 9.0, 1.0, 0.0, 0.0].map(|x| x / 16.0));
-    assert!(data.features().iter().all(|x| (0.0..=1.0).contains(x)) && data.features().contains(&1.0));
+    assert_eq!(
+        data.sample(0).unwrap()[..8],
+        [0.0, 0.0, 5.0, 13.0, 9.0, 1.0, 0.0, 0.0].map(|x| x / 16.0)
+    );
+    assert!(
+        data.features().iter().all(|x| (0.0..=1.0).contains(x)) && data.features().contains(&1.0)
+    );
     let columns = data.target_columns().unwrap();
     assert_eq!((columns.len(), columns.iter().sum::<f64>(), columns[0]), (17970, 1797.0, 1.0));
 }

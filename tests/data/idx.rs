@@ -27,14 +27,23 @@ fn gzip(bytes: &[u8]) -> Vec<u8> {
 fn plain_and_gzipped_whatever_the_name() {
     let folder = Folder::new();
     let images = idx(&[2, 1, 3], &[0, 51, 255, 1, 2, 3]);
-    for (images, labels) in [(images.clone(), idx(&[2], &[7, 12])), (gzip(&images), gzip(&idx(&[2], &[7, 12])))] {
-        let (images, labels) = (folder.write("images.any", images), folder.write("labels.any", labels));
+    for (images, labels) in
+        [(images.clone(), idx(&[2], &[7, 12])), (gzip(&images), gzip(&idx(&[2], &[7, 12])))]
+    {
+        let (images, labels) =
+            (folder.write("images.any", images), folder.write("labels.any", labels));
         let read = read_images(&images).unwrap();
-        assert_eq!((read.count, read.rows, read.columns, &read.pixels[..3]), (2, 1, 3, &[0, 51, 255][..]));
+        assert_eq!(
+            (read.count, read.rows, read.columns, &read.pixels[..3]),
+            (2, 1, 3, &[0, 51, 255][..])
+        );
         assert_eq!(read_labels(&labels).unwrap(), [7, 12]);
         let data = read_idx::<f64>(&images, &labels).unwrap();
         assert_eq!(data.sample(0).unwrap(), [0.0, 0.2, 1.0]);
-        assert_eq!((classes(&data).0, data.outputs(), classes(&data).1[12]), (vec![7, 12], 13, "12"));
+        assert_eq!(
+            (classes(&data).0, data.outputs(), classes(&data).1[12]),
+            (vec![7, 12], 13, "12")
+        );
     }
 }
 
@@ -46,8 +55,14 @@ fn damaged_headers() {
     assert_message(images(&[0, 0, 8]), &["byte 3", "end of the file"]);
     assert_message(images(b"PK\x03\x04"), &["byte 0", "two zero bytes", "0x50 0x4b"]);
     assert_message(images(&[0, 0, 13, 3]), &["byte 2", "type code 0x08", "0x0d"]);
-    assert_message(images(&idx(&[2], &[7, 2])), &["byte 3", "3 dimensions, as images have", "found 1"]);
-    assert_message(read_labels(folder.write("y", idx(&[1, 1, 1], &[7]))), &["1 dimensions, as labels have", "found 3"]);
+    assert_message(
+        images(&idx(&[2], &[7, 2])),
+        &["byte 3", "3 dimensions, as images have", "found 1"],
+    );
+    assert_message(
+        read_labels(folder.write("y", idx(&[1, 1, 1], &[7]))),
+        &["1 dimensions, as labels have", "found 3"],
+    );
     assert_message(images(&idx(&[2, 2, 2], &[])[..11]), &["byte 11", "a size", "end of the file"]);
     assert_message(images(&idx(&[0, 2, 2], &[])), &["byte 4", "not empty", "0 x 2 x 2"]);
     assert_message(images(&idx(&[u32::MAX; 3], &[])), &["byte 4", "64 bits", "4294967295 x"]);
@@ -57,8 +72,14 @@ fn damaged_headers() {
 fn bodies_too_short_and_too_long() {
     let folder = Folder::new();
     let images = |bytes: &[u8]| read_images(folder.write("x.idx", bytes));
-    assert_message(images(&idx(&[2, 1, 3], &[1; 5])), &["byte 21", "6 bytes from byte 16", "end of the file"]);
-    assert_message(images(&idx(&[2, 1, 3], &[1; 7])), &["byte 22", "expected the end of the file", "more bytes"]);
+    assert_message(
+        images(&idx(&[2, 1, 3], &[1; 5])),
+        &["byte 21", "6 bytes from byte 16", "end of the file"],
+    );
+    assert_message(
+        images(&idx(&[2, 1, 3], &[1; 7])),
+        &["byte 22", "expected the end of the file", "more bytes"],
+    );
     let promise = [1 << 20, 1 << 20, 1 << 20];
     assert_message(images(&idx(&promise, &[1; 9])), &["byte 25", "1152921504606846976 bytes"]);
     let packed = gzip(&idx(&promise, &[1; 9]));
@@ -72,7 +93,10 @@ fn damaged_gzip() {
     let folder = Folder::new();
     let packed = gzip(&idx(&[100], &(0..100).collect::<Vec<u8>>()));
     let labels = |bytes: &[u8]| read_labels(folder.write("x.gz", bytes));
-    assert_message(labels(&packed[..packed.len() - 20]), &["x.gz", "of the unpacked file", "sound gzip data"]);
+    assert_message(
+        labels(&packed[..packed.len() - 20]),
+        &["x.gz", "of the unpacked file", "sound gzip data"],
+    );
     assert_message(labels(&packed[..packed.len() - 4]), &["sound gzip data"]);
     let mut checksum_wrong = packed.clone();
     let end = packed.len();
@@ -96,23 +120,35 @@ fn mnist_by_all_its_names() {
         write("t10k-images", 3, idx(&[1, 1, 1], &[1]));
         write("t10k-labels", 1, idx(&[1], &[1]));
         let (train, test) = mnist::<f32>(&folder.0).unwrap();
-        assert_eq!((train.samples(), test.samples(), train.outputs(), test.outputs()), (3, 1, 10, 10));
+        assert_eq!(
+            (train.samples(), test.samples(), train.outputs(), test.outputs()),
+            (3, 1, 10, 10)
+        );
     }
 }
 
 #[test]
 fn mnist_files_that_do_not_fit_each_other() {
     let folder = Folder::new();
-    let error = assert_message(mnist::<f32>(&folder.0), &["cannot read", "train-images-idx3-ubyte", "not found"]);
+    let error = assert_message(
+        mnist::<f32>(&folder.0),
+        &["cannot read", "train-images-idx3-ubyte", "not found"],
+    );
     assert!(matches!(error.kind(), ErrorKind::Io { .. }));
     folder.write("train-images-idx3-ubyte", idx(&[3, 1, 1], &[1, 2, 3]));
     folder.write("train-labels-idx1-ubyte", idx(&[2], &[0, 1]));
-    assert_message(mnist::<f32>(&folder.0), &["train-labels", "byte 4", "3 labels", "found 2 labels"]);
+    assert_message(
+        mnist::<f32>(&folder.0),
+        &["train-labels", "byte 4", "3 labels", "found 2 labels"],
+    );
     folder.write("train-labels-idx1-ubyte", idx(&[3], &[0, 1, 11]));
     assert_message(mnist::<f32>(&folder.0), &["t10k-images-idx3-ubyte"]);
     folder.write("t10k-images-idx3-ubyte", idx(&[1, 2, 1], &[1, 2]));
     folder.write("t10k-labels-idx1-ubyte", idx(&[1], &[1]));
-    assert_message(mnist::<f32>(&folder.0), &["t10k-images", "byte 8", "images of 1x1", "images of 2x1"]);
+    assert_message(
+        mnist::<f32>(&folder.0),
+        &["t10k-images", "byte 8", "images of 1x1", "images of 2x1"],
+    );
     folder.write("t10k-images-idx3-ubyte", idx(&[1, 1, 1], &[1]));
     let (train, test) = mnist::<f32>(&folder.0).unwrap();
     assert_eq!((train.outputs(), test.outputs()), (12, 12));

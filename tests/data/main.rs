@@ -58,7 +58,9 @@ fn assert_message<X>(outcome: Result<X>, parts: &[&str]) -> Error {
 #[track_caller]
 fn classes(data: &Dataset<f64>) -> (Vec<u32>, Vec<&str>) {
     match data.targets() {
-        Targets::Classes { labels, names } => (labels.clone(), names.iter().map(String::as_str).collect()),
+        Targets::Classes { labels, names } => {
+            (labels.clone(), names.iter().map(String::as_str).collect())
+        }
         other => panic!("classes expected, found {other:?}"),
     }
 }

@@ -11,7 +11,11 @@ use super::{Folder, assert_message, classes, left_out, read_damaged, values};
 /// A file of version 1, padded as NumPy pads it.
 fn npy(descr: &str, fortran_order: bool, shape: &str, body: &[u8]) -> Vec<u8> {
     let order = if fortran_order { "True" } else { "False" };
-    npy_of(1, &format!("{{'descr': '{descr}', 'fortran_order': {order}, 'shape': {shape}, }}"), body)
+    npy_of(
+        1,
+        &format!("{{'descr': '{descr}', 'fortran_order': {order}, 'shape': {shape}, }}"),
+        body,
+    )
 }
 
 fn npy_of(version: u8, dictionary: &str, body: &[u8]) -> Vec<u8> {
@@ -77,7 +81,11 @@ fn versions_and_ways_to_write_a_header() {
 #[test]
 fn order_and_dimensions() {
     let read = |fortran_order, shape| {
-        let data = read_with(npy("|u1", fortran_order, shape, &(0..12).collect::<Vec<u8>>()), &unlabeled()).unwrap();
+        let data = read_with(
+            npy("|u1", fortran_order, shape, &(0..12).collect::<Vec<u8>>()),
+            &unlabeled(),
+        )
+        .unwrap();
         (data.inputs(), data.sample(1).unwrap().to_vec())
     };
     assert_eq!(read(false, "(12,)"), (1, vec![1.0]));
@@ -92,11 +100,17 @@ fn order_and_dimensions() {
 fn labels_in_a_column() {
     let read = |label| read_with(counting(), &NpyOptions { label, ..NpyOptions::default() });
     let last = read(Label::Last).unwrap();
-    assert_eq!((last.features(), classes(&last)), (&[0.0, 1.0, 3.0, 4.0][..], (vec![0, 1], vec!["2", "5"])));
+    assert_eq!(
+        (last.features(), classes(&last)),
+        (&[0.0, 1.0, 3.0, 4.0][..], (vec![0, 1], vec!["2", "5"]))
+    );
     let first = read(Label::Number(1)).unwrap();
     assert_eq!((first.features(), classes(&first).1), (&[1.0, 2.0, 4.0, 5.0][..], vec!["0", "3"]));
     assert_eq!(read(Label::None).unwrap().targets(), &Targets::None);
-    assert_message(read(Label::Number(4)), &["x.npy", "header", "at least 4 columns", "found 3 columns"]);
+    assert_message(
+        read(Label::Number(4)),
+        &["x.npy", "header", "at least 4 columns", "found 3 columns"],
+    );
     assert_message(read(Label::Number(0)), &["read_npy", "counted from 1"]);
     assert_message(read(Label::Name("y".into())), &["read_npy", "no names"]);
     let one_column = read_with(npy("|u1", false, "(2,)", &[1, 2]), &NpyOptions::default());
@@ -115,9 +129,15 @@ fn options_of_a_model() {
         read(NpyOptions { classes, task, ..NpyOptions::default() })
     };
     assert_eq!(classes(&known(&["5", "1", "2"], None).unwrap()).0, [2, 0]);
-    assert_message(known(&["5", "1"], None), &["(row 1, column 3)", "known classes \"5\", \"1\"", "\"2\""]);
+    assert_message(
+        known(&["5", "1"], None),
+        &["(row 1, column 3)", "known classes \"5\", \"1\"", "\"2\""],
+    );
     assert_message(known(&["5"], Some(Task::Values)), &["read_npy", "classes are given"]);
-    assert_eq!(values(&read(NpyOptions { task: Some(Task::Values), ..NpyOptions::default() }).unwrap()), [2.0, 5.0]);
+    assert_eq!(
+        values(&read(NpyOptions { task: Some(Task::Values), ..NpyOptions::default() }).unwrap()),
+        [2.0, 5.0]
+    );
 }
 
 #[test]
@@ -128,15 +148,22 @@ fn labels_in_a_file() {
         let labels = Some(folder.write("y.npy", bytes));
         read_npy::<f64>(&samples, &NpyOptions { labels, task, ..NpyOptions::default() })
     };
-    let data = read(npy("<i8", false, "(2,)", &[-1, 7].map(i64::to_le_bytes).concat()), None).unwrap();
+    let data =
+        read(npy("<i8", false, "(2,)", &[-1, 7].map(i64::to_le_bytes).concat()), None).unwrap();
     assert_eq!((data.inputs(), classes(&data)), (3, (vec![0, 1], vec!["-1", "7"])));
     let fractions = [0.5, 1.0].map(f64::to_le_bytes).concat();
     assert_eq!(values(&read(npy("<f8", false, "(2, 1)", &fractions), None).unwrap()), [0.5, 1.0]);
     let two_values = npy("|u1", true, "(2, 2)", &[1, 2, 3, 4]);
     let data = read(two_values.clone(), None).unwrap();
     assert_eq!((values(&data), data.outputs()), (&[1.0, 3.0, 2.0, 4.0][..], 2));
-    assert_message(read(two_values, Some(Task::Classes)), &["y.npy", "one column of classes", "2 columns"]);
-    assert_message(read(npy("|u1", false, "(1,)", &[1]), None), &["y.npy", "2 labels", "x.npy", "found 1 label"]);
+    assert_message(
+        read(two_values, Some(Task::Classes)),
+        &["y.npy", "one column of classes", "2 columns"],
+    );
+    assert_message(
+        read(npy("|u1", false, "(1,)", &[1]), None),
+        &["y.npy", "2 labels", "x.npy", "found 1 label"],
+    );
     let not_finite = npy("<f8", false, "(2,)", &[1.0, f64::NAN].map(f64::to_le_bytes).concat());
     assert_message(read(not_finite, Some(Task::Classes)), &["y.npy", "(row 2, column 1)", "NaN"]);
     let absent = NpyOptions { labels: Some(folder.0.join("no.npy")), ..NpyOptions::default() };
@@ -151,7 +178,10 @@ fn damaged_headers() {
     assert_message(read(b"PK\x03\x04zip"), &["byte 0", "[50, 4b, 03"]);
     assert_message(read(b"\x93NUMPY"), &["byte 6", "end of the file"]);
     assert_message(read(b"\x93NUMPY\x04\0aaaaaa"), &["byte 6", "version 1, 2 or 3", "found 4"]);
-    assert_message(read(b"\x93NUMPY\x02\0\xff\xff\xff\xff{"), &["byte 13", "header of 4294967295 bytes", "end of"]);
+    assert_message(
+        read(b"\x93NUMPY\x02\0\xff\xff\xff\xff{"),
+        &["byte 13", "header of 4294967295 bytes", "end of"],
+    );
     let dictionary = |text: &str| read(&npy_of(1, text, &[]));
     assert_message(dictionary("[]"), &["byte 10", "'{'"]);
     assert_message(dictionary("{'descr': '|u1'}"), &["byte 10", "descr, fortran_order and shape"]);
@@ -160,7 +190,10 @@ fn damaged_headers() {
     assert_message(dictionary("{'fortran_order': 1}"), &["byte 28", "True or False"]);
     assert_message(dictionary("{'descr: 1}"), &["byte", "expected ':'", "the end of the header"]);
     for descr in ["'<f2'", "'<c8'", "'|O'", "'<U3'", "'|u2'", "'=f8'", "[('a', '<f8')]"] {
-        assert_message(dictionary(&format!("{{'descr': {descr}}}")), &["byte 20", "a type of number", descr]);
+        assert_message(
+            dictionary(&format!("{{'descr': {descr}}}")),
+            &["byte 20", "a type of number", descr],
+        );
     }
 }
 
@@ -168,10 +201,22 @@ fn damaged_headers() {
 fn hostile_shapes() {
     let shape = |shape: &str| read_with(npy("<f8", false, shape, &[0; 16]), &unlabeled());
     assert_message(shape("(-1, 2)"), &["a size of at least 0", "-1, 2"]);
-    assert_message(shape("(99999999999999999999999,)"), &["a size of at least 0 that fits in memory"]);
-    assert_message(shape("(4294967296, 4294967296)"), &["(the end)", "more bytes than can be counted"]);
-    assert_message(shape("(1152921504606846976, 1)"), &["9223372036854775808 bytes", "found 16 bytes"]);
-    assert_message(shape("(3,)"), &["byte 144 (the end)", "24 bytes after the header", "[3]", "found 16 bytes"]);
+    assert_message(
+        shape("(99999999999999999999999,)"),
+        &["a size of at least 0 that fits in memory"],
+    );
+    assert_message(
+        shape("(4294967296, 4294967296)"),
+        &["(the end)", "more bytes than can be counted"],
+    );
+    assert_message(
+        shape("(1152921504606846976, 1)"),
+        &["9223372036854775808 bytes", "found 16 bytes"],
+    );
+    assert_message(
+        shape("(3,)"),
+        &["byte 144 (the end)", "24 bytes after the header", "[3]", "found 16 bytes"],
+    );
     assert_message(shape("(1,)"), &["8 bytes after the header", "found 16 bytes"]);
     assert_message(shape("(0, 9223372036854775807, 4)"), &["header", "at least one sample"]);
     assert_message(shape("()"), &["header", "at least one sample"]);
@@ -179,8 +224,12 @@ fn hostile_shapes() {
 
 #[test]
 fn numbers_that_are_not_finite() {
-    let bytes = npy("<f8", false, "(2, 2)", &[1.0, 2.0, f64::NAN, 1e39].map(f64::to_le_bytes).concat());
-    assert_message(read_with(bytes, &unlabeled()), &["byte 144 (row 2, column 1)", "a finite number (f64)", "NaN"]);
+    let bytes =
+        npy("<f8", false, "(2, 2)", &[1.0, 2.0, f64::NAN, 1e39].map(f64::to_le_bytes).concat());
+    assert_message(
+        read_with(bytes, &unlabeled()),
+        &["byte 144 (row 2, column 1)", "a finite number (f64)", "NaN"],
+    );
     let folder = Folder::new();
     let large = folder.write("x.npy", npy("<f8", false, "(1, 1)", &1e39_f64.to_le_bytes()));
     assert_message(read_npy::<f32>(&large, &unlabeled()), &["(row 1, column 1)", "(f32)"]);
@@ -217,12 +266,15 @@ print(i + 1)
             return left_out("files_written_by_numpy", &format!("{python} has no numpy"));
         }
         Ok(output) => panic!("{}", String::from_utf8_lossy(&output.stderr)),
-        Err(e) => return left_out("files_written_by_numpy", &format!("{python} does not run: {e}")),
+        Err(e) => {
+            return left_out("files_written_by_numpy", &format!("{python} does not run: {e}"));
+        }
     };
     let count: usize = String::from_utf8_lossy(&output.stdout).trim().parse().unwrap();
     assert_eq!(count, 128);
     for i in 0..count {
-        let read = |name: String| read_npy::<f64>(Path::join(&folder.0, name), &unlabeled()).unwrap();
+        let read =
+            |name: String| read_npy::<f64>(Path::join(&folder.0, name), &unlabeled()).unwrap();
         assert_eq!(read(format!("{i}.npy")), read(format!("{i}-plain.npy")), "array {i}");
     }
 }

@@ -30,16 +30,30 @@ fn what_pyarrow_writes() {
         let frame = read_parquet::<f64>(file(name), &options(&[], &["zip"])).unwrap();
         let names: Vec<&str> = frame.columns().iter().map(|column| &*column.name).collect();
         assert_eq!(names, ["age", "color", "zip", "weight", "tall"]);
-        assert_eq!(numbers(&frame, 0), [Some(31.0), None, Some(45.0), Some(22.0), None, Some(38.0)]);
-        assert_eq!(numbers(&frame, 3), [Some(70.5), None, Some(81.25), Some(66.0), Some(90.125), Some(59.5)]);
-        assert_eq!(numbers(&frame, 4), [Some(1.0), Some(0.0), None, Some(1.0), Some(1.0), Some(0.0)]);
-        let Values::Texts { codes, names } = &frame.columns()[2].values else { panic!("zip is categorical") };
+        assert_eq!(
+            numbers(&frame, 0),
+            [Some(31.0), None, Some(45.0), Some(22.0), None, Some(38.0)]
+        );
+        assert_eq!(
+            numbers(&frame, 3),
+            [Some(70.5), None, Some(81.25), Some(66.0), Some(90.125), Some(59.5)]
+        );
+        assert_eq!(
+            numbers(&frame, 4),
+            [Some(1.0), Some(0.0), None, Some(1.0), Some(1.0), Some(0.0)]
+        );
+        let Values::Texts { codes, names } = &frame.columns()[2].values else {
+            panic!("zip is categorical")
+        };
         assert_eq!(
             (&codes[..5], &names[..]),
             (&[0, 1, 0, 2, 1][..], &["8001", "10115", "20095"].map(str::to_owned)[..])
         );
         let Targets::Classes { labels, names } = frame.targets() else { panic!("classes") };
-        assert_eq!((&labels[..], &names[..]), (&[1, 0, 1, 0, 1, 0][..], &["no", "yes"].map(str::to_owned)[..]));
+        assert_eq!(
+            (&labels[..], &names[..]),
+            (&[1, 0, 1, 0, 1, 0][..], &["no", "yes"].map(str::to_owned)[..])
+        );
 
         let encoder = Encoder::fit(&frame).unwrap();
         let no_label = CsvOptions { label: Label::None, ..CsvOptions::default() };
@@ -57,16 +71,23 @@ fn what_cannot_be_learned_from_is_refused() {
     assert_message(read(&["list", "day"]), &["row 4, column 3 (x)", "a finite number", "inf"]);
     assert_message(read(&["list", "date"]), &["schema", "a column named \"date\""]);
     let as_label = CsvOptions { label: Label::Name("age".into()), ..CsvOptions::default() };
-    assert_message(read_parquet::<f64>(file("people.parquet"), &as_label), &["row 2, column 1 (age)", "a label"]);
-    assert_message(read_parquet::<f64>(file("nothing.parquet"), &options(&[], &[])), &["nothing.parquet"]);
+    assert_message(
+        read_parquet::<f64>(file("people.parquet"), &as_label),
+        &["row 2, column 1 (age)", "a label"],
+    );
+    assert_message(
+        read_parquet::<f64>(file("nothing.parquet"), &options(&[], &[])),
+        &["nothing.parquet"],
+    );
 }
 
 /// Whatever happens to a file, it is read or refused.
 #[test]
 fn damaged_files() {
     let folder = Folder::new();
-    let read =
-        |bytes: &[u8]| -> Result<Frame<f64>> { read_parquet(folder.write("x.parquet", bytes), &options(&[], &[])) };
+    let read = |bytes: &[u8]| -> Result<Frame<f64>> {
+        read_parquet(folder.write("x.parquet", bytes), &options(&[], &[]))
+    };
     let whole = fs::read(file("people.parquet")).unwrap();
     assert_message(read(b""), &["byte 0", "a Parquet file"]);
     assert_message(read(b"PAR1PAR1PAR2"), &["byte 8", "ends in PAR1"]);

@@ -4,7 +4,8 @@ use travertine::data::{Split, Targets, digits};
 
 fn labels(sizes: &[usize]) -> Vec<u32> {
     // Class after class would be too easy.
-    let all: Vec<u32> = (0..).zip(sizes).flat_map(|(class, &size)| std::iter::repeat_n(class, size)).collect();
+    let all: Vec<u32> =
+        (0..).zip(sizes).flat_map(|(class, &size)| std::iter::repeat_n(class, size)).collect();
     (0..all.len()).map(|i| all[i * 7919 % all.len()]).collect()
 }
 
@@ -30,8 +31,12 @@ fn shares_of_classes_are_kept() {
                     let held_out = count(&labels, &split.held_out, class);
                     let share = size as f64 * fraction;
                     let most = size - 1;
-                    let expected = [(share.floor() as usize).min(most), (share.ceil() as usize).min(most)];
-                    assert!(expected.contains(&held_out), "{sizes:?} {fraction} {seed}: {held_out} of {size}");
+                    let expected =
+                        [(share.floor() as usize).min(most), (share.ceil() as usize).min(most)];
+                    assert!(
+                        expected.contains(&held_out),
+                        "{sizes:?} {fraction} {seed}: {held_out} of {size}"
+                    );
                 }
                 assert_eq!(split, Split::stratified(&labels, fraction, seed).unwrap());
             }
@@ -48,9 +53,12 @@ fn every_sample_is_held_out_once() {
     let sizes = [50, 31, 7];
     let labels = labels(&sizes);
     for k in [2, 3, 5, 10, 88] {
-        for folds in [Split::folds(88, k, 3).unwrap(), Split::stratified_folds(&labels, k, 3).unwrap()] {
+        for folds in
+            [Split::folds(88, k, 3).unwrap(), Split::stratified_folds(&labels, k, 3).unwrap()]
+        {
             assert_eq!(folds.len(), k);
-            let mut held_out: Vec<usize> = folds.iter().flat_map(|fold| fold.held_out.clone()).collect();
+            let mut held_out: Vec<usize> =
+                folds.iter().flat_map(|fold| fold.held_out.clone()).collect();
             held_out.sort_unstable();
             assert!(held_out.into_iter().eq(0..88));
             for fold in &folds {
@@ -61,7 +69,10 @@ fn every_sample_is_held_out_once() {
         for fold in Split::stratified_folds(&labels, k, 3).unwrap() {
             for (class, &size) in (0..).zip(&sizes) {
                 let held_out = count(&labels, &fold.held_out, class);
-                assert!([size / k, size.div_ceil(k)].contains(&held_out), "{held_out} of {size} in one of {k} folds");
+                assert!(
+                    [size / k, size.div_ceil(k)].contains(&held_out),
+                    "{held_out} of {size} in one of {k} folds"
+                );
             }
         }
     }

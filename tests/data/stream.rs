@@ -6,7 +6,8 @@ use std::path::Path;
 
 use travertine::Result;
 use travertine::data::{
-    CsvOptions, Label, NpyOptions, Standardization, Stream, StreamOptions, Targets, Task, read_csv, read_npy,
+    CsvOptions, Label, NpyOptions, Standardization, Stream, StreamOptions, Targets, Task, read_csv,
+    read_npy,
 };
 
 use super::{Folder, assert_message};
@@ -21,7 +22,12 @@ fn npy(samples: usize) -> Vec<u8> {
     let header = format!("{{'descr': '<f4', 'fortran_order': False, 'shape': ({samples}, 3), }}");
     let padded = format!("{header:<117}\n");
     let numbers = (0..samples).flat_map(|i| [i as f32, (i % 7) as f32, (i % 2) as f32]);
-    [b"\x93NUMPY\x01\x00\x76\x00", padded.as_bytes(), &numbers.flat_map(f32::to_le_bytes).collect::<Vec<u8>>()].concat()
+    [
+        b"\x93NUMPY\x01\x00\x76\x00",
+        padded.as_bytes(),
+        &numbers.flat_map(f32::to_le_bytes).collect::<Vec<u8>>(),
+    ]
+    .concat()
 }
 
 fn raw(buffer: usize) -> StreamOptions {
@@ -49,7 +55,10 @@ fn every_sample_once_in_an_order_of_its_own() {
     let folder = Folder::new();
     for path in both(&folder, 5000) {
         let stream = Stream::<f64>::open(&path, &raw(8 << 10)).unwrap();
-        assert_eq!((stream.samples(), stream.held_out_samples(), stream.classes().len()), (5000, 0, 2));
+        assert_eq!(
+            (stream.samples(), stream.held_out_samples(), stream.classes().len()),
+            (5000, 0, 2)
+        );
         let first = numbers(&stream, 1, 0);
         assert!(first.len() > 5, "{} buffers", first.len());
         let flat = |buffers: &[Vec<usize>]| buffers.concat();
@@ -76,7 +85,10 @@ fn classes_values_and_standardization_are_those_of_the_whole_file() {
         let stream = Stream::<f64>::open(path, &options).unwrap();
         let ours = stream.standardization().unwrap();
         for (ours, theirs) in [(&ours.mean, &fitted.mean), (&ours.deviation, &fitted.deviation)] {
-            assert!(ours.iter().zip(theirs).all(|(a, b)| (a - b).abs() < 1e-10 * b.abs()), "{ours:?} {theirs:?}");
+            assert!(
+                ours.iter().zip(theirs).all(|(a, b)| (a - b).abs() < 1e-10 * b.abs()),
+                "{ours:?} {theirs:?}"
+            );
         }
     }
     assert_eq!(Stream::<f64>::open(&csv, &options).unwrap().classes(), ["a", "b"]);
@@ -85,9 +97,13 @@ fn classes_values_and_standardization_are_those_of_the_whole_file() {
     let csv_options = CsvOptions { label: label.clone(), ..CsvOptions::default() };
     let npy_options = NpyOptions { label, ..NpyOptions::default() };
     let values = StreamOptions { csv: csv_options, npy: npy_options, ..options };
-    for path in
-        [&folder.write("y.csv", "n,a\n".to_owned() + &(0..3000).map(|i| format!("{i},1\n")).collect::<String>()), &npy]
-    {
+    for path in [
+        &folder.write(
+            "y.csv",
+            "n,a\n".to_owned() + &(0..3000).map(|i| format!("{i},1\n")).collect::<String>(),
+        ),
+        &npy,
+    ] {
         let stream = Stream::<f64>::open(path, &values).unwrap();
         assert!(stream.classes().is_empty());
         let mut sum = 0.0;
@@ -145,9 +161,13 @@ fn open(path: &Path) -> Result<Stream<f64>> {
 #[test]
 fn errors_are_told_at_their_place() {
     let folder = Folder::new();
-    let wrong = |text: &str, parts: &[&str]| assert_message(open(&folder.write("w.csv", text)), parts);
+    let wrong =
+        |text: &str, parts: &[&str]| assert_message(open(&folder.write("w.csv", text)), parts);
     let good = table(1000);
-    wrong(&good.replace("00777,", "7x7,"), &["line 779, column 1 (number)", "a finite number", "\"7x7\""]);
+    wrong(
+        &good.replace("00777,", "7x7,"),
+        &["line 779, column 1 (number)", "a finite number", "\"7x7\""],
+    );
     wrong(&good.replace("00777,0,b", "00777,0"), &["line 779", "expected 3 fields"]);
     wrong(&good.replace("00777,0,b", "00777,0,"), &["line 779, column 3 (kind)", "a label"]);
     wrong("", &["an empty file"]);
@@ -167,7 +187,8 @@ fn errors_are_told_at_their_place() {
     );
 
     let bytes = npy(1000);
-    let damaged = |bytes: Vec<u8>, parts: &[&str]| assert_message(open(&folder.write("w.npy", bytes)), parts);
+    let damaged =
+        |bytes: Vec<u8>, parts: &[&str]| assert_message(open(&folder.write("w.npy", bytes)), parts);
     let mut nan = bytes.clone();
     nan[128 + 777 * 12..][..4].copy_from_slice(&f32::NAN.to_le_bytes());
     damaged(nan, &["byte 9452 (row 778, column 1)", "a finite number"]);
@@ -175,28 +196,43 @@ fn errors_are_told_at_their_place() {
     damaged(b"PK\x03\x04".to_vec(), &["byte 0"]);
     let fortran = String::from_utf8_lossy(&bytes[..128]).replace("False, ", "True,  ");
     let fortran: Vec<u8> =
-        [b"\x93NUMPY\x01\x00\x76\x00", &fortran.as_bytes()[fortran.len() - 118..], &bytes[128..]].concat();
+        [b"\x93NUMPY\x01\x00\x76\x00", &fortran.as_bytes()[fortran.len() - 118..], &bytes[128..]]
+            .concat();
     damaged(fortran, &["Fortran order", "numpy.ascontiguousarray"]);
     assert_message(open(&folder.write("w.bin", "x")), &["neither .csv"]);
     assert_message(
-        open(&folder.write("w.csv", "a,b\n1,x\n")).and_then(|_| Stream::<f64>::open("nowhere.csv", &raw(1))),
+        open(&folder.write("w.csv", "a,b\n1,x\n"))
+            .and_then(|_| Stream::<f64>::open("nowhere.csv", &raw(1))),
         &["nowhere.csv"],
     );
-    assert_message(Stream::<f64>::open(folder.write("w.csv", table(10)), &raw(0)), &["at least one byte"]);
-    let classes =
-        StreamOptions { csv: CsvOptions { task: Some(Task::Values), ..CsvOptions::default() }, ..raw(1 << 10) };
-    assert_message(Stream::<f64>::open(folder.write("w.csv", table(100)), &classes), &["a finite number"]);
+    assert_message(
+        Stream::<f64>::open(folder.write("w.csv", table(10)), &raw(0)),
+        &["at least one byte"],
+    );
+    let classes = StreamOptions {
+        csv: CsvOptions { task: Some(Task::Values), ..CsvOptions::default() },
+        ..raw(1 << 10)
+    };
+    assert_message(
+        Stream::<f64>::open(folder.write("w.csv", table(100)), &classes),
+        &["a finite number"],
+    );
 }
 
 #[test]
 fn a_file_that_changes_is_an_error() {
     let folder = Folder::new();
-    for (name, whole, cut) in [("x.csv", table(5000).into_bytes(), 20_000), ("x.npy", npy(5000), 20_000)] {
+    for (name, whole, cut) in
+        [("x.csv", table(5000).into_bytes(), 20_000), ("x.npy", npy(5000), 20_000)]
+    {
         let path = folder.write(name, &whole);
         let stream = Stream::<f64>::open(&path, &raw(8 << 10)).unwrap();
         fs::write(&path, &whole[..cut]).unwrap();
         let ignore = |_| Ok(ControlFlow::Continue(()));
-        assert_message(stream.epoch(1, 0, ignore), &[name, "the file as it was", "the end of the file"]);
+        assert_message(
+            stream.epoch(1, 0, ignore),
+            &[name, "the file as it was", "the end of the file"],
+        );
         fs::remove_file(&path).unwrap();
         assert_message(stream.epoch(1, 0, ignore), &[name]);
     }

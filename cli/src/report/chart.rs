@@ -69,7 +69,9 @@ impl Chart {
         let at_y = |value: f64| BOTTOM - y.place(value) * (BOTTOM - TOP);
         for &tick in &y.ticks {
             let (at, text) = (at_y(tick), value(tick, y.step(), self.unit));
-            svg += &format!("<line class=\"grid\" x1=\"{LEFT}\" x2=\"{RIGHT}\" y1=\"{at:.2}\" y2=\"{at:.2}\"/>");
+            svg += &format!(
+                "<line class=\"grid\" x1=\"{LEFT}\" x2=\"{RIGHT}\" y1=\"{at:.2}\" y2=\"{at:.2}\"/>"
+            );
             svg += &format!(
                 "<text class=\"tick\" x=\"{}\" y=\"{:.2}\" text-anchor=\"end\">{text}</text>\n",
                 LEFT - 6.0,
@@ -77,7 +79,8 @@ impl Chart {
             );
         }
         for &tick in &x.ticks {
-            let (at, text) = (at_x(tick), value(tick, x.step(), if self.scattered { self.unit } else { "" }));
+            let (at, text) =
+                (at_x(tick), value(tick, x.step(), if self.scattered { self.unit } else { "" }));
             svg += &format!(
                 "<line class=\"axis\" x1=\"{at:.2}\" x2=\"{at:.2}\" y1=\"{BOTTOM}\" y2=\"{}\"/>",
                 BOTTOM + 4.0
@@ -87,7 +90,9 @@ impl Chart {
                 BOTTOM + 17.0
             );
         }
-        svg += &format!("<line class=\"axis\" x1=\"{LEFT}\" x2=\"{RIGHT}\" y1=\"{BOTTOM}\" y2=\"{BOTTOM}\"/>");
+        svg += &format!(
+            "<line class=\"axis\" x1=\"{LEFT}\" x2=\"{RIGHT}\" y1=\"{BOTTOM}\" y2=\"{BOTTOM}\"/>"
+        );
         let middle = (LEFT + RIGHT) / 2.0;
         svg += &format!(
             "<text class=\"label\" x=\"{middle}\" y=\"{}\" text-anchor=\"middle\">{epochs}</text>\n",
@@ -107,14 +112,24 @@ impl Chart {
             let points = thinned(&series.points);
             if self.scattered {
                 for &(px, py) in &points {
-                    svg += &format!("<circle class=\"dot\" cx=\"{:.2}\" cy=\"{:.2}\" r=\"2.5\"/>", at_x(px), at_y(py));
+                    svg += &format!(
+                        "<circle class=\"dot\" cx=\"{:.2}\" cy=\"{:.2}\" r=\"2.5\"/>",
+                        at_x(px),
+                        at_y(py)
+                    );
                 }
                 continue;
             }
             let name = escaped(&series.name);
-            let path: Vec<String> = points.iter().map(|&(px, py)| format!("{:.2} {:.2}", at_x(px), at_y(py))).collect();
-            svg += &format!("<path class=\"curve c{}\" data-name=\"{name}\" d=\"M{}\"/>\n", i % 8, path.join("L"));
-            let marked = if points.len() <= MOST_MARKS { &points[..] } else { &points[points.len() - 1..] };
+            let path: Vec<String> =
+                points.iter().map(|&(px, py)| format!("{:.2} {:.2}", at_x(px), at_y(py))).collect();
+            svg += &format!(
+                "<path class=\"curve c{}\" data-name=\"{name}\" d=\"M{}\"/>\n",
+                i % 8,
+                path.join("L")
+            );
+            let marked =
+                if points.len() <= MOST_MARKS { &points[..] } else { &points[points.len() - 1..] };
             for &(px, py) in marked {
                 let tip = format!("{name}, {epochs} {px}: {}", exact(py, self.unit));
                 svg += &mark(i, at_x(px), at_y(py), &tip);
@@ -126,8 +141,12 @@ impl Chart {
                 at_y(py)
             );
             let text = format!("{name} {}", exact(py, self.unit));
-            svg +=
-                &format!("<text class=\"end t{}\" x=\"{}\" y=\"{:.2}\">{text}</text>\n", i % 8, to + 2.0, label + 4.0);
+            svg += &format!(
+                "<text class=\"end t{}\" x=\"{}\" y=\"{:.2}\">{text}</text>\n",
+                i % 8,
+                to + 2.0,
+                label + 4.0
+            );
         }
         svg + "</svg></figure>\n"
     }
@@ -141,7 +160,11 @@ fn mark(series: usize, x: f64, y: f64, tip: &str) -> String {
         2 => format!("<path d=\"M{x:.2} {:.2}l3.4 3.4l-3.4 3.4l-3.4 -3.4z\"", y - 3.4),
         _ => format!("<path d=\"M{x:.2} {:.2}l3.4 5.6h-6.8z\"", y - 3.2),
     };
-    let kind = if series % 4 < 2 { shape.split(' ').next().unwrap_or_default().to_owned() } else { "<path".to_owned() };
+    let kind = if series % 4 < 2 {
+        shape.split(' ').next().unwrap_or_default().to_owned()
+    } else {
+        "<path".to_owned()
+    };
     format!("{shape} class=\"mark m{}\"><title>{tip}</title></{}>", series % 8, &kind[1..])
 }
 
@@ -190,7 +213,8 @@ impl Axis {
         };
         let step = nice_step((high - low) / 5.0);
         let (first, last) = ((low / step + 1e-9).floor(), (high / step - 1e-9).ceil());
-        let ticks: Vec<f64> = (0..=(last - first) as u32).map(|i| (first + f64::from(i)) * step).collect();
+        let ticks: Vec<f64> =
+            (0..=(last - first) as u32).map(|i| (first + f64::from(i)) * step).collect();
         Axis { low: first * step, high: last * step, logarithmic: false, ticks }
     }
 
@@ -199,7 +223,8 @@ impl Axis {
         let every = ((last - first) / 6.0).ceil().max(1.0);
         let decades = (0..=((last - first) / every) as u32).map(|i| first + every * f64::from(i));
         let between: &[f64] = if high / low < 500.0 { &[1.0, 2.0, 5.0] } else { &[1.0] };
-        let ticks = decades.flat_map(|decade| between.iter().map(move |digit| digit * 10f64.powf(decade)));
+        let ticks =
+            decades.flat_map(|decade| between.iter().map(move |digit| digit * 10f64.powf(decade)));
         let (low, high) = (10f64.powf(first).max(low / 1.2), 10f64.powf(last).min(high * 1.2));
         let ticks = ticks.filter(|tick| (low * 0.999..=high * 1.001).contains(tick)).collect();
         Axis { low, high, logarithmic: true, ticks }
@@ -213,7 +238,9 @@ impl Axis {
             return Axis { low: low - 1.0, high: high + 1.0, logarithmic: false, ticks: vec![low] };
         }
         let step = nice_step((high - low) / 6.0).max(1.0);
-        let inner = (1..).map(|i| (low / step).floor() * step + step * f64::from(i)).take_while(|tick| *tick <= high);
+        let inner = (1..)
+            .map(|i| (low / step).floor() * step + step * f64::from(i))
+            .take_while(|tick| *tick <= high);
         // The first epoch has its number, and none that is too near to it.
         let ticks = [low].into_iter().chain(inner.filter(|tick| tick - low > 0.6 * step)).collect();
         Axis { low, high, logarithmic: false, ticks }
@@ -239,7 +266,11 @@ impl Axis {
 /// 1, 2 or 5 times a power of ten, not less than `x`.
 fn nice_step(x: f64) -> f64 {
     let power = 10f64.powf(x.max(1e-300).log10().floor());
-    [1.0, 2.0, 5.0].map(|digit| digit * power).into_iter().find(|step| *step >= 0.999 * x).unwrap_or(10.0 * power)
+    [1.0, 2.0, 5.0]
+        .map(|digit| digit * power)
+        .into_iter()
+        .find(|step| *step >= 0.999 * x)
+        .unwrap_or(10.0 * power)
 }
 
 /// A tick with the digits that its axis needs.
@@ -264,7 +295,11 @@ pub(super) fn exact(x: f64, unit: &str) -> String {
     let text = match x.abs().log10().floor() {
         power if (-4.0..6.0).contains(&power) => {
             let text = format!("{x:.decimals$}", decimals = (3.0 - power).max(0.0) as usize);
-            if text.contains('.') { text.trim_end_matches('0').trim_end_matches('.').to_owned() } else { text }
+            if text.contains('.') {
+                text.trim_end_matches('0').trim_end_matches('.').to_owned()
+            } else {
+                text
+            }
         }
         _ => format!("{x:.2e}").replace(".00e", "e"),
     };

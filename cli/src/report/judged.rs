@@ -33,7 +33,8 @@ pub(super) fn judge<T: Scalar>(story: &Story<'_, T>) -> Result<Judged> {
     match story.data.targets() {
         Targets::Classes { labels, names } => {
             let columns = outputs.chunks_exact(story.model.network.outputs());
-            let scores: Vec<f64> = columns.flat_map(|outputs| story.model.scores(outputs)).collect();
+            let scores: Vec<f64> =
+                columns.flat_map(|outputs| story.model.scores(outputs)).collect();
             classes(story, labels, names, &scores)
         }
         _ => values(story, &outputs),
@@ -41,7 +42,12 @@ pub(super) fn judge<T: Scalar>(story: &Story<'_, T>) -> Result<Judged> {
 }
 
 /// `scores`: `classes x samples`
-fn classes<T: Scalar>(story: &Story<'_, T>, labels: &[u32], names: &[String], scores: &[f64]) -> Result<Judged> {
+fn classes<T: Scalar>(
+    story: &Story<'_, T>,
+    labels: &[u32],
+    names: &[String],
+    scores: &[f64],
+) -> Result<Judged> {
     let said: Vec<u32> = scores.chunks_exact(names.len()).map(metrics::predicted_class).collect();
     let each = metrics::per_class(names.len(), labels, &said)?;
     let tile = |name: &str, value: String| (name.to_owned(), value);
@@ -60,9 +66,14 @@ fn classes<T: Scalar>(story: &Story<'_, T>, labels: &[u32], names: &[String], sc
         .zip(&each)
         .take(MOST_CLASSES)
         .map(|(name, scores)| {
-            let shares =
-                [scores.precision, scores.recall, scores.f1].map(|share| format!("<td>{share:.3}</td>")).concat();
-            format!("<tr><th scope=\"row\">{}</th>{shares}<td>{}</td></tr>\n", escaped(name), scores.support)
+            let shares = [scores.precision, scores.recall, scores.f1]
+                .map(|share| format!("<td>{share:.3}</td>"))
+                .concat();
+            format!(
+                "<tr><th scope=\"row\">{}</th>{shares}<td>{}</td></tr>\n",
+                escaped(name),
+                scores.support
+            )
         })
         .collect();
     let count = counted(labels.len(), "sample", "samples");
@@ -84,10 +95,13 @@ fn classes<T: Scalar>(story: &Story<'_, T>, labels: &[u32], names: &[String], sc
 }
 
 fn matrix(counts: &[u64], names: &[String]) -> String {
-    let head: String =
-        names.iter().map(|name| format!("<th scope=\"col\"><span>{}</span></th>", escaped(name))).collect();
+    let head: String = names
+        .iter()
+        .map(|name| format!("<th scope=\"col\"><span>{}</span></th>", escaped(name)))
+        .collect();
     let tall = if names.len() > MOST_LEVEL_NAMES { " tall" } else { "" };
-    let mut table = format!("<table class=\"matrix{tall}\"><thead><tr><th></th>{head}</tr></thead>\n");
+    let mut table =
+        format!("<table class=\"matrix{tall}\"><thead><tr><th></th>{head}</tr></thead>\n");
     for (i, (name, row)) in names.iter().zip(counts.chunks_exact(names.len())).enumerate() {
         let all = row.iter().sum::<u64>().max(1) as f64;
         let cell = |(j, &count): (usize, &u64)| {
@@ -99,7 +113,10 @@ fn matrix(counts: &[u64], names: &[String]) -> String {
             };
             let strong = if count > 0 && share > 0.5 { " strong" } else { "" };
             let tip = format!("{} taken for {}: {count}", names[i], names[j]);
-            format!("<td class=\"{kind}{strong}\" style=\"--v:{share:.3}\" title=\"{}\">{count}</td>", escaped(&tip))
+            format!(
+                "<td class=\"{kind}{strong}\" style=\"--v:{share:.3}\" title=\"{}\">{count}</td>",
+                escaped(&tip)
+            )
         };
         let cells: String = row.iter().enumerate().map(cell).collect();
         table += &format!("<tr><th scope=\"row\">{}</th>{cells}</tr>\n", escaped(name));
@@ -110,12 +127,20 @@ fn matrix(counts: &[u64], names: &[String]) -> String {
 /// The most frequent mistakes, where there are too many classes for a matrix.
 fn pairs(labels: &[u32], said: &[u32], names: &[String]) -> String {
     let mut counts: HashMap<(u32, u32), u64> = HashMap::new();
-    labels.iter().zip(said).filter(|(t, p)| t != p).for_each(|(&t, &p)| *counts.entry((t, p)).or_default() += 1);
+    labels
+        .iter()
+        .zip(said)
+        .filter(|(t, p)| t != p)
+        .for_each(|(&t, &p)| *counts.entry((t, p)).or_default() += 1);
     let mut counts: Vec<_> = counts.into_iter().collect();
     counts.sort_by_key(|&(pair, count)| (u64::MAX - count, pair));
     let name = |class: u32| escaped(&names[class as usize]);
     let row = |((t, p), count): &((u32, u32), u64)| {
-        format!("<tr><th scope=\"row\">{}</th><th>{}</th><td>{count}</td></tr>\n", name(*t), name(*p))
+        format!(
+            "<tr><th scope=\"row\">{}</th><th>{}</th><td>{count}</td></tr>\n",
+            name(*t),
+            name(*p)
+        )
     };
     let rows: String = counts.iter().take(MOST_PAIRS).map(row).collect();
     format!(
@@ -124,7 +149,13 @@ fn pairs(labels: &[u32], said: &[u32], names: &[String]) -> String {
 }
 
 /// The mistakes whose true class seemed least likely: those with the highest cross-entropy.
-fn worst<T: Scalar>(story: &Story<'_, T>, labels: &[u32], names: &[String], scores: &[f64], said: &[u32]) -> String {
+fn worst<T: Scalar>(
+    story: &Story<'_, T>,
+    labels: &[u32],
+    names: &[String],
+    scores: &[f64],
+    said: &[u32],
+) -> String {
     let score = |sample: usize, class: u32| scores[sample * names.len() + class as usize];
     let mut wrong: Vec<usize> = (0..labels.len()).filter(|&i| labels[i] != said[i]).collect();
     wrong.sort_by(|&a, &b| score(a, labels[a]).total_cmp(&score(b, labels[b])));
@@ -161,7 +192,8 @@ fn worst<T: Scalar>(story: &Story<'_, T>, labels: &[u32], names: &[String], scor
 }
 
 fn sample_picture<T: Scalar>(story: &Story<'_, T>, i: usize, width: usize) -> String {
-    let values: Vec<f64> = story.data.sample(i).unwrap_or_default().iter().map(|x| x.to_f64()).collect();
+    let values: Vec<f64> =
+        story.data.sample(i).unwrap_or_default().iter().map(|x| x.to_f64()).collect();
     let low = values.iter().copied().fold(0.0, f64::min);
     let high = values.iter().copied().fold(f64::MIN_POSITIVE, f64::max);
     picture::ink(width, &values.iter().map(|x| (x - low) / (high - low)).collect::<Vec<_>>())
@@ -183,7 +215,8 @@ fn values<T: Scalar>(story: &Story<'_, T>, outputs: &[T]) -> Result<Judged> {
     let samples = shown(story.data.samples(), MOST_DOTS);
     let chart = |(row, name): (usize, &String)| {
         let point = |&i: &usize| (truth[i * rows + row], said[i * rows + row]);
-        let series = vec![Series { name: name.clone(), points: samples.iter().map(point).collect() }];
+        let series =
+            vec![Series { name: name.clone(), points: samples.iter().map(point).collect() }];
         let (title, x) = (format!("{name}: said over true"), format!("true {name}"));
         Chart { title, x, unit: "", scattered: true, series }.svg()
     };

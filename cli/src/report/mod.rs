@@ -62,14 +62,20 @@ pub(crate) fn write<T: Scalar>(folder: &Path, story: &Story<'_, T>) -> Result<Pa
 
 fn page<T: Scalar>(story: &Story<'_, T>) -> Result<String> {
     let judged = judged::judge(story)?;
-    let failure =
-        story.failure.as_ref().map_or(String::new(), |why| format!("<p class=\"warn\">{}</p>\n", escaped(why)));
+    let failure = story
+        .failure
+        .as_ref()
+        .map_or(String::new(), |why| format!("<p class=\"warn\">{}</p>\n", escaped(why)));
     let title = escaped(&story.title);
     let tiles: String = tiles(story)
         .into_iter()
         .chain(judged.tiles)
         .map(|(name, value)| {
-            format!("<div class=\"tile\"><b>{}</b><span>{}</span></div>\n", escaped(&value), escaped(&name))
+            format!(
+                "<div class=\"tile\"><b>{}</b><span>{}</span></div>\n",
+                escaped(&value),
+                escaped(&name)
+            )
         })
         .collect();
     let charts: String = charts(story.rows).into_iter().map(Chart::svg).collect();
@@ -117,11 +123,16 @@ fn charts(rows: &[Row]) -> Vec<Chart> {
     };
     let named = |name: &str, of: &dyn Fn(&Row) -> Option<f64>| over_epochs(name.to_owned(), of);
     let share = |x: Option<f64>| x.map(|x| 100.0 * x);
-    let loss = vec![named("train", &|row| Some(row.train_loss)), named("held-out", &|row| row.test_loss)];
-    let accuracy =
-        vec![named("train", &|row| share(row.train_accuracy)), named("held-out", &|row| share(row.test_accuracy))];
+    let loss =
+        vec![named("train", &|row| Some(row.train_loss)), named("held-out", &|row| row.test_loss)];
+    let accuracy = vec![
+        named("train", &|row| share(row.train_accuracy)),
+        named("held-out", &|row| share(row.test_accuracy)),
+    ];
     let layers = rows.iter().map(|row| row.gradient_norms.len()).max().unwrap_or(0);
-    let norm = |layer: usize| over_epochs(format!("layer {layer}"), &|row| row.gradient_norms.get(layer).copied());
+    let norm = |layer: usize| {
+        over_epochs(format!("layer {layer}"), &|row| row.gradient_norms.get(layer).copied())
+    };
     let norms = shown(layers, MOST_LAYERS).into_iter().map(norm).collect();
     let norms_title = if layers > MOST_LAYERS {
         format!("Gradient norms ({MOST_LAYERS} of {layers} layers)")
@@ -152,19 +163,27 @@ fn environment<T: Scalar>(story: &Story<'_, T>) -> String {
         .layers()
         .iter()
         .map(|layer| match layer.kind() {
-            Kind::Dense => format!("{} \u{2192} {} {}", layer.inputs(), layer.outputs(), layer.activation()),
+            Kind::Dense => {
+                format!("{} \u{2192} {} {}", layer.inputs(), layer.outputs(), layer.activation())
+            }
             kind => format!("{} {}", kind.name().replace('_', " "), layer.activation()),
         })
         .collect();
-    let mut facts = vec![("network".to_owned(), layers.join(", ")), ("loss".to_owned(), info.loss.to_string())];
+    let mut facts =
+        vec![("network".to_owned(), layers.join(", ")), ("loss".to_owned(), info.loss.to_string())];
     facts.extend(info.training.iter().map(|(key, value)| (key.replace('_', " "), value.clone())));
     facts.push(("device".to_owned(), format!("{}: {}", device.name, device.description)));
     facts.extend(device.driver.iter().map(|driver| ("driver".to_owned(), driver.clone())));
     facts.push(("precision".to_owned(), T::NAME.to_owned()));
     facts.push(("travertine".to_owned(), env!("CARGO_PKG_VERSION").to_owned()));
-    facts.push(("system".to_owned(), format!("{} on {}", std::env::consts::OS, std::env::consts::ARCH)));
-    let facts: String =
-        facts.iter().map(|(key, value)| format!("<dt>{}</dt><dd>{}</dd>\n", escaped(key), escaped(value))).collect();
+    facts.push((
+        "system".to_owned(),
+        format!("{} on {}", std::env::consts::OS, std::env::consts::ARCH),
+    ));
+    let facts: String = facts
+        .iter()
+        .map(|(key, value)| format!("<dt>{}</dt><dd>{}</dd>\n", escaped(key), escaped(value)))
+        .collect();
     format!(
         "<section><h2>The same again</h2>\n<pre id=\"command\">{}</pre>\n<dl>\n{facts}</dl></section>\n",
         escaped(&command())
@@ -175,10 +194,15 @@ fn environment<T: Scalar>(story: &Story<'_, T>) -> String {
 fn command() -> String {
     let plain = |c: char| c.is_ascii_alphanumeric() || "-_./:,=+%@".contains(c);
     let quoted = |word: String| {
-        if !word.is_empty() && word.chars().all(plain) { word } else { format!("'{}'", word.replace('\'', "'\\''")) }
+        if !word.is_empty() && word.chars().all(plain) {
+            word
+        } else {
+            format!("'{}'", word.replace('\'', "'\\''"))
+        }
     };
     let words = std::env::args_os().map(|word| word.to_string_lossy().into_owned());
-    let program = |(i, word): (usize, String)| if i == 0 { "travertine".to_owned() } else { quoted(word) };
+    let program =
+        |(i, word): (usize, String)| if i == 0 { "travertine".to_owned() } else { quoted(word) };
     words.enumerate().map(program).collect::<Vec<_>>().join(" ")
 }
 
@@ -215,7 +239,10 @@ pub(super) fn escaped(text: &str) -> String {
             '\'' => escaped += "&#39;",
             // Characters that HTML forbids, and those that turn the direction of what follows.
             '\n' | '\t' => escaped.push(' '),
-            c if c.is_control() || ('\u{202a}'..='\u{202e}').contains(&c) || ('\u{2066}'..='\u{2069}').contains(&c) => {
+            c if c.is_control()
+                || ('\u{202a}'..='\u{202e}').contains(&c)
+                || ('\u{2066}'..='\u{2069}').contains(&c) =>
+            {
                 escaped.push('\u{fffd}');
             }
             c => escaped.push(c),
@@ -230,12 +257,20 @@ mod tests {
 
     #[test]
     fn dates_are_those_of_the_calendar() {
-        let days = [(0, (1970, 1, 1)), (59, (1970, 3, 1)), (11_016, (2000, 2, 29)), (20_780, (2026, 11, 23))];
+        let days = [
+            (0, (1970, 1, 1)),
+            (59, (1970, 3, 1)),
+            (11_016, (2000, 2, 29)),
+            (20_780, (2026, 11, 23)),
+        ];
         days.into_iter().for_each(|(days, expected)| assert_eq!(date(days), expected));
     }
 
     #[test]
     fn markup_becomes_text() {
-        assert_eq!(escaped("<b a='1'>&\u{0}\u{202e}"), "&lt;b a=&#39;1&#39;&gt;&amp;\u{fffd}\u{fffd}");
+        assert_eq!(
+            escaped("<b a='1'>&\u{0}\u{202e}"),
+            "&lt;b a=&#39;1&#39;&gt;&amp;\u{fffd}\u{fffd}"
+        );
     }
 }

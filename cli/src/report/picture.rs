@@ -22,7 +22,8 @@ fn diverging_color(value: f64) -> [u8; 3] {
 
 /// A picture of values between 0 and 1 (row by row): ink on paper.
 pub(super) fn ink(columns: usize, values: &[f64]) -> String {
-    let pixels: Vec<u8> = values.iter().map(|value| 255 - (255.0 * value.clamp(0.0, 1.0)).round() as u8).collect();
+    let pixels: Vec<u8> =
+        values.iter().map(|value| 255 - (255.0 * value.clamp(0.0, 1.0)).round() as u8).collect();
     png(columns, 1, &pixels)
 }
 
@@ -31,7 +32,8 @@ fn png(width: usize, channels: usize, pixels: &[u8]) -> String {
     let height = pixels.len() / (width * channels);
     let size = [width as u32, height as u32].map(u32::to_be_bytes).concat();
     let color_type = if channels == 3 { 2 } else { 0 };
-    let rows: Vec<u8> = pixels.chunks(width * channels).flat_map(|row| [&[0], row].concat()).collect();
+    let rows: Vec<u8> =
+        pixels.chunks(width * channels).flat_map(|row| [&[0], row].concat()).collect();
     let mut encoder = ZlibEncoder::new(Vec::new(), Compression::best());
     // Writing into a vector does not fail.
     let packed = encoder.write_all(&rows).and_then(|()| encoder.finish()).unwrap_or_default();
@@ -56,7 +58,8 @@ fn chunk(kind: &[u8; 4], content: &[u8], file: &mut Vec<u8>) {
 fn base64(bytes: &[u8]) -> String {
     const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
     let group = |bytes: &[u8]| {
-        let bits = (0..3).fold(0u32, |bits, i| bits << 8 | u32::from(bytes.get(i).copied().unwrap_or(0)));
+        let bits =
+            (0..3).fold(0u32, |bits, i| bits << 8 | u32::from(bytes.get(i).copied().unwrap_or(0)));
         let digit = |i: usize| char::from(DIGITS[(bits >> (18 - 6 * i) & 63) as usize]);
         (0..4).map(|i| if i <= bytes.len() { digit(i) } else { '=' }).collect::<String>()
     };
@@ -68,8 +71,14 @@ mod tests {
     /// RFC 4648, section 10.
     #[test]
     fn published_examples() {
-        let pairs =
-            [("", ""), ("f", "Zg=="), ("fo", "Zm8="), ("foo", "Zm9v"), ("foob", "Zm9vYg=="), ("foobar", "Zm9vYmFy")];
+        let pairs = [
+            ("", ""),
+            ("f", "Zg=="),
+            ("fo", "Zm8="),
+            ("foo", "Zm9v"),
+            ("foob", "Zm9vYg=="),
+            ("foobar", "Zm9vYmFy"),
+        ];
         for (plain, coded) in pairs {
             assert_eq!(super::base64(plain.as_bytes()), coded);
         }

@@ -13,7 +13,8 @@ pub(super) fn section<T: Scalar>(story: &Story<'_, T>) -> Result<String> {
     let (neurons, inputs) = (first.outputs(), first.inputs());
     // Column-major `neurons x inputs`.
     let all: Vec<f64> = first.weights().to_vec()?.iter().map(|w| w.to_f64()).collect();
-    let of = |neuron: usize| all.iter().skip(neuron).step_by(neurons).copied().collect::<Vec<f64>>();
+    let of =
+        |neuron: usize| all.iter().skip(neuron).step_by(neurons).copied().collect::<Vec<f64>>();
     let mut order: Vec<usize> = (0..neurons).collect();
     if layers.len() > 1 {
         let norm = |neuron: usize| of(neuron).iter().map(|w| w * w).sum::<f64>();
@@ -30,21 +31,33 @@ pub(super) fn section<T: Scalar>(story: &Story<'_, T>) -> Result<String> {
     let body = match story.image_width() {
         Some(width) => {
             let picture = |&neuron: &usize| {
-                let source = picture::diverging(width, &of(neuron).into_iter().map(relative).collect::<Vec<_>>());
+                let source = picture::diverging(
+                    width,
+                    &of(neuron).into_iter().map(relative).collect::<Vec<_>>(),
+                );
                 let name = escaped(&name(neuron));
                 format!("<li><img alt=\"weights of neuron {name}\" src=\"{source}\">{name}</li>\n")
             };
-            format!("<ul class=\"pictures weights\">\n{}</ul>", order.iter().map(picture).collect::<String>())
+            format!(
+                "<ul class=\"pictures weights\">\n{}</ul>",
+                order.iter().map(picture).collect::<String>()
+            )
         }
         None => {
             let features = shown(inputs, MOST_FEATURES);
             let row = |&feature: &usize| {
-                order.iter().map(|&neuron| relative(all[feature * neurons + neuron])).collect::<Vec<_>>()
+                order
+                    .iter()
+                    .map(|&neuron| relative(all[feature * neurons + neuron]))
+                    .collect::<Vec<_>>()
             };
-            let source = picture::diverging(order.len(), &features.iter().flat_map(row).collect::<Vec<_>>());
+            let source =
+                picture::diverging(order.len(), &features.iter().flat_map(row).collect::<Vec<_>>());
             let names = story.data.feature_names();
             let label = |&feature: &usize| {
-                let name = names.get(feature).map_or(format!("feature {}", feature + 1), |name| escaped(name));
+                let name = names
+                    .get(feature)
+                    .map_or(format!("feature {}", feature + 1), |name| escaped(name));
                 format!("<li title=\"{name}\">{name}</li>")
             };
             let labels: String = features.iter().map(label).collect();

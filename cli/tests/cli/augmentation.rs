@@ -33,11 +33,21 @@ fn every_epoch_has_images_of_its_own() {
         ("affine(20,0),elastic(2,1)", images.elastic(2.0, 1.0).unwrap().rotation(20.0)),
     ] {
         let option = format!("--augment {option}");
-        assert_eq!(losses(&option, "test_loss"), tested, "{option}: what is held out stays as it is");
+        assert_eq!(
+            losses(&option, "test_loss"),
+            tested,
+            "{option}: what is held out stays as it is"
+        );
         for (epoch, loss) in (0..).zip(losses(&option, "train_loss")) {
             let deformed = augmentation.as_ref().unwrap().apply(&train_part, 5, epoch).unwrap();
-            let expected = network.evaluate(info.loss, &mut Samples::new(&cpu, &deformed).unwrap()).unwrap().loss;
-            assert!((loss - expected).abs() < 1e-6, "{option}, epoch {epoch}: {loss}, by the library {expected}");
+            let expected = network
+                .evaluate(info.loss, &mut Samples::new(&cpu, &deformed).unwrap())
+                .unwrap()
+                .loss;
+            assert!(
+                (loss - expected).abs() < 1e-6,
+                "{option}, epoch {epoch}: {loss}, by the library {expected}"
+            );
             assert!((loss - plain[0]).abs() > 1e-3, "{option}: {loss} beside {}", plain[0]);
         }
     }
@@ -46,11 +56,21 @@ fn every_epoch_has_images_of_its_own() {
 #[test]
 fn deformed_digits_are_learned_and_told() {
     let folder = Folder::new();
-    let run = folder.run("train digits --augment elastic,affine(10,0.1) --epochs 12 --history h.csv --json").ok();
-    assert!(run.err.contains("; images deformed by elastic(2.78,1.14),affine(10,0.1); output softmax"), "{}", run.err);
+    let run = folder
+        .run("train digits --augment elastic,affine(10,0.1) --epochs 12 --history h.csv --json")
+        .ok();
+    assert!(
+        run.err.contains("; images deformed by elastic(2.78,1.14),affine(10,0.1); output softmax"),
+        "{}",
+        run.err
+    );
     assert!(run.result()["test_accuracy"].as_f64().unwrap() > 0.93, "{}", run.result());
     let inspected = folder.run("inspect digits.safetensors").ok();
-    assert!(inspected.out.contains("\naugment: elastic(2.78,1.14),affine(10,0.1)\n"), "{}", inspected.out);
+    assert!(
+        inspected.out.contains("\naugment: elastic(2.78,1.14),affine(10,0.1)\n"),
+        "{}",
+        inspected.out
+    );
     let folds = folder.run("train digits --augment affine --folds 2 --epochs 2 --json").ok();
     let plain = folder.run("train digits --folds 2 --epochs 2 --json").ok();
     assert!(folds.err.contains("images deformed by affine(15,0.15); 2 folds"), "{}", folds.err);
@@ -61,7 +81,8 @@ fn deformed_digits_are_learned_and_told() {
 fn the_same_bytes_for_any_number_of_threads() {
     let folder = Folder::new();
     let model = |options: &str| {
-        let train = "train digits --augment elastic,affine --hidden 256 --batch 128 --epochs 2 --out m";
+        let train =
+            "train digits --augment elastic,affine --hidden 256 --batch 128 --epochs 2 --out m";
         folder.run(&format!("{train} {options}")).ok();
         fs::read(folder.join("m")).unwrap()
     };
@@ -79,7 +100,9 @@ fn a_resumed_training_ends_with_the_same_bytes() {
     folder.run(&format!("{train} --epochs 2 --checkpoint c --every 50 --out part")).ok();
     // 144 steps an epoch: step 250 is in the second, and the last one at its end.
     fs::remove_file(folder.join("c/step-000000000288.safetensors")).unwrap();
-    let resumed = folder.run(&format!("{train} --epochs 4 --resume c --every 50 --threads 1 --out part")).ok();
+    let resumed = folder
+        .run(&format!("{train} --epochs 4 --resume c --every 50 --threads 1 --out part"))
+        .ok();
     assert!(fs::read(folder.join("alone")).unwrap() == fs::read(folder.join("part")).unwrap());
     let (alone, resumed) = (alone.json(), resumed.json());
     assert_eq!((alone.len(), resumed.len()), (5, 4));
@@ -90,7 +113,9 @@ fn a_resumed_training_ends_with_the_same_bytes() {
     }
     let other = |options: &str, message: &str| {
         let train = train.replace("--augment affine", options);
-        folder.run(&format!("{train} --epochs 4 --resume c")).fails(2, &["another training", message]);
+        folder
+            .run(&format!("{train} --epochs 4 --resume c"))
+            .fails(2, &["another training", message]);
     };
     other("", "augment was affine(15,0.15), is none");
     other("--augment affine(15,0.1)", "augment was affine(15,0.15), is affine(15,0.1)");
@@ -106,7 +131,9 @@ fn images_need_not_be_square() {
     ];
     folder.write("images", images.concat());
     folder.write("labels", [0, 0, 8, 1, 0, 0, 0, 4, 0, 1, 0, 1]);
-    let run = folder.run("train idx:images,labels --held-out 0 --epochs 3 --augment affine --out m --report r").ok();
+    let run = folder
+        .run("train idx:images,labels --held-out 0 --epochs 3 --augment affine --out m --report r")
+        .ok();
     assert!(run.err.contains("affine(15,0.15)"), "{}", run.err);
     let page = fs::read_to_string(folder.join("r/report.html")).unwrap();
     assert!(page.contains("alt=\"weights of neuron"), "weights are pictures");

@@ -38,7 +38,8 @@ fn bad_files() {
 
 /// Two images of 2x2 with their labels.
 fn idx(labels: &[u8]) -> (Vec<u8>, Vec<u8>) {
-    let images = [&[0, 0, 8, 3, 0, 0, 0, 2, 0, 0, 0, 2, 0, 0, 0, 2][..], &[1, 2, 3, 4, 5, 6, 7, 8]].concat();
+    let images =
+        [&[0, 0, 8, 3, 0, 0, 0, 2, 0, 0, 0, 2, 0, 0, 0, 2][..], &[1, 2, 3, 4, 5, 6, 7, 8]].concat();
     (images, [&[0, 0, 8, 1, 0, 0, 0, labels.len() as u8][..], labels].concat())
 }
 
@@ -51,7 +52,8 @@ fn bad_images() {
     folder.write("long", [&images[..], &[0]].concat());
     folder.write("three", idx(&[0, 1, 2]).1);
     folder.write("images", &images);
-    let train = |pair: &str| folder.run(&format!("train idx:{pair} --held-out 0 --epochs 1 --out m"));
+    let train =
+        |pair: &str| folder.run(&format!("train idx:{pair} --held-out 0 --epochs 1 --out m"));
     train("short,labels").fails(2, &["short", "byte 20"]);
     train("long,labels").fails(2, &["long", "byte 24"]);
     train("labels,labels").fails(2, &["labels"]);
@@ -88,8 +90,14 @@ fn bad_arguments() {
         ("digits --activation softmax", &["layer 0 has softmax"]),
         ("digits --loss sad", &["--loss", "'sad' is none of cross-entropy"]),
         ("digits --loss huber(-1)", &["above 0"]),
-        ("digits --optimizer magic", &["--optimizer", "sgd, momentum, nesterov, rmsprop, adam, adamw"]),
-        ("digits --optimizer adam --momentum 0.9", &["--momentum", "momentum or nesterov, not for adam"]),
+        (
+            "digits --optimizer magic",
+            &["--optimizer", "sgd, momentum, nesterov, rmsprop, adam, adamw"],
+        ),
+        (
+            "digits --optimizer adam --momentum 0.9",
+            &["--momentum", "momentum or nesterov, not for adam"],
+        ),
         ("digits --optimizer momentum --momentum 1", &["--momentum", "from 0 to less than 1"]),
         ("digits --weight-decay -0.1", &["--weight-decay", "not below 0"]),
         ("digits --clip-norm 0", &["--clip-norm", "above 0"]),
@@ -153,8 +161,11 @@ fn bad_models() {
     folder.write("long", [&model[..], &[0; 4]].concat());
     folder.write("noise", [7; 100]);
     for file in ["empty", "short", "long", "noise"] {
-        for command in [format!("evaluate {file} digits"), format!("inspect {file}"), format!("predict {file} digits")]
-        {
+        for command in [
+            format!("evaluate {file} digits"),
+            format!("inspect {file}"),
+            format!("predict {file} digits"),
+        ] {
             folder.run(&command).fails(2, &[file, "expected", "found"]);
         }
     }
@@ -163,7 +174,9 @@ fn bad_models() {
     let at = newer.windows(version.len()).position(|window| window == version).unwrap();
     newer[at + version.len() - 1] = b'9';
     folder.write("newer", newer);
-    folder.run("evaluate newer digits").fails(2, &["newer: version: expected 1 or 2, found 9", "a newer travertine"]);
+    folder
+        .run("evaluate newer digits")
+        .fails(2, &["newer: version: expected 1 or 2, found 9", "a newer travertine"]);
 
     let nan = [&model[..model.len() - 4], &f32::NAN.to_le_bytes()].concat();
     folder.write("nan", nan);

@@ -11,11 +11,11 @@ use travertine::model_file;
 
 use crate::run::{Folder, Run};
 
-const TRAIN: &str =
-    "train digits --hidden 40 --batch 32 --normalization batch --optimizer adam --schedule cosine --dropout 0.1 --json";
+const TRAIN: &str = "train digits --hidden 40 --batch 32 --normalization batch --optimizer adam --schedule cosine --dropout 0.1 --json";
 
 fn files(folder: &Folder) -> Vec<PathBuf> {
-    let mut files: Vec<PathBuf> = fs::read_dir(folder.join("c")).unwrap().map(|entry| entry.unwrap().path()).collect();
+    let mut files: Vec<PathBuf> =
+        fs::read_dir(folder.join("c")).unwrap().map(|entry| entry.unwrap().path()).collect();
     files.sort();
     files
 }
@@ -35,7 +35,8 @@ fn without_times(mut result: Value) -> Value {
 fn delays() -> impl Iterator<Item = u64> {
     let mut state = 7u64;
     std::iter::repeat_with(move || {
-        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        state =
+            state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         (state >> 33) % 60
     })
 }
@@ -50,9 +51,11 @@ fn fifty_kills_change_no_byte() {
     let mut delays = delays();
     while kills < 50 {
         // A kill in the middle of writing the first one leaves nothing to go on from.
-        let resumes = folder.join("c").is_dir() && files(&folder).iter().any(|file| !is_unfinished(file));
+        let resumes =
+            folder.join("c").is_dir() && files(&folder).iter().any(|file| !is_unfinished(file));
         let option = if resumes { "--resume" } else { "--checkpoint" };
-        let mut command = folder.command(&format!("{train} --every 2 {option} c --out killed.safetensors"));
+        let mut command =
+            folder.command(&format!("{train} --every 2 {option} c --out killed.safetensors"));
         let mut child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
         thread::sleep(Duration::from_millis(10 + delays.next().unwrap()));
         runs += 1;
@@ -74,7 +77,8 @@ fn fifty_kills_change_no_byte() {
     eprintln!("{kills} kills, {unfinished} of them in the middle of writing");
     assert!(unfinished >= 5, "only {unfinished} kills in the middle of writing");
     assert!(
-        fs::read(folder.join("alone.safetensors")).unwrap() == fs::read(folder.join("killed.safetensors")).unwrap()
+        fs::read(folder.join("alone.safetensors")).unwrap()
+            == fs::read(folder.join("killed.safetensors")).unwrap()
     );
     assert_eq!(without_times(alone.result()), without_times(killed.result()));
     assert_eq!(files(&folder).len(), 2, "the newest two checkpoints, and nothing unfinished");
@@ -91,22 +95,34 @@ fn signals_finish_the_step_and_leave_a_checkpoint() {
         while !folder.join("c").is_dir() || files(&folder).is_empty() {
             thread::sleep(Duration::from_millis(5));
         }
-        let kill = Command::new("kill").args([format!("-{signal}"), child.id().to_string()]).status().unwrap();
+        let kill = Command::new("kill")
+            .args([format!("-{signal}"), child.id().to_string()])
+            .status()
+            .unwrap();
         assert!(kill.success());
         let run = Run::new(&train, child.wait_with_output().unwrap());
         assert_eq!(run.status, Some(status), "{}", run.err);
-        assert!(run.err.contains("stopped by signal") && run.err.contains("is saved"), "{}", run.err);
+        assert!(
+            run.err.contains("stopped by signal") && run.err.contains("is saved"),
+            "{}",
+            run.err
+        );
         assert!(!folder.join("digits.safetensors").exists());
     }
     // Without a folder nothing is saved, and that is said.
     let folder = Folder::new();
-    let child =
-        folder.command(&format!("{train} --history h.csv")).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();
+    let child = folder
+        .command(&format!("{train} --history h.csv"))
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn();
     let child = child.unwrap();
     while !folder.join("h.csv").exists() {
         thread::sleep(Duration::from_millis(5));
     }
-    assert!(Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap().success());
+    assert!(
+        Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap().success()
+    );
     let run = Run::new(&train, child.wait_with_output().unwrap());
     assert_eq!(run.status, Some(130), "{}", run.err);
     assert!(run.err.contains("nothing is saved (see --checkpoint)"), "{}", run.err);
@@ -118,7 +134,9 @@ fn a_longer_training_goes_on_where_a_shorter_one_ended() {
     let train = "train digits --hidden 16 --optimizer momentum --history";
     folder.run(&format!("{train} whole.csv --epochs 4 --out whole.safetensors")).ok();
     folder.run(&format!("{train} part.csv --epochs 2 --checkpoint c --out part.safetensors")).ok();
-    folder.run(&format!("{train} part.csv --epochs 4 --threads 1 --resume c --out part.safetensors")).ok();
+    folder
+        .run(&format!("{train} part.csv --epochs 4 --threads 1 --resume c --out part.safetensors"))
+        .ok();
     let bytes = |name: &str| fs::read(folder.join(name)).unwrap();
     assert!(bytes("whole.safetensors") == bytes("part.safetensors"));
     // The whole course is in the history; seconds differ.
@@ -141,15 +159,22 @@ fn a_checkpoint_of_another_training_is_refused() {
     };
     refused(
         "--hidden 41 --batch 32",
-        &["another training", "network was 64 - 40 identity - batch_norm relu - 10 softmax, is 64 - 41 identity"],
+        &[
+            "another training",
+            "network was 64 - 40 identity - batch_norm relu - 10 softmax, is 64 - 41 identity",
+        ],
     );
     refused("--hidden 40 --batch 16", &["batch was 32, is 16"]);
-    refused("--hidden 40 --batch 32 --seed 2", &["seed was 1, is 2", "training samples was 1438 with fingerprint"]);
+    refused(
+        "--hidden 40 --batch 32 --seed 2",
+        &["seed was 1, is 2", "training samples was 1438 with fingerprint"],
+    );
     refused("--hidden 40 --batch 32 --held-out 0.3", &["training samples was", "test samples was"]);
     refused("--hidden 40 --batch 32 --weight-decay 0.1", &["weight decay was none, is 0.1"]);
     refused("--hidden 40 --batch 32 --precision f64", &["expected f64"]);
     // The same numbers under other names of classes.
-    let (told, other) = ("a,b\n1,no\n2,yes\n3,no\n4,yes\n5,no\n", "a,b\n1,no\n2,yep\n3,no\n4,yep\n5,no\n");
+    let (told, other) =
+        ("a,b\n1,no\n2,yes\n3,no\n4,yes\n5,no\n", "a,b\n1,no\n2,yep\n3,no\n4,yep\n5,no\n");
     folder.write("t.csv", told);
     folder.run("train t.csv --epochs 1 --checkpoint t").ok();
     folder.write("t.csv", other);
@@ -164,7 +189,9 @@ fn a_checkpoint_of_another_training_is_refused() {
     model_file::save_checkpoint(&newest, &snapshot, &notes).unwrap();
     // The schedule of a longer training is another one.
     folder.run(&format!("{TRAIN} --epochs 3 --resume c")).fails(2, &["schedule"]);
-    folder.run(&format!("{TRAIN} --checkpoint c")).fails(2, &["--checkpoint", "go on with --resume c"]);
+    folder
+        .run(&format!("{TRAIN} --checkpoint c"))
+        .fails(2, &["--checkpoint", "go on with --resume c"]);
     folder.run(&format!("{TRAIN} --resume nowhere")).fails(2, &["nowhere"]);
     folder.run(&format!("{TRAIN} --every 5")).fails(2, &["--every", "add --checkpoint"]);
 }
@@ -184,12 +211,18 @@ fn damaged_checkpoints_are_told_and_the_one_before_is_taken() {
         fs::write(newest, damage).unwrap();
         let run = folder.run(&format!("{train} --resume c --out again.safetensors")).ok();
         assert!(run.err.contains("warning: c/step-000000000135.safetensors"), "{}", run.err);
-        assert!(run.err.contains("going on from c/step-000000000090.safetensors, which is whole"), "{}", run.err);
+        assert!(
+            run.err.contains("going on from c/step-000000000090.safetensors, which is whole"),
+            "{}",
+            run.err
+        );
         assert!(fs::read(folder.join("again.safetensors")).unwrap() == whole);
     }
     for damage in &damages {
         files(&folder).iter().for_each(|file| fs::write(file, damage).unwrap());
-        folder.run(&format!("{train} --resume c --out none.safetensors")).fails(2, &["step-000000000135", "expected"]);
+        folder
+            .run(&format!("{train} --resume c --out none.safetensors"))
+            .fails(2, &["step-000000000135", "expected"]);
         assert!(!folder.join("none.safetensors").exists());
     }
 }
@@ -205,13 +238,25 @@ fn a_full_disk_leaves_the_checkpoints_before_it() {
     fs::remove_file(folder.join("digits.safetensors")).unwrap();
     let full = |options: &str| {
         let command = folder.command(&format!("{train} --epochs 3 --resume c {options}"));
-        let arguments: Vec<_> = command.get_args().map(|argument| argument.to_str().unwrap().to_owned()).collect();
-        let line = format!("trap '' XFSZ; ulimit -f 100; {} {}", env!("CARGO_BIN_EXE_travertine"), arguments.join(" "));
-        Run::new(&line, Command::new("sh").args(["-c", &line]).current_dir(&*folder).output().unwrap())
+        let arguments: Vec<_> =
+            command.get_args().map(|argument| argument.to_str().unwrap().to_owned()).collect();
+        let line = format!(
+            "trap '' XFSZ; ulimit -f 100; {} {}",
+            env!("CARGO_BIN_EXE_travertine"),
+            arguments.join(" ")
+        );
+        Run::new(
+            &line,
+            Command::new("sh").args(["-c", &line]).current_dir(&*folder).output().unwrap(),
+        )
     };
     let run = full("");
     assert_eq!(run.status, Some(1), "{}", run.err);
-    assert!(run.err.contains("step-000000000288.safetensors") && run.err.contains("too large"), "{}", run.err);
+    assert!(
+        run.err.contains("step-000000000288.safetensors") && run.err.contains("too large"),
+        "{}",
+        run.err
+    );
     let now: Vec<_> = files(&folder).iter().map(|file| fs::read(file).unwrap()).collect();
     assert!(before == now, "the checkpoint from before is as it was, and nothing else is there");
     let run = full("--on-checkpoint-error continue").ok();
@@ -225,12 +270,13 @@ fn early_stopping_saves_the_best_model() {
     // The label is a coin: whatever is learned beyond the mean is noise.
     let coin = |n: u64| (n.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 40) % 2;
     let rows = |from: u64, to: u64| -> String {
-        (from..to).map(|n| format!("{},{},{}\n", n * 7 % 11, n * 5 % 13, ["no", "yes"][coin(n) as usize])).collect()
+        (from..to)
+            .map(|n| format!("{},{},{}\n", n * 7 % 11, n * 5 % 13, ["no", "yes"][coin(n) as usize]))
+            .collect()
     };
     folder.write("train.csv", rows(0, 60));
     folder.write("test.csv", rows(60, 120));
-    let train =
-        "train train.csv --test test.csv --hidden 50 --learning-rate 0.5 --epochs 500 --json --out m.safetensors";
+    let train = "train train.csv --test test.csv --hidden 50 --learning-rate 0.5 --epochs 500 --json --out m.safetensors";
     let run = folder.run(&format!("{train} --early-stopping 3")).ok();
     let mut lines = run.json();
     let result = lines.pop().unwrap();
@@ -238,8 +284,13 @@ fn early_stopping_saves_the_best_model() {
     let best = losses.iter().copied().fold(f64::INFINITY, f64::min);
     let at = losses.iter().position(|&loss| loss == best).unwrap();
     assert_eq!(losses.len(), at + 1 + 3, "{losses:?}");
-    assert_eq!((result["epochs"].as_u64(), result["test_loss"].as_f64()), (Some(at as u64 + 1), Some(best)));
+    assert_eq!(
+        (result["epochs"].as_u64(), result["test_loss"].as_f64()),
+        (Some(at as u64 + 1), Some(best))
+    );
     let evaluated = folder.run("evaluate m.safetensors test.csv --json").ok().result();
     assert!((evaluated["loss"].as_f64().unwrap() - best).abs() < 1e-6);
-    folder.run("train digits --held-out 0 --early-stopping 3").fails(2, &["--early-stopping", "samples to test on"]);
+    folder
+        .run("train digits --held-out 0 --early-stopping 3")
+        .fails(2, &["--early-stopping", "samples to test on"]);
 }

@@ -10,10 +10,21 @@ fn with_driver() -> Option<Folder> {
     let folder = Folder::new();
     let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/cli/cuda_driver.rs");
     let (driver, nvrtc) = (folder.join("libcuda.so"), folder.join("libnvrtc.so"));
-    let arguments =
-        ["--edition", "2024", "--crate-type", "cdylib", "--crate-name", "driver", "-A", "non_snake_case", "-o"];
+    let arguments = [
+        "--edition",
+        "2024",
+        "--crate-type",
+        "cdylib",
+        "--crate-name",
+        "driver",
+        "-A",
+        "non_snake_case",
+        "-o",
+    ];
     let built = Command::new("rustc").args(arguments).arg(&driver).arg(source).output();
-    let Ok(built) = built.inspect_err(|error| eprintln!("LEFT OUT: rustc: {error}")) else { return None };
+    let Ok(built) = built.inspect_err(|error| eprintln!("LEFT OUT: rustc: {error}")) else {
+        return None;
+    };
     assert!(built.status.success(), "{}", String::from_utf8_lossy(&built.stderr));
     std::fs::copy(driver, nvrtc).unwrap();
     Some(folder)
@@ -47,15 +58,28 @@ fn devices_are_listed_and_used() {
     let Some(folder) = with_driver() else { return };
     let devices = run(&folder, "devices", &[]).ok();
     let line = devices.out.lines().find(|line| line.starts_with("cuda:1")).unwrap();
-    for part in ["Pretender (compute capability 9.0)", "driver CUDA 12.4, NVRTC 12.4", "1.1 GB of memory", "; usable"] {
+    for part in [
+        "Pretender (compute capability 9.0)",
+        "driver CUDA 12.4, NVRTC 12.4",
+        "1.1 GB of memory",
+        "; usable",
+    ] {
         assert!(line.contains(part), "{line}");
     }
     let bench = run(&folder, BENCH, &[]).ok();
     assert!(bench.err.contains("for --gpu-architecture=sm_90"), "{}", bench.err);
     let without_pools = run(&folder, BENCH, &[("POOLS", 0)]).ok();
-    assert!(!without_pools.err.contains("compiled"), "kernels come from the cache: {}", without_pools.err);
+    assert!(
+        !without_pools.err.contains("compiled"),
+        "kernels come from the cache: {}",
+        without_pools.err
+    );
     let other_driver = run(&folder, BENCH, &[("DRIVER", 12_050)]).ok();
-    assert!(other_driver.err.contains("compiled"), "not those of another driver: {}", other_driver.err);
+    assert!(
+        other_driver.err.contains("compiled"),
+        "not those of another driver: {}",
+        other_driver.err
+    );
     run(&folder, &format!("{BENCH}:1"), &[]).ok();
 }
 
@@ -74,7 +98,10 @@ fn training_goes_through() {
 /// What the pretenders counted in the end.
 fn count(run: &Run, name: &str) -> u64 {
     let line = run.err.lines().rfind(|line| line.starts_with("counts")).unwrap();
-    let value = line.split_whitespace().find_map(|word| word.strip_prefix(name)?.strip_prefix('=')).unwrap();
+    let value = line
+        .split_whitespace()
+        .find_map(|word| word.strip_prefix(name)?.strip_prefix('='))
+        .unwrap();
     value.parse().unwrap()
 }
 
@@ -91,12 +118,20 @@ fn steps_are_graphs() {
         );
         let by_graphs = run(&folder, &train, &[]).ok();
         let one_by_one = run(&folder, &train, &[("DRIVER", 11_080), ("NVRTC", 11_080)]).ok();
-        assert_eq!([&by_graphs, &one_by_one].map(|run| count(run, "graphs")), [3 * 144, 0], "{optimizer}");
+        assert_eq!(
+            [&by_graphs, &one_by_one].map(|run| count(run, "graphs")),
+            [3 * 144, 0],
+            "{optimizer}"
+        );
         for same in ["launches", "history", "waits", "allocations"] {
             assert_eq!(count(&by_graphs, same), count(&one_by_one, same), "{optimizer}: {same}");
         }
         let other_rate = run(&folder, &format!("{train} --learning-rate 0.03"), &[]).ok();
-        assert_ne!(count(&by_graphs, "history"), count(&other_rate, "history"), "the history tells arguments apart");
+        assert_ne!(
+            count(&by_graphs, "history"),
+            count(&other_rate, "history"),
+            "the history tells arguments apart"
+        );
     }
 }
 
@@ -106,10 +141,12 @@ fn steps_are_graphs() {
 fn epochs_neither_wait_nor_allocate() {
     let Some(folder) = with_driver() else { return };
     let train = |options: &str| {
-        let train = format!("train digits --no-tune --json --device cuda --out m.safetensors {options}");
+        let train =
+            format!("train digits --no-tune --json --device cuda --out m.safetensors {options}");
         run(&folder, &train, &[]).ok()
     };
-    let [few, many, longer] = ["--epochs 2 --batch 100", "--epochs 2 --batch 10", "--epochs 4 --batch 10"].map(train);
+    let [few, many, longer] =
+        ["--epochs 2 --batch 100", "--epochs 2 --batch 10", "--epochs 4 --batch 10"].map(train);
     assert!(count(&many, "launches") > 5 * count(&few, "launches"));
     assert_eq!(count(&few, "waits"), count(&many, "waits"));
     assert_eq!(count(&few, "allocations"), count(&many, "allocations"));
@@ -125,30 +162,54 @@ fn faults_are_told_with_their_cures() {
         (&[("INIT", 34)], &["code 34", "stub"]),
         (&[("INIT", 803)], &["code 803", "restart the machine"]),
         (&[("DEVICES", 0)], &["no device", "CUDA_VISIBLE_DEVICES"]),
-        (&[("DRIVER", 10_020)], &["the driver is for CUDA 10.2, 11.2 is needed", "newer NVIDIA driver"]),
-        (&[("NVRTC", 10_010)], &["NVRTC is 10.1, 11.2 is needed", "pip install nvidia-cuda-nvrtc-cu12"]),
-        (&[("CAPABILITY", 61)], &["NVRTC 12.4 does not compile for compute capability 6.1", "install NVRTC"]),
+        (
+            &[("DRIVER", 10_020)],
+            &["the driver is for CUDA 10.2, 11.2 is needed", "newer NVIDIA driver"],
+        ),
+        (
+            &[("NVRTC", 10_010)],
+            &["NVRTC is 10.1, 11.2 is needed", "pip install nvidia-cuda-nvrtc-cu12"],
+        ),
+        (
+            &[("CAPABILITY", 61)],
+            &["NVRTC 12.4 does not compile for compute capability 6.1", "install NVRTC"],
+        ),
         (&[("MODE", 2)], &["prohibited", "nvidia-smi -i 0 -c DEFAULT"]),
     ];
     for (behavior, parts) in unavailable {
         run(&folder, BENCH, behavior).fails(2, parts);
         let devices = run(&folder, "devices", behavior).ok();
         let line = devices.out.lines().find(|line| line.starts_with("cuda")).unwrap();
-        assert!(line.contains("not usable") && parts.iter().all(|part| line.contains(part)), "{line}");
+        assert!(
+            line.contains("not usable") && parts.iter().all(|part| line.contains(part)),
+            "{line}"
+        );
     }
     let no_such = ["cuda:7 is not available", "there is no such device", "cuda:0 to cuda:1"];
     run(&folder, &format!("{BENCH}:7"), &[]).fails(2, &no_such);
-    run(&folder, &format!("{BENCH}:7"), &[("DEVICES", 1)]).fails(2, &["the only device here is cuda:0"]);
+    run(&folder, &format!("{BENCH}:7"), &[("DEVICES", 1)])
+        .fails(2, &["the only device here is cuda:0"]);
 
     let failed: [Fault<'_>; 5] = [
-        (&[("COMPILE", 6)], &["nvrtcCompileProgram failed with code 6", "' does not compile", "line 7: what"]),
+        (
+            &[("COMPILE", 6)],
+            &["nvrtcCompileProgram failed with code 6", "' does not compile", "line 7: what"],
+        ),
         (
             &[("CAPABILITY", 120), ("NVRTC", 12_090), ("LOAD", 222)],
-            &["compute_90", "cuModuleLoadData failed with code 222", "NVRTC is of CUDA 12.9", "programs of CUDA 12.4"],
+            &[
+                "compute_90",
+                "cuModuleLoadData failed with code 222",
+                "NVRTC is of CUDA 12.9",
+                "programs of CUDA 12.4",
+            ],
         ),
         (&[("MEMORY", 100)], &["cuda:0: out of memory, ", " bytes asked for, 100 available"]),
         (&[("MEMORY", 100), ("POOLS", 0)], &["out of memory"]),
-        (&[("LOST_AFTER", 2)], &["failed with code 700: an illegal memory access", "start the program again"]),
+        (
+            &[("LOST_AFTER", 2)],
+            &["failed with code 700: an illegal memory access", "start the program again"],
+        ),
     ];
     for (behavior, parts) in failed {
         let _ = std::fs::remove_dir_all(folder.join("travertine"));
@@ -167,8 +228,15 @@ fn a_missing_compiler_is_told_with_the_cure() {
         eprintln!("LEFT OUT: the system has an NVRTC of its own");
         return;
     }
-    let missing = ["NVRTC (libnvrtc.so) was not found", "pip install nvidia-cuda-nvrtc-cu12", "LD_LIBRARY_PATH"];
-    assert!(line.contains("not usable") && missing.iter().all(|part| line.contains(part)), "{line}");
+    let missing = [
+        "NVRTC (libnvrtc.so) was not found",
+        "pip install nvidia-cuda-nvrtc-cu12",
+        "LD_LIBRARY_PATH",
+    ];
+    assert!(
+        line.contains("not usable") && missing.iter().all(|part| line.contains(part)),
+        "{line}"
+    );
     run(&folder, BENCH, &[]).fails(2, &missing);
 }
 
@@ -193,7 +261,9 @@ fn no_driver_is_told_with_the_cure() {
         return;
     }
     assert!(line.contains("not usable") && line.contains("install"), "{line}");
-    folder.run("train digits --device cuda --out model.safetensors").fails(2, &["cuda is not available", "install"]);
+    folder
+        .run("train digits --device cuda --out model.safetensors")
+        .fails(2, &["cuda is not available", "install"]);
     assert!(!folder.join("model.safetensors").exists());
 }
 
@@ -208,13 +278,19 @@ fn large_products_are_left_to_the_library() {
     assert!(devices.out.contains("NVRTC 12.4, cuBLASLt 12.4.5"), "{}", devices.out);
     let with = run(&folder, LARGE, &[]).ok();
     assert!(
-        count(&with, "products") > 0 && with.err.contains("compute 68, factors 0 and 0, result 0, epilogue 6"),
+        count(&with, "products") > 0
+            && with.err.contains("compute 68, factors 0 and 0, result 0, epilogue 6"),
         "{}",
         with.err
     );
     // Forward, backward, gradient; no epilogue but relu and the bias.
     for line in with.err.lines().filter(|line| line.starts_with("planned")) {
-        assert!(["epilogue 1", "epilogue 4", "epilogue 6"].iter().any(|epilogue| line.ends_with(epilogue)), "{line}");
+        assert!(
+            ["epilogue 1", "epilogue 4", "epilogue 6"]
+                .iter()
+                .any(|epilogue| line.ends_with(epilogue)),
+            "{line}"
+        );
     }
     for without in [
         run(&folder, &format!("{LARGE} --library never"), &[]),
@@ -237,7 +313,9 @@ fn large_products_are_left_to_the_library() {
 #[cfg_attr(not(target_os = "linux"), ignore = "the driver is built for Linux")]
 fn the_library_takes_part_in_graphs() {
     let Some(folder) = with_library() else { return };
-    for options in ["", "--optimizer adam --schedule cosine", "--schedule cosine", "--precision bf16"] {
+    for options in
+        ["", "--optimizer adam --schedule cosine", "--schedule cosine", "--precision bf16"]
+    {
         let train = format!(
             "train digits --epochs 2 --batch 100 --no-tune --library always --json --device cuda --out m.safetensors {options}"
         );
@@ -246,7 +324,11 @@ fn the_library_takes_part_in_graphs() {
         let one_by_one = run(&folder, &train, &old).ok();
         let new_graphs = run(&folder, &train, &[("CHILD_UPDATE", 1)]).ok();
         // 1437 samples: 15 steps an epoch, the last one of them smaller. The first of a kind goes out by itself.
-        assert_eq!([&by_graphs, &one_by_one].map(|run| count(run, "graphs")), [2 * 15 - 2, 0], "{options}");
+        assert_eq!(
+            [&by_graphs, &one_by_one].map(|run| count(run, "graphs")),
+            [2 * 15 - 2, 0],
+            "{options}"
+        );
         for same in ["launches", "history", "waits", "allocations"] {
             assert_eq!(count(&by_graphs, same), count(&new_graphs, same), "{options}: {same}");
             assert_eq!(count(&by_graphs, same), count(&one_by_one, same), "{options}: {same}");
@@ -264,29 +346,43 @@ fn precisions_are_asked_for_by_name() {
         ("f16", "compute 68, factors 2 and 2"),
     ] {
         let with = run(&folder, &format!("{LARGE} --precision {precision}"), &[]).ok();
-        assert!(with.err.contains(planned) && !with.err.contains("factors 1 "), "{precision}: {}", with.err);
+        assert!(
+            with.err.contains(planned) && !with.err.contains("factors 1 "),
+            "{precision}: {}",
+            with.err
+        );
         assert_eq!(with.result()["precision"], precision);
         // The hidden layer: bias, relu and a mask, and relu's derivative by it; the output, as it is.
         let type_of_factors = &planned[planned.len() - 2..].trim();
         for (result, epilogue) in [(*type_of_factors, 134), (*type_of_factors, 136), ("0", 4)] {
-            let told = with.err.contains(&format!("{planned}, result {result}, epilogue {epilogue}\n"));
-            assert_eq!(told, precision != "tf32" || epilogue == 4, "{precision}, {epilogue}: {}", with.err);
+            let told =
+                with.err.contains(&format!("{planned}, result {result}, epilogue {epilogue}\n"));
+            assert_eq!(
+                told,
+                precision != "tf32" || epilogue == 4,
+                "{precision}, {epilogue}: {}",
+                with.err
+            );
         }
     }
     run(&folder, &format!("{LARGE} --precision bf16"), &[("CAPABILITY", 75)])
         .fails(2, &["cuda:0", "its compute capability is 7.5, bf16 needs 8.0", "take f32"]);
     run(&folder, &format!("{LARGE} --precision f16"), &[("CAPABILITY", 75)]).ok();
-    run(&folder, &format!("{LARGE} --precision tf32 --library never"), &[]).fails(2, &["tf32 needs the library"]);
+    run(&folder, &format!("{LARGE} --precision tf32 --library never"), &[])
+        .fails(2, &["tf32 needs the library"]);
     let starts_not = run(&folder, &format!("{LARGE} --precision tf32"), &[("CUBLASLT_INIT", 1)]);
     starts_not.fails(1, &["cublasLtCreate failed with code 1: the library failed"]);
     std::fs::remove_file(folder.join("libcublasLt.so")).unwrap();
     for option in ["--precision tf32", "--precision bf16", "--precision f16", "--library always"] {
-        let missing = ["cuda:0", "cuBLASLt (libcublasLt.so) was not found", "pip install nvidia-cublas-cu12"];
+        let missing =
+            ["cuda:0", "cuBLASLt (libcublasLt.so) was not found", "pip install nvidia-cublas-cu12"];
         run(&folder, &format!("{LARGE} {option}"), &[]).fails(2, &missing);
     }
     for device in ["cpu", "opencl"] {
         let other = LARGE.replace("cuda", device);
-        folder.run(&format!("{other} --precision tf32")).fails(2, &["does not multiply in tf32", "CUDA"]);
+        folder
+            .run(&format!("{other} --precision tf32"))
+            .fails(2, &["does not multiply in tf32", "CUDA"]);
     }
 }
 
@@ -316,7 +412,10 @@ fn the_library_is_measured_beside_our_kernels() {
     }
     let before = text();
     run(&folder, &LARGE.replace("--no-tune", ""), &[]).ok();
-    assert!(text().contains("[library.f32]") && text().starts_with(&before[..before.find("[library").unwrap()]));
+    assert!(
+        text().contains("[library.f32]")
+            && text().starts_with(&before[..before.find("[library").unwrap()])
+    );
     run(&folder, &LARGE.replace("--no-tune", "--precision tf32"), &[("CUBLASLT", 12_09)]).ok();
     assert!(text().contains("version = \"12.9.5\""), "{}", text());
 }
@@ -329,7 +428,8 @@ fn transfers_pass_through_pinned_memory() {
     // 64 x 40000 weights are 10 MB, two pieces and a half.
     let train = "train digits --hidden 40000 --epochs 1 --samples 2 --learning-rate 0 --held-out 0 --no-tune --json";
     let model = |device: &str, behavior: &[(&str, i64)]| {
-        run(&folder, &format!("{train} --device {device} --out {device}.safetensors"), behavior).ok();
+        run(&folder, &format!("{train} --device {device} --out {device}.safetensors"), behavior)
+            .ok();
         let file = std::fs::read(folder.join(format!("{device}.safetensors"))).unwrap();
         let head = u64::from_le_bytes(file[..8].try_into().unwrap()) as usize;
         file[8 + head..].to_vec()

@@ -30,7 +30,10 @@ fn digits_are_learned_saved_evaluated_and_predicted() {
         "model",
     ];
     let last = run.out.lines().last().unwrap();
-    assert_eq!(keys(last).into_iter().filter(|key| expected.contains(key)).collect::<Vec<_>>(), expected);
+    assert_eq!(
+        keys(last).into_iter().filter(|key| expected.contains(key)).collect::<Vec<_>>(),
+        expected
+    );
     let result = run.result();
     assert!(result["test_accuracy"].as_f64().unwrap() >= 0.96, "{result}");
     assert!(result["best_test_accuracy"].as_f64() >= result["test_accuracy"].as_f64());
@@ -45,10 +48,15 @@ fn digits_are_learned_saved_evaluated_and_predicted() {
     assert!(whole["accuracy"].as_f64().unwrap() >= result["test_accuracy"].as_f64().unwrap());
     assert!(evaluated.err.contains("is \\ said"), "{}", evaluated.err);
     let share = |key: &str| whole[key].as_f64().unwrap_or_else(|| panic!("no {key} in {whole}"));
-    assert!(share("top5_accuracy") >= share("accuracy") && share("roc_auc") > 0.99 && share("macro_f1") > 0.95);
+    assert!(
+        share("top5_accuracy") >= share("accuracy")
+            && share("roc_auc") > 0.99
+            && share("macro_f1") > 0.95
+    );
     // Every row of the confusion matrix is a class's samples, its diagonal over the sum its recall.
     for (class, row) in whole["confusion"].as_array().unwrap().iter().enumerate() {
-        let counts: Vec<f64> = row.as_array().unwrap().iter().map(|count| count.as_f64().unwrap()).collect();
+        let counts: Vec<f64> =
+            row.as_array().unwrap().iter().map(|count| count.as_f64().unwrap()).collect();
         let scores = &whole["per_class"][class];
         assert_eq!(scores["samples"].as_f64().unwrap(), counts.iter().sum::<f64>());
         assert_eq!(scores["recall"].as_f64().unwrap(), counts[class] / counts.iter().sum::<f64>());
@@ -56,14 +64,21 @@ fn digits_are_learned_saved_evaluated_and_predicted() {
 
     let predicted = folder.run("predict digits.safetensors digits --json").ok().json();
     assert_eq!(predicted.len(), 1797);
-    assert!(predicted.iter().all(|line| line["class"].is_string() && line["probability"].as_f64() <= Some(1.0)));
+    assert!(
+        predicted
+            .iter()
+            .all(|line| line["class"].is_string() && line["probability"].as_f64() <= Some(1.0))
+    );
     let plain = folder.run("predict digits.safetensors digits").ok();
     assert_eq!(plain.out.lines().count(), 1797);
     assert!(plain.out.starts_with("0\t"));
 
     let inspected = folder.run("inspect digits.safetensors --json").ok().result();
     assert_eq!(inspected["layers"][1]["activation"], "softmax");
-    assert_eq!((&inspected["parameters"], &inspected["classes"][9]), (&result["parameters"], &"9".into()));
+    assert_eq!(
+        (&inspected["parameters"], &inspected["classes"][9]),
+        (&result["parameters"], &"9".into())
+    );
     assert!(folder.run("inspect digits.safetensors").ok().out.contains("softmax_cross_entropy"));
 }
 
@@ -71,7 +86,8 @@ fn digits_are_learned_saved_evaluated_and_predicted() {
 fn the_true_class_is_looked_for_within_the_first_k() {
     let folder = Folder::new();
     folder.run("train digits --hidden none --epochs 1 --learning-rate 0.01").ok();
-    let evaluate = |options: &str| folder.run(&format!("evaluate digits.safetensors digits {options}"));
+    let evaluate =
+        |options: &str| folder.run(&format!("evaluate digits.safetensors digits {options}"));
     let share = |k: usize| -> f64 {
         let result = evaluate(&format!("--top-k {k} --json")).ok().result();
         assert_eq!(result.get("top5_accuracy").is_some(), k == 5);
@@ -97,11 +113,16 @@ fn the_true_class_is_looked_for_within_the_first_k() {
 #[test]
 fn the_same_seed_gives_the_same_file_for_any_number_of_threads() {
     let folder = Folder::new();
-    for (out, options) in
-        [("a", "--threads 1"), ("b", "--threads 2"), ("c", "--threads 4"), ("d", "--threads 1 --seed 2")]
-    {
+    for (out, options) in [
+        ("a", "--threads 1"),
+        ("b", "--threads 2"),
+        ("c", "--threads 4"),
+        ("d", "--threads 1 --seed 2"),
+    ] {
         // Wide enough that the threads have something to share.
-        folder.run(&format!("train digits --hidden 256 --batch 128 --epochs 1 --out {out} {options}")).ok();
+        folder
+            .run(&format!("train digits --hidden 256 --batch 128 --epochs 1 --out {out} {options}"))
+            .ok();
     }
     let [a, b, c, d] = ["a", "b", "c", "d"].map(|name| fs::read(folder.join(name)).unwrap());
     assert!(a == b && a == c, "1, 2 and 4 threads must give one file");
@@ -111,16 +132,25 @@ fn the_same_seed_gives_the_same_file_for_any_number_of_threads() {
 #[test]
 fn training_tells_people_a_line_an_epoch() {
     let folder = Folder::new();
-    let run = folder.run("train digits --hidden none --batch 100 --epochs 2 --held-out 0 --precision f64").ok();
+    let run = folder
+        .run("train digits --hidden none --batch 100 --epochs 2 --held-out 0 --precision f64")
+        .ok();
     let lines: Vec<&str> = run.out.lines().collect();
     assert_eq!(lines.len(), 4, "{}", run.out);
-    assert!(lines[1].starts_with("epoch 2/2: loss ") && lines[1].contains("samples/s"), "{}", lines[1]);
+    assert!(
+        lines[1].starts_with("epoch 2/2: loss ") && lines[1].contains("samples/s"),
+        "{}",
+        lines[1]
+    );
     assert_eq!(lines[3], "saved digits.safetensors (650 parameters)");
     assert!(folder.run("inspect digits.safetensors").ok().out.contains("f64"));
     folder.run("evaluate digits.safetensors digits").ok();
 
-    let run = folder.run("train digits --hidden none --batch 100 --epochs 1 --held-out 0 --json").ok();
-    assert!(run.result()["test_accuracy"].is_null() && run.result()["best_test_accuracy"].is_null());
+    let run =
+        folder.run("train digits --hidden none --batch 100 --epochs 1 --held-out 0 --json").ok();
+    assert!(
+        run.result()["test_accuracy"].is_null() && run.result()["best_test_accuracy"].is_null()
+    );
 }
 
 #[test]
@@ -130,7 +160,11 @@ fn only_the_first_samples_are_trained_on() {
     assert!(run.err.contains("50 samples to train on, 359 to test on"), "{}", run.err);
     assert!(!run.err.contains("warning"), "{}", run.err);
     let few = folder.run("train digits --samples 1 --epochs 1").ok();
-    assert!(few.err.contains("warning: 9 of 10 classes have no sample among the first 1\n"), "{}", few.err);
+    assert!(
+        few.err.contains("warning: 9 of 10 classes have no sample among the first 1\n"),
+        "{}",
+        few.err
+    );
     let model = |rate: &str| {
         folder.run(&format!("train digits --samples 50 --epochs 1 {rate} 0.3 --out m")).ok();
         fs::read(folder.join("m")).unwrap()
@@ -143,14 +177,20 @@ fn a_training_that_diverges_keeps_the_last_good_model() {
     let folder = Folder::new();
     folder.write("kept", "precious");
     let diverges = "train digits --hidden none --output linear --out kept --epochs 30";
-    folder.run(&format!("{diverges} --learning-rate 1e30")).fails(1, &["diverged at step", "(in epoch 1)", "layer 0"]);
+    folder
+        .run(&format!("{diverges} --learning-rate 1e30"))
+        .fails(1, &["diverged at step", "(in epoch 1)", "layer 0"]);
     assert_eq!(fs::read(folder.join("kept")).unwrap(), b"precious", "no epoch went well");
 
     // Just above the limit of stability: it takes more than an epoch to overflow.
     let run = folder.run(&format!("{diverges} --learning-rate 0.19 --json"));
     assert_eq!(run.status, Some(1), "{}", run.err);
     let good = run.result()["epoch"].as_u64().unwrap();
-    assert!(run.err.contains("diverged at step") && run.err.contains("is saved as kept"), "{}", run.err);
+    assert!(
+        run.err.contains("diverged at step") && run.err.contains("is saved as kept"),
+        "{}",
+        run.err
+    );
     let kept = folder.run("inspect kept --json").ok().result();
     assert_eq!(kept["training"]["epochs"], good.to_string());
 }
@@ -159,13 +199,25 @@ fn a_training_that_diverges_keeps_the_last_good_model() {
 fn a_reader_that_goes_early_harms_nothing() {
     let folder = Folder::new();
     folder.run("train digits --hidden none --epochs 1").ok();
-    for arguments in ["predict digits.safetensors digits", "train digits --hidden none --epochs 5 --out late"] {
-        let mut child = folder.command(arguments).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    for arguments in
+        ["predict digits.safetensors digits", "train digits --hidden none --epochs 5 --out late"]
+    {
+        let mut child = folder
+            .command(arguments)
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
         let mut reader = child.stdout.take().unwrap();
         reader.read_exact(&mut [0; 3]).unwrap();
         drop(reader);
         let output = child.wait_with_output().unwrap();
-        assert_eq!(output.status.code(), Some(0), "{arguments}: {}", String::from_utf8_lossy(&output.stderr));
+        assert_eq!(
+            output.status.code(),
+            Some(0),
+            "{arguments}: {}",
+            String::from_utf8_lossy(&output.stderr)
+        );
     }
     assert!(folder.join("late").exists(), "the model is saved though nobody reads");
 }

@@ -27,7 +27,8 @@ fn tensorboard(folder: &Folder, name: &str) -> Option<Value> {
         eprintln!("LEFT OUT: reading event files with TensorBoard; {python} has no tensorboard");
         return None;
     }
-    let output = Command::new(&python).args(["-c", READER]).arg(folder.join(name)).output().unwrap();
+    let output =
+        Command::new(&python).args(["-c", READER]).arg(folder.join(name)).output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     Some(serde_json::from_slice(&output.stdout).unwrap())
 }
@@ -42,7 +43,10 @@ fn history_is_what_training_told() {
     let folder = Folder::new();
     folder.write("h.jsonl", "from before");
     let options = "--epochs 4 --schedule step(2,0.5) --learning-rate 0.2 --hidden 20 --json";
-    let told = folder.run(&format!("train digits {options} --history h.jsonl --tensorboard logs/deep")).ok().json();
+    let told = folder
+        .run(&format!("train digits {options} --history h.jsonl --tensorboard logs/deep"))
+        .ok()
+        .json();
     let rows = lines(&folder, "h.jsonl");
     assert_eq!(rows.len(), 4);
     for (i, (row, told)) in rows.iter().zip(&told).enumerate() {
@@ -53,12 +57,17 @@ fn history_is_what_training_told() {
         assert_eq!(row["step"], 144 * (i + 1));
         assert_eq!(row["learning_rate"], [0.2, 0.2, 0.1, 0.1][i]);
         let norms = row["gradient_norms"].as_array().unwrap();
-        assert!(norms.len() == 2 && norms.iter().all(|norm| norm.as_f64().unwrap() > 0.0), "{norms:?}");
+        assert!(
+            norms.len() == 2 && norms.iter().all(|norm| norm.as_f64().unwrap() > 0.0),
+            "{norms:?}"
+        );
     }
     assert_eq!(fs::read_dir(folder.join("logs/deep")).unwrap().count(), 1);
 
     if let Some(read) = tensorboard(&folder, "logs/deep") {
-        let series = |tag: &str| read[tag].as_array().unwrap_or_else(|| panic!("no {tag} in {read}")).clone();
+        let series = |tag: &str| {
+            read[tag].as_array().unwrap_or_else(|| panic!("no {tag} in {read}")).clone()
+        };
         let tags = [
             ("loss/train", "train_loss"),
             ("loss/test", "test_loss"),
@@ -130,7 +139,11 @@ fn tensorboard_shows_one_curve_after_a_resume() {
     fs::remove_file(folder.join("c/step-000000000432.safetensors")).unwrap();
     folder.run(&format!("{train} --epochs 4 --resume c --tensorboard same")).ok();
     folder.run(&format!("{train} --epochs 5 --resume c --tensorboard same")).ok();
-    assert_eq!(fs::read_dir(folder.join("same")).unwrap().count(), 3, "files that are there stay as they are");
+    assert_eq!(
+        fs::read_dir(folder.join("same")).unwrap().count(),
+        3,
+        "files that are there stay as they are"
+    );
     fs::remove_file(folder.join("c/step-000000000720.safetensors")).unwrap();
     folder.run(&format!("{train} --epochs 5 --resume c --tensorboard other")).ok();
     let whole = lines(&folder, "whole.jsonl");
@@ -138,9 +151,11 @@ fn tensorboard_shows_one_curve_after_a_resume() {
         let Some(read) = tensorboard(&folder, name) else { return };
         for (tag, key) in [("loss/train", "train_loss"), ("accuracy/test", "test_accuracy")] {
             let events = read[tag].as_array().unwrap();
-            let pairs: Vec<_> = events.iter().map(|event| (event[0].as_u64(), event[1].as_f64())).collect();
+            let pairs: Vec<_> =
+                events.iter().map(|event| (event[0].as_u64(), event[1].as_f64())).collect();
             let number = |row: &Value| row[key].as_f64().map(|x| f64::from(x as f32));
-            let expected: Vec<_> = whole.iter().map(|row| (row["step"].as_u64(), number(row))).collect();
+            let expected: Vec<_> =
+                whole.iter().map(|row| (row["step"].as_u64(), number(row))).collect();
             assert_eq!(pairs, expected, "{name}: {tag}");
             let times: Vec<f64> = events.iter().map(|event| event[2].as_f64().unwrap()).collect();
             assert!(times.is_sorted_by(|a, b| a < b), "{name}: {times:?}");
@@ -167,6 +182,8 @@ fn files_that_cannot_be_written_are_told_before_training() {
 
     // A training that never gets to its first row leaves what was there.
     folder.write("h.csv", "precious");
-    folder.run("train digits --output linear --learning-rate 1e30 --history h.csv").fails(1, &["diverged"]);
+    folder
+        .run("train digits --output linear --learning-rate 1e30 --history h.csv")
+        .fails(1, &["diverged"]);
     assert_eq!(fs::read_to_string(folder.join("h.csv")).unwrap(), "precious");
 }

@@ -9,7 +9,9 @@ const SHORT: &str = "train digits --hidden none --epochs 1 --batch 100";
 #[test]
 fn an_output_folder_must_exist() {
     let folder = Folder::new();
-    folder.run(&format!("{SHORT} --out nowhere/m")).fails(2, &["--out", "the folder nowhere does not exist"]);
+    folder
+        .run(&format!("{SHORT} --out nowhere/m"))
+        .fails(2, &["--out", "the folder nowhere does not exist"]);
     folder.run(&format!("{SHORT} --out .")).fails(2, &["--out", "is a folder"]);
     assert_eq!(fs::read_dir(&*folder).unwrap().count(), 0, "nothing is left behind");
 }
@@ -19,7 +21,9 @@ fn the_data_is_not_replaced() {
     let folder = Folder::new();
     let text = "a,b\n1,x\n2,y\n3,x\n4,y\n5,y\n";
     folder.write("data.csv", text);
-    folder.run("train data.csv --out ./data.csv").fails(2, &["--out", "replace the data in data.csv"]);
+    folder
+        .run("train data.csv --out ./data.csv")
+        .fails(2, &["--out", "replace the data in data.csv"]);
     assert_eq!(fs::read_to_string(folder.join("data.csv")).unwrap(), text);
     assert_eq!(fs::read_dir(&*folder).unwrap().count(), 1);
 }
@@ -54,7 +58,8 @@ fn a_full_disk_is_told_before_training_and_costs_nothing() {
     let folder = Folder::new();
     let small = folder.join("small");
     fs::create_dir(&small).unwrap();
-    let mounted = Command::new("mount").args(["-t", "tmpfs", "-o", "size=16k", "tmpfs"]).arg(&small).output();
+    let mounted =
+        Command::new("mount").args(["-t", "tmpfs", "-o", "size=16k", "tmpfs"]).arg(&small).output();
     if !mounted.is_ok_and(|output| output.status.success()) {
         eprintln!("NOT TESTED: a full disk, as this user cannot mount a small file system");
         return;
@@ -77,10 +82,20 @@ fn a_report_without_room_tells_that_the_model_is_saved() {
     use crate::run::Run;
 
     let folder = Folder::new();
-    let line = format!("trap '' XFSZ; ulimit -f 16; {} {SHORT} --out m --report r", env!("CARGO_BIN_EXE_travertine"));
-    let run = Run::new(&line, Command::new("sh").args(["-c", &line]).current_dir(&*folder).output().unwrap());
+    let line = format!(
+        "trap '' XFSZ; ulimit -f 16; {} {SHORT} --out m --report r",
+        env!("CARGO_BIN_EXE_travertine")
+    );
+    let run = Run::new(
+        &line,
+        Command::new("sh").args(["-c", &line]).current_dir(&*folder).output().unwrap(),
+    );
     assert_eq!(run.status, Some(1), "{}", run.err);
-    assert!(run.err.contains("the model is saved as m") && run.err.contains("cannot write the report"), "{}", run.err);
+    assert!(
+        run.err.contains("the model is saved as m") && run.err.contains("cannot write the report"),
+        "{}",
+        run.err
+    );
     assert!(folder.join("m").exists());
     assert_eq!(fs::read_dir(folder.join("r")).unwrap().count(), 0, "no part of a page");
 }

@@ -22,15 +22,24 @@ fn raw_tables_are_trained_evaluated_and_predicted() {
     folder
         .run("train houses.csv --task values")
         .fails(2, &["column 1 (name)", "--drop", "200 different texts", "as \"house0\""]);
-    let run = folder.run("train houses.csv --task values --drop name --hidden 20 --epochs 60 --json").ok();
+    let run = folder
+        .run("train houses.csv --task values --drop name --hidden 20 --epochs 60 --json")
+        .ok();
     assert!(run.err.contains("6 features (categories: quarter, garden)"), "{}", run.err);
     let inspected = folder.run("inspect houses.safetensors --json").ok().result();
     let features = inspected["features"].as_array().unwrap();
-    let expected = ["size", "quarter=east", "quarter=north", "quarter=south", "garden=no", "garden=yes"];
+    let expected =
+        ["size", "quarter=east", "quarter=north", "quarter=south", "garden=no", "garden=yes"];
     assert!(features.iter().eq(expected.iter()), "{features:?}");
     assert_eq!(inspected["columns"][1]["categories"].as_array().unwrap().len(), 3);
     assert!(inspected["columns"][0]["mean"].as_f64().is_some());
-    assert!(folder.run("inspect houses.safetensors").ok().out.contains("column quarter: one of east, north, south"));
+    assert!(
+        folder
+            .run("inspect houses.safetensors")
+            .ok()
+            .out
+            .contains("column quarter: one of east, north, south")
+    );
     let result = folder.run("evaluate houses.safetensors houses.csv --json").ok().result();
     assert!(result["r2"].as_f64().unwrap() > 0.85, "{result}");
 
@@ -38,15 +47,29 @@ fn raw_tables_are_trained_evaluated_and_predicted() {
     folder.write("raw.csv", "garden,quarter,size\nyes,south,100\nno,north,55.5\nno,,70\n");
     let answers = folder.run("predict houses.safetensors raw.csv").ok();
     assert_eq!((answers.out.lines().count(), answers.err.as_str()), (3, ""));
-    folder.write("more.csv", "extra,size,garden,quarter\n1,100,yes,south\n2,55.5,no,north\n3,70,no,west\n");
+    folder.write(
+        "more.csv",
+        "extra,size,garden,quarter\n1,100,yes,south\n2,55.5,no,north\n3,70,no,west\n",
+    );
     let more = folder.run("predict houses.safetensors more.csv").ok();
-    assert_eq!(more.out, answers.out, "another order, one column more, and a quarter that nobody knows");
-    assert!(more.err.contains("1 sample has a 'quarter' that training did not see, as \"west\""), "{}", more.err);
+    assert_eq!(
+        more.out, answers.out,
+        "another order, one column more, and a quarter that nobody knows"
+    );
+    assert!(
+        more.err.contains("1 sample has a 'quarter' that training did not see, as \"west\""),
+        "{}",
+        more.err
+    );
 
     folder.write("less.csv", "size,garden\n100,yes\n");
-    folder.run("predict houses.safetensors less.csv").fails(2, &["less.csv", "no \"quarter\"", "\"size\", \"garden\""]);
+    folder
+        .run("predict houses.safetensors less.csv")
+        .fails(2, &["less.csv", "no \"quarter\"", "\"size\", \"garden\""]);
     folder.write("text.csv", "size,garden,quarter\nbig,yes,south\n");
-    folder.run("predict houses.safetensors text.csv").fails(2, &["line 2, column 1 (size)", "a finite number", "big"]);
+    folder
+        .run("predict houses.safetensors text.csv")
+        .fails(2, &["line 2, column 1 (size)", "a finite number", "big"]);
     let model = std::fs::read(folder.join("houses.safetensors")).unwrap();
     let at = model.windows(6).position(|window| window == b"size\\\"").unwrap();
     let mut damaged = model.clone();
@@ -61,19 +84,27 @@ fn a_training_part_decides() {
     folder.write("train.csv", "a,b,c\n1,x,yes\n2,y,no\n3,x,yes\n,y,no\n");
     folder.write("test.csv", "b,a,c\nx,,no\nz,5,yes\n");
     let run = folder.run("train train.csv --test test.csv --epochs 2 --json").ok();
-    assert!(run.err.contains("1 sample has a 'b' that training did not see, as \"z\""), "{}", run.err);
+    assert!(
+        run.err.contains("1 sample has a 'b' that training did not see, as \"z\""),
+        "{}",
+        run.err
+    );
     let columns = folder.run("inspect train.safetensors --json").ok().result()["columns"].clone();
     assert_eq!(columns[0]["mean"].as_f64(), Some(2.0));
 
     // Three of a class among 60: without --stratify a split may take them all.
-    let rows: String = (0..60).map(|i| format!("{i},{}\n", if i % 20 == 0 { "rare" } else { "usual" })).collect();
+    let rows: String =
+        (0..60).map(|i| format!("{i},{}\n", if i % 20 == 0 { "rare" } else { "usual" })).collect();
     folder.write("rare.csv", format!("a,kind\n{rows}"));
     let (mut refused, mut stratified) = (0, 0);
     for seed in 1..30 {
         let split = format!("train rare.csv --held-out 0.7 --epochs 1 --seed {seed}");
         let run = folder.run(&split);
         if run.status != Some(0) {
-            run.fails(2, &["--held-out", "all 3 samples of class 'rare' are held out", "--stratify"]);
+            run.fails(
+                2,
+                &["--held-out", "all 3 samples of class 'rare' are held out", "--stratify"],
+            );
             refused += 1;
         }
         folder.run(&format!("{split} --stratify")).ok();
@@ -88,7 +119,8 @@ fn cross_validation() {
     let run = folder.run("train digits --folds 4 --stratify --epochs 3 --json").ok();
     let lines = run.json();
     assert_eq!(lines.len(), 5);
-    let accuracies: Vec<f64> = lines[..4].iter().map(|line| line["test_accuracy"].as_f64().unwrap()).collect();
+    let accuracies: Vec<f64> =
+        lines[..4].iter().map(|line| line["test_accuracy"].as_f64().unwrap()).collect();
     let mean = accuracies.iter().sum::<f64>() / 4.0;
     let deviation = (accuracies.iter().map(|x| (x - mean).powi(2)).sum::<f64>() / 3.0).sqrt();
     let last = &lines[4];
@@ -98,7 +130,8 @@ fn cross_validation() {
     assert_eq!(folder.run("train digits --folds 4 --stratify --epochs 3 --json").ok().out, run.out);
     assert!(!folder.join("digits.safetensors").exists(), "no model is saved");
     folder.write("houses.csv", houses());
-    let values = folder.run("train houses.csv --task values --drop name --folds 3 --epochs 20").ok();
+    let values =
+        folder.run("train houses.csv --task values --drop name --folds 3 --epochs 20").ok();
     assert!(values.out.contains("3 folds: test loss"), "{}", values.out);
 
     // The only sample of a class is held out by some fold, stratified or not.
@@ -112,6 +145,8 @@ fn cross_validation() {
     folder.run("train digits --folds 1").fails(2, &["1 folds of 1797 samples"]);
     folder.run("train digits --folds 3 --out m").fails(2, &["--folds", "--out"]);
     folder.run("train digits --folds 3 --checkpoint c").fails(2, &["--folds", "--checkpoint"]);
-    folder.run("train houses.csv --task values --drop name --stratify").fails(2, &["--stratify", "classes"]);
+    folder
+        .run("train houses.csv --task values --drop name --stratify")
+        .fails(2, &["--stratify", "classes"]);
     folder.run("train digits --drop a").fails(2, &["--drop", "CSV"]);
 }

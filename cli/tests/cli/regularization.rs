@@ -5,7 +5,8 @@ use crate::run::Folder;
 #[test]
 fn every_option_learns_the_digits_and_is_told_by_the_model() {
     let folder = Folder::new();
-    let plain = folder.run("train digits --epochs 8 --json").ok().result()["train_loss"].as_f64().unwrap();
+    let plain =
+        folder.run("train digits --epochs 8 --json").ok().result()["train_loss"].as_f64().unwrap();
     for (options, facts) in [
         ("--dropout 0.3", &[("dropout", "0.3")][..]),
         ("--input-dropout 0.1", &[("input_dropout", "0.1")]),
@@ -49,8 +50,12 @@ fn what_makes_no_sense_is_refused() {
         folder.run(&format!("train digits {options}")).fails(2, words);
     }
     folder.write("values.csv", "a,b\n1,1.5\n2,2.5\n3,3.25\n4,4.125\n5,5.5\n");
-    folder.run("train values.csv --task values --label-smoothing 0.1").fails(2, &["--label-smoothing", "classes"]);
-    folder.run("train values.csv --task values --class-weights balanced").fails(2, &["--class-weights", "classes"]);
+    folder
+        .run("train values.csv --task values --label-smoothing 0.1")
+        .fails(2, &["--label-smoothing", "classes"]);
+    folder
+        .run("train values.csv --task values --class-weights balanced")
+        .fails(2, &["--class-weights", "classes"]);
 }
 
 /// A rare class is found more often when it counts more: 40 of 1,040 points, which overlap with the others.
@@ -62,7 +67,12 @@ fn balanced_classes_find_the_rare_one() {
         let (a, b) = (f64::from(i * 7919 % 1009) / 1009.0, f64::from(i * 104_729 % 997) / 997.0);
         let rare = i % 26 == 0;
         let shift = if rare { 0.5 } else { 0.0 };
-        lines.push(format!("{:.4},{:.4},{}", a + shift, b + shift, if rare { "rare" } else { "usual" }));
+        lines.push(format!(
+            "{:.4},{:.4},{}",
+            a + shift,
+            b + shift,
+            if rare { "rare" } else { "usual" }
+        ));
     }
     folder.write("points.csv", lines.join("\n"));
     let recall = |options: &str| {

@@ -49,9 +49,18 @@ fn chromium(folder: &Folder, arguments: &[&str]) -> Option<String> {
         return None;
     }
     let mut command = Command::new(program);
-    command.args(["--headless", "--no-sandbox", "--disable-gpu", "--hide-scrollbars", "--virtual-time-budget=5000"]);
-    let output =
-        command.arg(format!("--user-data-dir={}", folder.join("profile").display())).args(arguments).output().unwrap();
+    command.args([
+        "--headless",
+        "--no-sandbox",
+        "--disable-gpu",
+        "--hide-scrollbars",
+        "--virtual-time-budget=5000",
+    ]);
+    let output = command
+        .arg(format!("--user-data-dir={}", folder.join("profile").display()))
+        .args(arguments)
+        .output()
+        .unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     Some(String::from_utf8(output.stdout).unwrap())
 }
@@ -60,8 +69,12 @@ fn chromium(folder: &Folder, arguments: &[&str]) -> Option<String> {
 fn seen(folder: &Folder, page: &str) -> Option<Vec<Value>> {
     folder.write("looked-at.html", page.replace("</body>", &format!("{LOOK}</body>")));
     folder.write("frames.html", FRAMES);
-    let dom = chromium(folder, &["--dump-dom", &format!("file://{}", folder.join("frames.html").display())])?;
-    let title = dom.split("SEEN").nth(1).unwrap_or_else(|| panic!("the page was not loaded: {dom}"));
+    let dom = chromium(
+        folder,
+        &["--dump-dom", &format!("file://{}", folder.join("frames.html").display())],
+    )?;
+    let title =
+        dom.split("SEEN").nth(1).unwrap_or_else(|| panic!("the page was not loaded: {dom}"));
     let mut seen: Vec<Value> = serde_json::from_str(title.split("END").next().unwrap()).unwrap();
     seen.sort_by_key(|frame| -frame["beyond"].as_i64().unwrap());
     assert_eq!(seen.len(), 2);
@@ -136,10 +149,18 @@ fn a_report_on_digits_shows_curves_confusion_weights_and_mistakes() {
     for outside in ["http:", "https:", "<script", "<link", "url(", "@import"] {
         assert!(!page.contains(outside), "{outside}");
     }
-    assert!(page.contains("travertine train digits --hidden 12 --epochs 4 --seed 3 --report out/first</pre>"));
-    for part in
-        ["Loss", "Accuracy", "Learning rate", "Gradient norms", "Confusion", "First-layer weights", "Worst mistakes"]
-    {
+    assert!(page.contains(
+        "travertine train digits --hidden 12 --epochs 4 --seed 3 --report out/first</pre>"
+    ));
+    for part in [
+        "Loss",
+        "Accuracy",
+        "Learning rate",
+        "Gradient norms",
+        "Confusion",
+        "First-layer weights",
+        "Worst mistakes",
+    ] {
         assert!(page.contains(part), "{part}");
     }
     // Losses and accuracies in training and held out, one rate, two layers.
@@ -154,19 +175,35 @@ fn a_report_on_digits_shows_curves_confusion_weights_and_mistakes() {
 
     let Some(seen) = seen(&folder, &page) else { return };
     for frame in &seen {
-        assert_eq!((frame["broken"].as_u64(), frame["scripts"].as_u64()), (Some(0), Some(1)), "{frame}");
-        assert!(frame["images"].as_u64().unwrap() > 12 && frame["beyond"].as_i64().unwrap() <= 0, "{frame}");
+        assert_eq!(
+            (frame["broken"].as_u64(), frame["scripts"].as_u64()),
+            (Some(0), Some(1)),
+            "{frame}"
+        );
+        assert!(
+            frame["images"].as_u64().unwrap() > 12 && frame["beyond"].as_i64().unwrap() <= 0,
+            "{frame}"
+        );
         let curves = frame["curves"].as_array().unwrap();
-        assert!(curves.len() == 7 && curves.iter().all(|curve| curve["inside"] == true), "{curves:?}");
+        assert!(
+            curves.len() == 7 && curves.iter().all(|curve| curve["inside"] == true),
+            "{curves:?}"
+        );
         assert!(curves.iter().all(|curve| curve["length"].as_f64().unwrap() > 100.0), "{curves:?}");
     }
     let shot = folder.join("shot.png");
     let page = format!("file://{}", folder.join("out/first/report.html").display());
-    chromium(&folder, &[&format!("--screenshot={}", shot.display()), "--window-size=1200,900", &page]);
+    chromium(
+        &folder,
+        &[&format!("--screenshot={}", shot.display()), "--window-size=1200,900", &page],
+    );
     let pixels = pixels(&shot);
     // The two curves in their own colors, as wide as the charts: thousands of pixels on a light page.
     for color in [[0x1f, 0x5f, 0xd0], [0xc2, 0x50, 0x0a]] {
-        let count = pixels.iter().filter(|pixel| pixel.iter().zip(color).all(|(a, b)| a.abs_diff(b) < 24)).count();
+        let count = pixels
+            .iter()
+            .filter(|pixel| pixel.iter().zip(color).all(|(a, b)| a.abs_diff(b) < 24))
+            .count();
         assert!(count > 800, "{count} pixels of {color:?}");
     }
 }
@@ -175,7 +212,8 @@ fn a_report_on_digits_shows_curves_confusion_weights_and_mistakes() {
 fn what_data_says_is_text_in_a_report() {
     let folder = Folder::new();
     let hostile = ["<script>alert(1)</script>", "\"\"><img src=x onerror=alert(1)>", "a & b"];
-    let rows: String = (0..60).map(|i| format!("{},{},\"{}\"\n", i % 3, i % 7, hostile[i % 3])).collect();
+    let rows: String =
+        (0..60).map(|i| format!("{},{},\"{}\"\n", i % 3, i % 7, hostile[i % 3])).collect();
     folder.write("h.csv", format!("<b>x</b>,\"y'\"\"\",\"<i>label\"\n{rows}"));
     folder.run("train h.csv --epochs 3 --report r --hidden 4").ok();
     let page = fs::read_to_string(folder.join("r/report.html")).unwrap();
@@ -185,8 +223,9 @@ fn what_data_says_is_text_in_a_report() {
     assert!(page.contains("&lt;script&gt;alert(1)&lt;/script&gt;") && page.contains("a &amp; b"));
     if let Some(seen) = seen(&folder, &page) {
         assert!(
-            seen.iter()
-                .all(|frame| frame["scripts"] == 1 && frame["broken"] == 0 && frame["beyond"].as_i64() <= Some(0)),
+            seen.iter().all(|frame| frame["scripts"] == 1
+                && frame["broken"] == 0
+                && frame["beyond"].as_i64() <= Some(0)),
             "{seen:?}"
         );
     }
@@ -196,36 +235,54 @@ fn what_data_says_is_text_in_a_report() {
 fn nothing_lies_on_something_else() {
     let folder = Folder::new();
     // Few inputs, few neurons, and a training time of many digits.
-    let rows: String = (0..60).map(|i| format!("{},{},{}\n", i % 3, i % 7, ["no", "yes"][i % 2])).collect();
+    let rows: String =
+        (0..60).map(|i| format!("{},{},{}\n", i % 3, i % 7, ["no", "yes"][i % 2])).collect();
     folder.write("two.csv", format!("x,z,y\n{rows}"));
     // As many classes as a matrix shows, with names that only their ends tell apart.
-    let rows: String = (0..600).map(|i| format!("{},{},class number {}\n", i % 30, i % 7, i % 30)).collect();
+    let rows: String =
+        (0..600).map(|i| format!("{},{},class number {}\n", i % 30, i % 7, i % 30)).collect();
     folder.write("thirty.csv", format!("x,z,y\n{rows}"));
-    for (name, options) in [("two", "--hidden 16 --epochs 1"), ("thirty", "--hidden 8 --epochs 3")] {
+    for (name, options) in [("two", "--hidden 16 --epochs 1"), ("thirty", "--hidden 8 --epochs 3")]
+    {
         folder.run(&format!("train {name}.csv {options} --report {name}")).ok();
         let page = fs::read_to_string(folder.join(name).join("report.html")).unwrap();
         let Some(seen) = seen(&folder, &page) else { return };
         for frame in &seen {
-            assert_eq!((frame["spills"].as_u64(), frame["cut"].as_u64()), (Some(0), Some(0)), "{name}: {frame}");
+            assert_eq!(
+                (frame["spills"].as_u64(), frame["cut"].as_u64()),
+                (Some(0), Some(0)),
+                "{name}: {frame}"
+            );
         }
-        assert_eq!(seen.iter().filter(|frame| frame["wide"] == 0).count(), 1 + usize::from(name == "two"), "{seen:?}");
+        assert_eq!(
+            seen.iter().filter(|frame| frame["wide"] == 0).count(),
+            1 + usize::from(name == "two"),
+            "{seen:?}"
+        );
     }
 }
 
 #[test]
 fn reports_on_values_on_one_epoch_and_on_a_failure() {
     let folder = Folder::new();
-    let rows: String = (0..80).map(|i| format!("{},{},{}\n", i % 9, i % 7, 1000.5 * f64::from(i % 9) + 0.25)).collect();
+    let rows: String = (0..80)
+        .map(|i| format!("{},{},{}\n", i % 9, i % 7, 1000.5 * f64::from(i % 9) + 0.25))
+        .collect();
     folder.write("v.csv", format!("a,b,price\n{rows}"));
     let run = folder.run("train v.csv --epochs 1 --report r").ok();
     let page = fs::read_to_string(folder.join("r/report.html")).unwrap();
-    assert!(page.contains("held-out RMSE") && page.contains("price: said over true"), "{}", run.out);
+    assert!(
+        page.contains("held-out RMSE") && page.contains("price: said over true"),
+        "{}",
+        run.out
+    );
     assert_eq!(page.matches("class=\"dot\"").count(), 16, "a dot a held-out sample");
     assert!(page.contains("<title>train, epoch 1:"), "one epoch is a mark");
     assert!(!page.contains("NaN") && !page.contains("inf\""));
 
     // It diverges late: the page tells of the good epochs and why there are no more.
-    let diverges = "train digits --hidden none --output linear --epochs 30 --learning-rate 0.19 --report d";
+    let diverges =
+        "train digits --hidden none --output linear --epochs 30 --learning-rate 0.19 --report d";
     assert_eq!(folder.run(diverges).status, Some(1));
     let page = fs::read_to_string(folder.join("d/report.html")).unwrap();
     assert!(page.contains("class=\"warn\"") && page.contains("diverged at step"));

@@ -14,12 +14,17 @@ fn nielsens_first_epoch() {
         eprintln!("LEFT OUT: nielsens_first_epoch: there is no {}", mnist.display());
         return;
     }
-    let run = folder.run(&format!("reproduce nielsen-1 --data {} --epochs 1 --seeds 1 --json", mnist.display())).ok();
+    let run = folder
+        .run(&format!("reproduce nielsen-1 --data {} --epochs 1 --seeds 1 --json", mnist.display()))
+        .ok();
     let rows = run.json();
     assert_eq!(rows.len(), 2);
     let ours = rows[0]["ours"].as_f64().unwrap();
     assert!((ours - 91.29).abs() < 2.0, "{ours}");
-    assert_eq!((rows[0]["published"].as_f64(), rows[0]["reached"].as_bool()), (Some(95.42), Some(false)));
+    assert_eq!(
+        (rows[0]["published"].as_f64(), rows[0]["reached"].as_bool()),
+        (Some(95.42), Some(false))
+    );
 }
 
 #[test]

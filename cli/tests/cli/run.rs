@@ -14,7 +14,11 @@ pub(crate) struct Folder(PathBuf);
 impl Folder {
     pub(crate) fn new() -> Self {
         static NUMBER: AtomicU32 = AtomicU32::new(0);
-        let name = format!("travertine-cli-{}-{}", std::process::id(), NUMBER.fetch_add(1, Ordering::Relaxed));
+        let name = format!(
+            "travertine-cli-{}-{}",
+            std::process::id(),
+            NUMBER.fetch_add(1, Ordering::Relaxed)
+        );
         let path = std::env::temp_dir().join(name);
         fs::create_dir_all(&path).unwrap();
         Folder(path)
@@ -33,7 +37,10 @@ impl Folder {
     pub(crate) fn command(&self, arguments: &str) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_travertine"));
         // Caches too stay in this folder.
-        command.args(arguments.split_whitespace()).current_dir(&self.0).env("XDG_CACHE_HOME", &self.0);
+        command
+            .args(arguments.split_whitespace())
+            .current_dir(&self.0)
+            .env("XDG_CACHE_HOME", &self.0);
         command
     }
 }
@@ -85,7 +92,9 @@ impl Run {
 
     /// Standard output, every line of which must be JSON.
     pub(crate) fn json(&self) -> Vec<Value> {
-        let parse = |line| serde_json::from_str(line).unwrap_or_else(|e| panic!("{}: {line}: {e}", self.arguments));
+        let parse = |line| {
+            serde_json::from_str(line).unwrap_or_else(|e| panic!("{}: {line}: {e}", self.arguments))
+        };
         self.out.lines().map(parse).collect()
     }
 
@@ -97,5 +106,10 @@ impl Run {
 
 /// The keys of an object, in their order.
 pub(crate) fn keys(value: &str) -> Vec<&str> {
-    value.split('"').skip(1).step_by(2).filter(|key| value.contains(&format!("\"{key}\":"))).collect()
+    value
+        .split('"')
+        .skip(1)
+        .step_by(2)
+        .filter(|key| value.contains(&format!("\"{key}\":")))
+        .collect()
 }

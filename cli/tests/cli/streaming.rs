@@ -8,14 +8,21 @@ use crate::run::Folder;
 fn points() -> String {
     let mut state = 7u64;
     let mut next = || {
-        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        state =
+            state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         (state >> 33) as f64 / f64::from(1u32 << 31)
     };
     let mut text = "a,b,c,d,kind\n".to_owned();
     for i in 0..100_000 {
         let class = i % 3;
         let shift = class as f64 * 0.8;
-        text += &format!("{:.4},{:.4},{:.4},{:.4},{class}\n", next() + shift, next() - shift, next(), next() * 50.0);
+        text += &format!(
+            "{:.4},{:.4},{:.4},{:.4},{class}\n",
+            next() + shift,
+            next() - shift,
+            next(),
+            next() * 50.0
+        );
     }
     text
 }
@@ -26,7 +33,8 @@ fn streamed_training_is_as_good_as_one_in_memory() {
     folder.write("points.csv", points());
     let train = "train points.csv --hidden 16 --batch 50 --epochs 2 --threads 1 --json";
     let whole = folder.run(&format!("{train} --out whole")).ok().result();
-    let streamed = folder.run(&format!("{train} --stream 1 --out streamed --history history.csv")).ok();
+    let streamed =
+        folder.run(&format!("{train} --stream 1 --out streamed --history history.csv")).ok();
     let result = streamed.result();
     let accuracy = |value: &serde_json::Value| value["test_accuracy"].as_f64().unwrap();
     assert!((accuracy(&whole) - accuracy(&result)).abs() < 0.01, "{whole} {result}");
@@ -41,7 +49,10 @@ fn streamed_training_is_as_good_as_one_in_memory() {
     assert!(bytes("streamed") != bytes("other"));
     // The model reads raw files as any other does.
     let evaluated = folder.run("evaluate streamed points.csv --json").ok().result();
-    assert!((evaluated["accuracy"].as_f64().unwrap() - accuracy(&result)).abs() < 0.02, "{evaluated}");
+    assert!(
+        (evaluated["accuracy"].as_f64().unwrap() - accuracy(&result)).abs() < 0.02,
+        "{evaluated}"
+    );
 
     let values = "train points.csv --label a --drop kind --hidden 8 --batch 50 --epochs 1 --stream 1 --out values";
     folder.run(values).ok();
@@ -51,15 +62,23 @@ fn streamed_training_is_as_good_as_one_in_memory() {
 #[test]
 fn a_streamed_training_that_fails_keeps_the_last_good_model() {
     let folder = Folder::new();
-    let rows: String = (0..3000).map(|i| format!("{},{},{}\n", i % 9, i * 7 % 11, i % 9 * 2)).collect();
+    let rows: String =
+        (0..3000).map(|i| format!("{},{},{}\n", i % 9, i * 7 % 11, i % 9 * 2)).collect();
     folder.write("x.csv", format!("a,b,y\n{rows}"));
     let train = "train x.csv --stream 1 --held-out 0 --hidden none --batch 1000 --threads 1 --task values --json";
     // Above the limit of stability: it takes more than an epoch to overflow.
     let run = folder.run(&format!("{train} --learning-rate 4 --epochs 100 --out kept"));
     assert_eq!(run.status, Some(1), "{}", run.err);
     let good = run.result()["epoch"].as_u64().unwrap();
-    let (bad, kept) = (format!("(in epoch {})", good + 1), format!("the model of the {good} epochs that went well"));
-    assert!(run.err.contains(&bad) && run.err.contains(&kept) && run.err.contains("as kept"), "{}", run.err);
+    let (bad, kept) = (
+        format!("(in epoch {})", good + 1),
+        format!("the model of the {good} epochs that went well"),
+    );
+    assert!(
+        run.err.contains(&bad) && run.err.contains(&kept) && run.err.contains("as kept"),
+        "{}",
+        run.err
+    );
     folder.run(&format!("{train} --learning-rate 4 --epochs {good} --out whole")).ok();
     assert!(fs::read(folder.join("kept")).unwrap() == fs::read(folder.join("whole")).unwrap());
 }
@@ -74,8 +93,12 @@ fn what_cannot_be_streamed_is_refused() {
     folder.run("train x.csv --stream 99999999999999999").fails(2, &["--stream", "MiB"]);
     folder.run("train x.csv --stream --checkpoint c").fails(2, &["--stream", "--checkpoint"]);
     // One block: nothing can be held out of it.
-    folder.run("train x.csv --stream --held-out 0.5 --epochs 1").fails(2, &["share of 0.5", "1 blocks", "hold out 0"]);
+    folder
+        .run("train x.csv --stream --held-out 0.5 --epochs 1")
+        .fails(2, &["share of 0.5", "1 blocks", "hold out 0"]);
     folder.run("train x.csv --stream --held-out 0 --epochs 1").ok();
     folder.write("gap.csv", "a,b\n1,x\n,y\n3,x\n");
-    folder.run("train gap.csv --stream --held-out 0").fails(2, &["line 3, column 1 (a)", "a missing value"]);
+    folder
+        .run("train gap.csv --stream --held-out 0")
+        .fails(2, &["line 3, column 1 (a)", "a missing value"]);
 }

@@ -9,10 +9,15 @@ fn flowers(with_label: bool) -> String {
     let mut text = String::from(if with_label { "length,kind,width\n" } else { "width,length\n" });
     for i in 0..90 {
         let (kind, wobble) = (i % 3, f64::from(i / 3) * 0.01);
-        let (length, width) = (1000.0 * (f64::from(kind) + wobble), 0.2 - 0.1 * f64::from(kind) + 0.1 * wobble);
+        let (length, width) =
+            (1000.0 * (f64::from(kind) + wobble), 0.2 - 0.1 * f64::from(kind) + 0.1 * wobble);
         let name = ["iris", "rose", "tulip"][kind as usize];
-        if with_label { writeln!(text, "{length},{name},{width}") } else { writeln!(text, "{width},{length}") }
-            .unwrap();
+        if with_label {
+            writeln!(text, "{length},{name},{width}")
+        } else {
+            writeln!(text, "{width},{length}")
+        }
+        .unwrap();
     }
     text
 }
@@ -23,33 +28,52 @@ fn classes_of_a_table() {
     folder.write("flowers.csv", flowers(true));
     folder.write("new.csv", flowers(false));
     let run = folder.run("train flowers.csv --label kind --hidden 16 --epochs 40 --json").ok();
-    assert!(run.err.contains("3 classes of 'kind'") && run.err.contains("2 features"), "{}", run.err);
+    assert!(
+        run.err.contains("3 classes of 'kind'") && run.err.contains("2 features"),
+        "{}",
+        run.err
+    );
     let result = run.result();
-    assert_eq!((&result["model"], &result["test_accuracy"]), (&"flowers.safetensors".into(), &1.0.into()));
+    assert_eq!(
+        (&result["model"], &result["test_accuracy"]),
+        (&"flowers.safetensors".into(), &1.0.into())
+    );
 
     let evaluated = folder.run("evaluate flowers.safetensors flowers.csv --json").ok();
     assert_eq!(evaluated.result()["accuracy"], 1.0);
     let confusion = folder.run("evaluate flowers.safetensors flowers.csv").ok().out;
-    assert!(confusion.lines().any(|line| line.split_whitespace().eq(["rose", "0", "30", "0"])), "{confusion}");
+    assert!(
+        confusion.lines().any(|line| line.split_whitespace().eq(["rose", "0", "30", "0"])),
+        "{confusion}"
+    );
 
     // Columns in another order, and no label: they are found by name, and standardized as in training.
     for file in ["new.csv", "flowers.csv"] {
-        let predicted = folder.run(&format!("predict flowers.safetensors {file} --json")).ok().json();
+        let predicted =
+            folder.run(&format!("predict flowers.safetensors {file} --json")).ok().json();
         assert_eq!(predicted.len(), 90);
         assert!(
-            predicted.iter().zip(["iris", "rose", "tulip"].iter().cycle()).all(|(line, name)| line["class"] == *name)
+            predicted
+                .iter()
+                .zip(["iris", "rose", "tulip"].iter().cycle())
+                .all(|(line, name)| line["class"] == *name)
         );
     }
-    folder.run("evaluate flowers.safetensors new.csv").fails(2, &["new.csv", "label column", "'kind'"]);
+    folder
+        .run("evaluate flowers.safetensors new.csv")
+        .fails(2, &["new.csv", "label column", "'kind'"]);
     folder.write("tall.csv", "width,length,kind\n1,1,oak\n");
-    folder.run("evaluate flowers.safetensors tall.csv").fails(2, &["line 2", "known classes", "\"oak\""]);
+    folder
+        .run("evaluate flowers.safetensors tall.csv")
+        .fails(2, &["line 2", "known classes", "\"oak\""]);
     folder.run("predict flowers.safetensors tall.csv").ok();
 }
 
 #[test]
 fn many_classes_with_long_names_fit_a_screen() {
     let folder = Folder::new();
-    let rows: String = (0..300).map(|i| format!("{},{},the class {}\n", i % 30, i % 7, i % 30)).collect();
+    let rows: String =
+        (0..300).map(|i| format!("{},{},the class {}\n", i % 30, i % 7, i % 30)).collect();
     folder.write("many.csv", format!("a,b,kind\n{rows}"));
     folder.run("train many.csv --epochs 1").ok();
     let text = folder.run("evaluate many.safetensors many.csv").ok().out;
@@ -68,21 +92,35 @@ fn values_of_a_table() {
     folder.write("line.csv", &text);
     let train = "train line.csv --label 1 --hidden none --epochs 60 --learning-rate 0.05 --json";
     let run = folder.run(train).ok();
-    assert!(run.err.contains("distinct values") && run.err.contains("loss quadratic"), "{}", run.err);
+    assert!(
+        run.err.contains("distinct values") && run.err.contains("loss quadratic"),
+        "{}",
+        run.err
+    );
     assert!(run.result()["test_accuracy"].is_null());
     assert!(run.result()["test_loss"].as_f64().unwrap() < 1e-3, "{}", run.out);
 
     let evaluated = folder.run("evaluate line.safetensors line.csv --json").ok().result();
     assert_eq!(evaluated.as_object().unwrap().len(), 6);
-    assert!(evaluated["mae"].as_f64() <= evaluated["rmse"].as_f64() && evaluated["mae"].as_f64() > Some(0.0));
-    assert!(evaluated["r2"].as_f64().unwrap() > 0.999 && evaluated["rmse"].as_f64().unwrap() < 0.05, "{evaluated}");
+    assert!(
+        evaluated["mae"].as_f64() <= evaluated["rmse"].as_f64()
+            && evaluated["mae"].as_f64() > Some(0.0)
+    );
+    assert!(
+        evaluated["r2"].as_f64().unwrap() > 0.999 && evaluated["rmse"].as_f64().unwrap() < 0.05,
+        "{evaluated}"
+    );
 
     let predicted = folder.run("predict line.safetensors line.csv --json").ok().json();
     assert_eq!(predicted.len(), 200);
     assert!((predicted[0]["output"][0].as_f64().unwrap() + 19.75).abs() < 0.1, "{}", predicted[0]);
     folder.write("two.csv", "0;0;0.25\n1;a;3\n");
-    folder.run("evaluate line.safetensors digits").fails(2, &["digits: features: expected 2 a sample, found 64"]);
-    folder.run("evaluate line.safetensors two.csv").fails(2, &["two.csv: line 2, column 2", "\"a\""]);
+    folder
+        .run("evaluate line.safetensors digits")
+        .fails(2, &["digits: features: expected 2 a sample, found 64"]);
+    folder
+        .run("evaluate line.safetensors two.csv")
+        .fails(2, &["two.csv: line 2, column 2", "\"a\""]);
     let plain = folder.run("predict line.safetensors line.csv").ok().out;
     assert!(plain.lines().all(|line| line.parse::<f64>().is_ok()));
 }
@@ -97,13 +135,19 @@ fn values_may_be_large() {
     }
     folder.write("houses.csv", text);
     for loss in ["quadratic", "mean-absolute", "huber(5000)"] {
-        let options = "--task values --test houses.csv --hidden none --epochs 60 --learning-rate 0.03";
-        let trained = folder.run(&format!("train houses.csv {options} --loss {loss} --json")).ok().result();
+        let options =
+            "--task values --test houses.csv --hidden none --epochs 60 --learning-rate 0.03";
+        let trained =
+            folder.run(&format!("train houses.csv {options} --loss {loss} --json")).ok().result();
         let evaluated = folder.run("evaluate houses.safetensors houses.csv --json").ok().result();
         assert!(evaluated["r2"].as_f64().unwrap() > 0.99, "{loss}: {evaluated}");
         // Both losses are in the unit of the data.
-        let [trained, evaluated] = [&trained["test_loss"], &evaluated["loss"]].map(|loss| loss.as_f64().unwrap());
-        assert!((trained - evaluated).abs() <= 1e-3 * trained + 1e-2, "{loss}: {trained} and {evaluated}");
+        let [trained, evaluated] =
+            [&trained["test_loss"], &evaluated["loss"]].map(|loss| loss.as_f64().unwrap());
+        assert!(
+            (trained - evaluated).abs() <= 1e-3 * trained + 1e-2,
+            "{loss}: {trained} and {evaluated}"
+        );
     }
 }
 
@@ -117,7 +161,8 @@ fn a_test_file_of_its_own() {
     assert_eq!(run.result()["test_accuracy"], 1.0);
     // What `evaluate` says of the same file is what training printed.
     let evaluated = folder.run("evaluate train.safetensors test.csv --json").ok().result();
-    let [trained, evaluated] = [&run.result()["test_loss"], &evaluated["loss"]].map(|loss| loss.as_f64().unwrap());
+    let [trained, evaluated] =
+        [&run.result()["test_loss"], &evaluated["loss"]].map(|loss| loss.as_f64().unwrap());
     assert!((trained - evaluated).abs() <= 1e-6 * trained, "{trained} and {evaluated}");
 }
 
@@ -136,8 +181,16 @@ fn one_output_for_two_classes() {
 
     folder.write("x.csv", "x,answer\n-1,no\n2,yes\n0.1,no\n");
     let evaluated = folder.run("evaluate m x.csv --json").ok();
-    assert!((evaluated.result()["accuracy"].as_f64().unwrap() - 2.0 / 3.0).abs() < 1e-6, "{}", evaluated.out);
-    assert!(evaluated.err.lines().any(|line| line.split_whitespace().eq(["no", "1", "1"])), "{}", evaluated.err);
+    assert!(
+        (evaluated.result()["accuracy"].as_f64().unwrap() - 2.0 / 3.0).abs() < 1e-6,
+        "{}",
+        evaluated.out
+    );
+    assert!(
+        evaluated.err.lines().any(|line| line.split_whitespace().eq(["no", "1", "1"])),
+        "{}",
+        evaluated.err
+    );
     let said = folder.run("predict m x.csv").ok().out;
     assert_eq!(said, "no\t0.8808\nyes\t0.9820\nyes\t0.5498\n");
 }
@@ -162,8 +215,15 @@ fn numpy_files() {
     folder.write("x.npy", npy(2, &features));
     folder.write("y.npy", npy(1, &(0..60).map(side).collect::<Vec<_>>()));
     let run = folder.run("train x.npy --labels y.npy --epochs 20 --output sigmoid --json").ok();
-    assert!(run.err.contains("2 classes") && run.err.contains("binary_cross_entropy"), "{}", run.err);
-    assert_eq!(folder.run("evaluate x.safetensors x.npy --labels y.npy --json").ok().result()["accuracy"], 1.0);
+    assert!(
+        run.err.contains("2 classes") && run.err.contains("binary_cross_entropy"),
+        "{}",
+        run.err
+    );
+    assert_eq!(
+        folder.run("evaluate x.safetensors x.npy --labels y.npy --json").ok().result()["accuracy"],
+        1.0
+    );
     assert_eq!(folder.run("predict x.safetensors x.npy").ok().out.lines().count(), 60);
     folder.run("train x.npy --labels y.npy --test x.npy").fails(2, &["--test", "--labels"]);
 

@@ -6,7 +6,9 @@ use crate::run::Folder;
 
 /// Whether `script` is there and the system gives it a terminal: a bare chroot has no /dev/pts.
 fn has_terminals() -> bool {
-    let nothing = Command::new("script").args(["--quiet", "--return", "--command", "true", "/dev/null"]).output();
+    let nothing = Command::new("script")
+        .args(["--quiet", "--return", "--command", "true", "/dev/null"])
+        .output();
     nothing.is_ok_and(|output| output.status.success())
 }
 
@@ -20,9 +22,12 @@ fn shown(folder: &Folder, rows: u32, arguments: &str) -> Option<String> {
         eprintln!("LEFT OUT: the live curve in a terminal; there is no script(1) that opens one");
         return None;
     }
-    let train = format!("stty rows {rows} cols 80; {} {arguments}", env!("CARGO_BIN_EXE_travertine"));
+    let train =
+        format!("stty rows {rows} cols 80; {} {arguments}", env!("CARGO_BIN_EXE_travertine"));
     let mut command = Command::new("script");
-    command.args(["--quiet", "--return", "--command", &train, "/dev/null"]).env("TERM", "xterm-256color");
+    command
+        .args(["--quiet", "--return", "--command", &train, "/dev/null"])
+        .env("TERM", "xterm-256color");
     let output = command.current_dir(&**folder).env("XDG_CACHE_HOME", &**folder).output().unwrap();
     let shown = String::from_utf8_lossy(&output.stdout).into_owned();
     assert!(output.status.success(), "{shown}");

@@ -40,7 +40,10 @@ impl CsvBlocks {
             if first_lines.len() < 2 && !is_blank {
                 first_lines.push(line.clone());
             }
-            match blocks.last_mut().filter(|block| is_open && (is_blank || block.bytes + length <= bytes)) {
+            match blocks
+                .last_mut()
+                .filter(|block| is_open && (is_blank || block.bytes + length <= bytes))
+            {
                 Some(block) => block.bytes += length,
                 None if is_blank => {}
                 None => {
@@ -66,7 +69,12 @@ impl CsvBlocks {
             blocks.remove(0);
         }
         if blocks.is_empty() {
-            return Err(Error::format(file, "line 2", "samples below the header", "the end of the file"));
+            return Err(Error::format(
+                file,
+                "line 2",
+                "samples below the header",
+                "the end of the file",
+            ));
         }
         options.task = Some(Task::Classes);
         Ok((CsvBlocks { file, header, delimiter, options }, blocks))

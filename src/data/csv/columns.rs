@@ -26,14 +26,20 @@ impl Columns {
 
 /// The column of that name, or else of that number from 1.
 pub(in crate::data) fn resolve(table: &Table, name: &str) -> Result<usize> {
-    let by_number = || name.parse::<usize>().ok()?.checked_sub(1).filter(|&column| column < table.width());
+    let by_number =
+        || name.parse::<usize>().ok()?.checked_sub(1).filter(|&column| column < table.width());
     let by_name = (0..table.width()).find(|&column| table.column_name(column) == name);
     by_name.or_else(by_number).ok_or_else(|| missing_column(table, name))
 }
 
 /// The columns that an encoder knows, by name or, in a file without a header, "column N".
-pub(in crate::data) fn known_columns(table: &Table, names: &[String], label: &Label) -> Result<Columns> {
-    let find = |name: &String| (0..table.width()).find(|&column| table.column_name(column) == *name);
+pub(in crate::data) fn known_columns(
+    table: &Table,
+    names: &[String],
+    label: &Label,
+) -> Result<Columns> {
+    let find =
+        |name: &String| (0..table.width()).find(|&column| table.column_name(column) == *name);
     let missing: Vec<String> = names.iter().filter(|name| find(name).is_none()).cloned().collect();
     if !missing.is_empty() {
         let found = match table.header() {
@@ -81,7 +87,8 @@ fn by_number_of_inputs(table: &Table, inputs: usize, label: &Label) -> Result<Co
 }
 
 fn by_position(table: &Table, label: &Label, drop: &[String]) -> Result<Columns> {
-    let dropped: Vec<usize> = drop.iter().map(|name| resolve(table, name)).collect::<Result<_>>()?;
+    let dropped: Vec<usize> =
+        drop.iter().map(|name| resolve(table, name)).collect::<Result<_>>()?;
     let label = match label {
         Label::Last => table.width().checked_sub(1),
         Label::Name(name) => {
@@ -93,16 +100,32 @@ fn by_position(table: &Table, label: &Label, drop: &[String]) -> Result<Columns>
     };
     if let Some(column) = label.filter(|&column| column >= table.width()) {
         let expected = format!("at least {0} columns, as column {0} is the label", column + 1);
-        return Err(Error::format(table.file(), table.head(), expected, counted(table.width(), "column")));
+        return Err(Error::format(
+            table.file(),
+            table.head(),
+            expected,
+            counted(table.width(), "column"),
+        ));
     }
-    let features: Vec<usize> =
-        (0..table.width()).filter(|column| Some(*column) != label && !dropped.contains(column)).collect();
+    let features: Vec<usize> = (0..table.width())
+        .filter(|column| Some(*column) != label && !dropped.contains(column))
+        .collect();
     if let Some(&column) = dropped.iter().find(|&&column| Some(column) == label) {
         let found = format!("{} for both", quoted(&table.column_name(column)));
-        return Err(Error::format(table.file(), table.head(), "a label that is not left out", found));
+        return Err(Error::format(
+            table.file(),
+            table.head(),
+            "a label that is not left out",
+            found,
+        ));
     }
     if features.is_empty() {
-        return Err(Error::format(table.file(), table.head(), "a feature beside the label", "1 column"));
+        return Err(Error::format(
+            table.file(),
+            table.head(),
+            "a feature beside the label",
+            "1 column",
+        ));
     }
     Ok(Columns { features, label })
 }

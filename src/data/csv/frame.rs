@@ -41,19 +41,29 @@ pub fn read_frame<T: Scalar>(path: impl AsRef<Path>, options: &CsvOptions) -> Re
     check(options)?;
     let table = Table::read(path.as_ref(), options)?;
     let columns = Columns::choose(&table, options)?;
-    let forced: Vec<usize> = options.categorical.iter().map(|name| resolve(&table, name)).collect::<Result<_>>()?;
-    let kinds = columns.features.iter().map(|column| forced.contains(column).then_some(Kind::Texts)).collect();
+    let forced: Vec<usize> =
+        options.categorical.iter().map(|name| resolve(&table, name)).collect::<Result<_>>()?;
+    let kinds = columns
+        .features
+        .iter()
+        .map(|column| forced.contains(column).then_some(Kind::Texts))
+        .collect();
     read(&table, &columns, kinds, options)
 }
 
 /// The columns that an encoder knows.
-pub(crate) fn read_known_frame<T: Scalar>(path: &Path, options: &CsvOptions, encoder: &Encoder) -> Result<Frame<T>> {
+pub(crate) fn read_known_frame<T: Scalar>(
+    path: &Path,
+    options: &CsvOptions,
+    encoder: &Encoder,
+) -> Result<Frame<T>> {
     check(options)?;
     let names: Vec<String> = encoder.columns().iter().map(|column| column.name.clone()).collect();
     // Whether the first row is a header is seen by the names.
     let options = CsvOptions { features: Some(names), inputs: None, ..options.clone() };
     let table = Table::read(path, &options)?;
-    let columns = known_columns(&table, options.features.as_deref().unwrap_or_default(), &options.label)?;
+    let columns =
+        known_columns(&table, options.features.as_deref().unwrap_or_default(), &options.label)?;
     let kind = |coding: &Coding| match coding {
         Coding::Mean(_) => Kind::Numbers,
         Coding::Categories(_) => Kind::Texts,
@@ -89,11 +99,17 @@ fn read<T: Scalar>(
         Ok(())
     })?;
     if starts.is_empty() {
-        return Err(Error::format(table.file(), "line 2", "samples below the header", "the end of the file"));
+        return Err(Error::format(
+            table.file(),
+            "line 2",
+            "samples below the header",
+            "the end of the file",
+        ));
     }
     builders.iter().try_for_each(|builder| builder.refuse_typing_errors(table))?;
     // A column that has turned out to hold texts is read once more, for those that looked like numbers.
-    let mut late: Vec<&mut Builder<T>> = builders.iter_mut().filter(|builder| builder.has_turned()).collect();
+    let mut late: Vec<&mut Builder<T>> =
+        builders.iter_mut().filter(|builder| builder.has_turned()).collect();
     if !late.is_empty() {
         each_row(table, |_, row| {
             late.iter_mut().for_each(|builder| builder.texts.add(&row[builder.column]));
@@ -160,7 +176,14 @@ impl Texts {
 
 impl<T: Scalar> Builder<T> {
     fn new(column: usize, kind: Option<Kind>) -> Self {
-        Builder { column, kind, numbers: Vec::new(), found: 0, strange: None, texts: Texts::default() }
+        Builder {
+            column,
+            kind,
+            numbers: Vec::new(),
+            found: 0,
+            strange: None,
+            texts: Texts::default(),
+        }
     }
 
     fn add(&mut self, table: &Table, start: usize, text: &str) -> Result<()> {
@@ -185,7 +208,12 @@ impl<T: Scalar> Builder<T> {
             }
             _ => {
                 let expected = format!("a finite number ({})", T::NAME);
-                Err(Error::format(table.file(), table.place(start, self.column), expected, quoted(text)))
+                Err(Error::format(
+                    table.file(),
+                    table.place(start, self.column),
+                    expected,
+                    quoted(text),
+                ))
             }
         }
     }
@@ -200,20 +228,26 @@ impl<T: Scalar> Builder<T> {
             return Ok(());
         }
         let (found, all) = (self.found, self.found + count);
-        let expected =
-            format!("a finite number ({}), as {found} of {all} values here are; or make it categorical", T::NAME);
+        let expected = format!(
+            "a finite number ({}), as {found} of {all} values here are; or make it categorical",
+            T::NAME
+        );
         Err(Error::format(table.file(), table.place(*start, self.column), expected, quoted(text)))
     }
 
     fn refuse_identifiers(&self, table: &Table, samples: usize) -> Result<()> {
         let texts = self.texts.names.len();
-        if self.kind.is_some() || texts <= FEW_TEXTS || texts <= MOST_TEXTS && 2 * texts <= samples {
+        if self.kind.is_some() || texts <= FEW_TEXTS || texts <= MOST_TEXTS && 2 * texts <= samples
+        {
             return Ok(());
         }
         let place = format!("column {} ({})", self.column + 1, table.column_name(self.column));
         let expected = "numbers, with a point for decimals, or texts that come again; leave the column out (--drop) or \
                         make it categorical";
-        let example = self.strange.as_ref().map_or(String::new(), |(_, text, _)| format!(", as {}", quoted(text)));
+        let example = self
+            .strange
+            .as_ref()
+            .map_or(String::new(), |(_, text, _)| format!(", as {}", quoted(text)));
         let found = format!("{texts} different texts in {samples} samples{example}");
         Err(Error::format(table.file(), place, expected, found))
     }
@@ -222,7 +256,8 @@ impl<T: Scalar> Builder<T> {
         let name = table.column_name(self.column);
         let is_texts = self.kind == Some(Kind::Texts) || self.has_turned();
         let Texts { codes, names, .. } = self.texts;
-        let values = if is_texts { Values::Texts { codes, names } } else { Values::Numbers(self.numbers) };
+        let values =
+            if is_texts { Values::Texts { codes, names } } else { Values::Numbers(self.numbers) };
         Column { name, values }
     }
 }

@@ -83,8 +83,10 @@ fn dataset_of<T: Scalar>(table: &Table, options: &CsvOptions) -> Result<Dataset<
     let columns = Columns::choose(table, options)?;
     let (features, labels, starts) = read_rows(table, &columns)?;
     let (targets, target_name) = targets_of(table, &columns, labels, &starts, options)?;
-    let names = columns.features.iter().filter_map(|&column| table.header().get(column).cloned()).collect();
-    let data = Dataset::new(columns.features.len(), features, targets)?.with_feature_names(names)?;
+    let names =
+        columns.features.iter().filter_map(|&column| table.header().get(column).cloned()).collect();
+    let data =
+        Dataset::new(columns.features.len(), features, targets)?.with_feature_names(names)?;
     Ok(match target_name {
         Some(name) => data.with_target_name(name),
         None => data,
@@ -101,7 +103,12 @@ fn targets_of<T: Scalar>(
 ) -> Result<(Targets<T>, Option<String>)> {
     let Some(column) = columns.label else { return Ok((Targets::None, None)) };
     let place = |i: usize| table.place(starts[i], column);
-    let labels = Labels { file: table.file(), name: table.column_name(column), texts: labels, place: &place };
+    let labels = Labels {
+        file: table.file(),
+        name: table.column_name(column),
+        texts: labels,
+        place: &place,
+    };
     let targets = labels.into_targets(options.task, options.classes.as_deref())?;
     Ok((targets, table.header().get(column).cloned()))
 }
@@ -109,7 +116,9 @@ fn targets_of<T: Scalar>(
 fn check(options: &CsvOptions) -> Result<()> {
     let wrong = |reason: &str| Err(Error::argument("read_csv", reason));
     match options {
-        CsvOptions { label: Label::Number(0), .. } => wrong("label column 0; columns are counted from 1"),
+        CsvOptions { label: Label::Number(0), .. } => {
+            wrong("label column 0; columns are counted from 1")
+        }
         CsvOptions { classes: Some(_), task: Some(Task::Values), .. } => {
             wrong("classes are given, but the task is values; give one of them")
         }
@@ -118,7 +127,10 @@ fn check(options: &CsvOptions) -> Result<()> {
 }
 
 /// The features of all rows; their labels, if there is such a column; and at which byte each row starts.
-fn read_rows<T: Scalar>(table: &Table, columns: &Columns) -> Result<(Vec<T>, Vec<String>, Vec<usize>)> {
+fn read_rows<T: Scalar>(
+    table: &Table,
+    columns: &Columns,
+) -> Result<(Vec<T>, Vec<String>, Vec<usize>)> {
     let (mut features, mut labels, mut starts) = (Vec::new(), Vec::new(), Vec::new());
     let mut rows = table.rows();
     let mut row = StringRecord::new();
@@ -132,7 +144,12 @@ fn read_rows<T: Scalar>(table: &Table, columns: &Columns) -> Result<(Vec<T>, Vec
         starts.push(start);
     }
     if starts.is_empty() {
-        return Err(Error::format(table.file(), "line 2", "samples below the header", "the end of the file"));
+        return Err(Error::format(
+            table.file(),
+            "line 2",
+            "samples below the header",
+            "the end of the file",
+        ));
     }
     Ok((features, labels, starts))
 }
@@ -141,7 +158,11 @@ fn feature<T: Scalar>(table: &Table, start: usize, column: usize, text: &str) ->
     match number(text).map(T::from_f64) {
         Some(x) if x.is_finite() => Ok(x),
         _ => {
-            let found = if is_missing(text) { format!("a missing value, {}", quoted(text)) } else { quoted(text) };
+            let found = if is_missing(text) {
+                format!("a missing value, {}", quoted(text))
+            } else {
+                quoted(text)
+            };
             let expected = format!("a finite number ({})", T::NAME);
             Err(Error::format(table.file(), table.place(start, column), expected, found))
         }
@@ -151,7 +172,12 @@ fn feature<T: Scalar>(table: &Table, start: usize, column: usize, text: &str) ->
 fn label(table: &Table, start: usize, column: usize, text: &str) -> Result<String> {
     let text = text.trim();
     if text.is_empty() {
-        return Err(Error::format(table.file(), table.place(start, column), "a label", "a missing value, \"\""));
+        return Err(Error::format(
+            table.file(),
+            table.place(start, column),
+            "a label",
+            "a missing value, \"\"",
+        ));
     }
     Ok(text.to_owned())
 }

@@ -35,7 +35,15 @@ impl Table {
     #[cfg(feature = "parquet")]
     pub(in crate::data) fn of_names(file: &str, header: Vec<String>) -> Self {
         let (file, width) = (file.to_owned(), header.len());
-        Table { file, text: String::new(), delimiter: b',', header, width, skipped: 0, head: "schema" }
+        Table {
+            file,
+            text: String::new(),
+            delimiter: b',',
+            header,
+            width,
+            skipped: 0,
+            head: "schema",
+        }
     }
 
     /// The text, or a part of it that so many lines of the file stand before.
@@ -48,11 +56,17 @@ impl Table {
     ) -> Result<Self> {
         let file = file.to_owned();
         let delimiter = delimiter.unwrap_or_else(|| detect_delimiter(&text));
-        let mut table = Table { file, text, delimiter, header: Vec::new(), width: 0, skipped, head: "line 1" };
+        let mut table =
+            Table { file, text, delimiter, header: Vec::new(), width: 0, skipped, head: "line 1" };
         let mut rows = table.rows();
         let (mut first, mut second) = (StringRecord::new(), StringRecord::new());
         let Some(start) = table.parse(&mut rows, &mut first)? else {
-            return Err(Error::format(table.file, "line 1", "a header or a sample", "an empty file"));
+            return Err(Error::format(
+                table.file,
+                "line 1",
+                "a header or a sample",
+                "an empty file",
+            ));
         };
         table.parse(&mut rows, &mut second)?;
         if options.header.unwrap_or_else(|| detect_header(&first, &second, options)) {
@@ -101,12 +115,21 @@ impl Table {
     }
 
     /// Reads a row and returns at which byte it starts, or `None` at the end.
-    pub(super) fn next_row(&self, rows: &mut Reader<&[u8]>, row: &mut StringRecord) -> Result<Option<usize>> {
+    pub(super) fn next_row(
+        &self,
+        rows: &mut Reader<&[u8]>,
+        row: &mut StringRecord,
+    ) -> Result<Option<usize>> {
         let start = self.parse(rows, row)?;
         match start {
             Some(start) if row.len() != self.width => {
                 let expected = format!("{}, as the first row has", counted(self.width, "field"));
-                Err(Error::format(&*self.file, self.line(start), expected, counted(row.len(), "field")))
+                Err(Error::format(
+                    &*self.file,
+                    self.line(start),
+                    expected,
+                    counted(row.len(), "field"),
+                ))
             }
             _ => Ok(start),
         }
@@ -126,10 +149,17 @@ impl Table {
             // An unclosed quote would swallow the rest of the file.
             Ok(true) if row.as_slice().contains(['\n', '\r']) => {
                 let expected = "fields that end on the line where they start";
-                Err(Error::format(&*self.file, self.line(start), expected, "a line break in quotes"))
+                Err(Error::format(
+                    &*self.file,
+                    self.line(start),
+                    expected,
+                    "a line break in quotes",
+                ))
             }
             Ok(true) => Ok(Some(start)),
-            Err(e) => Err(Error::format(&*self.file, self.line(start), "a row of fields", e.to_string())),
+            Err(e) => {
+                Err(Error::format(&*self.file, self.line(start), "a row of fields", e.to_string()))
+            }
         }
     }
 
@@ -137,7 +167,10 @@ impl Table {
     fn line(&self, start: usize) -> String {
         let (before, rest) = self.text.as_bytes().split_at(start.min(self.text.len()));
         let blank = rest.iter().take_while(|byte| matches!(byte, b'\r' | b'\n'));
-        format!("line {}", self.skipped + 1 + before.iter().chain(blank).filter(|&&byte| byte == b'\n').count())
+        format!(
+            "line {}",
+            self.skipped + 1 + before.iter().chain(blank).filter(|&&byte| byte == b'\n').count()
+        )
     }
 
     fn check_header(&self, header: &[String], start: usize) -> Result<()> {
@@ -145,7 +178,12 @@ impl Table {
         match header.iter().find(|name| !seen.insert(*name)) {
             Some(name) => {
                 let found = format!("{} twice", quoted(name));
-                Err(Error::format(&*self.file, self.line(start), "a different name for each column", found))
+                Err(Error::format(
+                    &*self.file,
+                    self.line(start),
+                    "a different name for each column",
+                    found,
+                ))
             }
             None => Ok(()),
         }
@@ -170,21 +208,30 @@ pub(super) fn utf8(bytes: Vec<u8>, file: &str) -> Result<String> {
 fn detect_delimiter(text: &str) -> u8 {
     let line = text.lines().find(|line| !line.is_empty()).unwrap_or_default();
     let unquoted: Vec<&str> = line.split('"').step_by(2).collect();
-    let count = |delimiter: u8| unquoted.iter().flat_map(|part| part.bytes()).filter(|&b| b == delimiter).count();
-    [b',', b';', b'\t'].into_iter().max_by_key(|&delimiter| count(delimiter)).filter(|&d| count(d) > 0).unwrap_or(b',')
+    let count = |delimiter: u8| {
+        unquoted.iter().flat_map(|part| part.bytes()).filter(|&b| b == delimiter).count()
+    };
+    [b',', b';', b'\t']
+        .into_iter()
+        .max_by_key(|&delimiter| count(delimiter))
+        .filter(|&d| count(d) > 0)
+        .unwrap_or(b',')
 }
 
 fn detect_header(first: &StringRecord, second: &StringRecord, options: &CsvOptions) -> bool {
     let fields: HashSet<&str> = first.iter().map(str::trim).collect();
     let is_text = |field: &str| !is_missing(field) && number(field).is_none();
-    let text_above_number = first.iter().zip(second).any(|(above, below)| is_text(above) && number(below).is_some());
+    let text_above_number =
+        first.iter().zip(second).any(|(above, below)| is_text(above) && number(below).is_some());
     let different_texts = fields.len() == first.len() && first.iter().all(is_text);
     text_above_number || different_texts || asks_for_names(&fields, options)
 }
 
 fn asks_for_names(fields: &HashSet<&str>, options: &CsvOptions) -> bool {
     match (&options.features, &options.label) {
-        (Some(names), _) if !names.is_empty() => names.iter().all(|name| fields.contains(name.as_str())),
+        (Some(names), _) if !names.is_empty() => {
+            names.iter().all(|name| fields.contains(name.as_str()))
+        }
         (_, Label::Name(name)) => fields.contains(name.as_str()),
         _ => false,
     }

@@ -23,7 +23,8 @@ impl Array {
     pub(super) fn read(path: &Path) -> Result<Self> {
         let file = path.display().to_string();
         let bytes = fs::read(path).map_err(|e| Error::io("read", path, e))?;
-        let header = Header::parse(&bytes).map_err(|e| Error::format(&*file, e.place, e.expected, e.found))?;
+        let header = Header::parse(&bytes)
+            .map_err(|e| Error::format(&*file, e.place, e.expected, e.found))?;
         check_length(&file, &header, bytes.len())?;
         // The product of the sizes is known to be no more than the file has bytes.
         let (rows, columns) = match header.shape.split_first() {
@@ -70,7 +71,11 @@ impl Array {
     /// An element; `row` and `column` are within the array.
     pub(super) fn number(&self, row: usize, column: usize) -> f64 {
         let start = self.position(row, column);
-        decode(self.header.kind, self.header.big_endian, &self.bytes[start..start + self.header.size])
+        decode(
+            self.header.kind,
+            self.header.big_endian,
+            &self.bytes[start..start + self.header.size],
+        )
     }
 
     /// The chosen columns, one row after the other.
@@ -82,7 +87,12 @@ impl Array {
                 let converted = T::from_f64(number);
                 if !converted.is_finite() {
                     let expected = format!("a finite number ({})", T::NAME);
-                    return Err(Error::format(&*self.file, self.place(row, column), expected, number.to_string()));
+                    return Err(Error::format(
+                        &*self.file,
+                        self.place(row, column),
+                        expected,
+                        number.to_string(),
+                    ));
                 }
                 numbers.push(converted);
             }
@@ -93,7 +103,12 @@ impl Array {
     /// "byte 136 (row 2, column 1)"
     pub(super) fn place(&self, row: usize, column: usize) -> String {
         let (bytes, rows) = self.before;
-        format!("byte {} (row {}, column {})", bytes + self.position(row, column), rows + row + 1, column + 1)
+        format!(
+            "byte {} (row {}, column {})",
+            bytes + self.position(row, column),
+            rows + row + 1,
+            column + 1
+        )
     }
 
     fn position(&self, row: usize, column: usize) -> usize {
@@ -112,7 +127,8 @@ pub(super) fn check_length(file: &str, header: &Header, length: usize) -> Result
     if promised == Some(found) {
         return Ok(());
     }
-    let promised = promised.map_or("more bytes than can be counted".into(), |promised| format!("{promised} bytes"));
+    let promised = promised
+        .map_or("more bytes than can be counted".into(), |promised| format!("{promised} bytes"));
     let expected = format!("{promised} after the header, as shape {:?} says", header.shape);
     Err(Error::format(file, format!("byte {length} (the end)"), expected, format!("{found} bytes")))
 }
@@ -132,7 +148,8 @@ fn fortran_offset(mut column: usize, shape: &[usize]) -> usize {
 
 fn decode(kind: Kind, big_endian: bool, bytes: &[u8]) -> f64 {
     let append = |word: u64, &byte: &u8| word << 8 | u64::from(byte);
-    let word = if big_endian { bytes.iter().fold(0, append) } else { bytes.iter().rev().fold(0, append) };
+    let word =
+        if big_endian { bytes.iter().fold(0, append) } else { bytes.iter().rev().fold(0, append) };
     let unused_bits = 64 - 8 * bytes.len() as u32;
     match kind {
         Kind::Float if unused_bits == 32 => f64::from(f32::from_bits(word as u32)),

@@ -27,24 +27,35 @@ impl NpyBlocks {
         super::check(options)?;
         let file = path.display().to_string();
         if options.labels.is_some() {
-            return Err(Error::argument("stream", "labels must be a column of the file that is streamed"));
+            return Err(Error::argument(
+                "stream",
+                "labels must be a column of the file that is streamed",
+            ));
         }
         let io = |source| Error::io("read", path, source);
         let mut start = Vec::new();
         let opened = File::open(path).map_err(io)?;
         let length = opened.metadata().map_err(io)?.len() as usize;
         opened.take(LONGEST_HEADER).read_to_end(&mut start).map_err(io)?;
-        let header = Header::parse(&start).map_err(|e| Error::format(&*file, e.place, e.expected, e.found))?;
+        let header = Header::parse(&start)
+            .map_err(|e| Error::format(&*file, e.place, e.expected, e.found))?;
         super::array::check_length(&file, &header, length)?;
         if header.fortran_order {
-            let expected = "rows that lie side by side (C order); save it with numpy.ascontiguousarray";
+            let expected =
+                "rows that lie side by side (C order); save it with numpy.ascontiguousarray";
             return Err(Error::format(file, "header", expected, "Fortran order"));
         }
-        let (rows, row) = (header.shape[0], header.shape[1..].iter().product::<usize>() * header.size);
+        let (rows, row) =
+            (header.shape[0], header.shape[1..].iter().product::<usize>() * header.size);
         let rows_in_block = (bytes / row).max(1);
         let block = |first: usize| {
             let samples = rows_in_block.min(rows - first);
-            Block { start: (header.length + first * row) as u64, bytes: samples * row, before: first, samples }
+            Block {
+                start: (header.length + first * row) as u64,
+                bytes: samples * row,
+                before: first,
+                samples,
+            }
         };
         let blocks = (0..rows).step_by(rows_in_block).map(block).collect();
         let options = NpyOptions { task: Some(Task::Classes), ..options.clone() };

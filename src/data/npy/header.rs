@@ -44,7 +44,11 @@ impl Header {
                 b"descr" => descr = Some(parser.element_type()?),
                 b"fortran_order" => fortran_order = Some(parser.boolean()?),
                 b"shape" => shape = Some(parser.shape()?),
-                _ => return Err(parser.unexpected(key_start, "the key descr, fortran_order or shape")),
+                _ => {
+                    return Err(
+                        parser.unexpected(key_start, "the key descr, fortran_order or shape")
+                    );
+                }
             }
             if !parser.accept(b',') {
                 parser.expect(b'}')?;
@@ -76,7 +80,9 @@ fn dictionary_range(bytes: &[u8]) -> Result<(usize, usize), Unexpected> {
         (Some(1), Some(&[a, b, ..])) => (10, u32::from(u16::from_le_bytes([a, b]))),
         (Some(2 | 3), Some(&[a, b, c, d])) => (12, u32::from_le_bytes([a, b, c, d])),
         (Some(1..=3) | None, _) => return Err(end_of_file("the rest of the header")),
-        (Some(version), _) => return Err(unexpected(6, "format version 1, 2 or 3", version.to_string())),
+        (Some(version), _) => {
+            return Err(unexpected(6, "format version 1, 2 or 3", version.to_string()));
+        }
     };
     match usize::try_from(length).ok().and_then(|length| length.checked_add(start)) {
         Some(end) if end <= bytes.len() => Ok((start, end)),
@@ -106,7 +112,11 @@ impl<'a> Parser<'a> {
     }
 
     fn expect(&mut self, byte: u8) -> Result<(), Unexpected> {
-        if self.accept(byte) { Ok(()) } else { Err(self.unexpected(self.position, &format!("{:?}", byte as char))) }
+        if self.accept(byte) {
+            Ok(())
+        } else {
+            Err(self.unexpected(self.position, &format!("{:?}", byte as char)))
+        }
     }
 
     fn take_while(&mut self, wanted: impl Fn(&u8) -> bool) -> &'a [u8] {
@@ -154,12 +164,15 @@ impl<'a> Parser<'a> {
         let start = self.position;
         let digits = std::str::from_utf8(self.take_while(u8::is_ascii_digit)).unwrap_or_default();
         self.take_while(|&byte| byte == b'L'); // Python 2 wrote (3L, 4L)
-        digits.parse().map_err(|_| self.unexpected(start, "a size of at least 0 that fits in memory"))
+        digits
+            .parse()
+            .map_err(|_| self.unexpected(start, "a size of at least 0 that fits in memory"))
     }
 
     /// The kind and size of an element such as '<f8', and whether it is big-endian.
     fn element_type(&mut self) -> Result<(Kind, usize, bool), Unexpected> {
-        const EXPECTED: &str = "a type of number: f4, f8, i1 to i8, u1 to u8 or b1, with < > or | before it";
+        const EXPECTED: &str =
+            "a type of number: f4, f8, i1 to i8, u1 to u8 or b1, with < > or | before it";
         self.skip_spaces();
         let start = self.position;
         let known = match self.string() {

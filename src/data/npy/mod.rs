@@ -58,7 +58,8 @@ pub fn read_npy<T: Scalar>(path: impl AsRef<Path>, options: &NpyOptions) -> Resu
 
 fn dataset_of<T: Scalar>(array: &Array, options: &NpyOptions) -> Result<Dataset<T>> {
     let label = if options.labels.is_some() { None } else { label_column(array, options)? };
-    let columns: Vec<usize> = (0..array.columns()).filter(|&column| Some(column) != label).collect();
+    let columns: Vec<usize> =
+        (0..array.columns()).filter(|&column| Some(column) != label).collect();
     if columns.is_empty() || options.inputs.is_some_and(|inputs| inputs != columns.len()) {
         return Err(wrong_columns(array, options, label));
     }
@@ -74,7 +75,9 @@ fn dataset_of<T: Scalar>(array: &Array, options: &NpyOptions) -> Result<Dataset<
 fn check(options: &NpyOptions) -> Result<()> {
     let wrong = |reason: &str| Err(Error::argument("read_npy", reason));
     match options {
-        NpyOptions { label: Label::Number(0), .. } => wrong("label column 0; columns are counted from 1"),
+        NpyOptions { label: Label::Number(0), .. } => {
+            wrong("label column 0; columns are counted from 1")
+        }
         NpyOptions { label: Label::Name(_), labels: None, .. } => {
             wrong("the columns of an array have no names; give the label column's number")
         }
@@ -101,21 +104,36 @@ fn label_column(array: &Array, options: &NpyOptions) -> Result<Option<usize>> {
 }
 
 fn wrong_columns(array: &Array, options: &NpyOptions, label: Option<usize>) -> Error {
-    let features = options.inputs.map_or("features".to_owned(), |inputs| counted(inputs, "feature"));
+    let features =
+        options.inputs.map_or("features".to_owned(), |inputs| counted(inputs, "feature"));
     let beside = if label.is_some() { " beside the label" } else { "" };
     let found = counted(array.columns(), "column");
     Error::format(array.file(), "header", format!("{features}{beside}"), found)
 }
 
-fn targets_of_file<T: Scalar>(labels: &Array, samples: &Array, options: &NpyOptions) -> Result<Targets<T>> {
+fn targets_of_file<T: Scalar>(
+    labels: &Array,
+    samples: &Array,
+    options: &NpyOptions,
+) -> Result<Targets<T>> {
     if labels.rows() != samples.rows() {
         let expected = format!("{} labels, as {} has samples", samples.rows(), samples.file());
-        return Err(Error::format(labels.file(), "header", expected, counted(labels.rows(), "label")));
+        return Err(Error::format(
+            labels.file(),
+            "header",
+            expected,
+            counted(labels.rows(), "label"),
+        ));
     }
     match labels.columns() {
         1 => targets_of_column(labels, 0, options),
         columns if options.task == Some(Task::Classes) || options.classes.is_some() => {
-            Err(Error::format(labels.file(), "header", "one column of classes", format!("{columns} columns")))
+            Err(Error::format(
+                labels.file(),
+                "header",
+                "one column of classes",
+                format!("{columns} columns"),
+            ))
         }
         columns => {
             let all: Vec<usize> = (0..columns).collect();
@@ -125,9 +143,14 @@ fn targets_of_file<T: Scalar>(labels: &Array, samples: &Array, options: &NpyOpti
     }
 }
 
-fn targets_of_column<T: Scalar>(array: &Array, column: usize, options: &NpyOptions) -> Result<Targets<T>> {
+fn targets_of_column<T: Scalar>(
+    array: &Array,
+    column: usize,
+    options: &NpyOptions,
+) -> Result<Targets<T>> {
     let texts = array.finite_numbers::<f64>(&[column])?.iter().map(f64::to_string).collect();
     let place = |row| array.place(row, column);
-    let labels = Labels { file: array.file(), name: format!("column {}", column + 1), texts, place: &place };
+    let labels =
+        Labels { file: array.file(), name: format!("column {}", column + 1), texts, place: &place };
     labels.into_targets(options.task, options.classes.as_deref())
 }

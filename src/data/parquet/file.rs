@@ -70,12 +70,20 @@ impl Parquet {
         let io = |source| Error::io("read", path, source);
         let mut file = File::open(path).map_err(io)?;
         let bytes = file.metadata().map_err(io)?.len();
-        let wrong = |place: &str, expected: &str, found: String| Error::format(&name, place, expected, found);
+        let wrong = |place: &str, expected: &str, found: String| {
+            Error::format(&name, place, expected, found)
+        };
         if bytes < 12 {
-            return Err(wrong("byte 0", "a Parquet file, of at least 12 bytes", format!("{bytes} bytes")));
+            return Err(wrong(
+                "byte 0",
+                "a Parquet file, of at least 12 bytes",
+                format!("{bytes} bytes"),
+            ));
         }
         let mut end = [0; 8];
-        file.seek(SeekFrom::Start(bytes - 8)).and_then(|_| file.read_exact(&mut end)).map_err(io)?;
+        file.seek(SeekFrom::Start(bytes - 8))
+            .and_then(|_| file.read_exact(&mut end))
+            .map_err(io)?;
         let (length, magic) = (u32::from_le_bytes([end[0], end[1], end[2], end[3]]), &end[4..]);
         if magic != MAGIC {
             return Err(wrong(
@@ -93,7 +101,9 @@ impl Parquet {
             ));
         }
         let mut metadata = vec![0; length as usize];
-        file.seek(SeekFrom::Start(bytes - 8 - length)).and_then(|_| file.read_exact(&mut metadata)).map_err(io)?;
+        file.seek(SeekFrom::Start(bytes - 8 - length))
+            .and_then(|_| file.read_exact(&mut metadata))
+            .map_err(io)?;
         let unsound = || wrong("metadata", "sound Parquet metadata", "damage".to_owned());
         let (metadata, _) = Fields::read(&metadata).ok_or_else(unsound)?;
         let columns = columns(&metadata).ok_or_else(unsound)?;
@@ -110,14 +120,22 @@ impl Parquet {
     }
 
     /// Calls `each(row, cell)` for every row.
-    pub(super) fn each(&self, column: usize, mut each: impl FnMut(usize, Cell<'_>) -> Result<()>) -> Result<()> {
+    pub(super) fn each(
+        &self,
+        column: usize,
+        mut each: impl FnMut(usize, Cell<'_>) -> Result<()>,
+    ) -> Result<()> {
         let schema = &self.columns[column];
         let place = format!("column {} ({})", column + 1, schema.name);
-        let unsound = |found: String| Error::format(&self.name, &place, "sound pages that can be read", found);
+        let unsound = |found: String| {
+            Error::format(&self.name, &place, "sound pages that can be read", found)
+        };
         let kind = schema.kind.clone().map_err(unsound)?;
         let mut row = 0;
         for (rows, chunks) in &self.groups {
-            let chunk = chunks.get(schema.leaf).ok_or_else(|| unsound("a row group without it".to_owned()))?;
+            let chunk = chunks
+                .get(schema.leaf)
+                .ok_or_else(|| unsound("a row group without it".to_owned()))?;
             if chunk.values != *rows {
                 return Err(unsound(format!("{} values for {rows} rows", chunk.values)));
             }
@@ -134,7 +152,8 @@ impl Parquet {
     fn read(&self, chunk: &Chunk) -> Result<Vec<u8>> {
         let mut bytes = vec![0; chunk.bytes as usize];
         let mut file = &self.file;
-        let outcome = file.seek(SeekFrom::Start(chunk.start)).and_then(|_| file.read_exact(&mut bytes));
+        let outcome =
+            file.seek(SeekFrom::Start(chunk.start)).and_then(|_| file.read_exact(&mut bytes));
         outcome.map_err(|source| Error::io("read", self.name.as_ref(), source))?;
         Ok(bytes)
     }
@@ -152,7 +171,12 @@ fn columns(metadata: &Fields<'_>) -> Option<Vec<Schema>> {
             (Some(1..), _) | (_, 2) => Err("nested values".to_owned()),
             _ => kind(element),
         };
-        columns.push(Schema { name: element.text(4)?.to_owned(), kind, optional: repetition == 1, leaf });
+        columns.push(Schema {
+            name: element.text(4)?.to_owned(),
+            kind,
+            optional: repetition == 1,
+            leaf,
+        });
         leaf += leaves;
     }
     (next == elements.len() && !columns.is_empty()).then_some(columns)
@@ -170,8 +194,16 @@ fn leaves(elements: &[&Fields<'_>], next: &mut usize, depth: usize) -> Option<us
 }
 
 fn kind(element: &Fields<'_>) -> Result<Kind, String> {
-    const PHYSICAL: [&str; 8] =
-        ["boolean", "int32", "int64", "int96", "float", "double", "byte array", "fixed-length byte array"];
+    const PHYSICAL: [&str; 8] = [
+        "boolean",
+        "int32",
+        "int64",
+        "int96",
+        "float",
+        "double",
+        "byte array",
+        "fixed-length byte array",
+    ];
     // Of UTF8, ENUM, JSON, and the integers, signed ones last.
     let (converted, logical) = (element.int(6), element.fields(10).and_then(Fields::variant));
     let is_text = matches!(converted, Some(0 | 4 | 19)) || matches!(logical, Some(1 | 4 | 12));
@@ -186,7 +218,9 @@ fn kind(element: &Fields<'_>) -> Result<Kind, String> {
         Some(5) if is_plain => Ok(Kind::Double),
         Some(6) if is_text => Ok(Kind::Text),
         other => {
-            let physical = other.and_then(|other| PHYSICAL.get(usize::try_from(other).ok()?)).unwrap_or(&"unknown");
+            let physical = other
+                .and_then(|other| PHYSICAL.get(usize::try_from(other).ok()?))
+                .unwrap_or(&"unknown");
             let meaning = match (converted, logical) {
                 (Some(6), _) | (_, Some(6)) => " as dates",
                 (Some(7..=10), _) | (_, Some(7 | 8)) => " as times",
@@ -204,7 +238,11 @@ fn groups(metadata: &Fields<'_>, end: u64) -> Option<Vec<(usize, Vec<Chunk>)>> {
         let data = column.fields(3)?;
         let (first, bytes) = (data.size(9)? as u64, data.size(7)? as u64);
         // Writers without a dictionary may leave its place at 0.
-        let start = data.size(11).map(|start| start as u64).filter(|start| (4..first).contains(start)).unwrap_or(first);
+        let start = data
+            .size(11)
+            .map(|start| start as u64)
+            .filter(|start| (4..first).contains(start))
+            .unwrap_or(first);
         let inside = start >= 4 && start.checked_add(bytes).is_some_and(|last| last <= end);
         inside.then_some(Chunk { start, bytes, values: data.size(5)?, codec: data.int(4)? })
     };

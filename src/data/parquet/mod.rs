@@ -31,7 +31,8 @@ pub fn read_parquet<T: Scalar>(path: impl AsRef<Path>, options: &CsvOptions) -> 
     let file = Parquet::open(path.as_ref())?;
     let table = file.table();
     let columns = Columns::choose(&table, options)?;
-    let forced: Vec<usize> = options.categorical.iter().map(|name| resolve(&table, name)).collect::<Result<_>>()?;
+    let forced: Vec<usize> =
+        options.categorical.iter().map(|name| resolve(&table, name)).collect::<Result<_>>()?;
     let is_text = |&column: &usize| Ok(forced.contains(&column) || file.is_text(column)?);
     let texts: Vec<bool> = columns.features.iter().map(is_text).collect::<Result<_>>()?;
     file.frame(&columns, &texts, options)
@@ -42,7 +43,11 @@ impl Encoder {
     ///
     /// # Errors
     /// As [`read_parquet`]; columns that are missing, all named; texts where numbers were.
-    pub fn read_parquet<T: Scalar>(&self, path: impl AsRef<Path>, options: &CsvOptions) -> Result<Encoded<T>> {
+    pub fn read_parquet<T: Scalar>(
+        &self,
+        path: impl AsRef<Path>,
+        options: &CsvOptions,
+    ) -> Result<Encoded<T>> {
         let file = Parquet::open(path.as_ref())?;
         let names: Vec<String> = self.columns().iter().map(|column| column.name.clone()).collect();
         let columns = known_columns(&file.table(), &names, &options.label)?;
@@ -73,7 +78,12 @@ impl Parquet {
     }
 
     /// `texts`: which features are columns of texts.
-    fn frame<T: Scalar>(&self, columns: &Columns, texts: &[bool], options: &CsvOptions) -> Result<Frame<T>> {
+    fn frame<T: Scalar>(
+        &self,
+        columns: &Columns,
+        texts: &[bool],
+        options: &CsvOptions,
+    ) -> Result<Frame<T>> {
         let mut features = Vec::with_capacity(texts.len());
         for (&column, &is_text) in columns.features.iter().zip(texts) {
             self.is_text(column)?;
@@ -111,7 +121,12 @@ impl Parquet {
             let number = number.map(T::from_f64).filter(|x| x.to_f64().is_nan() || x.is_finite());
             let wrong = || {
                 let expected = format!("a finite number ({})", T::NAME);
-                Error::format(&self.name, self.place(row, column), expected, quoted(&text(cell).unwrap_or_default()))
+                Error::format(
+                    &self.name,
+                    self.place(row, column),
+                    expected,
+                    quoted(&text(cell).unwrap_or_default()),
+                )
             };
             numbers.push(number.ok_or_else(wrong)?);
             Ok(())
@@ -132,8 +147,10 @@ impl Parquet {
         self.is_text(column)?;
         let mut labels = Vec::new();
         self.each(column, |row, cell| {
-            let label = text(cell).map(|label| label.trim().to_owned()).filter(|label| !label.is_empty());
-            let missing = || Error::format(&self.name, self.place(row, column), "a label", "a missing value");
+            let label =
+                text(cell).map(|label| label.trim().to_owned()).filter(|label| !label.is_empty());
+            let missing =
+                || Error::format(&self.name, self.place(row, column), "a label", "a missing value");
             labels.push(label.ok_or_else(missing)?);
             Ok(())
         })?;

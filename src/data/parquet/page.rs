@@ -35,24 +35,33 @@ impl Pages {
             let damaged = || unsound("a damaged page".to_owned());
             let (header, length) = Fields::read(rest).ok_or_else(damaged)?;
             let (plain, packed) = header.size(2).zip(header.size(3)).ok_or_else(damaged)?;
-            let body = rest.get(length..).and_then(|rest| rest.get(..packed)).ok_or_else(damaged)?;
+            let body =
+                rest.get(length..).and_then(|rest| rest.get(..packed)).ok_or_else(damaged)?;
             rest = &rest[length + packed..];
             match header.int(1) {
                 Some(2) => {
-                    let count = header.fields(7).and_then(|page| page.size(1)).ok_or_else(damaged)?;
+                    let count =
+                        header.fields(7).and_then(|page| page.size(1)).ok_or_else(damaged)?;
                     dictionary = Some((self.unpacked(body, plain, unsound)?, count));
                 }
                 Some(page @ (0 | 3)) => {
                     let info = header.fields(if page == 0 { 5 } else { 8 }).ok_or_else(damaged)?;
-                    let count = info.size(1).filter(|count| (1..=left).contains(count)).ok_or_else(damaged)?;
+                    let count = info
+                        .size(1)
+                        .filter(|count| (1..=left).contains(count))
+                        .ok_or_else(damaged)?;
                     let (levels, data, encoding) = if page == 0 {
                         let body = self.unpacked(body, plain, unsound)?;
-                        let levels = if self.optional { prefixed(&body).ok_or_else(damaged)? } else { &[] };
+                        let levels =
+                            if self.optional { prefixed(&body).ok_or_else(damaged)? } else { &[] };
                         let skipped = if self.optional { 4 + levels.len() } else { 0 };
                         (levels.to_vec(), body[skipped..].to_vec(), info.int(2))
                     } else {
-                        let (levels, repeated) = info.size(5).zip(info.size(6)).ok_or_else(damaged)?;
-                        let data = body.get(levels.checked_add(repeated).ok_or_else(damaged)?..).ok_or_else(damaged)?;
+                        let (levels, repeated) =
+                            info.size(5).zip(info.size(6)).ok_or_else(damaged)?;
+                        let data = body
+                            .get(levels.checked_add(repeated).ok_or_else(damaged)?..)
+                            .ok_or_else(damaged)?;
                         let size = plain.checked_sub(levels + repeated).ok_or_else(damaged)?;
                         let data = match info.int(7) {
                             Some(0) => data.to_vec(),
@@ -60,7 +69,8 @@ impl Pages {
                         };
                         (body[repeated..repeated + levels].to_vec(), data, info.int(4))
                     };
-                    let present = if self.optional { Hybrid::new(&levels, 1) } else { Hybrid::all(1, count) };
+                    let present =
+                        if self.optional { Hybrid::new(&levels, 1) } else { Hybrid::all(1, count) };
                     let values = match encoding {
                         Some(0) => Values::Plain(Plain { kind: self.kind, bytes: &data, bit: 0 }),
                         Some(2 | 8) => {
@@ -74,7 +84,10 @@ impl Pages {
                         }
                         other => {
                             let cure = "write plain values or dictionaries";
-                            return Err(unsound(format!("encoding {}; {cure}", other.unwrap_or(-1))));
+                            return Err(unsound(format!(
+                                "encoding {}; {cure}",
+                                other.unwrap_or(-1)
+                            )));
                         }
                     };
                     cells(present, values, count, &damaged, each)?;
@@ -88,25 +101,34 @@ impl Pages {
 
     /// The bytes before compression, as many as the header says.
     fn unpacked(&self, body: &[u8], size: usize, unsound: Unsound<'_>) -> Result<Vec<u8>> {
-        const NAMES: [&str; 8] = ["none", "snappy", "gzip", "lzo", "brotli", "lz4", "zstd", "lz4_raw"];
+        const NAMES: [&str; 8] =
+            ["none", "snappy", "gzip", "lzo", "brotli", "lz4", "zstd", "lz4_raw"];
         if size > body.len().saturating_mul(MOST_EXPANSION) {
             return Err(unsound(format!("a page of {size} bytes in {}", body.len())));
         }
         let unpacked = match self.codec {
             0 => body.to_vec(),
             1 if snap::raw::decompress_len(body).is_ok_and(|length| length == size) => {
-                snap::raw::Decoder::new().decompress_vec(body).map_err(|error| unsound(error.to_string()))?
+                snap::raw::Decoder::new()
+                    .decompress_vec(body)
+                    .map_err(|error| unsound(error.to_string()))?
             }
             2 => {
                 let mut unpacked = Vec::new();
-                let read = MultiGzDecoder::new(body).take(size as u64 + 1).read_to_end(&mut unpacked);
+                let read =
+                    MultiGzDecoder::new(body).take(size as u64 + 1).read_to_end(&mut unpacked);
                 read.map_err(|error| unsound(error.to_string()))?;
                 unpacked
             }
             1 => return Err(unsound("a snappy page of another size".to_owned())),
             other => {
-                let name = usize::try_from(other).ok().and_then(|codec| NAMES.get(codec)).unwrap_or(&"unknown");
-                return Err(unsound(format!("compression {name}; write it with snappy, gzip or none")));
+                let name = usize::try_from(other)
+                    .ok()
+                    .and_then(|codec| NAMES.get(codec))
+                    .unwrap_or(&"unknown");
+                return Err(unsound(format!(
+                    "compression {name}; write it with snappy, gzip or none"
+                )));
             }
         };
         if unpacked.len() != size {

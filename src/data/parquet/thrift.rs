@@ -40,7 +40,11 @@ impl<'a> Fields<'a> {
     }
 
     pub(super) fn text(&self, number: i16) -> Option<&'a str> {
-        if let Some(Value::Bytes(x)) = self.get(number) { std::str::from_utf8(x).ok() } else { None }
+        if let Some(Value::Bytes(x)) = self.get(number) {
+            std::str::from_utf8(x).ok()
+        } else {
+            None
+        }
     }
 
     pub(super) fn fields(&self, number: i16) -> Option<&Fields<'a>> {
@@ -101,7 +105,11 @@ impl<'a> Reader<'a> {
             if kind == 0 {
                 return Some(Fields(fields));
             }
-            number = if step == 0 { self.zigzag()?.try_into().ok()? } else { number.checked_add(i16::from(step))? };
+            number = if step == 0 {
+                self.zigzag()?.try_into().ok()?
+            } else {
+                number.checked_add(i16::from(step))?
+            };
             let value = match kind {
                 // A field's boolean is its type.
                 1 | 2 => Value::Int(i64::from(kind == 1)),

@@ -28,7 +28,16 @@ pub(super) struct Block<'g, T> {
 impl<'g, T: Scalar> Block<'g, T> {
     /// The whole product, nothing copied.
     pub(super) fn whole(gemm: &'g Gemm<T>, product: &'g Product<T>) -> Self {
-        Block { product, gemm, a_blocks: None, b_block: None, k0: 0, k: product.k, n0: 0, n: product.n }
+        Block {
+            product,
+            gemm,
+            a_blocks: None,
+            b_block: None,
+            k0: 0,
+            k: product.k,
+            n0: 0,
+            n: product.n,
+        }
     }
 
     /// Element by element, as dot products of what lies side by side in A and B.
@@ -47,14 +56,34 @@ impl<'g, T: Scalar> Block<'g, T> {
                 _ => (std::ptr::null(), 0),
             };
             for j in 0..others {
-                let (x, x_step) = if flat { (p.b.at(0, start), p.b.column) } else { (p.a.at(start, 0), p.a.row) };
+                let (x, x_step) =
+                    if flat { (p.b.at(0, start), p.b.column) } else { (p.a.at(start, 0), p.a.row) };
                 let y = if flat { p.a.p } else { p.b.at(0, j) };
-                let (c, c_step) = if flat { (p.c.at(0, start), p.c.column) } else { (p.c.at(start, j), p.c.row) };
+                let (c, c_step) =
+                    if flat { (p.c.at(0, start), p.c.column) } else { (p.c.at(start, j), p.c.row) };
                 let (count, k, alpha, beta) = (end - start, p.k, p.alpha, p.beta);
                 // SAFETY: parts are disjoint; the rest is the caller's promise.
-                unsafe { (self.gemm.dots)(&Dots { count, k, x, x_step, y, alpha, beta, c, c_step, bias, bias_step }) }
+                unsafe {
+                    (self.gemm.dots)(&Dots {
+                        count,
+                        k,
+                        x,
+                        x_step,
+                        y,
+                        alpha,
+                        beta,
+                        c,
+                        c_step,
+                        bias,
+                        bias_step,
+                    })
+                }
             }
-            let (rows, columns) = if flat { ((0, 1), (start, end - start)) } else { ((start, end - start), (0, p.n)) };
+            let (rows, columns) = if flat {
+                ((0, 1), (start, end - start))
+            } else {
+                ((start, end - start), (0, p.n))
+            };
             // SAFETY: the caller's promise.
             unsafe { self.finish(rows, columns) }
         });
@@ -139,8 +168,12 @@ impl<'g, T: Scalar> Block<'g, T> {
         if threads > 1 && self.n >= m && strips >= threads * ENOUGH {
             return (Split::new(panels, blocks), Split::new(strips, threads));
         }
-        let largest_part = |tiles: usize, size: usize, all: usize| (tiles.div_ceil(threads) * size) as f64 / all as f64;
-        if self.a_blocks.is_none() && largest_part(strips, width, self.n) < largest_part(panels, height, m) {
+        let largest_part = |tiles: usize, size: usize, all: usize| {
+            (tiles.div_ceil(threads) * size) as f64 / all as f64
+        };
+        if self.a_blocks.is_none()
+            && largest_part(strips, width, self.n) < largest_part(panels, height, m)
+        {
             let columns = Split::new(strips, threads);
             return (Split::new(panels, threads.div_ceil(columns.parts)), columns);
         }
@@ -162,7 +195,8 @@ impl<'g, T: Scalar> Block<'g, T> {
             let step = if self.product.a.row == 1 { 16 } else { self.k };
             for l in (0..self.k).step_by(step) {
                 for panel in panels.0..panels.1 {
-                    let to = a_block.wrapping_add((panel - panels.0) * height * self.k + l * height);
+                    let to =
+                        a_block.wrapping_add((panel - panels.0) * height * self.k + l * height);
                     // SAFETY: a thread has one block, as large as a part has panels.
                     unsafe { self.pack_a(to, rows(panel), (l, step.min(self.k - l))) }
                 }
@@ -173,7 +207,8 @@ impl<'g, T: Scalar> Block<'g, T> {
         let bytes = (panels.1 - panels.0) * height * self.k * size_of::<T>();
         let is_near = a_block.is_some() || bytes <= self.gemm.near;
         let distant = self.distant_panels(strips.1 - strips.0);
-        let at_once = if is_near { panels.1 - panels.0 } else { distant.at_once.min(panels.1 - panels.0) };
+        let at_once =
+            if is_near { panels.1 - panels.0 } else { distant.at_once.min(panels.1 - panels.0) };
         for first in (panels.0..panels.1).step_by(at_once) {
             let last = panels.1.min(first + at_once);
             for strip in strips.0..strips.1 {
@@ -181,7 +216,10 @@ impl<'g, T: Scalar> Block<'g, T> {
                 for panel in first..last {
                     let (row, rows) = rows(panel);
                     let a = match a_block {
-                        Some(block) => (block.wrapping_add((panel - panels.0) * height * self.k).cast_const(), height),
+                        Some(block) => (
+                            block.wrapping_add((panel - panels.0) * height * self.k).cast_const(),
+                            height,
+                        ),
                         None => (distant.at(panel), distant.column),
                     };
                     let tile = (strip - strips.0) * (last - first) + panel - first;
@@ -190,7 +228,8 @@ impl<'g, T: Scalar> Block<'g, T> {
                     } else if is_near || last == panels.1 {
                         (a.0, 0)
                     } else {
-                        let (from, step) = distant.ahead(tile, strips.1 - strips.0, (height, self.k));
+                        let (from, step) =
+                            distant.ahead(tile, strips.1 - strips.0, (height, self.k));
                         (distant.at(last).wrapping_add(from), step)
                     };
                     // SAFETY: the caller's promise.
@@ -218,11 +257,21 @@ impl<'g, T: Scalar> Block<'g, T> {
     fn distant_panels(&self, strips: usize) -> Panels<T> {
         let (p, height) = (self.product, self.gemm.tiles.rows());
         if p.a_packed.is_null() {
-            return Panels { p: p.a.at(0, self.k0), panel: height * p.a.row, column: p.a.column, at_once: GROUP };
+            return Panels {
+                p: p.a.at(0, self.k0),
+                panel: height * p.a.row,
+                column: p.a.column,
+                at_once: GROUP,
+            };
         }
         let half = self.gemm.near / 2 / (height * self.k * size_of::<T>());
         let at_once = if strips * self.gemm.tiles.columns < MANY { 1 } else { half.max(1) };
-        Panels { p: p.a_packed.wrapping_add(self.k0 * height), panel: height * p.k, column: height, at_once }
+        Panels {
+            p: p.a_packed.wrapping_add(self.k0 * height),
+            panel: height * p.k,
+            column: height,
+            at_once,
+        }
     }
 
     /// One tile, from `row` and (within the block) `column` on.
@@ -272,7 +321,8 @@ impl<'g, T: Scalar> Block<'g, T> {
             self.gemm.tiles.run(columns, &tile);
             for (i, x) in local[..rows * columns].iter().enumerate() {
                 let c = c.add(i % rows * p.c.row + i / rows * p.c.column);
-                let kept = if beta == T::from_f64(0.0) { 0.0 } else { beta.to_f64() * (*c).to_f64() };
+                let kept =
+                    if beta == T::from_f64(0.0) { 0.0 } else { beta.to_f64() * (*c).to_f64() };
                 *c = T::from_f64(x.to_f64() + kept);
             }
         }
@@ -280,7 +330,9 @@ impl<'g, T: Scalar> Block<'g, T> {
 
     /// The element-wise part of the epilogue, once a part of C is complete.
     unsafe fn finish(&self, (row, rows): (usize, usize), (column, columns): (usize, usize)) {
-        let Some(Epilogue { finish: Some(finish), out, .. }) = self.product.epilogue else { return };
+        let Some(Epilogue { finish: Some(finish), out, .. }) = self.product.epilogue else {
+            return;
+        };
         if self.k0 + self.k < self.product.k {
             return;
         }
@@ -303,7 +355,12 @@ impl<'g, T: Scalar> Block<'g, T> {
 
     /// Copies `length` columns, from the `l`th on, of some rows of A into a panel: column after column, each filled up with
     /// zeros to the tile's height.
-    unsafe fn pack_a(&self, panel: *mut T, (row, rows): (usize, usize), (l, length): (usize, usize)) {
+    unsafe fn pack_a(
+        &self,
+        panel: *mut T,
+        (row, rows): (usize, usize),
+        (l, length): (usize, usize),
+    ) {
         let height = self.gemm.tiles.rows();
         let a = self.product.a;
         let from = a.at(row, self.k0 + l);

@@ -39,7 +39,9 @@ fn loops<T: Vectors>(isa: Isa) -> ColumnLoops<T> {
         };
     }
     match isa {
-        Isa::Portable => table!(sums_portable softmax_portable derivative_portable entropy_portable),
+        Isa::Portable => {
+            table!(sums_portable softmax_portable derivative_portable entropy_portable)
+        }
         Isa::Neon => table!(sums_neon softmax_neon derivative_neon entropy_neon),
         Isa::Avx2 => table!(sums_avx2 softmax_avx2 derivative_avx2 entropy_avx2),
         Isa::Avx512 => table!(sums_avx512 softmax_avx512 derivative_avx512 entropy_avx512),
@@ -153,7 +155,10 @@ unsafe fn softmax_derivative<V: Vector>(n: usize, a: *const V::T, delta: *mut V:
     // SAFETY: the caller's promise.
     unsafe {
         each::<V>(n, |i, count| {
-            dot = fold(load::<V>(a.add(i), count) * load(delta.add(i), count), count, dot, |a, b| a + b);
+            dot =
+                fold(load::<V>(a.add(i), count) * load(delta.add(i), count), count, dot, |a, b| {
+                    a + b
+                });
         });
         each::<V>(n, |i, count| {
             let value = load::<V>(a.add(i), count) * (load::<V>(delta.add(i), count) - V::of(dot));
@@ -163,7 +168,12 @@ unsafe fn softmax_derivative<V: Vector>(n: usize, a: *const V::T, delta: *mut V:
 }
 
 #[inline(always)]
-unsafe fn softmax_cross_entropy<V: Vector>(n: usize, z: *const V::T, t: *const V::T, delta: *mut V::T) -> V::T {
+unsafe fn softmax_cross_entropy<V: Vector>(
+    n: usize,
+    z: *const V::T,
+    t: *const V::T,
+    delta: *mut V::T,
+) -> V::T {
     // -sum t ln softmax(z) = sum t (largest + ln sum - z)
     // SAFETY: the caller's promise.
     unsafe {
@@ -182,7 +192,8 @@ unsafe fn softmax_cross_entropy<V: Vector>(n: usize, z: *const V::T, t: *const V
         if !delta.is_null() {
             let scale = V::of(targets / sum);
             each::<V>(n, |i, count| {
-                let value = load::<V>(delta.add(i), count).mul_add(scale, -load::<V>(t.add(i), count));
+                let value =
+                    load::<V>(delta.add(i), count).mul_add(scale, -load::<V>(t.add(i), count));
                 store(value, delta.add(i), count);
             });
         }

@@ -31,7 +31,8 @@ impl<T: Scalar> Cpu<T> {
     /// Whether weights are trained by one thread; see [`Machine::samples_to_share`].
     pub(super) fn trains_alone(&self, weights: Span, samples: usize) -> bool {
         let large = LARGE_WEIGHTS.max(self.machine.second_cache);
-        samples < self.machine.samples_to_share && weights.rows * weights.columns * size_of::<T>() < large
+        samples < self.machine.samples_to_share
+            && weights.rows * weights.columns * size_of::<T>() < large
     }
 
     pub(super) unsafe fn multiply(&self, product: Product<T>) {
@@ -81,7 +82,13 @@ impl<T: Scalar> Cpu<T> {
         unsafe {
             self.multiply(product(T::from_f64(1.0), call.weights, call.input, zero, sum));
             let mut stream = self.stream();
-            self.elements(&mut stream).zip(elements::add(self.isa), &[zero; 4], sum, every_column, sum);
+            self.elements(&mut stream).zip(
+                elements::add(self.isa),
+                &[zero; 4],
+                sum,
+                every_column,
+                sum,
+            );
             if let Transfer::Map(f, p) = call.transfer {
                 let (f, p) = (f.host::<T>(self.isa), p.map(T::from_f64));
                 self.elements(&mut stream).map(f, &p, sum, call.output);
@@ -90,7 +97,13 @@ impl<T: Scalar> Cpu<T> {
     }
 
     /// `out = (W^T delta) ⊙ f'`
-    pub(super) unsafe fn propagate(&self, weights: Span, delta: Span, derivative: Derivative, out: Span) {
+    pub(super) unsafe fn propagate(
+        &self,
+        weights: Span,
+        delta: Span,
+        derivative: Derivative,
+        out: Span,
+    ) {
         let finish = match derivative {
             Derivative::Zip(f, p, kept) if out.row_stride == 1 && kept.row_stride == 1 => {
                 Some(Finish::Zip(f.host::<T>(self.isa), p.map(T::from_f64), strided(kept)))
@@ -99,9 +112,14 @@ impl<T: Scalar> Cpu<T> {
         };
         let fused = finish.is_some();
         let product = product(T::from_f64(1.0), weights.t(), delta, T::from_f64(0.0), out);
-        let epilogue = fused.then_some(Epilogue { bias: std::ptr::null(), finish, out: strided_mut(out) });
+        let epilogue =
+            fused.then_some(Epilogue { bias: std::ptr::null(), finish, out: strided_mut(out) });
         unsafe {
-            self.multiply(Product { epilogue, alone: self.trains_alone(weights, delta.columns), ..product });
+            self.multiply(Product {
+                epilogue,
+                alone: self.trains_alone(weights, delta.columns),
+                ..product
+            });
             if !fused {
                 self.multiply_by(derivative, out);
             }
@@ -117,9 +135,11 @@ impl<T: Scalar> Cpu<T> {
                 let mut stream = self.stream();
                 unsafe { self.elements(&mut stream).zip(f, &p, delta, kept, delta) }
             }
-            Derivative::Softmax(a) => for_columns(self.stream().pool_for(delta), delta.columns, &|j| unsafe {
-                (self.columns.softmax_derivative)(delta.rows, at(a, j), at_mut(delta, j));
-            }),
+            Derivative::Softmax(a) => {
+                for_columns(self.stream().pool_for(delta), delta.columns, &|j| unsafe {
+                    (self.columns.softmax_derivative)(delta.rows, at(a, j), at_mut(delta, j));
+                })
+            }
         }
     }
 }

@@ -100,6 +100,8 @@ unsafe fn four<V: Vector>(k: usize, x: [*const V::T; ROWS], y: *const V::T) -> [
         let quarters = halves(halves(sums[0], sums[2]), halves(sums[1], sums[3]));
         let mut lanes = [V::T::default(); 16];
         quarters.store(lanes.as_mut_ptr());
-        std::array::from_fn(|r| lanes[..V::LANES].iter().skip(r).step_by(ROWS).map(|x| x.to_f64()).sum())
+        std::array::from_fn(|r| {
+            lanes[..V::LANES].iter().skip(r).step_by(ROWS).map(|x| x.to_f64()).sum()
+        })
     }
 }

@@ -33,7 +33,9 @@ pub(super) fn for_columns(pool: Option<&mut Pool>, columns: usize, body: &(dyn F
         Some(pool) => {
             // Eight parts a thread even out what they do not do alike.
             let parts = columns.min(pool.threads() * 8);
-            pool.run(parts, &|_, part| (part * columns / parts..(part + 1) * columns / parts).for_each(body));
+            pool.run(parts, &|_, part| {
+                (part * columns / parts..(part + 1) * columns / parts).for_each(body)
+            });
         }
         None => (0..columns).for_each(body),
     }
@@ -64,7 +66,14 @@ impl Elements<'_> {
     }
 
     /// `z = f(x, y; p)`
-    pub(super) unsafe fn zip<T: Scalar>(self, f: BinaryLoop<T>, p: &[T; 4], x: Span, y: Span, z: Span) {
+    pub(super) unsafe fn zip<T: Scalar>(
+        self,
+        f: BinaryLoop<T>,
+        p: &[T; 4],
+        x: Span,
+        y: Span,
+        z: Span,
+    ) {
         let [x, y, z] = plain([x, y, z]);
         self.columns(z, [x, y], &|j, i, n| {
             let (x, y, z) = (Line::of(x, i, j), Line::of(y, i, j), Line::of_mut(z, i, j));
@@ -83,7 +92,12 @@ impl Elements<'_> {
     }
 
     /// One pass of an optimizer; nothing has gaps.
-    pub(super) unsafe fn update<T: Scalar>(self, f: UpdateLoop<T>, p: &[T; NUMBERS], call: &UpdateCall) {
+    pub(super) unsafe fn update<T: Scalar>(
+        self,
+        f: UpdateLoop<T>,
+        p: &[T; NUMBERS],
+        call: &UpdateCall,
+    ) {
         let UpdateCall { parameter, gradient, moments, .. } = *call;
         self.columns(parameter, [gradient, moments[0]], &|_, i, n| {
             let from = |span: Span| at_mut::<T>(span, 0).wrapping_add(i);
@@ -107,13 +121,17 @@ impl Elements<'_> {
     /// Calls `body(column, row, count)` for parts of columns of at most [`BUFFER`] elements; longer where all columns
     /// follow one another without a gap, as one.
     fn columns(self, span: Span, others: [Span; 2], body: &(dyn Fn(usize, usize, usize) + Sync)) {
-        let gapless = [span, others[0], others[1]].iter().all(|s| s.row_stride == 1 && s.column_stride == span.rows);
+        let gapless = [span, others[0], others[1]]
+            .iter()
+            .all(|s| s.row_stride == 1 && s.column_stride == span.rows);
         let work = span.rows * span.columns;
         let pool = (work >= PARALLEL).then_some(self.pool);
         if gapless {
             // Parts of whole cache lines; an element's value does not depend on the part that it is in.
             const PART: usize = 8192;
-            for_columns(pool, work.div_ceil(PART), &|part| body(0, part * PART, PART.min(work - part * PART)));
+            for_columns(pool, work.div_ceil(PART), &|part| {
+                body(0, part * PART, PART.min(work - part * PART))
+            });
         } else {
             for_columns(pool, span.columns, &|j| {
                 for i in (0..span.rows).step_by(BUFFER) {
@@ -175,7 +193,8 @@ pub(super) unsafe fn copy<T: Scalar>(from: Span, to: Span) {
     unsafe {
         if from.row_stride == 1 && to.row_stride == 1 {
             let whole = from.column_stride == from.rows && to.column_stride == to.rows;
-            let (length, count) = if whole { (to.rows * to.columns, 1) } else { (to.rows, to.columns) };
+            let (length, count) =
+                if whole { (to.rows * to.columns, 1) } else { (to.rows, to.columns) };
             for j in 0..count {
                 std::ptr::copy_nonoverlapping(at::<T>(from, j), at_mut::<T>(to, j), length);
             }
@@ -183,7 +202,8 @@ pub(super) unsafe fn copy<T: Scalar>(from: Span, to: Span) {
         }
         for j in 0..to.columns {
             for i in 0..to.rows {
-                *at_mut::<T>(to, j).add(i * to.row_stride) = *at::<T>(from, j).add(i * from.row_stride);
+                *at_mut::<T>(to, j).add(i * to.row_stride) =
+                    *at::<T>(from, j).add(i * from.row_stride);
             }
         }
     }

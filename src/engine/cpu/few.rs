@@ -119,7 +119,8 @@ unsafe fn columns<V: Vector, const M: usize, const K: usize, const FULL: bool>(f
     for (l, a) in a.iter_mut().enumerate() {
         for (v, a) in a.iter_mut().enumerate() {
             // SAFETY: the caller's promise.
-            let x = unsafe { load::<V, M, FULL>(few.a.wrapping_add(l * few.a_column), few.rows, v) };
+            let x =
+                unsafe { load::<V, M, FULL>(few.a.wrapping_add(l * few.a_column), few.rows, v) };
             // Small batches of nearly trained networks are full of subnormal gradients.
             *a = (x.normal_or_zero() * alpha).normal_or_zero();
         }
@@ -150,7 +151,8 @@ unsafe fn some<V: Vector, const M: usize, const K: usize, const FULL: bool, cons
         for (i, sums) in sums.iter_mut().enumerate() {
             for (v, sum) in sums.iter_mut().enumerate() {
                 // SAFETY: the caller's promise.
-                *sum = unsafe { load::<V, M, FULL>(c.wrapping_add(i * few.c_column), few.rows, v) } * beta;
+                *sum = unsafe { load::<V, M, FULL>(c.wrapping_add(i * few.c_column), few.rows, v) }
+                    * beta;
             }
         }
     }

@@ -149,7 +149,9 @@ impl<T: Scalar> Gemm<T> {
         let work = 2.0 * m as f64 * n as f64 * k as f64;
         let pays = work >= PARALLEL || m * k * size_of::<T>() >= FAR;
         let threads = if pays && !product.alone { pool.threads() } else { 1 };
-        if n <= FEW && a.row != 1 && a.column == 1 && b.row == 1 || m == 1 && a.column == 1 && b.row == 1 {
+        if n <= FEW && a.row != 1 && a.column == 1 && b.row == 1
+            || m == 1 && a.column == 1 && b.row == 1
+        {
             // SAFETY: the caller's promise.
             return unsafe { Block::whole(self, &product).dots(pool, threads) };
         }
@@ -200,7 +202,17 @@ impl<T: Scalar> Gemm<T> {
             let (from, width) = (a.at(panel * height, 0), height.min(m - panel * height));
             let to = to.at(0, panel * k);
             // SAFETY: panels are disjoint; the rest is the caller's promise.
-            unsafe { (self.pack)(&Panel { from, across: a.row, along: a.column, width, length: k, to, step: height }) }
+            unsafe {
+                (self.pack)(&Panel {
+                    from,
+                    across: a.row,
+                    along: a.column,
+                    width,
+                    length: k,
+                    to,
+                    step: height,
+                })
+            }
         });
     }
 
@@ -208,7 +220,8 @@ impl<T: Scalar> Gemm<T> {
     /// columns enough to share what it costs.
     fn packs_a(&self, p: &Product<T>) -> bool {
         let copies = self.copies;
-        let large = p.m * p.k * size_of::<T>() > copies.large || collides::<T>(p.a.column) && p.k >= PACK_K;
+        let large =
+            p.m * p.k * size_of::<T>() > copies.large || collides::<T>(p.a.column) && p.k >= PACK_K;
         p.a.row != 1 || p.n >= if large { copies.columns } else { copies.columns_if_small }
     }
 
@@ -235,12 +248,22 @@ struct Copies {
 }
 
 /// Where multiplications take twice the time of loads; as measured with AVX-512 on Zen 4.
-const SELDOM: Copies =
-    Copies { large: 2 << 20, columns: 200, columns_if_small: usize::MAX, beforehand: 2 << 20, turned: usize::MAX };
+const SELDOM: Copies = Copies {
+    large: 2 << 20,
+    columns: 200,
+    columns_if_small: usize::MAX,
+    beforehand: 2 << 20,
+    turned: usize::MAX,
+};
 /// Where a load costs as much as a multiplication, and most of those from a matrix that is not copied touch two cache lines; as measured
 /// with AVX2 on Zen 3 and found good with AVX-512 on an Intel Xeon.
-const OFTEN: Copies =
-    Copies { large: 256 << 10, columns: 30, columns_if_small: 144, beforehand: 32 << 10, turned: 1 << 16 };
+const OFTEN: Copies = Copies {
+    large: 256 << 10,
+    columns: 30,
+    columns_if_small: 144,
+    beforehand: 32 << 10,
+    turned: 1 << 16,
+};
 
 fn k_most<T>() -> usize {
     K_BYTES / size_of::<T>()

@@ -257,7 +257,8 @@ pub(crate) fn normal_cdf<V: Vector>(x: V) -> V {
     // Beyond 100 there is nothing but 0, and infinity / infinity.
     let (four, u) = (V::of(4.0), V::of(100.0).min(x.abs()));
     let whole = Parts::sum(four.max(u), four.min(u));
-    let (t, Parts(w, low)) = (Parts(four, V::of(0.0)).over(whole), Parts(u, V::of(0.0)).over(whole));
+    let (t, Parts(w, low)) =
+        (Parts(four, V::of(0.0)).over(whole), Parts(u, V::of(0.0)).over(whole));
     // 2t - 1, but without the rounding error of t, which would weigh most near 0.
     let y = Parts(V::of(1.0) - (w + w), -(low + low));
     let tail = if is_single::<V>() { tail_parts(y, &TAIL_F32) } else { tail_parts(y, &TAIL_F64) };

@@ -67,15 +67,29 @@ pub(super) fn open<T: Scalar>(device: &str, settings: &Settings) -> Result<Arc<d
 }
 
 /// An engine that is held to one instruction set, which the processor must have, and computes as suits such a machine.
-fn open_isa<T: Scalar>(isa: Isa, machine: Machine, settings: &Settings) -> Result<Arc<dyn Engine<T>>> {
+fn open_isa<T: Scalar>(
+    isa: Isa,
+    machine: Machine,
+    settings: &Settings,
+) -> Result<Arc<dyn Engine<T>>> {
     let threads = settings.threads.unwrap_or_else(cores);
     if !(1..=MOST_THREADS).contains(&threads) {
-        return Err(Error::argument("open cpu", format!("threads must be from 1 to {MOST_THREADS}, not {threads}")));
+        return Err(Error::argument(
+            "open cpu",
+            format!("threads must be from 1 to {MOST_THREADS}, not {threads}"),
+        ));
     }
-    let pool = Pool::new(threads).map_err(|source| Error::io("start threads in", "cpu".as_ref(), source))?;
+    let pool = Pool::new(threads)
+        .map_err(|source| Error::io("start threads in", "cpu".as_ref(), source))?;
     let gemm = Gemm::new(isa, machine, threads);
     let stream = Mutex::new(Stream { pool, gemm });
-    Ok(Arc::new(Cpu { device: self::device(isa, threads), isa, machine, columns: ColumnLoops::new(isa), stream }))
+    Ok(Arc::new(Cpu {
+        device: self::device(isa, threads),
+        isa,
+        machine,
+        columns: ColumnLoops::new(isa),
+        stream,
+    }))
 }
 
 fn cores() -> usize {
@@ -158,7 +172,12 @@ impl<T: Scalar> Engine<T> for Cpu<T> {
             _ => std::ptr::null_mut(),
         };
         if memory.is_null() {
-            return Err(ErrorKind::Memory { engine: "cpu".to_owned(), asked: bytes as u64, available }.into());
+            return Err(ErrorKind::Memory {
+                engine: "cpu".to_owned(),
+                asked: bytes as u64,
+                available,
+            }
+            .into());
         }
         unsafe { memory.write_bytes(0, bytes) };
         Ok(Handle(memory.cast()))
@@ -187,8 +206,13 @@ impl<T: Scalar> Engine<T> for Cpu<T> {
     }
 
     unsafe fn read(&self, from: Span, to: &mut [T]) -> Result<()> {
-        let to =
-            Span { handle: Handle(to.as_mut_ptr().cast()), offset: 0, row_stride: 1, column_stride: from.rows, ..from };
+        let to = Span {
+            handle: Handle(to.as_mut_ptr().cast()),
+            offset: 0,
+            row_stride: 1,
+            column_stride: from.rows,
+            ..from
+        };
         unsafe { elements::copy::<T>(from, to) };
         Ok(())
     }
@@ -242,7 +266,14 @@ impl<T: Scalar> Engine<T> for Cpu<T> {
 
     unsafe fn pack_weights(&self, weights: Span, to: Span) -> Result<()> {
         let Stream { pool, gemm } = &mut *self.stream();
-        unsafe { gemm.pack_whole(pool, strided(weights), (weights.rows, weights.columns), strided_mut(to)) };
+        unsafe {
+            gemm.pack_whole(
+                pool,
+                strided(weights),
+                (weights.rows, weights.columns),
+                strided_mut(to),
+            )
+        };
         Ok(())
     }
 
@@ -259,8 +290,11 @@ impl<T: Scalar> Engine<T> for Cpu<T> {
             for_columns(stream.pool_for(x), x.rows.div_ceil(block), &|index| {
                 let row = index * block;
                 let rows = block.min(x.rows - row);
-                let (from, to) = (at::<T>(x, 0).wrapping_add(row), at_mut::<T>(y, 0).wrapping_add(row));
-                unsafe { (self.columns.row_sums)(rows, x.columns, alpha, from, x.column_stride, beta, to) }
+                let (from, to) =
+                    (at::<T>(x, 0).wrapping_add(row), at_mut::<T>(y, 0).wrapping_add(row));
+                unsafe {
+                    (self.columns.row_sums)(rows, x.columns, alpha, from, x.column_stride, beta, to)
+                }
             });
         } else {
             unsafe { elements::row_sums(alpha, x, beta, y) }
@@ -272,7 +306,14 @@ impl<T: Scalar> Engine<T> for Cpu<T> {
         Ok(unsafe { elements::reduce::<T>(reduction, x, y) })
     }
 
-    unsafe fn gather(&self, from: Span, indices: Handle, from_index: usize, to: Span, next: usize) -> Result<()> {
+    unsafe fn gather(
+        &self,
+        from: Span,
+        indices: Handle,
+        from_index: usize,
+        to: Span,
+        next: usize,
+    ) -> Result<()> {
         let indices = indices.0.cast::<u32>().cast_const();
         for j in 0..to.columns {
             unsafe {
@@ -294,7 +335,13 @@ impl<T: Scalar> Engine<T> for Cpu<T> {
         Ok(())
     }
 
-    unsafe fn dense_propagate(&self, weights: Span, delta: Span, derivative: Derivative, out: Span) -> Result<()> {
+    unsafe fn dense_propagate(
+        &self,
+        weights: Span,
+        delta: Span,
+        derivative: Derivative,
+        out: Span,
+    ) -> Result<()> {
         unsafe { self.propagate(weights, delta, derivative, out) };
         Ok(())
     }
@@ -326,7 +373,9 @@ impl<T: Scalar> Engine<T> for Cpu<T> {
 
     unsafe fn update(&self, call: &UpdateCall) -> Result<()> {
         let p = call.p.map(T::from_f64);
-        unsafe { self.elements(&mut self.stream()).update(call.rule.host::<T>(self.isa), &p, call) };
+        unsafe {
+            self.elements(&mut self.stream()).update(call.rule.host::<T>(self.isa), &p, call)
+        };
         Ok(())
     }
 
@@ -350,7 +399,9 @@ impl<T: Scalar> Engine<T> for Cpu<T> {
                     }
                     value
                 }
-                LossFormula::SoftmaxCrossEntropy => (self.columns.softmax_cross_entropy)(n, y, t, delta),
+                LossFormula::SoftmaxCrossEntropy => {
+                    (self.columns.softmax_cross_entropy)(n, y, t, delta)
+                }
             };
         };
         for_columns(self.stream().pool_for(output), output.columns, &column);

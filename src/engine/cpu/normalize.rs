@@ -128,7 +128,8 @@ impl<T: Scalar> Cpu<T> {
 
     pub(super) unsafe fn normalize_matrix(&self, call: &Normalize) {
         let loops = self.normalizers();
-        let run = if call.along == Along::Rows { loops.forward_rows } else { loops.forward_columns };
+        let run =
+            if call.along == Along::Rows { loops.forward_rows } else { loops.forward_columns };
         let forward = Forward {
             rows: call.input.rows,
             columns: call.input.columns,
@@ -146,7 +147,8 @@ impl<T: Scalar> Cpu<T> {
 
     pub(super) unsafe fn normalize_back(&self, call: &NormalizePropagate) {
         let loops = self.normalizers();
-        let run = if call.along == Along::Rows { loops.backward_rows } else { loops.backward_columns };
+        let run =
+            if call.along == Along::Rows { loops.backward_rows } else { loops.backward_columns };
         let backward = Backward {
             rows: call.delta.rows,
             columns: call.delta.columns,
@@ -158,7 +160,9 @@ impl<T: Scalar> Cpu<T> {
             delta: Columns::of(call.delta),
             output: Columns::of(call.output),
         };
-        self.for_blocks(call.along, call.delta, &|first, end| unsafe { run(&backward, first, end) });
+        self.for_blocks(call.along, call.delta, &|first, end| unsafe {
+            run(&backward, first, end)
+        });
     }
 
     pub(super) unsafe fn row_dots_of(&self, alpha: T, x: Span, y: Span, beta: T, sums: Span) {
@@ -166,7 +170,9 @@ impl<T: Scalar> Cpu<T> {
         let (left, right, to) = (Columns::<T>::of(x), Columns::<T>::of(y), Columns::<T>::of(sums));
         self.for_blocks(Along::Rows, x, &|first, end| {
             let from = |matrix: Columns<T>| Columns { p: matrix.at(first, 0), ..matrix };
-            unsafe { dots(end - first, x.columns, alpha, from(left), from(right), beta, to.at(first, 0)) };
+            unsafe {
+                dots(end - first, x.columns, alpha, from(left), from(right), beta, to.at(first, 0))
+            };
         });
     }
 }
@@ -201,7 +207,8 @@ unsafe fn forward_rows<V: Vector>(call: &Forward<V::T>, first: usize, end: usize
                 (mean, variance)
             };
             let inverse = inverse_deviation(variance, call.epsilon);
-            let (weights, bias) = (load::<V>(call.weights.add(i), n), load::<V>(call.bias.add(i), n));
+            let (weights, bias) =
+                (load::<V>(call.weights.add(i), n), load::<V>(call.bias.add(i), n));
             for j in 0..call.columns {
                 let normalized = (x(j) - mean) * inverse;
                 if !call.normalized.p.is_null() {
@@ -267,7 +274,8 @@ unsafe fn forward_columns<V: Vector>(call: &Forward<V::T>, first: usize, end: us
                 if !call.normalized.p.is_null() {
                     store(normalized, call.normalized.at(i, j), n);
                 }
-                let (weights, bias) = (load::<V>(call.weights.add(i), n), load::<V>(call.bias.add(i), n));
+                let (weights, bias) =
+                    (load::<V>(call.weights.add(i), n), load::<V>(call.bias.add(i), n));
                 store(normalized.mul_add(weights, bias), call.output.at(i, j), n);
             });
         }
@@ -309,12 +317,17 @@ unsafe fn backward_columns<V: Vector>(call: &Backward<V::T>, first: usize, end: 
     for j in first..end {
         // SAFETY: the caller's promise.
         unsafe {
-            let delta = |i: usize, n: usize| load::<V>(call.delta.at(i, j), n) * load::<V>(call.weights.add(i), n);
+            let delta = |i: usize, n: usize| {
+                load::<V>(call.delta.at(i, j), n) * load::<V>(call.weights.add(i), n)
+            };
             let normalized = |i: usize, n: usize| load::<V>(call.normalized.at(i, j), n);
             let (mut g, mut h) = (V::of(0.0), V::of(0.0));
             if !call.given {
                 g = V::of(column_sum::<V>(rows, |i, n| first_lanes(delta(i, n), n)) / count);
-                h = V::of(column_sum::<V>(rows, |i, n| first_lanes(delta(i, n) * normalized(i, n), n)) / count);
+                h = V::of(
+                    column_sum::<V>(rows, |i, n| first_lanes(delta(i, n) * normalized(i, n), n))
+                        / count,
+                );
             }
             let inverse = inverse_deviation(V::splat(*call.moments.at(j, 1)), call.epsilon);
             each::<V>(rows, |i, n| {
@@ -338,7 +351,8 @@ unsafe fn row_dots<V: Vector>(
     each::<V>(rows, |i, n| {
         // SAFETY: the caller's promise.
         unsafe {
-            let dot = |sum: V, j: usize| load::<V>(x.at(i, j), n).mul_add(load::<V>(y.at(i, j), n), sum);
+            let dot =
+                |sum: V, j: usize| load::<V>(x.at(i, j), n).mul_add(load::<V>(y.at(i, j), n), sum);
             let mut value = (0..columns).fold(V::of(0.0), dot) * V::splat(alpha);
             if beta != V::T::from_f64(0.0) {
                 value = load::<V>(sums.add(i), n).mul_add(V::splat(beta), value);

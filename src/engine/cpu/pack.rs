@@ -59,7 +59,8 @@ unsafe fn straight<V: Vector>(panel: &Panel<V::T>) {
     let Panel { width, step, along, .. } = *panel;
     // Lines that are read and written in whole vectors: what one has too much lies within the next.
     let margin = if step.is_multiple_of(V::LANES) { 0 } else { V::LANES.div_ceil(step) };
-    let free = if width == step && along >= V::LANES { panel.length.saturating_sub(margin) } else { 0 };
+    let free =
+        if width == step && along >= V::LANES { panel.length.saturating_sub(margin) } else { 0 };
     let (mut from, mut to) = (panel.from, panel.to);
     for _ in 0..free {
         // No hardware prefetcher foresees lines far apart.
@@ -88,7 +89,8 @@ unsafe fn transposed<V: Vector>(panel: &Panel<V::T>) {
     // From the last on, so that what one writes beyond the step is overwritten by the next.
     for w in (0..panel.step).step_by(V::LANES).rev() {
         for l in (0..panel.length).step_by(V::LANES) {
-            let (rows, steps) = (V::LANES.min(panel.width.saturating_sub(w)), V::LANES.min(panel.length - l));
+            let (rows, steps) =
+                (V::LANES.min(panel.width.saturating_sub(w)), V::LANES.min(panel.length - l));
             // SAFETY: the rows are within the width, the steps within the length.
             unsafe {
                 if rows == V::LANES && steps == V::LANES {
@@ -103,7 +105,11 @@ unsafe fn transposed<V: Vector>(panel: &Panel<V::T>) {
 }
 
 #[inline(always)]
-unsafe fn square<V: Vector>(panel: &Panel<V::T>, (w, rows): (usize, usize), (l, steps): (usize, usize)) {
+unsafe fn square<V: Vector>(
+    panel: &Panel<V::T>,
+    (w, rows): (usize, usize),
+    (l, steps): (usize, usize),
+) {
     let mut square = [V::of(0.0); MOST_LANES];
     for (i, row) in square.iter_mut().enumerate().take(rows) {
         // SAFETY: the caller's promise.
@@ -153,7 +159,8 @@ unsafe fn one_by_one<T: Scalar>(panel: &Panel<T>) {
             // SAFETY: the caller's promise.
             unsafe {
                 let from = panel.from.wrapping_add(w * panel.across + l * panel.along);
-                *panel.to.add(l * panel.step + w) = if w < panel.width { *from } else { T::default() };
+                *panel.to.add(l * panel.step + w) =
+                    if w < panel.width { *from } else { T::default() };
             }
         }
     }

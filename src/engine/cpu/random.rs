@@ -20,7 +20,8 @@ pub(super) fn uniform<T: Scalar>(isa: Isa) -> UniformLoop<T> {
         type Of<T: Scalar> = UniformLoop<T>;
     }
     fn of<T: Vectors>(isa: Isa) -> UniformLoop<T> {
-        [numbers_portable::<T>, numbers_neon::<T>, numbers_avx2::<T>, numbers_avx512::<T>][isa as usize]
+        [numbers_portable::<T>, numbers_neon::<T>, numbers_avx2::<T>, numbers_avx512::<T>]
+            [isa as usize]
     }
     T::pick::<Loops>(of(isa), of(isa))
 }

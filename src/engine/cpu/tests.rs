@@ -22,7 +22,10 @@ fn isas() -> Vec<Isa> {
     let names: Vec<&str> = isas.iter().map(|isa| isa.name()).collect();
     eprintln!("instruction sets: {}", names.join(", "));
     if let Ok(name) = std::env::var("TRAVERTINE_ENSURE_ISA") {
-        assert!(names.contains(&name.as_str()), "TRAVERTINE_ENSURE_ISA is {name}, the machine has {names:?}");
+        assert!(
+            names.contains(&name.as_str()),
+            "TRAVERTINE_ENSURE_ISA is {name}, the machine has {names:?}"
+        );
     }
     isas
 }
@@ -51,7 +54,8 @@ struct Noise(u64);
 
 impl Noise {
     fn next(&mut self) -> f64 {
-        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        self.0 =
+            self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         (self.0 >> 33) as f64 / f64::from(1 << 30) - 1.0
     }
 }
@@ -85,7 +89,12 @@ struct Grid<T> {
 const GUARD: f64 = 12345.0;
 
 impl<T: Scalar> Grid<T> {
-    fn new(rows: usize, columns: usize, lie: Lie, mut value: impl FnMut(usize, usize) -> f64) -> Grid<T> {
+    fn new(
+        rows: usize,
+        columns: usize,
+        lie: Lie,
+        mut value: impl FnMut(usize, usize) -> f64,
+    ) -> Grid<T> {
         let (offset, row, column) = match lie {
             Lie::Columns => (0, 1, rows),
             Lie::Rows => (0, columns, 1),
@@ -95,7 +104,14 @@ impl<T: Scalar> Grid<T> {
         };
         let length = offset + (rows - 1) * row + (columns - 1) * column + 1;
         // Guards behind the last element, too.
-        let mut grid = Grid { memory: vec![T::from_f64(GUARD); length + 40], offset, rows, columns, row, column };
+        let mut grid = Grid {
+            memory: vec![T::from_f64(GUARD); length + 40],
+            offset,
+            rows,
+            columns,
+            row,
+            column,
+        };
         for j in 0..columns {
             for i in 0..rows {
                 let index = grid.index(i, j);
@@ -135,16 +151,25 @@ impl<T: Scalar> Grid<T> {
     }
 
     /// Asserts that every element is within `bound(i, j)` of `value(i, j)` and every guard is untouched.
-    fn check(&self, what: &str, value: impl Fn(usize, usize) -> f64, bound: impl Fn(usize, usize) -> f64) {
+    fn check(
+        &self,
+        what: &str,
+        value: impl Fn(usize, usize) -> f64,
+        bound: impl Fn(usize, usize) -> f64,
+    ) {
         let mut inside = vec![false; self.memory.len()];
         for j in 0..self.columns {
             for i in 0..self.rows {
                 inside[self.index(i, j)] = true;
                 let (is, should, bound) = (self.get(i, j), value(i, j), bound(i, j));
-                assert!((is - should).abs() <= bound, "{what}: ({i}, {j}) is {is}, not {should} to within {bound:e}");
+                assert!(
+                    (is - should).abs() <= bound,
+                    "{what}: ({i}, {j}) is {is}, not {should} to within {bound:e}"
+                );
             }
         }
-        let touched = self.memory.iter().zip(inside).position(|(x, inside)| !inside && x.to_f64() != GUARD);
+        let touched =
+            self.memory.iter().zip(inside).position(|(x, inside)| !inside && x.to_f64() != GUARD);
         assert_eq!(touched, None, "{what}: wrote outside of the matrix");
     }
 }
@@ -152,7 +177,9 @@ impl<T: Scalar> Grid<T> {
 #[test]
 fn memory_is_zeroed_and_begins_at_lines_and_pages() {
     let engine = engine::<f32>(Isa::best(), 1);
-    for (bytes, alignment) in [(4, 64), (4096, 4096), (1 << 20, 4096), (2 << 20, 2 << 20), ((5 << 20) + 4, 2 << 20)] {
+    for (bytes, alignment) in
+        [(4, 64), (4096, 4096), (1 << 20, 4096), (2 << 20, 2 << 20), ((5 << 20) + 4, 2 << 20)]
+    {
         for _ in 0..2 {
             let memory = engine.allocate(bytes).unwrap();
             assert!((memory.0 as usize).is_multiple_of(alignment), "{bytes} bytes");

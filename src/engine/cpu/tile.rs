@@ -75,7 +75,8 @@ impl<T: Scalar> Tiles<T> {
     pub(super) unsafe fn run(&self, columns: usize, tile: &Tile<T>) {
         let height = tile.rows.div_ceil(self.lanes);
         let full = tile.rows == height * self.lanes;
-        let kernel = self.kernels[height - 1][columns - 1][usize::from(full)][usize::from(tile.b_column == 1)];
+        let kernel = self.kernels[height - 1][columns - 1][usize::from(full)]
+            [usize::from(tile.b_column == 1)];
         // SAFETY: the caller's promise.
         unsafe { kernel(tile) }
     }
@@ -101,14 +102,28 @@ fn tiles<T: Vectors>(isa: Isa) -> Tiles<T> {
     // An instruction set with fewer registers has narrower tiles; the table's last kernels are then never asked for.
     match isa {
         #[cfg(target_arch = "aarch64")]
-        Isa::Neon => Tiles { lanes: T::Neon::LANES, columns: 6, kernels: kernels!(tile_neon: 1 2 3 4 5 6 6 6 6 6 6 6) },
+        Isa::Neon => Tiles {
+            lanes: T::Neon::LANES,
+            columns: 6,
+            kernels: kernels!(tile_neon: 1 2 3 4 5 6 6 6 6 6 6 6),
+        },
         #[cfg(target_arch = "x86_64")]
-        Isa::Avx2 => Tiles { lanes: T::Avx2::LANES, columns: 6, kernels: kernels!(tile_avx2: 1 2 3 4 5 6 6 6 6 6 6 6) },
+        Isa::Avx2 => Tiles {
+            lanes: T::Avx2::LANES,
+            columns: 6,
+            kernels: kernels!(tile_avx2: 1 2 3 4 5 6 6 6 6 6 6 6),
+        },
         #[cfg(target_arch = "x86_64")]
-        Isa::Avx512 => {
-            Tiles { lanes: T::Avx512::LANES, columns: 12, kernels: kernels!(tile_avx512: 1 2 3 4 5 6 7 8 9 10 11 12) }
-        }
-        _ => Tiles { lanes: T::Portable::LANES, columns: 3, kernels: kernels!(tile_portable: 1 2 3 3 3 3 3 3 3 3 3 3) },
+        Isa::Avx512 => Tiles {
+            lanes: T::Avx512::LANES,
+            columns: 12,
+            kernels: kernels!(tile_avx512: 1 2 3 4 5 6 7 8 9 10 11 12),
+        },
+        _ => Tiles {
+            lanes: T::Portable::LANES,
+            columns: 3,
+            kernels: kernels!(tile_portable: 1 2 3 3 3 3 3 3 3 3 3 3),
+        },
     }
 }
 
@@ -117,7 +132,15 @@ isa_functions!(tile_portable tile_neon tile_avx2 tile_avx512 = registers [] [M: 
 
 /// `M` vectors by `N` columns. `FULL`: the rows fill the vectors; `UNIT`: columns of B lie side by side.
 #[inline(always)]
-unsafe fn registers<V: Vector, const M: usize, const N: usize, const FULL: bool, const UNIT: bool>(tile: &Tile<V::T>) {
+unsafe fn registers<
+    V: Vector,
+    const M: usize,
+    const N: usize,
+    const FULL: bool,
+    const UNIT: bool,
+>(
+    tile: &Tile<V::T>,
+) {
     if tile.k >= LONG {
         // C comes from afar and is wanted in the end: by then it is here.
         for j in 0..N {
@@ -133,7 +156,9 @@ unsafe fn registers<V: Vector, const M: usize, const N: usize, const FULL: bool,
         multiple if multiple < N => black_box(multiple * tile.b_column),
         _ => 0,
     });
-    let column = |j: usize| if j == 0 { 0 } else { odd[(j >> j.trailing_zeros()) / 2] << j.trailing_zeros() };
+    let column = |j: usize| {
+        if j == 0 { 0 } else { odd[(j >> j.trailing_zeros()) / 2] << j.trailing_zeros() }
+    };
     let mut sums = [[V::of(0.0); M]; N];
     let (mut a, mut b, mut ahead) = (tile.a, tile.b, tile.ahead);
     for _ in 0..tile.k {

@@ -35,7 +35,9 @@ impl Isa {
             #[cfg(target_arch = "x86_64")]
             Isa::Avx2 => is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma"),
             #[cfg(target_arch = "x86_64")]
-            Isa::Avx512 => is_x86_feature_detected!("avx512f") && is_x86_feature_detected!("avx512dq"),
+            Isa::Avx512 => {
+                is_x86_feature_detected!("avx512f") && is_x86_feature_detected!("avx512dq")
+            }
             #[cfg(not(target_arch = "x86_64"))]
             _ => false,
         }
@@ -58,7 +60,12 @@ impl Isa {
 
 /// A few scalars that are computed on at once.
 pub(crate) trait Vector:
-    Copy + Add<Output = Self> + Sub<Output = Self> + Mul<Output = Self> + Div<Output = Self> + Neg<Output = Self>
+    Copy
+    + Add<Output = Self>
+    + Sub<Output = Self>
+    + Mul<Output = Self>
+    + Div<Output = Self>
+    + Neg<Output = Self>
 {
     /// The element.
     type T: Scalar;
@@ -123,7 +130,11 @@ pub(crate) trait Vector:
     /// Subnormal lanes become zeros, the others stay. Intel's processors leave multiplications by subnormal numbers to microcode.
     #[inline(always)]
     fn normal_or_zero(self) -> Self {
-        let least = if size_of::<Self::T>() == 4 { f64::from(f32::MIN_POSITIVE) } else { f64::MIN_POSITIVE };
+        let least = if size_of::<Self::T>() == 4 {
+            f64::from(f32::MIN_POSITIVE)
+        } else {
+            f64::MIN_POSITIVE
+        };
         Self::select(self.abs().less(Self::of(least)), Self::of(0.0), self)
     }
 

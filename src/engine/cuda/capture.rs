@@ -32,7 +32,8 @@ impl Captured {
         unsafe {
             checked("cuStreamBeginCapture", sys::cuStreamBeginCapture_v2(self.stream, mode))?;
             let started = self.cublaslt.start(product, self.stream);
-            let ended = checked("cuStreamEndCapture", sys::cuStreamEndCapture(self.stream, &mut graph));
+            let ended =
+                checked("cuStreamEndCapture", sys::cuStreamEndCapture(self.stream, &mut graph));
             let graph = ChildGraph(graph);
             started.and(ended).map(|()| graph)
         }

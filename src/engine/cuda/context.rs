@@ -61,15 +61,19 @@ impl Drop for Kernel {
 
 impl Kernel {
     /// From machine code, or PTX with its closing zero.
-    pub fn load(context: &Arc<Context>, image: &[u8], name: &str) -> Result<Self, (&'static str, CUresult)> {
+    pub fn load(
+        context: &Arc<Context>,
+        image: &[u8],
+        name: &str,
+    ) -> Result<Self, (&'static str, CUresult)> {
         let name = CString::new(name).unwrap_or_default();
         // SAFETY: the image is what the compiler made or the cache has checked.
-        let module =
-            unsafe { module::load_data(image.as_ptr().cast()) }.map_err(|error| ("cuModuleLoadData", error.0))?;
+        let module = unsafe { module::load_data(image.as_ptr().cast()) }
+            .map_err(|error| ("cuModuleLoadData", error.0))?;
         let mut kernel = Kernel { function: ptr::null_mut(), module, context: context.clone() };
         // SAFETY: the module is ours.
-        kernel.function =
-            unsafe { module::get_function(module, name) }.map_err(|error| ("cuModuleGetFunction", error.0))?;
+        kernel.function = unsafe { module::get_function(module, name) }
+            .map_err(|error| ("cuModuleGetFunction", error.0))?;
         Ok(kernel)
     }
 }

@@ -10,8 +10,8 @@ use cudarc::cublaslt::result::CublasError;
 use cudarc::cublaslt::sys::{
     self, cublasComputeType_t as ComputeType, cublasLtHandle_t, cublasLtMatmulDesc_t,
     cublasLtMatmulDescAttributes_t as DescAttribute, cublasLtMatmulHeuristicResult_t,
-    cublasLtMatmulPreferenceAttributes_t as PreferenceAttribute, cublasLtMatrixLayout_t, cublasStatus_t,
-    cudaDataType_t as DataType, libraryPropertyType_t as Property,
+    cublasLtMatmulPreferenceAttributes_t as PreferenceAttribute, cublasLtMatrixLayout_t,
+    cublasStatus_t, cudaDataType_t as DataType, libraryPropertyType_t as Property,
 };
 use cudarc::driver::sys::{CUdeviceptr, CUstream};
 
@@ -34,15 +34,20 @@ pub(super) fn find(driver: i32) -> Result<String, Missing> {
     };
     let wanted = (driver / 1000).max(OLDEST);
     let package = if wanted == OLDEST { "nvidia-cublas-cu12" } else { "nvidia-cublas" };
-    let cure =
-        format!("pip install {package} and put the folder of its library into {path}, or install the CUDA toolkit");
+    let cure = format!(
+        "pip install {package} and put the folder of its library into {path}, or install the CUDA toolkit"
+    );
     // SAFETY: loading the library runs nothing but its own set-up.
     if !unsafe { sys::is_culib_present() } {
         return Err(Missing { reason: format!("{NAME} ({library}) was not found"), cure });
     }
-    let [major, minor, patch] = [Property::MAJOR_VERSION, Property::MINOR_VERSION, Property::PATCH_LEVEL].map(property);
+    let [major, minor, patch] =
+        [Property::MAJOR_VERSION, Property::MINOR_VERSION, Property::PATCH_LEVEL].map(property);
     if major < OLDEST {
-        return Err(Missing { reason: format!("{NAME} is {major}.{minor}, {OLDEST}.0 is needed"), cure });
+        return Err(Missing {
+            reason: format!("{NAME} is {major}.{minor}, {OLDEST}.0 is needed"),
+            cure,
+        });
     }
     // SAFETY: a call without demands.
     let cuda = unsafe { sys::cublasLtGetCudartVersion() } as i32;
@@ -69,7 +74,11 @@ pub(super) fn told(status: cublasStatus_t) -> String {
     // SAFETY: the library answers every status with a text of its own that stays.
     unsafe {
         let text = sys::cublasLtGetStatusString(status);
-        if text.is_null() { format!("{status:?}") } else { CStr::from_ptr(text).to_string_lossy().into_owned() }
+        if text.is_null() {
+            format!("{status:?}")
+        } else {
+            CStr::from_ptr(text).to_string_lossy().into_owned()
+        }
     }
 }
 
@@ -115,15 +124,23 @@ impl CublasLt {
     ///
     /// # Safety
     /// The context is current, and the product's memory is alive until it has run.
-    pub unsafe fn start(&mut self, product: &LibraryProduct, stream: CUstream) -> Result<(), Failure> {
+    pub unsafe fn start(
+        &mut self,
+        product: &LibraryProduct,
+        stream: CUstream,
+    ) -> Result<(), Failure> {
         let Some(Some(plan)) = self.plans.get_mut(&product.shape) else {
-            return Err(Failure::Library("cublasLtMatmul", cublasStatus_t::CUBLAS_STATUS_NOT_SUPPORTED));
+            return Err(Failure::Library(
+                "cublasLtMatmul",
+                cublasStatus_t::CUBLAS_STATUS_NOT_SUPPORTED,
+            ));
         };
         if let Some(bias) = product.bias {
             plan.desc.set(DescAttribute::CUBLASLT_MATMUL_DESC_BIAS_POINTER, &place(bias))?;
         }
         if let Some(mask) = product.mask {
-            plan.desc.set(DescAttribute::CUBLASLT_MATMUL_DESC_EPILOGUE_AUX_POINTER, &place(mask))?;
+            plan.desc
+                .set(DescAttribute::CUBLASLT_MATMUL_DESC_EPILOGUE_AUX_POINTER, &place(mask))?;
         }
         let doubles = [product.alpha, product.beta];
         let singles = doubles.map(|x| x as f32);
@@ -132,7 +149,8 @@ impl CublasLt {
             _ => singles.each_ref().map(|x| ptr::from_ref(x).cast()),
         };
         let [a, b, c] = [product.a, product.b, product.c].map(|at| place(at) as *mut c_void);
-        let ([layout_a, layout_b, layout_c], workspace) = (plan.layouts.each_ref(), self.workspace as *mut c_void);
+        let ([layout_a, layout_b, layout_c], workspace) =
+            (plan.layouts.each_ref(), self.workspace as *mut c_void);
         // SAFETY: the caller's promise; descriptors and algorithm are those of one plan, alpha and beta are read before
         // the call returns.
         let status = unsafe {
@@ -224,7 +242,9 @@ fn described(shape: &Shape) -> Result<(Desc, [Layout; 3]), Failure> {
         desc.set(DescAttribute::CUBLASLT_MATMUL_DESC_EPILOGUE_AUX_LD, &step)?;
     }
     let Shape { m, n, k, turned, steps, .. } = *shape;
-    let in_memory = |[rows, columns]: [usize; 2], turned: bool| if turned { [columns, rows] } else { [rows, columns] };
+    let in_memory = |[rows, columns]: [usize; 2], turned: bool| {
+        if turned { [columns, rows] } else { [rows, columns] }
+    };
     let a = Layout::new(factor, in_memory([m, k], turned[0]), steps[0])?;
     let b = Layout::new(factor, in_memory([k, n], turned[1]), steps[1])?;
     let c = Layout::new(stored, [m, n], steps[2])?;
@@ -282,7 +302,9 @@ impl Desc {
     fn new(compute: ComputeType, scale: DataType) -> Result<Self, Failure> {
         let mut desc = ptr::null_mut();
         // SAFETY: the descriptor is there to be written.
-        checked("cublasLtMatmulDescCreate", unsafe { sys::cublasLtMatmulDescCreate(&mut desc, compute, scale) })?;
+        checked("cublasLtMatmulDescCreate", unsafe {
+            sys::cublasLtMatmulDescCreate(&mut desc, compute, scale)
+        })?;
         Ok(Desc(desc))
     }
 
@@ -290,7 +312,9 @@ impl Desc {
     fn set<A>(&self, attribute: DescAttribute, value: &A) -> Result<(), Failure> {
         let value = ptr::from_ref(value).cast();
         // SAFETY: ours; the value is copied.
-        let status = unsafe { sys::cublasLtMatmulDescSetAttribute(self.0, attribute, value, size_of::<A>()) };
+        let status = unsafe {
+            sys::cublasLtMatmulDescSetAttribute(self.0, attribute, value, size_of::<A>())
+        };
         checked("cublasLtMatmulDescSetAttribute", status)
     }
 }
@@ -309,8 +333,15 @@ impl Layout {
     fn new(number: DataType, [rows, columns]: [usize; 2], step: usize) -> Result<Self, Failure> {
         let mut layout = ptr::null_mut();
         // SAFETY: the layout is there to be written.
-        let made =
-            unsafe { sys::cublasLtMatrixLayoutCreate(&mut layout, number, rows as u64, columns as u64, step as i64) };
+        let made = unsafe {
+            sys::cublasLtMatrixLayoutCreate(
+                &mut layout,
+                number,
+                rows as u64,
+                columns as u64,
+                step as i64,
+            )
+        };
         checked("cublasLtMatrixLayoutCreate", made)?;
         Ok(Layout(layout))
     }
@@ -332,7 +363,9 @@ impl Preference {
         use PreferenceAttribute::*;
         let mut preference = ptr::null_mut();
         // SAFETY: the preference is there to be written.
-        checked("cublasLtMatmulPreferenceCreate", unsafe { sys::cublasLtMatmulPreferenceCreate(&mut preference) })?;
+        checked("cublasLtMatmulPreferenceCreate", unsafe {
+            sys::cublasLtMatmulPreferenceCreate(&mut preference)
+        })?;
         let made = Preference(preference);
         made.set(CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES, &(bytes as u64))?;
         made.set(CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_A_BYTES, &(a as u32))?;
@@ -345,7 +378,9 @@ impl Preference {
     fn set<A>(&self, attribute: PreferenceAttribute, value: &A) -> Result<(), Failure> {
         let value = ptr::from_ref(value).cast();
         // SAFETY: ours; the value is copied.
-        let status = unsafe { sys::cublasLtMatmulPreferenceSetAttribute(self.0, attribute, value, size_of::<A>()) };
+        let status = unsafe {
+            sys::cublasLtMatmulPreferenceSetAttribute(self.0, attribute, value, size_of::<A>())
+        };
         checked("cublasLtMatmulPreferenceSetAttribute", status)
     }
 }

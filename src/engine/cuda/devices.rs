@@ -47,20 +47,30 @@ pub(super) fn find() -> Result<Vec<Found>, Missing> {
     let missing = |reason: String, cure: &str| Missing { reason, cure: cure.to_owned() };
     // SAFETY: loading the library runs nothing but its own set-up.
     if !unsafe { sys::is_culib_present() } {
-        return Err(missing(format!("the CUDA driver ({library}) was not found"), "install the NVIDIA driver"));
+        return Err(missing(
+            format!("the CUDA driver ({library}) was not found"),
+            "install the NVIDIA driver",
+        ));
     }
     let mut driver = 0;
     // SAFETY: the number is there to be written. Any driver has this call.
     call("cuDriverGetVersion", unsafe { sys::cuDriverGetVersion(&mut driver) })?;
     if driver < OLDEST {
-        let reason = format!("the driver is for CUDA {}, {} is needed", version_text(driver), version_text(OLDEST));
+        let reason = format!(
+            "the driver is for CUDA {}, {} is needed",
+            version_text(driver),
+            version_text(OLDEST)
+        );
         return Err(missing(reason, "install a newer NVIDIA driver"));
     }
     // SAFETY: a call without demands.
     call("cuInit", unsafe { sys::cuInit(0) })?;
     let count = device::get_count().map_err(|error| refused("cuDeviceGetCount", error.0))?;
     if count == 0 {
-        return Err(missing("the driver found no device".to_owned(), cure(CUresult::CUDA_ERROR_NO_DEVICE)));
+        return Err(missing(
+            "the driver found no device".to_owned(),
+            cure(CUresult::CUDA_ERROR_NO_DEVICE),
+        ));
     }
     let (nvrtc, cublaslt) = (Nvrtc::find(), cublaslt::find(driver));
     (0..count).map(|number| look_at(number, driver, nvrtc.as_ref(), &cublaslt)).collect()
@@ -76,7 +86,10 @@ pub(super) fn choose(mut found: Vec<Found>, device: &str) -> Result<Found> {
         index.ok_or_else(|| {
             let here = match count {
                 1 => "the only device here is cuda:0".to_owned(),
-                _ => format!("devices here are cuda:0 to cuda:{}; see `travertine devices`", count - 1),
+                _ => format!(
+                    "devices here are cuda:0 to cuda:{}; see `travertine devices`",
+                    count - 1
+                ),
             };
             unavailable(&format!("cuda:{device}"), "there is no such device", here)
         })?
@@ -101,9 +114,10 @@ fn look_at(
     let count = |attribute| ask(attribute).max(1) as usize;
     let name = device::get_name(id).map_err(|error| refused("cuDeviceGetName", error.0))?;
     // SAFETY: as above.
-    let memory = unsafe { device::total_mem(id) }.map_err(|error| refused("cuDeviceTotalMem", error.0))?;
-    let capability =
-        10 * ask(CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR) + ask(CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MINOR);
+    let memory =
+        unsafe { device::total_mem(id) }.map_err(|error| refused("cuDeviceTotalMem", error.0))?;
+    let capability = 10 * ask(CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR)
+        + ask(CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MINOR);
     let prohibited = ask(CU_DEVICE_ATTRIBUTE_COMPUTE_MODE) == CU_COMPUTEMODE_PROHIBITED as i32;
     let target = match prohibited {
         true => Err(Missing {
@@ -113,8 +127,10 @@ fn look_at(
         false => nvrtc.map_err(Missing::clone).and_then(|nvrtc| nvrtc.target(capability)),
     };
     let versions = Versions { driver, nvrtc: nvrtc.map_or(0, |nvrtc| nvrtc.version) };
-    let compiler = nvrtc.map_or(String::new(), |nvrtc| format!(", NVRTC {}", version_text(nvrtc.version)));
-    let library = cublaslt.as_ref().map_or(String::new(), |version| format!(", cuBLASLt {version}"));
+    let compiler =
+        nvrtc.map_or(String::new(), |nvrtc| format!(", NVRTC {}", version_text(nvrtc.version)));
+    let library =
+        cublaslt.as_ref().map_or(String::new(), |version| format!(", cuBLASLt {version}"));
     let device = Device {
         name: format!("cuda:{number}"),
         description: format!("{name} (compute capability {})", capability_text(capability)),
@@ -141,7 +157,8 @@ fn look_at(
 /// What compiled kernels and measurements hold for.
 pub(super) fn identity(name: &str, capability: i32, versions: Versions) -> String {
     let Versions { driver, nvrtc } = versions;
-    let (capability, driver, nvrtc) = (capability_text(capability), version_text(driver), version_text(nvrtc));
+    let (capability, driver, nvrtc) =
+        (capability_text(capability), version_text(driver), version_text(nvrtc));
     format!("CUDA\n{name}\ncompute capability {capability}\ndriver {driver}\nNVRTC {nvrtc}")
 }
 

@@ -44,7 +44,8 @@ pub(super) fn is_lost(code: CUresult) -> bool {
     ];
     // The codes from an illegal address to a failed launch: what a kernel may die of.
     ALONE.contains(&code)
-        || (CUDA_ERROR_ILLEGAL_ADDRESS as u32..=CUDA_ERROR_LAUNCH_FAILED as u32).contains(&(code as u32))
+        || (CUDA_ERROR_ILLEGAL_ADDRESS as u32..=CUDA_ERROR_LAUNCH_FAILED as u32)
+            .contains(&(code as u32))
 }
 
 pub(super) fn device_error(engine: &str, call: &'static str, code: CUresult) -> Error {
@@ -53,5 +54,6 @@ pub(super) fn device_error(engine: &str, call: &'static str, code: CUresult) -> 
         detail += "; this call or work enqueued before it broke the connection to the device: start the program again, and \
                    look into the system's log if that does not help";
     }
-    ErrorKind::Device { engine: engine.to_owned(), call, code: i64::from(code as u32), detail }.into()
+    ErrorKind::Device { engine: engine.to_owned(), call, code: i64::from(code as u32), detail }
+        .into()
 }

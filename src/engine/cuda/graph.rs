@@ -10,7 +10,9 @@
 use std::ptr;
 
 use cudarc::driver::result::DriverError;
-use cudarc::driver::sys::{self, CUfunction, CUgraph, CUgraphExec, CUgraphNode, CUresult, CUstream};
+use cudarc::driver::sys::{
+    self, CUfunction, CUgraph, CUgraphExec, CUgraphNode, CUresult, CUstream,
+};
 
 use super::super::gpu::driver::{Argument, Arguments, LibraryProduct};
 use super::capture::Captured;
@@ -35,10 +37,21 @@ pub(super) struct Launch {
 }
 
 impl Launch {
-    pub fn new(function: CUfunction, groups: [usize; 2], items: usize, arguments: &[Argument]) -> Self {
+    pub fn new(
+        function: CUfunction,
+        groups: [usize; 2],
+        items: usize,
+        arguments: &[Argument],
+    ) -> Self {
         let mut words = [0; Arguments::MOST];
         words.iter_mut().zip(arguments).for_each(|(word, argument)| *word = launch::word(argument));
-        Launch { function, grid: launch::grid(groups), items: items as u32, arguments: words, count: arguments.len() }
+        Launch {
+            function,
+            grid: launch::grid(groups),
+            items: items as u32,
+            arguments: words,
+            count: arguments.len(),
+        }
     }
 
     /// # Safety
@@ -47,8 +60,21 @@ impl Launch {
         let mut addresses = launch::addresses(&self.arguments[..self.count]);
         let ([x, y, z], arguments, extra) = (self.grid, addresses.as_mut_ptr(), ptr::null_mut());
         // SAFETY: the caller's promise.
-        let launched =
-            unsafe { sys::cuLaunchKernel(self.function, x, y, z, self.items, 1, 1, 0, stream, arguments, extra) };
+        let launched = unsafe {
+            sys::cuLaunchKernel(
+                self.function,
+                x,
+                y,
+                z,
+                self.items,
+                1,
+                1,
+                0,
+                stream,
+                arguments,
+                extra,
+            )
+        };
         checked("cuLaunchKernel", launched)
     }
 
@@ -96,7 +122,11 @@ impl Work {
 
     /// # Safety
     /// As [`Launch::start`].
-    unsafe fn start(&self, library: &mut Option<Captured>, stream: CUstream) -> Result<(), Failure> {
+    unsafe fn start(
+        &self,
+        library: &mut Option<Captured>,
+        stream: CUstream,
+    ) -> Result<(), Failure> {
         // SAFETY: the caller's promise.
         unsafe {
             match (self, library) {
@@ -118,7 +148,8 @@ struct Graph {
 
 impl Graph {
     fn new(works: &[Work], library: &mut Option<Captured>) -> Result<Self, Failure> {
-        let (nodes, graph, instance) = (Vec::with_capacity(works.len()), ptr::null_mut(), ptr::null_mut());
+        let (nodes, graph, instance) =
+            (Vec::with_capacity(works.len()), ptr::null_mut(), ptr::null_mut());
         let mut made = Graph { works: works.to_vec(), nodes, graph, instance };
         // SAFETY: what is made here is dropped with `made`; nodes are those of this graph.
         unsafe {
@@ -126,25 +157,32 @@ impl Graph {
             for work in works {
                 made.add(work, library)?;
             }
-            checked("cuGraphInstantiate", sys::cuGraphInstantiateWithFlags(&mut made.instance, made.graph, 0))?;
+            checked(
+                "cuGraphInstantiate",
+                sys::cuGraphInstantiateWithFlags(&mut made.instance, made.graph, 0),
+            )?;
         }
         Ok(made)
     }
 
     /// Adds a node behind the last.
     fn add(&mut self, work: &Work, library: &mut Option<Captured>) -> Result<(), Failure> {
-        let (before, mut node) = (self.nodes.last().map_or(ptr::null(), ptr::from_ref), ptr::null_mut());
+        let (before, mut node) =
+            (self.nodes.last().map_or(ptr::null(), ptr::from_ref), ptr::null_mut());
         let (graph, count) = (self.graph, usize::from(!before.is_null()));
         // SAFETY: the graph and its nodes are ours; a child is copied.
         unsafe {
             match (work, library) {
                 (Work::Kernel(launch), _) => {
-                    let added = launch.as_node(|it| sys::cuGraphAddKernelNode_v2(&mut node, graph, before, count, it));
+                    let added = launch.as_node(|it| {
+                        sys::cuGraphAddKernelNode_v2(&mut node, graph, before, count, it)
+                    });
                     checked("cuGraphAddKernelNode", added)?;
                 }
                 (Work::Product(product), Some(library)) => {
                     let child = library.capture(product)?;
-                    let added = sys::cuGraphAddChildGraphNode(&mut node, graph, before, count, child.0);
+                    let added =
+                        sys::cuGraphAddChildGraphNode(&mut node, graph, before, count, child.0);
                     checked("cuGraphAddChildGraphNode", added)?;
                 }
                 (Work::Product(_), None) => return Ok(()),
@@ -155,7 +193,8 @@ impl Graph {
     }
 
     fn fits(&self, works: &[Work]) -> bool {
-        self.works.len() == works.len() && self.works.iter().zip(works).all(|(ours, theirs)| ours.is_like(theirs))
+        self.works.len() == works.len()
+            && self.works.iter().zip(works).all(|(ours, theirs)| ours.is_like(theirs))
     }
 
     /// Tells the nodes what is new. Work that was started before keeps what it was started with.
@@ -168,12 +207,15 @@ impl Graph {
             unsafe {
                 match (work, &mut *library) {
                     (Work::Kernel(launch), _) => {
-                        let set = |it: &_| sys::cuGraphExecKernelNodeSetParams_v2(self.instance, *node, it);
+                        let set = |it: &_| {
+                            sys::cuGraphExecKernelNodeSetParams_v2(self.instance, *node, it)
+                        };
                         checked("cuGraphExecKernelNodeSetParams", launch.as_node(set))?;
                     }
                     (Work::Product(product), Some(library)) => {
                         let child = library.capture(product)?;
-                        let told = sys::cuGraphExecChildGraphNodeSetParams(self.instance, *node, child.0);
+                        let told =
+                            sys::cuGraphExecChildGraphNodeSetParams(self.instance, *node, child.0);
                         checked("cuGraphExecChildGraphNodeSetParams", told)?;
                     }
                     (Work::Product(_), None) => {}
@@ -237,7 +279,11 @@ impl Steps {
     ///
     /// # Safety
     /// As [`Steps::launch`].
-    pub unsafe fn product(&mut self, product: &LibraryProduct, stream: CUstream) -> Result<bool, Failure> {
+    pub unsafe fn product(
+        &mut self,
+        product: &LibraryProduct,
+        stream: CUstream,
+    ) -> Result<bool, Failure> {
         let Some(library) = &mut self.library else { return Ok(false) };
         if !library.cublaslt.plan(&product.shape)? {
             return Ok(false);

@@ -33,7 +33,10 @@ pub(super) fn word(argument: &Argument) -> u64 {
 /// Where each argument lies, without memory from the heap.
 pub(super) fn addresses(words: &[u64]) -> [*mut c_void; Arguments::MOST] {
     let mut addresses = [ptr::null_mut(); Arguments::MOST];
-    addresses.iter_mut().zip(words).for_each(|(address, word)| *address = ptr::from_ref(word).cast_mut().cast());
+    addresses
+        .iter_mut()
+        .zip(words)
+        .for_each(|(address, word)| *address = ptr::from_ref(word).cast_mut().cast());
     addresses
 }
 

@@ -35,7 +35,10 @@ pub enum Target {
 /// Code, and what the compiler said on the way.
 pub struct Compiled {
     pub image: Vec<u8>,
-    #[cfg_attr(not(test), expect(dead_code, reason = "the check without a GPU wants silence; nobody else reads it"))]
+    #[cfg_attr(
+        not(test),
+        expect(dead_code, reason = "the check without a GPU wants silence; nobody else reads it")
+    )]
     pub log: String,
 }
 
@@ -54,18 +57,25 @@ impl Nvrtc {
             true => ("nvrtc64_130_0.dll", "PATH", "nvidia-cuda-nvrtc"),
             false => ("libnvrtc.so", "LD_LIBRARY_PATH", "nvidia-cuda-nvrtc-cu12"),
         };
-        let cure =
-            format!("pip install {package} and put the folder of its library into {path}, or install the CUDA toolkit");
+        let cure = format!(
+            "pip install {package} and put the folder of its library into {path}, or install the CUDA toolkit"
+        );
         // SAFETY: loading the library runs nothing but its own set-up.
         if !unsafe { sys::is_culib_present() } {
-            return Err(Missing { reason: format!("the kernel compiler NVRTC ({library}) was not found"), cure });
+            return Err(Missing {
+                reason: format!("the kernel compiler NVRTC ({library}) was not found"),
+                cure,
+            });
         }
-        let version = version().map_err(|failure| Missing { reason: failure.to_string(), cure: cure.clone() })?;
+        let version = version()
+            .map_err(|failure| Missing { reason: failure.to_string(), cure: cure.clone() })?;
         if version < OLDEST {
-            let reason = format!("NVRTC is {}, {} is needed", version_text(version), version_text(OLDEST));
+            let reason =
+                format!("NVRTC is {}, {} is needed", version_text(version), version_text(OLDEST));
             return Err(Missing { reason, cure });
         }
-        let architectures = architectures().map_err(|failure| Missing { reason: failure.to_string(), cure })?;
+        let architectures =
+            architectures().map_err(|failure| Missing { reason: failure.to_string(), cure })?;
         Ok(Nvrtc { version, architectures })
     }
 
@@ -99,7 +109,9 @@ fn target(architectures: &[i32], capability: i32) -> Option<Target> {
 /// Compiles without fast-math: division, roots and denormal numbers are those of IEEE 754, as they are on the CPU.
 pub fn compile(source: &str, target: Target, options: &[&str]) -> Result<Compiled, Failure> {
     let source = CString::new(source).unwrap_or_default();
-    let program = Program(create_program(&source, None).map_err(|error| failure("nvrtcCreateProgram", error.0))?);
+    let program = Program(
+        create_program(&source, None).map_err(|error| failure("nvrtcCreateProgram", error.0))?,
+    );
     let architecture = match target {
         Target::Cubin(capability) => format!("--gpu-architecture=sm_{capability}"),
         Target::Ptx(capability) => format!("--gpu-architecture=compute_{capability}"),
@@ -163,7 +175,11 @@ fn failure(call: &'static str, result: nvrtcResult) -> Failure {
     // SAFETY: NVRTC answers every code with a text of its own that stays.
     let detail = unsafe {
         let text = sys::nvrtcGetErrorString(result);
-        if text.is_null() { String::new() } else { CStr::from_ptr(text).to_string_lossy().into_owned() }
+        if text.is_null() {
+            String::new()
+        } else {
+            CStr::from_ptr(text).to_string_lossy().into_owned()
+        }
     };
     Failure { call, code: result as i64, detail }
 }

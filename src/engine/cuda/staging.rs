@@ -69,7 +69,12 @@ impl Staging {
     ///
     /// # Safety
     /// As [`Driver::write`](super::Driver::write), with the context current.
-    pub unsafe fn write(&mut self, from: *const u8, to: Rectangle, stream: CUstream) -> Result<(), Failure> {
+    pub unsafe fn write(
+        &mut self,
+        from: *const u8,
+        to: Rectangle,
+        stream: CUstream,
+    ) -> Result<(), Failure> {
         for (offset, piece) in pieces(to) {
             let (half, pinned) = self.half()?;
             // SAFETY: the caller's promise; a piece fits into a half, with which the device has done.
@@ -80,7 +85,10 @@ impl Staging {
                     checked("cuMemcpy2DAsync", sys::cuMemcpy2DAsync_v2(&copy, stream))?;
                 } else {
                     let there = address(piece.handle) + piece.offset as u64;
-                    checked("cuMemcpyHtoDAsync", sys::cuMemcpyHtoDAsync_v2(there, pinned.cast(), piece.width, stream))?;
+                    checked(
+                        "cuMemcpyHtoDAsync",
+                        sys::cuMemcpyHtoDAsync_v2(there, pinned.cast(), piece.width, stream),
+                    )?;
                 }
             }
             self.record(half, stream)?;
@@ -92,7 +100,12 @@ impl Staging {
     ///
     /// # Safety
     /// As [`Driver::read`](super::Driver::read), with the context current.
-    pub unsafe fn read(&mut self, from: Rectangle, to: *mut u8, stream: CUstream) -> Result<(), Failure> {
+    pub unsafe fn read(
+        &mut self,
+        from: Rectangle,
+        to: *mut u8,
+        stream: CUstream,
+    ) -> Result<(), Failure> {
         // What the device is copying: its half, and where it goes.
         let mut under_way: Option<(usize, *mut u8, usize, usize)> = None;
         for (offset, piece) in pieces(from) {
@@ -104,7 +117,10 @@ impl Staging {
                     checked("cuMemcpy2DAsync", sys::cuMemcpy2DAsync_v2(&copy, stream))?;
                 } else {
                     let there = address(piece.handle) + piece.offset as u64;
-                    checked("cuMemcpyDtoHAsync", sys::cuMemcpyDtoHAsync_v2(pinned.cast(), there, piece.width, stream))?;
+                    checked(
+                        "cuMemcpyDtoHAsync",
+                        sys::cuMemcpyDtoHAsync_v2(pinned.cast(), there, piece.width, stream),
+                    )?;
                 }
             }
             self.record(half, stream)?;
@@ -117,7 +133,11 @@ impl Staging {
     }
 
     /// Takes a piece out of its half.
-    unsafe fn take(&self, piece: Option<(usize, *mut u8, usize, usize)>, to: *mut u8) -> Result<(), Failure> {
+    unsafe fn take(
+        &self,
+        piece: Option<(usize, *mut u8, usize, usize)>,
+        to: *mut u8,
+    ) -> Result<(), Failure> {
         let Some((half, pinned, offset, bytes)) = piece else { return Ok(()) };
         self.wait(half)?;
         // SAFETY: the caller's promise: there is room for the whole.
@@ -142,7 +162,8 @@ impl Drop for Staging {
 pub(super) fn pieces(all: Rectangle) -> impl Iterator<Item = (usize, Rectangle)> {
     let Rectangle { width, rows, pitch, offset, .. } = all;
     // As many runs as fit, if their distance is one that a copy of rectangles takes; else a part of a run.
-    let together = if pitch <= super::MOST_PITCH { (HALF / width.max(1)).clamp(1, rows.max(1)) } else { 1 };
+    let together =
+        if pitch <= super::MOST_PITCH { (HALF / width.max(1)).clamp(1, rows.max(1)) } else { 1 };
     let part = width.clamp(1, HALF);
     (0..rows).step_by(together).flat_map(move |row| {
         (0..width).step_by(part).map(move |column| {

@@ -1,7 +1,10 @@
 //! What can be held without a GPU: launches as CUDA takes them, the cache's keys, what is told where something is missing;
 //! and, where NVRTC is at hand, every kernel.
 
-#![allow(clippy::undocumented_unsafe_blocks, reason = "addresses point into arguments that are alive")]
+#![allow(
+    clippy::undocumented_unsafe_blocks,
+    reason = "addresses point into arguments that are alive"
+)]
 
 use std::path::PathBuf;
 
@@ -62,13 +65,17 @@ fn arguments_are_passed_where_they_lie() {
 #[test]
 fn rectangles_have_gaps_on_the_device_alone() {
     let host = [0_u8; 60];
-    let at = Rectangle { handle: Handle(4096 as *mut c_void), offset: 8, width: 20, rows: 3, pitch: 32 };
+    let at =
+        Rectangle { handle: Handle(4096 as *mut c_void), offset: 8, width: 20, rows: 3, pitch: 32 };
     let copy = launch::write_rectangle(host.as_ptr(), at);
     assert_eq!((copy.dstDevice, copy.dstPitch, copy.srcPitch), (4104, 32, 20));
     assert_eq!((copy.WidthInBytes, copy.Height, copy.srcHost), (20, 3, host.as_ptr().cast()));
     let copy = launch::read_rectangle(at, host.as_ptr().cast_mut());
     assert_eq!((copy.srcDevice, copy.srcPitch, copy.dstPitch), (4104, 32, 20));
-    assert_eq!((copy.WidthInBytes, copy.Height, copy.dstHost), (20, 3, host.as_ptr().cast_mut().cast()));
+    assert_eq!(
+        (copy.WidthInBytes, copy.Height, copy.dstHost),
+        (20, 3, host.as_ptr().cast_mut().cast())
+    );
 }
 
 /// Every byte belongs to one piece, in the order of the host's memory, and no piece is larger than a half.
@@ -90,8 +97,15 @@ fn pieces_fit_the_staging_and_cover_the_whole() {
         let (mut next, mut number) = (0, 0);
         for (offset, piece) in staging::pieces(all) {
             assert!(piece.width * piece.rows <= HALF && piece.width * piece.rows > 0);
-            assert!(piece.rows == 1 || piece.width == width && piece.pitch == pitch && pitch <= MOST_PITCH);
-            assert_eq!((offset, piece.offset), (next, 8 + next / width * pitch + next % width), "{width} x {rows}");
+            assert!(
+                piece.rows == 1
+                    || piece.width == width && piece.pitch == pitch && pitch <= MOST_PITCH
+            );
+            assert_eq!(
+                (offset, piece.offset),
+                (next, 8 + next / width * pitch + next % width),
+                "{width} x {rows}"
+            );
             next += piece.width * piece.rows;
             number += 1;
         }
@@ -133,7 +147,10 @@ fn absence_is_an_ordinary_answer() {
     }
     if all.iter().all(|device| device.missing.is_some()) {
         let error = open::<f32>("", &Settings::default()).err().unwrap();
-        assert!(matches!(error.kind(), ErrorKind::Unavailable { .. }) && error.is_input(), "{error}");
+        assert!(
+            matches!(error.kind(), ErrorKind::Unavailable { .. }) && error.is_input(),
+            "{error}"
+        );
     }
     let error = open::<f64>("99", &Settings::default()).err().unwrap();
     assert!(matches!(error.kind(), ErrorKind::Unavailable { .. }), "{error}");
@@ -142,11 +159,13 @@ fn absence_is_an_ordinary_answer() {
 #[test]
 fn every_tile_multiplies() {
     fn on<T: Scalar>() {
-        let Some(found) = devices::find().ok().and_then(|found| devices::choose(found, "").ok()) else {
+        let Some(found) = devices::find().ok().and_then(|found| devices::choose(found, "").ok())
+        else {
             assert!(std::env::var_os("TRAVERTINE_ENSURE_CUDA").is_none(), "no CUDA");
             return eprintln!("LEFT OUT: no CUDA");
         };
-        let gpu = Gpu::<T, _>::new(Cuda::new(found, None).unwrap(), None, &Settings::default()).unwrap();
+        let gpu =
+            Gpu::<T, _>::new(Cuda::new(found, None).unwrap(), None, &Settings::default()).unwrap();
         gpu::tests::tiles::every_tile_multiplies(&gpu);
     }
     on::<f32>();

@@ -40,7 +40,8 @@ pub struct UpdateRule {
 }
 
 /// `(n, p, w, g, moments)`: applies the rule to n elements; g may be a moment.
-pub(crate) type UpdateLoop<T> = unsafe fn(usize, &[T; NUMBERS], *mut T, *const T, [*mut T; MOMENTS]);
+pub(crate) type UpdateLoop<T> =
+    unsafe fn(usize, &[T; NUMBERS], *mut T, *const T, [*mut T; MOMENTS]);
 
 #[derive(Clone, Copy)]
 struct UpdateLoops<T>([UpdateLoop<T>; Isa::COUNT]);
@@ -130,7 +131,8 @@ mod loops {
                 }
             }
             if rest > 0 {
-                let (mut x, mut kept) = (V::load_partial(w.add(whole), rest), [V::of(0.0); MOMENTS]);
+                let (mut x, mut kept) =
+                    (V::load_partial(w.add(whole), rest), [V::of(0.0); MOMENTS]);
                 for k in 0..F::MOMENTS {
                     kept[k] = V::load_partial(moments[k].add(whole), rest);
                 }

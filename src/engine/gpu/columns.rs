@@ -39,7 +39,11 @@ impl<T: Scalar, D: Driver> Gpu<T, D> {
         match formula {
             LossFormula::Elements { value, gradient, p: parameters } => {
                 key = key.with(&[("ELEMENTS", 1)]);
-                key = key.with_function("value", 2, value.kernel).with_function("gradient", 2, gradient.kernel);
+                key = key.with_function("value", 2, value.kernel).with_function(
+                    "gradient",
+                    2,
+                    gradient.kernel,
+                );
                 p = parameters;
             }
             LossFormula::SoftmaxCrossEntropy => key = key.with(&[("ELEMENTS", 0)]),
@@ -66,7 +70,13 @@ impl<T: Scalar, D: Driver> Gpu<T, D> {
         unsafe { self.launch(key, [output.columns, 1], items, &arguments) }
     }
 
-    pub(super) unsafe fn hits_of_columns(&self, output: Span, target: Span, threshold: f64, hits: Span) -> Result<()> {
+    pub(super) unsafe fn hits_of_columns(
+        &self,
+        output: Span,
+        target: Span,
+        threshold: f64,
+        hits: Span,
+    ) -> Result<()> {
         let items = self.items(64);
         let mut arguments = Arguments::new();
         arguments.push(self.int(output.rows)?);

@@ -39,16 +39,27 @@ impl Comparison {
 impl<T: Scalar, D: Driver> Gpu<T, D> {
     /// Takes from the file which products the library is to have or, where it is silent about this version of the library,
     /// measures and writes that.
-    pub(super) fn choose_products(&mut self, mut known: BTreeMap<String, Comparison>, cache: &Cache) -> Result<()> {
-        let (Some(mut policy), Some(version)) = (self.policy, self.driver.library()) else { return Ok(()) };
+    pub(super) fn choose_products(
+        &mut self,
+        mut known: BTreeMap<String, Comparison>,
+        cache: &Cache,
+    ) -> Result<()> {
+        let (Some(mut policy), Some(version)) = (self.policy, self.driver.library()) else {
+            return Ok(());
+        };
         if policy.everywhere {
             return Ok(());
         }
-        let comparison = known.remove(policy.name()).filter(|known| known.version == version && known.wins().is_some());
+        let comparison = known
+            .remove(policy.name())
+            .filter(|known| known.version == version && known.wins().is_some());
         let comparison = match comparison {
             Some(comparison) => comparison,
             None => {
-                let comparison = Comparison { version: version.to_owned(), sizes: self.measure_library(&self.tiles)? };
+                let comparison = Comparison {
+                    version: version.to_owned(),
+                    sizes: self.measure_library(&self.tiles)?,
+                };
                 keep(policy, &comparison, cache);
                 comparison
             }
@@ -61,7 +72,8 @@ impl<T: Scalar, D: Driver> Gpu<T, D> {
     fn measure_library(&self, tiles: &Tiles) -> Result<Vec<Compared>> {
         let most = SIZES.iter().flat_map(|[m, n, k]| [m * n, m * k, k * n]).max().unwrap_or(1);
         let buffers = [self.buffer(most)?, self.buffer(most)?, self.buffer(most)?];
-        let mut all: Vec<_> = SIZES.iter().map(|&size| Compared { size, ours: 0.0, library: 0.0 }).collect();
+        let mut all: Vec<_> =
+            SIZES.iter().map(|&size| Compared { size, ours: 0.0, library: 0.0 }).collect();
         for _ in 0..ROUNDS {
             for Compared { size, ours, library } in &mut all {
                 *ours = ours.max(self.rate_of_ours(tiles, *size, &buffers).unwrap_or(0.0));
@@ -84,9 +96,16 @@ impl<T: Scalar, D: Driver> Gpu<T, D> {
     }
 
     /// The library as if it were a tile, if it is there; kept in the cache, too.
-    pub(super) fn compare_and_tell(&self, tiles: &Tiles, cache: Option<&Cache>) -> Result<Option<TunedTile>> {
-        let (Some(policy), Some(version)) = (self.policy, self.driver.library()) else { return Ok(None) };
-        let comparison = Comparison { version: version.to_owned(), sizes: self.measure_library(tiles)? };
+    pub(super) fn compare_and_tell(
+        &self,
+        tiles: &Tiles,
+        cache: Option<&Cache>,
+    ) -> Result<Option<TunedTile>> {
+        let (Some(policy), Some(version)) = (self.policy, self.driver.library()) else {
+            return Ok(None);
+        };
+        let comparison =
+            Comparison { version: version.to_owned(), sizes: self.measure_library(tiles)? };
         if let Some(cache) = cache {
             keep(policy, &comparison, cache);
         }
@@ -105,7 +124,8 @@ impl<T: Scalar, D: Driver> Gpu<T, D> {
 
 /// Writes how the library did beside what else is in the file.
 fn keep(policy: Policy, comparison: &Comparison, cache: &Cache) {
-    let mut all = Measurements::load(cache).ok().flatten().unwrap_or_else(|| Measurements::empty(cache));
+    let mut all =
+        Measurements::load(cache).ok().flatten().unwrap_or_else(|| Measurements::empty(cache));
     all.library.insert(policy.name().to_owned(), comparison.clone());
     let _ = all.save(cache);
 }

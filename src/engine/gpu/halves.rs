@@ -48,7 +48,8 @@ pub(super) enum Store {
 
 impl Halves {
     pub fn new(factors: Factors) -> Option<Self> {
-        matches!(factors, Factors::Bf16 | Factors::F16).then(|| Halves { factors, all: Mutex::default() })
+        matches!(factors, Factors::Bf16 | Factors::F16)
+            .then(|| Halves { factors, all: Mutex::default() })
     }
 
     /// The option of kernels.
@@ -99,10 +100,15 @@ impl<T: Scalar, D: Driver> Gpu<T, D> {
     /// The handle is memory of this engine.
     pub(super) unsafe fn settle(&self, handle: Handle) -> Result<()> {
         let Some(halves) = &self.halves else { return Ok(()) };
-        let found = halves.all().get_mut(&handle).map(|copies| (copies.start, std::mem::take(&mut copies.ahead)));
+        let found = halves
+            .all()
+            .get_mut(&handle)
+            .map(|copies| (copies.start, std::mem::take(&mut copies.ahead)));
         match found {
             // SAFETY: the caller's promise.
-            Some((start, ahead)) if !ahead.is_empty() => unsafe { self.widen(halves, handle, ahead, start) },
+            Some((start, ahead)) if !ahead.is_empty() => unsafe {
+                self.widen(halves, handle, ahead, start)
+            },
             _ => Ok(()),
         }
     }
@@ -149,7 +155,9 @@ impl<T: Scalar, D: Driver> Gpu<T, D> {
         let whole = elements_of(z);
         let (store, rest) = match (&whole, store) {
             // The copy gets further ahead, if that is one range.
-            (Some(range), Store::Copy) if ahead.is_empty() || touch(range, &ahead) => (store, Some(ahead)),
+            (Some(range), Store::Copy) if ahead.is_empty() || touch(range, &ahead) => {
+                (store, Some(ahead))
+            }
             (Some(_), Store::Copy) => (store, None),
             (Some(range), _) => (store, without(ahead, range)),
             (None, _) => (Store::Plain, ahead.is_empty().then_some(ahead)),
@@ -236,11 +244,18 @@ impl<T: Scalar, D: Driver> Gpu<T, D> {
         unsafe { self.convert(halves, span, start, "halve") }
     }
 
-    unsafe fn widen(&self, halves: &Halves, handle: Handle, elements: Range<usize>, start: usize) -> Result<()> {
+    unsafe fn widen(
+        &self,
+        halves: &Halves,
+        handle: Handle,
+        elements: Range<usize>,
+        start: usize,
+    ) -> Result<()> {
         let mut from = elements.start;
         while from < elements.end {
             let rows = (elements.end - from).min(MOST_COUNT);
-            let span = Span { handle, offset: from, rows, columns: 1, row_stride: 1, column_stride: rows };
+            let span =
+                Span { handle, offset: from, rows, columns: 1, row_stride: 1, column_stride: rows };
             // SAFETY: the caller's promise.
             unsafe { self.convert(halves, span, start, "widen")? };
             from += rows;
@@ -249,10 +264,20 @@ impl<T: Scalar, D: Driver> Gpu<T, D> {
     }
 
     /// Between columns and their copy, which does not change what either holds.
-    unsafe fn convert(&self, halves: &Halves, span: Span, start: usize, kernel: &'static str) -> Result<()> {
+    unsafe fn convert(
+        &self,
+        halves: &Halves,
+        span: Span,
+        start: usize,
+        kernel: &'static str,
+    ) -> Result<()> {
         let count = span.rows * span.columns;
         let whole = span.columns == 1 || span.column_stride == span.rows && count <= MOST_COUNT;
-        let span = if whole { Span { rows: count, columns: 1, column_stride: count, ..span } } else { span };
+        let span = if whole {
+            Span { rows: count, columns: 1, column_stride: count, ..span }
+        } else {
+            span
+        };
         let items = self.items(256);
         let mut arguments = Arguments::new();
         arguments.push(self.int(span.rows)?);

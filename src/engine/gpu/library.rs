@@ -42,7 +42,11 @@ impl Policy {
             MatmulPrecision::Bf16 => Factors::Bf16,
             MatmulPrecision::F16 => Factors::F16,
         };
-        Some(Policy { factors, wins: USUAL, everywhere: settings.library == super::Library::Always })
+        Some(Policy {
+            factors,
+            wins: USUAL,
+            everywhere: settings.library == super::Library::Always,
+        })
     }
 
     /// As the file of measurements calls the factors.
@@ -85,7 +89,8 @@ fn alignment(place: Place) -> usize {
 )]
 impl<T: Scalar, D: Driver> Gpu<T, D> {
     pub(super) fn leaves_to_library(&self, call: &Call) -> bool {
-        self.policy.is_some_and(|policy| policy.takes([call.c.rows, call.c.columns, call.a.columns]))
+        self.policy
+            .is_some_and(|policy| policy.takes([call.c.rows, call.c.columns, call.a.columns]))
     }
 
     /// False where the library cannot compute this product; then nothing has happened to C.
@@ -93,7 +98,9 @@ impl<T: Scalar, D: Driver> Gpu<T, D> {
         let Call { alpha, a, beta, c, form, sums, .. } = *call;
         // The library's favorite way first; what it has no kernel for may go another way.
         for (epilogue, mask) in self.epilogues(call) {
-            let Some(product) = (unsafe { self.library_product(call, epilogue, mask)? }) else { return Ok(false) };
+            let Some(product) = (unsafe { self.library_product(call, epilogue, mask)? }) else {
+                return Ok(false);
+            };
             if !unsafe { self.driver.library_product(&product)? } {
                 continue;
             }
@@ -124,17 +131,28 @@ impl<T: Scalar, D: Driver> Gpu<T, D> {
     }
 
     /// What the library may do to C, with the mask that it then reads or writes; what comes first is best.
-    fn epilogues(&self, call: &Call) -> impl Iterator<Item = (Epilogue, Option<Place>)> + use<T, D> {
+    fn epilogues(
+        &self,
+        call: &Call,
+    ) -> impl Iterator<Item = (Epilogue, Option<Place>)> + use<T, D> {
         let c = call.c;
         let best = match call.form {
             // Where z is kept, relu is a pass of its own.
             Form::Map { f, out, keeps_c: false, .. } if f.name == RELU && out == c => {
                 let mask = self.place_of_mask(c).filter(|_| call.trains && call.rounds);
-                [mask.map(|mask| (Epilogue::ReluWithMask, Some(mask))), Some((Epilogue::Relu, None)), None]
+                [
+                    mask.map(|mask| (Epilogue::ReluWithMask, Some(mask))),
+                    Some((Epilogue::Relu, None)),
+                    None,
+                ]
             }
             Form::Zip { f, kept, .. } if f.name == RELU_DERIVATIVE => {
                 let mask = self.mask_of(kept).filter(|_| call.rounds);
-                [mask.map(|mask| (Epilogue::ReluDerivative, Some(mask))), None, Some((Epilogue::Nothing, None))]
+                [
+                    mask.map(|mask| (Epilogue::ReluDerivative, Some(mask))),
+                    None,
+                    Some((Epilogue::Nothing, None)),
+                ]
             }
             _ => [None, None, Some((Epilogue::Nothing, None))],
         };
@@ -148,7 +166,9 @@ impl<T: Scalar, D: Driver> Gpu<T, D> {
         epilogue: Epilogue,
         mask: Option<Place>,
     ) -> Result<Option<LibraryProduct>> {
-        let (Some(policy), [Some(a), Some(b), Some(in_c)]) = (self.policy, [call.a, call.b, call.c].map(layout)) else {
+        let (Some(policy), [Some(a), Some(b), Some(in_c)]) =
+            (self.policy, [call.a, call.b, call.c].map(layout))
+        else {
             return Ok(None);
         };
         let at = |span: Span| Place { handle: span.handle, offset: span.offset * size_of::<T>() };
@@ -163,7 +183,8 @@ impl<T: Scalar, D: Driver> Gpu<T, D> {
             self.int(count)?;
         }
         let halves = matches!(policy.factors, Factors::Bf16 | Factors::F16);
-        let wanted = if halves && call.rounds && call.beta == 0.0 { Store::Copy } else { Store::Plain };
+        let wanted =
+            if halves && call.rounds && call.beta == 0.0 { Store::Copy } else { Store::Plain };
         if call.beta != 0.0 {
             unsafe { self.settle(call.c.handle)? };
         }
@@ -173,7 +194,9 @@ impl<T: Scalar, D: Driver> Gpu<T, D> {
             false => Ok(at(span)),
         };
         let c = match self.start_of_copy(call.c).filter(|_| rounds) {
-            Some(start) => Place { handle: call.c.handle, offset: (start + call.c.offset) * size_of::<u16>() },
+            Some(start) => {
+                Place { handle: call.c.handle, offset: (start + call.c.offset) * size_of::<u16>() }
+            }
             None => at(call.c),
         };
         let places = [factor(call.a, a.0)?, factor(call.b, b.0)?, c];

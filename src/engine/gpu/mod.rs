@@ -64,15 +64,32 @@ impl<T: Scalar, D: Driver> Gpu<T, D> {
         let device = driver.device().clone();
         let Some(tiles) = Tiles::usual(driver.traits(), size_of::<T>()) else {
             let Traits { items, shared, .. } = driver.traits();
-            let reason = format!("a group of this device has {items} items and {shared} bytes of local memory");
-            return Err(unavailable(&device.name, reason, "the kernels need 64 items and 5 KB; use another device"));
+            let reason = format!(
+                "a group of this device has {items} items and {shared} bytes of local memory"
+            );
+            return Err(unavailable(
+                &device.name,
+                reason,
+                "the kernels need 64 items and 5 KB; use another device",
+            ));
         };
         let policy = Policy::new::<T>(&driver, settings);
         let halves = policy.and_then(|policy| Halves::new(policy.factors));
         let chunks = Mutex::new(driver.allocate(CHUNKS * size_of::<f64>())?);
         let programs = Mutex::new(Programs::new());
         let (scalar, fusion) = (PhantomData, settings.fusion);
-        let mut gpu = Gpu { driver, device, tiles, policy, halves, cache: None, fusion, chunks, programs, scalar };
+        let mut gpu = Gpu {
+            driver,
+            device,
+            tiles,
+            policy,
+            halves,
+            cache: None,
+            fusion,
+            chunks,
+            programs,
+            scalar,
+        };
         if let Some(cache) = cache {
             if settings.tune {
                 let warning = gpu.choose_tiles(&cache)?;
@@ -117,7 +134,13 @@ impl<T: Scalar, D: Driver> Gpu<T, D> {
     }
 
     /// Every kernel that knows of no copies is launched here: what it reads is up to date, and what it may write has no copy then.
-    unsafe fn launch(&self, key: Key, groups: [usize; 2], items: usize, arguments: &Arguments) -> Result<()> {
+    unsafe fn launch(
+        &self,
+        key: Key,
+        groups: [usize; 2],
+        items: usize,
+        arguments: &Arguments,
+    ) -> Result<()> {
         if self.halves.is_some() {
             for handle in arguments.memory() {
                 // SAFETY: the caller's promise.
@@ -129,7 +152,13 @@ impl<T: Scalar, D: Driver> Gpu<T, D> {
         unsafe { self.enqueue(key, groups, items, arguments) }
     }
 
-    unsafe fn enqueue(&self, key: Key, groups: [usize; 2], items: usize, arguments: &Arguments) -> Result<()> {
+    unsafe fn enqueue(
+        &self,
+        key: Key,
+        groups: [usize; 2],
+        items: usize,
+        arguments: &Arguments,
+    ) -> Result<()> {
         let mut programs = self.programs();
         let kernel = programs.get(&self.driver, &key)?;
         // SAFETY: the caller's promise: the arguments are those of the kernel, and the memory is alive.
@@ -167,7 +196,14 @@ impl<T: Scalar, D: Driver> Gpu<T, D> {
     }
 
     /// `z = f(x)` or `z = f(x, y)`
-    unsafe fn elements(&self, f: &'static str, p: [f64; 4], x: Span, y: Option<Span>, z: Span) -> Result<()> {
+    unsafe fn elements(
+        &self,
+        f: &'static str,
+        p: [f64; 4],
+        x: Span,
+        y: Option<Span>,
+        z: Span,
+    ) -> Result<()> {
         // SAFETY: the caller's promise.
         unsafe { self.elements_stored(f, p, x, y, z, Store::Plain) }
     }
@@ -183,7 +219,8 @@ impl<T: Scalar, D: Driver> Gpu<T, D> {
         store: Store,
     ) -> Result<()> {
         // SAFETY: the caller's promise.
-        let (copies, store) = unsafe { ([self.copy_of(x)?, self.copy_of(y.unwrap_or(x))?], self.prepare(z, store)?) };
+        let (copies, store) =
+            unsafe { ([self.copy_of(x)?, self.copy_of(y.unwrap_or(x))?], self.prepare(z, store)?) };
         let mut spans = [x, y.unwrap_or(x), z];
         straighten(&mut spans);
         let items = self.items(256);
@@ -201,8 +238,11 @@ impl<T: Scalar, D: Driver> Gpu<T, D> {
         }
         arguments.push_span(spans[2]);
         if let Some(halves) = &self.halves {
-            let from_copies =
-                copies.iter().take(operands).enumerate().map(|(i, copy)| usize::from(copy.is_some()) << i);
+            let from_copies = copies
+                .iter()
+                .take(operands)
+                .enumerate()
+                .map(|(i, copy)| usize::from(copy.is_some()) << i);
             key = key.with(&[("READ_HALVES", from_copies.sum()), ("F16", halves.is_f16())]);
         }
         if let (Some(start), Store::Both | Store::Copy) = (self.start_of_copy(z), store) {
@@ -211,7 +251,9 @@ impl<T: Scalar, D: Driver> Gpu<T, D> {
             arguments.push(Argument::Index((start + spans[2].offset) as i64));
         }
         // SAFETY: the caller's promise; what is read is up to date, and what is written is told.
-        unsafe { self.enqueue(key, self.grid(spans[2].rows, spans[2].columns, items), items, &arguments)? };
+        unsafe {
+            self.enqueue(key, self.grid(spans[2].rows, spans[2].columns, items), items, &arguments)?
+        };
         self.stored(z, store);
         Ok(())
     }
@@ -220,10 +262,13 @@ impl<T: Scalar, D: Driver> Gpu<T, D> {
 /// Makes rows of what lies side by side, and one column of what has no gaps.
 fn straighten(spans: &mut [Span]) {
     let side_by_side = |span: &Span| span.row_stride == 1;
-    if spans[0].rows == 1 || !spans.iter().all(side_by_side) && spans.iter().all(|span| span.column_stride == 1) {
+    if spans[0].rows == 1
+        || !spans.iter().all(side_by_side) && spans.iter().all(|span| span.column_stride == 1)
+    {
         spans.iter_mut().for_each(|span| *span = span.t());
     }
-    let whole = |span: &Span| span.columns == 1 || side_by_side(span) && span.column_stride == span.rows;
+    let whole =
+        |span: &Span| span.columns == 1 || side_by_side(span) && span.column_stride == span.rows;
     let count = spans[0].rows * spans[0].columns;
     if spans.iter().all(whole) && count <= MOST_COUNT {
         spans.iter_mut().for_each(|span| (span.rows, span.columns) = (count, 1));
@@ -277,7 +322,10 @@ impl<T: Scalar, D: Driver> Engine<T> for Gpu<T, D> {
     unsafe fn write_indices(&self, from: &[u32], to: Handle) -> Result<()> {
         let width = size_of_val(from);
         unsafe {
-            self.driver.write(from.as_ptr().cast(), Rectangle { handle: to, offset: 0, width, rows: 1, pitch: width })
+            self.driver.write(
+                from.as_ptr().cast(),
+                Rectangle { handle: to, offset: 0, width, rows: 1, pitch: width },
+            )
         }
     }
 
@@ -329,7 +377,8 @@ impl<T: Scalar, D: Driver> Engine<T> for Gpu<T, D> {
         let copy = unsafe { self.copy_of(x)? };
         arguments.push_span(Span { offset: copy.unwrap_or(0) + x.offset, ..x });
         arguments.push_vector(y, y.row_stride);
-        let mut key = self.key(Text::Sums, "row_sums", width, items).with(&[("CHUNKS", CHUNKS), ("KIND", 0)]);
+        let mut key =
+            self.key(Text::Sums, "row_sums", width, items).with(&[("CHUNKS", CHUNKS), ("KIND", 0)]);
         if let (Some(halves), Some(_)) = (&self.halves, copy) {
             key = key.with(&[("READ_HALVES", 1), ("F16", halves.is_f16())]);
         }
@@ -354,12 +403,14 @@ impl<T: Scalar, D: Driver> Engine<T> for Gpu<T, D> {
         let chunks = self.chunks();
         arguments.push(Argument::Memory(*chunks));
         let kind = reduction as usize;
-        let key = self.key(Text::Sums, "reduce", 1, items).with(&[("CHUNKS", CHUNKS), ("KIND", kind)]);
+        let key =
+            self.key(Text::Sums, "reduce", 1, items).with(&[("CHUNKS", CHUNKS), ("KIND", kind)]);
         unsafe { self.launch(key, [CHUNKS, 1], items, &arguments)? };
         let numbers = if self.traits().fp64 {
             unsafe { transfer::read_numbers::<f64, D>(&self.driver, *chunks, CHUNKS)? }
         } else {
-            let numbers = unsafe { transfer::read_numbers::<f32, D>(&self.driver, *chunks, CHUNKS)? };
+            let numbers =
+                unsafe { transfer::read_numbers::<f32, D>(&self.driver, *chunks, CHUNKS)? };
             numbers.into_iter().map(f64::from).collect()
         };
         Ok(numbers.into_iter().fold(0.0, |total, x| match reduction {
@@ -374,7 +425,14 @@ impl<T: Scalar, D: Driver> Engine<T> for Gpu<T, D> {
         }))
     }
 
-    unsafe fn gather(&self, from: Span, indices: Handle, from_index: usize, to: Span, _next: usize) -> Result<()> {
+    unsafe fn gather(
+        &self,
+        from: Span,
+        indices: Handle,
+        from_index: usize,
+        to: Span,
+        _next: usize,
+    ) -> Result<()> {
         let items = self.items(64);
         let mut arguments = Arguments::new();
         arguments.push(self.int(to.rows)?);
@@ -410,15 +468,20 @@ impl<T: Scalar, D: Driver> Engine<T> for Gpu<T, D> {
         }
     }
 
-    unsafe fn dense_propagate(&self, weights: Span, delta: Span, derivative: Derivative, out: Span) -> Result<()> {
+    unsafe fn dense_propagate(
+        &self,
+        weights: Span,
+        delta: Span,
+        derivative: Derivative,
+        out: Span,
+    ) -> Result<()> {
         let plain = product::Call::plain(1.0, weights.t(), delta, 0.0, out);
         let rounded = product::Call { rounds: true, ..plain };
         unsafe {
             match derivative {
                 Derivative::One => self.product(&rounded),
-                Derivative::Zip(f, p, kept) => {
-                    self.product(&product::Call { form: product::Form::Zip { f, p, kept }, ..rounded })
-                }
+                Derivative::Zip(f, p, kept) => self
+                    .product(&product::Call { form: product::Form::Zip { f, p, kept }, ..rounded }),
                 Derivative::Softmax(a) => {
                     self.product(&plain)?;
                     self.softmax_derivative(a, out)
@@ -429,7 +492,8 @@ impl<T: Scalar, D: Driver> Engine<T> for Gpu<T, D> {
 
     unsafe fn dense_gradient(&self, call: &DenseGradient) -> Result<()> {
         let DenseGradient { delta, input, weights, bias, scale, keep } = *call;
-        let plain = product::Call::plain(scale / delta.columns as f64, delta, input.t(), keep, weights);
+        let plain =
+            product::Call::plain(scale / delta.columns as f64, delta, input.t(), keep, weights);
         unsafe { self.product(&product::Call { sums: Some(bias), ..plain }) }
     }
 

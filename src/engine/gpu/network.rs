@@ -52,7 +52,8 @@ impl Plan {
         let cost = |tile: usize| samples.div_ceil(tile) * (tile + lanes);
         let mut tiles = [4, 3, 2, 1].map(|vectors| vectors * TILE_BYTES / 4 / scalar);
         tiles.sort_by_key(|&tile| cost(tile));
-        let halves = std::iter::successors(Some(items), |items| (items / 2 >= 32).then_some(items / 2));
+        let halves =
+            std::iter::successors(Some(items), |items| (items / 2 >= 32).then_some(items / 2));
         let mut plans = halves.flat_map(|items| tiles.map(|tile| plan(tile, items)));
         plans.find(|plan| plan.memory * scalar <= shared)
     }
@@ -64,39 +65,65 @@ impl Plan {
 )]
 impl<T: Scalar, D: Driver> Gpu<T, D> {
     /// How a network would be cut; `None` where it is not to be computed in one launch.
-    pub(super) fn network_plan(&self, sizes: &[usize], samples: usize, trains: bool) -> Option<Plan> {
-        let weights: usize =
-            sizes.windows(2).map(|pair| pair[0].saturating_mul(pair[1])).fold(0, usize::saturating_add);
+    pub(super) fn network_plan(
+        &self,
+        sizes: &[usize],
+        samples: usize,
+        trains: bool,
+    ) -> Option<Plan> {
+        let weights: usize = sizes
+            .windows(2)
+            .map(|pair| pair[0].saturating_mul(pair[1]))
+            .fold(0, usize::saturating_add);
         let uses_library = self.policy.is_some_and(|policy| policy.everywhere);
-        if self.fusion == Fusion::Never || uses_library || sizes.len() > MOST_LAYERS + 1 || weights > MOST_WEIGHTS {
+        if self.fusion == Fusion::Never
+            || uses_library
+            || sizes.len() > MOST_LAYERS + 1
+            || weights > MOST_WEIGHTS
+        {
             return None;
         }
         let (scalar, units) = (size_of::<T>(), self.traits().units);
-        let of_group =
-            if trains { samples } else { samples.div_ceil(units).next_power_of_two().min(TILE_BYTES / scalar) };
+        let of_group = if trains {
+            samples
+        } else {
+            samples.div_ceil(units).next_power_of_two().min(TILE_BYTES / scalar)
+        };
         let largest = sizes.windows(2).map(|pair| pair[0] * pair[1]).max().unwrap_or(1);
         let items = self.items((largest / SHARE_OF_ITEM).next_power_of_two().clamp(32, ITEMS));
         let plan = Plan::new(sizes, of_group, trains, items, (self.traits().shared, scalar))?;
         // Forward, delta and gradient, a multiplication and an addition each.
         let work = if trains { 6 } else { 2 } * weights * plan.samples;
-        let pays = !self.traits().is_cpu && work <= MOST_WORK && (trains || samples <= units * plan.samples);
+        let pays = !self.traits().is_cpu
+            && work <= MOST_WORK
+            && (trains || samples <= units * plan.samples);
         (pays || self.fusion == Fusion::Always).then_some(plan)
     }
 
     fn plan_of(&self, layers: &[NetworkLayer], samples: usize, trains: bool) -> Result<Plan> {
         let mut sizes = [layers[0].weights.columns; MOST_LAYERS + 1];
         sizes[1..].iter_mut().zip(layers).for_each(|(size, layer)| *size = layer.weights.rows);
-        self.network_plan(&sizes[..=layers.len()], samples, trains)
-            .ok_or_else(|| Error::argument("network", "it is not one that this device computes in one kernel"))
+        self.network_plan(&sizes[..=layers.len()], samples, trains).ok_or_else(|| {
+            Error::argument("network", "it is not one that this device computes in one kernel")
+        })
     }
 
     /// Options that both kernels have, and formulas.
     fn network_key(&self, layers: &[NetworkLayer], plan: Plan, trains: bool) -> Key {
         let (text, kernel) = if trains { (Text::Train, "train") } else { (Text::Network, "infer") };
-        let size =
-            |l: usize| if l == 0 { layers[0].weights.columns } else { layers.get(l - 1).map_or(0, |l| l.weights.rows) };
+        let size = |l: usize| {
+            if l == 0 {
+                layers[0].weights.columns
+            } else {
+                layers.get(l - 1).map_or(0, |l| l.weights.rows)
+            }
+        };
         let bits = |holds: &dyn Fn(&NetworkLayer) -> bool| {
-            layers.iter().enumerate().map(|(l, layer)| usize::from(holds(layer)) << l).sum::<usize>()
+            layers
+                .iter()
+                .enumerate()
+                .map(|(l, layer)| usize::from(holds(layer)) << l)
+                .sum::<usize>()
         };
         let last = layers[layers.len() - 1];
         let mut key = self.key(text, kernel, 1, plan.items).with(&[
@@ -118,10 +145,15 @@ impl<T: Scalar, D: Driver> Gpu<T, D> {
         ]);
         for (l, layer) in layers.iter().enumerate() {
             if let Transfer::Map(f, _) = layer.transfer {
-                key = key.with_function(["transfer_0", "transfer_1", "transfer_2", "transfer_3"][l], 1, f.kernel);
+                key = key.with_function(
+                    ["transfer_0", "transfer_1", "transfer_2", "transfer_3"][l],
+                    1,
+                    f.kernel,
+                );
             }
             if let (true, Some((f, _))) = (trains, layer.derivative) {
-                key = key.with_function(["slope_0", "slope_1", "slope_2", "slope_3"][l], 2, f.kernel);
+                key =
+                    key.with_function(["slope_0", "slope_1", "slope_2", "slope_3"][l], 2, f.kernel);
             }
         }
         key
@@ -147,7 +179,9 @@ impl<T: Scalar, D: Driver> Gpu<T, D> {
         arguments.push_vector(input, input.column_stride);
         arguments.push_vector(output, output.column_stride);
         let key = self.network_key(layers, plan, false);
-        unsafe { self.launch(key, [input.columns.div_ceil(plan.samples), 1], plan.items, &arguments) }
+        unsafe {
+            self.launch(key, [input.columns.div_ceil(plan.samples), 1], plan.items, &arguments)
+        }
     }
 
     pub(super) unsafe fn train_network(&self, call: &NetworkStep<'_>) -> Result<()> {
@@ -160,13 +194,21 @@ impl<T: Scalar, D: Driver> Gpu<T, D> {
         ]);
         let mut loss_p = 0.0;
         if let LossFormula::Elements { value, gradient, p } = call.loss {
-            key = key.with_function("value", 2, value.kernel).with_function("gradient", 2, gradient.kernel);
+            key = key.with_function("value", 2, value.kernel).with_function(
+                "gradient",
+                2,
+                gradient.kernel,
+            );
             loss_p = p[0];
         }
         let mut arguments = Arguments::new();
         self.push_layers(&mut arguments, layers);
         for l in 0..MOST_LAYERS {
-            sinks.get(l).unwrap_or(&sinks[0]).iter().for_each(|sink| arguments.push(Argument::Memory(sink.handle)));
+            sinks
+                .get(l)
+                .unwrap_or(&sinks[0])
+                .iter()
+                .for_each(|sink| arguments.push(Argument::Memory(sink.handle)));
         }
         arguments.push(self.real(call.scale / samples as f64));
         arguments.push(self.real(call.keep));

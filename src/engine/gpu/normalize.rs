@@ -15,7 +15,8 @@ impl<T: Scalar, D: Driver> Gpu<T, D> {
         let items = self.items(256);
         let side = SIDE.min(items);
         let key = self.key(Text::Normalize, kernel, self.width(), items);
-        let options = [("SIDE", side), ("SLOTS_MORE", usize::from(items > side)), ("WRITES", writes)];
+        let options =
+            [("SIDE", side), ("SLOTS_MORE", usize::from(items > side)), ("WRITES", writes)];
         (key.with(&options), items, side)
     }
 
@@ -28,7 +29,8 @@ impl<T: Scalar, D: Driver> Gpu<T, D> {
     }
 
     pub(super) unsafe fn normalize_matrix(&self, call: &Normalize) -> Result<()> {
-        let Normalize { along, input, weights, bias, epsilon, moments, given, normalized, output } = *call;
+        let Normalize { along, input, weights, bias, epsilon, moments, given, normalized, output } =
+            *call;
         let writes = match (given, moments) {
             (true, _) => 2,
             (false, Some(_)) => 1,
@@ -41,14 +43,25 @@ impl<T: Scalar, D: Driver> Gpu<T, D> {
         arguments.push(self.int(input.columns)?);
         arguments.push(Argument::Int(i32::from(normalized.is_some())));
         arguments.push(self.real(epsilon));
-        for span in [input, weights, bias, moments.unwrap_or(output), normalized.unwrap_or(output), output] {
+        for span in
+            [input, weights, bias, moments.unwrap_or(output), normalized.unwrap_or(output), output]
+        {
             arguments.push_vector(span, span.column_stride);
         }
         unsafe { self.launch(key, self.lines(along, input, side), items, &arguments) }
     }
 
     pub(super) unsafe fn normalize_back(&self, call: &NormalizePropagate) -> Result<()> {
-        let NormalizePropagate { along, weights, epsilon, moments, given, normalized, delta, output } = *call;
+        let NormalizePropagate {
+            along,
+            weights,
+            epsilon,
+            moments,
+            given,
+            normalized,
+            delta,
+            output,
+        } = *call;
         let kernel = if along == Along::Rows { "propagate_rows" } else { "propagate_columns" };
         let (key, items, side) = self.normalize_key(kernel, if given { 2 } else { 0 });
         let mut arguments = Arguments::new();
@@ -61,7 +74,14 @@ impl<T: Scalar, D: Driver> Gpu<T, D> {
         unsafe { self.launch(key, self.lines(along, delta, side), items, &arguments) }
     }
 
-    pub(super) unsafe fn row_dots_of(&self, alpha: f64, x: Span, y: Span, beta: f64, sums: Span) -> Result<()> {
+    pub(super) unsafe fn row_dots_of(
+        &self,
+        alpha: f64,
+        x: Span,
+        y: Span,
+        beta: f64,
+        sums: Span,
+    ) -> Result<()> {
         let (key, items, side) = self.normalize_key("row_dots", 0);
         let mut arguments = Arguments::new();
         arguments.push(self.int(x.rows)?);

@@ -53,7 +53,18 @@ pub(super) enum Form {
 
 impl Call {
     pub fn plain(alpha: f64, a: Span, b: Span, beta: f64, c: Span) -> Self {
-        Call { alpha, a, b, beta, c, bias: None, form: Form::Plain, sums: None, rounds: false, trains: false }
+        Call {
+            alpha,
+            a,
+            b,
+            beta,
+            c,
+            bias: None,
+            form: Form::Plain,
+            sums: None,
+            rounds: false,
+            trains: false,
+        }
     }
 
     fn flops(&self) -> f64 {
@@ -88,10 +99,16 @@ impl<T: Scalar, D: Driver> Gpu<T, D> {
 
     /// The same with other tiles than the engine's own.
     pub(super) unsafe fn product_with(&self, tiles: &Tiles, call: &Call) -> Result<()> {
-        let plan = if self.traits().is_cpu { self.plan_for_cpu(tiles, call) } else { self.plan_for_gpu(tiles, call) };
+        let plan = if self.traits().is_cpu {
+            self.plan_for_cpu(tiles, call)
+        } else {
+            self.plan_for_gpu(tiles, call)
+        };
         let key = self.product_key(call, &plan);
         let mut arguments = Arguments::new();
-        for count in [call.c.rows, call.c.columns, call.a.columns, plan.block[0], plan.block[1], plan.slice] {
+        for count in
+            [call.c.rows, call.c.columns, call.a.columns, plan.block[0], plan.block[1], plan.slice]
+        {
             arguments.push(self.int(count)?);
         }
         arguments.push(self.real(call.alpha));
@@ -187,7 +204,8 @@ impl<T: Scalar, D: Driver> Gpu<T, D> {
     /// on itself there, and there are columns enough to share what it costs.
     fn packs_a(&self, call: &Call) -> bool {
         let (m, n, k) = (call.c.rows, call.c.columns, call.a.columns);
-        let large = m * k * size_of::<T>() > LARGE || collides::<T>(call.a.column_stride) && k >= PACK_K;
+        let large =
+            m * k * size_of::<T>() > LARGE || collides::<T>(call.a.column_stride) && k >= PACK_K;
         call.a.row_stride != 1 || n >= PACK_N && large
     }
 

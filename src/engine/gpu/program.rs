@@ -36,7 +36,10 @@ impl Text {
             Text::Product => include_str!("../kernels/product.kernel"),
             Text::Peak => include_str!("../kernels/peak.kernel"),
             Text::Train => {
-                concat!(include_str!("../kernels/network.kernel"), include_str!("../kernels/train.kernel"))
+                concat!(
+                    include_str!("../kernels/network.kernel"),
+                    include_str!("../kernels/train.kernel")
+                )
             }
             Text::Update => include_str!("../kernels/update.kernel"),
             Text::Halve => include_str!("../kernels/halve.kernel"),
@@ -70,7 +73,13 @@ impl Key {
     const FUNCTIONS: usize = 10;
 
     pub fn new(text: Text, kernel: &'static str) -> Self {
-        Key { text, kernel, functions: [None; Key::FUNCTIONS], options: [("", 0); Key::OPTIONS], count: 0 }
+        Key {
+            text,
+            kernel,
+            functions: [None; Key::FUNCTIONS],
+            options: [("", 0); Key::OPTIONS],
+            count: 0,
+        }
     }
 
     pub fn with(mut self, options: &[(&'static str, usize)]) -> Self {
@@ -81,9 +90,15 @@ impl Key {
         self
     }
 
-    pub fn with_function(mut self, name: &'static str, operands: usize, expression: &'static str) -> Self {
+    pub fn with_function(
+        mut self,
+        name: &'static str,
+        operands: usize,
+        expression: &'static str,
+    ) -> Self {
         let free = self.functions.iter_mut().find(|function| function.is_none());
-        *free.expect("no kernel takes more formulas") = Some(Function { name, operands, expression });
+        *free.expect("no kernel takes more formulas") =
+            Some(Function { name, operands, expression });
         self
     }
 
@@ -108,8 +123,13 @@ impl Key {
                     "DEVICE void {name}(REALV *w, REALV g, REALV *m, REALV *v, {p}, REALV p4, REALV p5, REALV p6, REALV p7) \
                      {{ {expression} }}"
                 ),
-                1 => writeln!(source, "DEVICE REALV {name}(REALV x, {p}) {{ return {expression}; }}"),
-                _ => writeln!(source, "DEVICE REALV {name}(REALV x, REALV y, {p}) {{ return {expression}; }}"),
+                1 => {
+                    writeln!(source, "DEVICE REALV {name}(REALV x, {p}) {{ return {expression}; }}")
+                }
+                _ => writeln!(
+                    source,
+                    "DEVICE REALV {name}(REALV x, REALV y, {p}) {{ return {expression}; }}"
+                ),
             };
         }
         source + self.text.source()

@@ -1,6 +1,9 @@
 //! What the engine asks of its driver, read off a driver that only keeps books.
 
-#![allow(clippy::undocumented_unsafe_blocks, reason = "the driver behind these engines touches no memory")]
+#![allow(
+    clippy::undocumented_unsafe_blocks,
+    reason = "the driver behind these engines touches no memory"
+)]
 
 use std::collections::BTreeSet;
 use std::ptr;
@@ -86,7 +89,13 @@ impl Driver for Recorder {
         Ok(())
     }
 
-    unsafe fn launch(&self, _kernel: &(), groups: [usize; 2], items: usize, arguments: &[Argument]) -> Result<()> {
+    unsafe fn launch(
+        &self,
+        _kernel: &(),
+        groups: [usize; 2],
+        items: usize,
+        arguments: &[Argument],
+    ) -> Result<()> {
         let arguments = arguments.to_vec();
         self.record.lock().unwrap().launches.push(Launch { groups, items, arguments });
         Ok(())
@@ -150,18 +159,30 @@ pub(in crate::engine) fn every_copy(traits: Traits) -> BTreeSet<(String, String)
     for matmul in [MatmulPrecision::Bf16, MatmulPrecision::F16] {
         let (recorder, record) = Recorder::new(traits.clone());
         let settings = Settings { matmul, library: Library::Always, ..Settings::default() };
-        let gpu = Gpu::<f32, _>::new(Recorder { has_library: true, ..recorder }, None, &settings).unwrap();
+        let gpu = Gpu::<f32, _>::new(Recorder { has_library: true, ..recorder }, None, &settings)
+            .unwrap();
         let [a, b, c, kept] = [(); 4].map(|()| gpu.allocate(1).unwrap());
         let at = |handle, rows, columns| Span { handle, ..span(rows, columns) };
         let derivative = Derivative::Zip(&SLOPE, [0.0; 4], at(kept, 3, 5));
         unsafe {
             // Operands as they are, one of them in 16 bits, both; a copy beside the result, and alone.
-            gpu.elements_stored("x", [0.0; 4], at(a, 4, 3), None, at(b, 4, 3), Store::Both).unwrap();
+            gpu.elements_stored("x", [0.0; 4], at(a, 4, 3), None, at(b, 4, 3), Store::Both)
+                .unwrap();
             gpu.dense_propagate(at(a, 4, 3), at(b, 4, 5), derivative, at(c, 3, 5)).unwrap();
-            let (weights, input, bias, output) = (at(a, 3, 4), at(b, 4, 5), at(a, 3, 1), at(kept, 3, 5));
+            let (weights, input, bias, output) =
+                (at(a, 3, 4), at(b, 4, 5), at(a, 3, 1), at(kept, 3, 5));
             let (transfer, z) = (Transfer::Map(&CURVE, [0.0; 4]), Some(at(c, 3, 5)));
-            let call =
-                DenseForward { weights, packed: None, input, bias, transfer, z, output, rounds: true, trains: true };
+            let call = DenseForward {
+                weights,
+                packed: None,
+                input,
+                bias,
+                transfer,
+                z,
+                output,
+                rounds: true,
+                trains: true,
+            };
             gpu.dense_forward(&call).unwrap();
             gpu.dense_propagate(at(a, 4, 3), at(b, 4, 5), derivative, at(c, 3, 5)).unwrap();
             gpu.row_sums(1.0, at(c, 3, 5), 0.0, at(b, 3, 1)).unwrap();
@@ -198,8 +219,13 @@ fn tiles_cover_c_exactly_once() {
             unsafe { gpu.product_with(&Tiles { large: tile, small: tile }, &call) }.unwrap();
             let launch = record.lock().unwrap().launches.pop().unwrap();
             assert_eq!(launch.items, tile.items);
-            for (groups, (size, block)) in launch.groups.into_iter().zip([m, n].into_iter().zip(block)) {
-                assert!((groups - 1) * block < size && size <= groups * block, "{tile:?}: {m} x {n}, {groups} groups");
+            for (groups, (size, block)) in
+                launch.groups.into_iter().zip([m, n].into_iter().zip(block))
+            {
+                assert!(
+                    (groups - 1) * block < size && size <= groups * block,
+                    "{tile:?}: {m} x {n}, {groups} groups"
+                );
             }
         }
     }
@@ -209,7 +235,9 @@ fn tiles_cover_c_exactly_once() {
 /// side by side.
 fn rows_and_columns(tile: &Tile, lanes: usize) -> BTreeSet<(usize, usize)> {
     let down = tile.items / tile.across;
-    let place = |index: usize, stride: usize, item: usize| (index / lanes * stride + item) * lanes + index % lanes;
+    let place = |index: usize, stride: usize, item: usize| {
+        (index / lanes * stride + item) * lanes + index % lanes
+    };
     let mut all = BTreeSet::new();
     for item in 0..tile.items {
         for (v, t) in (0..tile.vectors).flat_map(|v| (0..tile.columns).map(move |t| (v, t))) {
@@ -231,7 +259,11 @@ fn tiles_fit_the_memory_of_a_group() {
         for scalar in [4, 8] {
             let candidates = Tiles::candidates(&gpu_traits(shared), scalar);
             assert!(!candidates.is_empty());
-            assert!(candidates.iter().all(|tile| tile.shared(1, scalar) <= shared && tile.items <= 1024));
+            assert!(
+                candidates
+                    .iter()
+                    .all(|tile| tile.shared(1, scalar) <= shared && tile.items <= 1024)
+            );
         }
     }
     // What the refusal of a smaller device promises.
@@ -246,7 +278,10 @@ fn the_first_arguments_are_what_the_text_says() {
     unsafe { gpu.gemm(2.0, span(4, 3), span(3, 5), 0.5, span(4, 5)) }.unwrap();
     let launch = record.lock().unwrap().launches.pop().unwrap();
     let counts = |argument: &Argument| matches!(argument, Argument::Int(_));
-    assert!(matches!(launch.arguments[..3], [Argument::Int(4), Argument::Int(5), Argument::Int(3)]));
+    assert!(matches!(
+        launch.arguments[..3],
+        [Argument::Int(4), Argument::Int(5), Argument::Int(3)]
+    ));
     assert!(launch.arguments[..6].iter().all(counts));
     assert!(matches!(launch.arguments[6..8], [Argument::Single(2.0), Argument::Single(0.5)]));
     assert!(matches!(

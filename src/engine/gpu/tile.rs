@@ -33,7 +33,9 @@ impl Tile {
     }
 
     fn fits(&self, traits: &Traits, scalar: usize) -> bool {
-        traits.is_cpu || self.items <= traits.items && self.shared(width(traits, scalar), scalar) <= traits.shared
+        traits.is_cpu
+            || self.items <= traits.items
+                && self.shared(width(traits, scalar), scalar) <= traits.shared
     }
 }
 
@@ -89,6 +91,9 @@ impl Tiles {
     pub fn usual(traits: &Traits, scalar: usize) -> Option<Tiles> {
         let candidates = Tiles::candidates(traits, scalar);
         let large = *candidates.first()?;
-        Some(Tiles { large, small: if traits.is_cpu { large } else { *candidates.get(1).unwrap_or(&large) } })
+        Some(Tiles {
+            large,
+            small: if traits.is_cpu { large } else { *candidates.get(1).unwrap_or(&large) },
+        })
     }
 }

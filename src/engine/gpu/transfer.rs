@@ -15,7 +15,13 @@ fn runs<T>(span: Span) -> (Rectangle, bool) {
     let handle = span.handle;
     let whole = span.columns == 1 || pitch == width;
     let rectangle = if whole {
-        Rectangle { handle, offset, width: width * span.columns, rows: 1, pitch: width * span.columns }
+        Rectangle {
+            handle,
+            offset,
+            width: width * span.columns,
+            rows: 1,
+            pitch: width * span.columns,
+        }
     } else {
         Rectangle { handle, offset, width, rows: span.columns, pitch }
     };
@@ -60,7 +66,11 @@ pub(super) unsafe fn write<T: Scalar, D: Driver>(driver: &D, from: &[T], to: Spa
 
 /// # Safety
 /// `from` is memory of the driver, as many elements as `to`.
-pub(super) unsafe fn read<T: Scalar, D: Driver>(driver: &D, from: Span, to: &mut [T]) -> Result<()> {
+pub(super) unsafe fn read<T: Scalar, D: Driver>(
+    driver: &D,
+    from: Span,
+    to: &mut [T],
+) -> Result<()> {
     if !has_runs(from) {
         return to
             .chunks_mut(from.rows)
@@ -84,9 +94,14 @@ pub(super) unsafe fn read<T: Scalar, D: Driver>(driver: &D, from: Span, to: &mut
 ///
 /// # Safety
 /// `handle` is memory of the driver with as many numbers.
-pub(super) unsafe fn read_numbers<N: Scalar, D: Driver>(driver: &D, handle: Handle, count: usize) -> Result<Vec<N>> {
+pub(super) unsafe fn read_numbers<N: Scalar, D: Driver>(
+    driver: &D,
+    handle: Handle,
+    count: usize,
+) -> Result<Vec<N>> {
     let mut numbers = vec![N::default(); count];
-    let span = Span { handle, offset: 0, rows: count, columns: 1, row_stride: 1, column_stride: count };
+    let span =
+        Span { handle, offset: 0, rows: count, columns: 1, row_stride: 1, column_stride: count };
     // SAFETY: the caller's promise.
     unsafe { read(driver, span, &mut numbers)? };
     Ok(numbers)

@@ -47,14 +47,16 @@ struct Winner {
 
 impl Measurements {
     pub(super) fn empty(cache: &Cache) -> Self {
-        let (travertine, device) = (env!("CARGO_PKG_VERSION").to_owned(), cache.identity().to_owned());
+        let (travertine, device) =
+            (env!("CARGO_PKG_VERSION").to_owned(), cache.identity().to_owned());
         Measurements { travertine, device, f32: None, f64: None, library: BTreeMap::new() }
     }
 
     /// What the file says, if it is of this version and device; `None` if there is no file.
     pub(super) fn load(cache: &Cache) -> Result<Option<Self>, String> {
         let Ok(text) = fs::read_to_string(cache.tiles()) else { return Ok(None) };
-        let measurements: Measurements = toml::from_str(&text).map_err(|error| error.message().to_owned())?;
+        let measurements: Measurements =
+            toml::from_str(&text).map_err(|error| error.message().to_owned())?;
         let empty = Measurements::empty(cache);
         if (&measurements.travertine, &measurements.device) != (&empty.travertine, &empty.device) {
             return Err("it is of another version, device or driver".to_owned());
@@ -63,8 +65,7 @@ impl Measurements {
     }
 
     pub(super) fn save(&self, cache: &Cache) -> std::io::Result<()> {
-        const HEAD: &str =
-            "# Tile sizes that travertine measured on this device. Without this file it measures again.\n";
+        const HEAD: &str = "# Tile sizes that travertine measured on this device. Without this file it measures again.\n";
         let text = toml::to_string_pretty(self).map_err(std::io::Error::other)?;
         replace(&cache.tiles(), format!("{HEAD}{text}").as_bytes())
     }
@@ -78,7 +79,9 @@ impl<T: Scalar, D: Driver> Gpu<T, D> {
     /// Takes the tiles from the file or, where there is none that fits, measures them and writes it. Gives a warning where a
     /// file had to be ignored.
     pub(super) fn choose_tiles(&mut self, cache: &Cache) -> Result<Option<String>> {
-        let warn = |why: String| format!("{}: {why}; ignored, and tiles are measured again", cache.tiles().display());
+        let warn = |why: String| {
+            format!("{}: {why}; ignored, and tiles are measured again", cache.tiles().display())
+        };
         let (known, warning) = match Measurements::load(cache) {
             Ok(known) => (known, None),
             Err(why) => (None, Some(warn(why))),
@@ -117,15 +120,22 @@ impl<T: Scalar, D: Driver> Gpu<T, D> {
         for _ in 0..ROUNDS {
             for (tile, rates) in &mut measured {
                 for (rate, size) in rates.iter_mut().zip([LARGE, SMALL]) {
-                    *rate = rate
-                        .max(self.rate_of_ours(&Tiles { large: *tile, small: *tile }, size, &buffers).unwrap_or(0.0));
+                    *rate = rate.max(
+                        self.rate_of_ours(&Tiles { large: *tile, small: *tile }, size, &buffers)
+                            .unwrap_or(0.0),
+                    );
                 }
             }
         }
         Ok(measured)
     }
 
-    pub(super) fn rate_of_ours(&self, tiles: &Tiles, size: [usize; 3], buffers: &[Buffer<'_, T, D>; 3]) -> Result<f64> {
+    pub(super) fn rate_of_ours(
+        &self,
+        tiles: &Tiles,
+        size: [usize; 3],
+        buffers: &[Buffer<'_, T, D>; 3],
+    ) -> Result<f64> {
         rate(size, buffers, |call| {
             // SAFETY: the buffers have room for these shapes.
             unsafe { self.product_with(tiles, call)? };
@@ -135,7 +145,8 @@ impl<T: Scalar, D: Driver> Gpu<T, D> {
 
     /// Random numbers: zeros would be multiplied faster than others on some devices.
     pub(super) fn buffer(&self, elements: usize) -> Result<Buffer<'_, T, D>> {
-        let buffer = Buffer { gpu: self, handle: self.allocate(elements * size_of::<T>())?, elements };
+        let buffer =
+            Buffer { gpu: self, handle: self.allocate(elements * size_of::<T>())?, elements };
         // SAFETY: the span is the buffer.
         unsafe { self.uniform(&Philox::new(1, Purpose::User, 0), buffer.span(elements, 1))? };
         Ok(buffer)
@@ -147,8 +158,9 @@ impl<T: Scalar, D: Driver> Gpu<T, D> {
             keep::<T>(&measured, cache);
         }
         let winners = best(&measured);
-        let tiles =
-            winners.as_ref().map_or(self.tiles, |(large, small)| Tiles { large: large.tile, small: small.tile });
+        let tiles = winners
+            .as_ref()
+            .map_or(self.tiles, |(large, small)| Tiles { large: large.tile, small: small.tile });
         let library = self.compare_and_tell(&tiles, self.cache.as_ref())?;
         let mut told: Vec<TunedTile> = measured
             .iter()
@@ -157,7 +169,10 @@ impl<T: Scalar, D: Driver> Gpu<T, D> {
                 let is_large = winners.as_ref().is_some_and(|(large, _)| large.tile == *tile);
                 let is_small = winners.as_ref().is_some_and(|(_, small)| small.tile == *tile);
                 TunedTile {
-                    tile: format!("{rows}x{columns}, {} items, slices of {}", tile.items, tile.slice),
+                    tile: format!(
+                        "{rows}x{columns}, {} items, slices of {}",
+                        tile.items, tile.slice
+                    ),
                     large: *large,
                     small: *small,
                     is_large,
@@ -193,14 +208,16 @@ pub(super) fn rate<T: Scalar, D: Driver>(
 fn best(measured: &[(Tile, [f64; 2])]) -> Option<(Winner, Winner)> {
     let best = |which: usize| {
         let winner = measured.iter().max_by(|a, b| a.1[which].total_cmp(&b.1[which]))?;
-        (winner.1[which] > 0.0).then_some(Winner { tile: winner.0, gflops: winner.1[which].round() })
+        (winner.1[which] > 0.0)
+            .then_some(Winner { tile: winner.0, gflops: winner.1[which].round() })
     };
     Some((best(0)?, best(1)?))
 }
 
 /// Writes the winners into the file, beside those of the other scalar. A folder that cannot be written is no fault.
 fn keep<T: Scalar>(measured: &[(Tile, [f64; 2])], cache: &Cache) {
-    let mut all = Measurements::load(cache).ok().flatten().unwrap_or_else(|| Measurements::empty(cache));
+    let mut all =
+        Measurements::load(cache).ok().flatten().unwrap_or_else(|| Measurements::empty(cache));
     if let Some((large, small)) = best(measured) {
         *all.of::<T>() = Some(Winners { large, small });
         let _ = all.save(cache);

@@ -32,7 +32,8 @@ impl<T: Scalar, D: Driver> Gpu<T, D> {
         arguments.push(Argument::Memory(x.handle));
         arguments.push(Argument::Index(x.offset as i64));
         arguments.push_vector(sums, sums.column_stride);
-        let key = self.key(Text::Sums, "squares", 1, items).with(&[("CHUNKS", CHUNKS), ("KIND", 0)]);
+        let key =
+            self.key(Text::Sums, "squares", 1, items).with(&[("CHUNKS", CHUNKS), ("KIND", 0)]);
         unsafe { self.launch(key, [sums.columns, 1], items, &arguments) }
     }
 }

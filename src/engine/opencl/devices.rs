@@ -3,11 +3,12 @@
 use std::sync::{Mutex, PoisonError};
 
 use cl3::device::{
-    CL_DEVICE_AVAILABLE, CL_DEVICE_COMPILER_AVAILABLE, CL_DEVICE_DOUBLE_FP_CONFIG, CL_DEVICE_ENDIAN_LITTLE,
-    CL_DEVICE_GLOBAL_MEM_SIZE, CL_DEVICE_LOCAL_MEM_SIZE, CL_DEVICE_MAX_COMPUTE_UNITS, CL_DEVICE_MAX_MEM_ALLOC_SIZE,
-    CL_DEVICE_MAX_WORK_GROUP_SIZE, CL_DEVICE_NAME, CL_DEVICE_NATIVE_VECTOR_WIDTH_DOUBLE,
-    CL_DEVICE_NATIVE_VECTOR_WIDTH_FLOAT, CL_DEVICE_TYPE, CL_DEVICE_TYPE_ALL, CL_DEVICE_TYPE_CPU, CL_DEVICE_TYPE_GPU,
-    CL_DEVICE_VERSION, CL_DRIVER_VERSION, get_device_data, get_device_ids,
+    CL_DEVICE_AVAILABLE, CL_DEVICE_COMPILER_AVAILABLE, CL_DEVICE_DOUBLE_FP_CONFIG,
+    CL_DEVICE_ENDIAN_LITTLE, CL_DEVICE_GLOBAL_MEM_SIZE, CL_DEVICE_LOCAL_MEM_SIZE,
+    CL_DEVICE_MAX_COMPUTE_UNITS, CL_DEVICE_MAX_MEM_ALLOC_SIZE, CL_DEVICE_MAX_WORK_GROUP_SIZE,
+    CL_DEVICE_NAME, CL_DEVICE_NATIVE_VECTOR_WIDTH_DOUBLE, CL_DEVICE_NATIVE_VECTOR_WIDTH_FLOAT,
+    CL_DEVICE_TYPE, CL_DEVICE_TYPE_ALL, CL_DEVICE_TYPE_CPU, CL_DEVICE_TYPE_GPU, CL_DEVICE_VERSION,
+    CL_DRIVER_VERSION, get_device_data, get_device_ids,
 };
 use cl3::error_codes::error_text;
 use cl3::platform::{CL_PLATFORM_NAME, get_platform_data, get_platform_ids};
@@ -45,34 +46,45 @@ pub(super) fn find(settings: &Settings) -> Result<Vec<Found>, Missing> {
         ));
     }
     let driver = "install a driver: your GPU's, or pocl-opencl-icd for the CPU";
-    let platforms = get_platform_ids()
-        .map_err(|code| missing(format!("the OpenCL loader found no platform: {}", error_text(code)), driver))?;
+    let platforms = get_platform_ids().map_err(|code| {
+        missing(format!("the OpenCL loader found no platform: {}", error_text(code)), driver)
+    })?;
     let mut all = Vec::new();
     for platform in platforms {
         let platform_name = text(get_platform_data(platform, CL_PLATFORM_NAME));
         match get_device_ids(platform, CL_DEVICE_TYPE_ALL) {
             Ok(ids) => all.extend(ids.into_iter().map(|id| (id, platform_name.clone()))),
             Err(DEVICE_NOT_FOUND) => {}
-            Err(code) => return Err(missing(format!("{platform_name}: {}", error_text(code)), driver)),
+            Err(code) => {
+                return Err(missing(format!("{platform_name}: {}", error_text(code)), driver));
+            }
         }
     }
     if all.is_empty() {
         return Err(missing("the OpenCL loader found no device".to_owned(), driver));
     }
-    Ok(all.into_iter().enumerate().map(|(number, (id, platform))| look_at(number, id, &platform, settings)).collect())
+    Ok(all
+        .into_iter()
+        .enumerate()
+        .map(|(number, (id, platform))| look_at(number, id, &platform, settings))
+        .collect())
 }
 
 /// The device that `opencl` or `opencl:N` means: the first GPU, else the first CPU, else any.
 pub(super) fn choose(mut found: Vec<Found>, device: &str) -> Result<Found> {
     let asked = format!("opencl:{device}");
     let index = if device.is_empty() {
-        let rank = |found: &Found| (found.device.missing.is_some(), !found.is_gpu, !found.traits.is_cpu);
+        let rank =
+            |found: &Found| (found.device.missing.is_some(), !found.is_gpu, !found.traits.is_cpu);
         (0..found.len()).min_by_key(|&index| rank(&found[index])).unwrap_or(0)
     } else {
         let count = found.len();
         let index = device.parse().ok().filter(|index| *index < count);
         index.ok_or_else(|| {
-            let range = format!("devices here are opencl:0 to opencl:{}; see `travertine devices`", count - 1);
+            let range = format!(
+                "devices here are opencl:0 to opencl:{}; see `travertine devices`",
+                count - 1
+            );
             unavailable(&asked, "there is no such device", range)
         })?
     };
@@ -87,7 +99,8 @@ fn look_at(number: usize, id: cl_device_id, platform: &str, settings: &Settings)
     let tell = |info| text(get_device_data(id, info));
     let count = |info| number_of(id, info).unwrap_or(0);
     let kind = count(CL_DEVICE_TYPE);
-    let (name, driver, version) = (tell(CL_DEVICE_NAME), tell(CL_DRIVER_VERSION), tell(CL_DEVICE_VERSION));
+    let (name, driver, version) =
+        (tell(CL_DEVICE_NAME), tell(CL_DRIVER_VERSION), tell(CL_DEVICE_VERSION));
     let fp64 = count(CL_DEVICE_DOUBLE_FP_CONFIG) != 0;
     // A simulator may say that it is both; it is asked for what GPUs do.
     let is_cpu = kind & CL_DEVICE_TYPE_CPU != 0 && kind & CL_DEVICE_TYPE_GPU == 0;
@@ -107,7 +120,10 @@ fn look_at(number: usize, id: cl_device_id, platform: &str, settings: &Settings)
         items: (count(CL_DEVICE_MAX_WORK_GROUP_SIZE) as usize).max(1),
         shared: count(CL_DEVICE_LOCAL_MEM_SIZE) as usize,
         width: match is_cpu {
-            true => [lanes(CL_DEVICE_NATIVE_VECTOR_WIDTH_FLOAT), lanes(CL_DEVICE_NATIVE_VECTOR_WIDTH_DOUBLE)],
+            true => [
+                lanes(CL_DEVICE_NATIVE_VECTOR_WIDTH_FLOAT),
+                lanes(CL_DEVICE_NATIVE_VECTOR_WIDTH_DOUBLE),
+            ],
             false => [4, 4],
         },
         fp64,
@@ -137,8 +153,16 @@ fn look_at(number: usize, id: cl_device_id, platform: &str, settings: &Settings)
 /// Why a device cannot be used, if so.
 fn fault(version: &str, count: &dyn Fn(cl_device_info) -> u64) -> Option<Missing> {
     let rules = [
-        (count(CL_DEVICE_AVAILABLE) != 0, "its driver says that it is not available", "look into the driver's own log"),
-        (count(CL_DEVICE_COMPILER_AVAILABLE) != 0, "its driver has no compiler", "install the driver's full package"),
+        (
+            count(CL_DEVICE_AVAILABLE) != 0,
+            "its driver says that it is not available",
+            "look into the driver's own log",
+        ),
+        (
+            count(CL_DEVICE_COMPILER_AVAILABLE) != 0,
+            "its driver has no compiler",
+            "install the driver's full package",
+        ),
         (count(CL_DEVICE_ENDIAN_LITTLE) != 0, "it is big-endian", "use another device"),
         (
             !version.starts_with("OpenCL 1.0") && !version.starts_with("OpenCL 1.1"),

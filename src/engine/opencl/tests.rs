@@ -39,7 +39,9 @@ fn every_tile_multiplies() {
         let settings = Settings { limits, ..Settings::default() };
         let Ok(found) = devices::find(&settings) else { return };
         let driver = OpenCl::new(devices::choose(found, "").unwrap(), None).unwrap();
-        gpu::tests::tiles::every_tile_multiplies::<T, _>(&Gpu::new(driver, None, &settings).unwrap());
+        gpu::tests::tiles::every_tile_multiplies::<T, _>(
+            &Gpu::new(driver, None, &settings).unwrap(),
+        );
     }
     if driver().is_some() {
         [1, 4].into_iter().for_each(on::<f32>);
@@ -87,8 +89,16 @@ impl Driver for Failing {
         self.inner.compile(source, name)
     }
 
-    unsafe fn launch(&self, kernel: &Kernel, groups: [usize; 2], items: usize, arguments: &[Argument]) -> Result<()> {
-        let left = self.launches_left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1));
+    unsafe fn launch(
+        &self,
+        kernel: &Kernel,
+        groups: [usize; 2],
+        items: usize,
+        arguments: &[Argument],
+    ) -> Result<()> {
+        let left = self
+            .launches_left
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1));
         left.map_err(|_| self.inner.error("clEnqueueNDRangeKernel", -36))?;
         unsafe { self.inner.launch(kernel, groups, items, arguments) }
     }
@@ -102,12 +112,18 @@ impl Driver for Failing {
 fn a_queue_that_fails_names_the_call_and_leaves_the_parameters_readable() {
     static LAUNCHES_LEFT: AtomicUsize = AtomicUsize::new(usize::MAX);
     let Some(inner) = driver() else { return };
-    let engine: Arc<dyn Engine<f32>> =
-        Arc::new(Gpu::new(Failing { inner, launches_left: &LAUNCHES_LEFT }, None, &Settings::default()).unwrap());
-    let mut network =
-        Network::builder(&engine, 4).dense(3, Activation::Tanh).dense(2, Activation::Sigmoid).build().unwrap();
+    let engine: Arc<dyn Engine<f32>> = Arc::new(
+        Gpu::new(Failing { inner, launches_left: &LAUNCHES_LEFT }, None, &Settings::default())
+            .unwrap(),
+    );
+    let mut network = Network::builder(&engine, 4)
+        .dense(3, Activation::Tanh)
+        .dense(2, Activation::Sigmoid)
+        .build()
+        .unwrap();
     let (x, t) = (Matrix::zeros(&engine, 4, 5).unwrap(), Matrix::zeros(&engine, 2, 5).unwrap());
-    let mut trainer = Trainer::new(&mut network, Loss::Quadratic, Sgd::new(0.1).unwrap(), 5, 1).unwrap();
+    let mut trainer =
+        Trainer::new(&mut network, Loss::Quadratic, Sgd::new(0.1).unwrap(), 5, 1).unwrap();
     trainer.step(x.view(), t.view()).unwrap();
     LAUNCHES_LEFT.store(4, Ordering::Relaxed);
     let error = trainer.step(x.view(), t.view()).unwrap_err().to_string();

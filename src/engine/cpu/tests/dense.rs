@@ -32,7 +32,8 @@ pub(super) fn softmax(column: &[f64]) -> Vec<f64> {
 /// `W x + b 1^T`, column by column, of the matrices that [`check_forward`] makes.
 fn sums<T: Scalar>([outputs, samples, inputs]: [usize; 3]) -> Vec<f64> {
     let noise = |rows, columns, seed| Grid::<T>::noise(rows, columns, Lie::Columns, seed).values();
-    let (weights, input, bias) = (noise(outputs, inputs, 1), noise(inputs, samples, 2), noise(outputs, 1, 3));
+    let (weights, input, bias) =
+        (noise(outputs, inputs, 1), noise(inputs, samples, 2), noise(outputs, 1, 3));
     let column = |x: &[f64]| {
         let mut sums = bias.clone();
         for (weights, x) in weights.chunks(outputs).zip(x) {
@@ -48,7 +49,8 @@ fn forward<T: Scalar>() {
         let engine = engine::<T>(isa, 2);
         for (variant, shape) in SHAPES.into_iter().enumerate() {
             let sums = sums::<T>(shape);
-            for transfer in [Transfer::Identity, Transfer::Map(&TANH, [0.0; 4]), Transfer::Softmax] {
+            for transfer in [Transfer::Identity, Transfer::Map(&TANH, [0.0; 4]), Transfer::Softmax]
+            {
                 for z_lie in [None, Some(LIES[variant % 4]), Some(LIES[0])] {
                     for lie in LIES {
                         check_forward(&engine, &sums, shape, transfer, z_lie, lie);
@@ -95,7 +97,8 @@ fn check_forward<T: Scalar>(
     };
     // The derivatives of tanh and softmax are at most 1, so an error of z is no larger in a.
     let bound = epsilon::<T>() * ((inputs + 4) as f64 * (inputs + 1) as f64 + 8.0);
-    let what = format!("{} {outputs}x{samples}x{inputs} {z_lie:?} {lie:?}", engine.device().description);
+    let what =
+        format!("{} {outputs}x{samples}x{inputs} {z_lie:?} {lie:?}", engine.device().description);
     output.check(&what, |i, j| results[j * outputs + i], |_, _| bound);
     if let Some(z) = z {
         z.check(&what, |i, j| sums[j * outputs + i], |_, _| bound);
@@ -123,12 +126,18 @@ fn propagate<T: Scalar>() {
     }
 }
 
-fn check_propagate<T: Scalar>(engine: &Arc<dyn Engine<T>>, [inputs, samples, outputs]: [usize; 3], lie: Lie) {
+fn check_propagate<T: Scalar>(
+    engine: &Arc<dyn Engine<T>>,
+    [inputs, samples, outputs]: [usize; 3],
+    lie: Lie,
+) {
     let mut weights = Grid::<T>::noise(outputs, inputs, Lie::Columns, 1);
     let mut delta = Grid::<T>::noise(outputs, samples, lie, 2);
     let mut kept = Grid::<T>::noise(inputs, samples, lie, 3);
     let back: Vec<f64> = {
-        let element = |n: usize| (0..outputs).map(|l| weights.get(l, n % inputs) * delta.get(l, n / inputs)).sum();
+        let element = |n: usize| {
+            (0..outputs).map(|l| weights.get(l, n % inputs) * delta.get(l, n / inputs)).sum()
+        };
         (0..inputs * samples).map(element).collect()
     };
     let what = format!("{} {inputs}x{samples}x{outputs} {lie:?}", engine.device().description);
@@ -145,7 +154,9 @@ fn check_propagate<T: Scalar>(engine: &Arc<dyn Engine<T>>, [inputs, samples, out
             continue;
         }
         let mut out = Grid::<T>::new(inputs, samples, lie, |_, _| f64::NAN);
-        unsafe { engine.dense_propagate(weights.span(), delta.span(), derivative, out.span()).unwrap() };
+        unsafe {
+            engine.dense_propagate(weights.span(), delta.span(), derivative, out.span()).unwrap()
+        };
         let dot = |j| (0..inputs).map(|i| back[j * inputs + i] * kept.get(i, j)).sum::<f64>();
         let dots: Vec<f64> = (0..samples).map(dot).collect();
         let value = |i, j| match kind {
@@ -206,7 +217,10 @@ fn check_gradient<T: Scalar>(
     let kept = |grid: &Grid<T>, i, j| if keep == 0.0 { 0.0 } else { keep * grid.get(i, j) };
     let scale = scale / samples as f64;
     let dot = |i, j| (0..samples).map(|s| delta.get(i, s) * input.get(j, s)).sum::<f64>();
-    let what = format!("{} {outputs}x{samples}x{inputs} {scale} {keep} {lie:?}", engine.device().description);
+    let what = format!(
+        "{} {outputs}x{samples}x{inputs} {scale} {keep} {lie:?}",
+        engine.device().description
+    );
     let bound = epsilon::<T>() * 3.0 * (samples + 6) as f64;
     weights.check(&what, |i, j| scale * dot(i, j) + kept(&weights_before, i, j), |_, _| bound);
     let sum = |i| (0..samples).map(|s| delta.get(i, s)).sum::<f64>();
@@ -227,8 +241,12 @@ fn gradient_f64() {
 fn softmax_keeps_what_is_not_finite() {
     for isa in isas() {
         let engine = engine::<f32>(isa, 1);
-        let columns: [[f32; 3]; 4] =
-            [[1e30, 0.0, -1e30], [f32::NEG_INFINITY, 0.0, 0.0], [f32::NAN, 0.0, 1.0], [0.0, 1.0, f32::NAN]];
+        let columns: [[f32; 3]; 4] = [
+            [1e30, 0.0, -1e30],
+            [f32::NEG_INFINITY, 0.0, 0.0],
+            [f32::NAN, 0.0, 1.0],
+            [0.0, 1.0, f32::NAN],
+        ];
         let mut weights = Grid::<f32>::new(3, 3, Lie::Columns, |_, _| 0.0);
         let mut input = Grid::<f32>::new(3, 4, Lie::Columns, |_, _| 0.0);
         let mut output = Grid::<f32>::new(3, 4, Lie::Columns, |_, _| f64::NAN);
@@ -255,7 +273,8 @@ fn softmax_keeps_what_is_not_finite() {
 /// Weights that were copied beforehand give the sums of the definition, and not another bit than the weights themselves.
 fn packed<T: Scalar>() {
     let (outputs, inputs) = (541, 1000);
-    let engines: Vec<_> = isas().into_iter().flat_map(|isa| engines_for_machines::<T>(isa, 2)).collect();
+    let engines: Vec<_> =
+        isas().into_iter().flat_map(|isa| engines_for_machines::<T>(isa, 2)).collect();
     for samples in [1, 2, 13, 64, 210, 520] {
         let sums = sums::<T>([outputs, samples, inputs]);
         for engine in &engines {
@@ -265,7 +284,8 @@ fn packed<T: Scalar>() {
             let mut copy = Grid::<T>::new(rows, columns, Lie::Columns, |_, _| f64::NAN);
             unsafe { engine.pack_weights(weights.span(), copy.span()).unwrap() };
             let mut input = Grid::<T>::noise(inputs, samples, Lie::Columns, 2);
-            let mut output = [(); 2].map(|()| Grid::<T>::new(outputs, samples, Lie::Columns, |_, _| f64::NAN));
+            let mut output =
+                [(); 2].map(|()| Grid::<T>::new(outputs, samples, Lie::Columns, |_, _| f64::NAN));
             for (output, packed) in output.iter_mut().zip([None, Some(copy.span())]) {
                 let call = DenseForward {
                     weights: weights.span(),

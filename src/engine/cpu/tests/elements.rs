@@ -8,8 +8,20 @@ formula!(Mixed = "mixed", |x, y, p| x * y - p[2] * x);
 static HALF: Map = Map::of::<Half>();
 static MIXED: Zip = Zip::of::<Mixed>();
 /// Around the vectors, the buffer of awkward strides and the part of a gapless matrix.
-const SHAPES: [(usize, usize); 12] =
-    [(1, 1), (1, 9), (3, 1), (7, 5), (16, 3), (17, 16), (255, 2), (256, 2), (257, 3), (1, 300), (8191, 1), (8193, 5)];
+const SHAPES: [(usize, usize); 12] = [
+    (1, 1),
+    (1, 9),
+    (3, 1),
+    (7, 5),
+    (16, 3),
+    (17, 16),
+    (255, 2),
+    (256, 2),
+    (257, 3),
+    (1, 300),
+    (8191, 1),
+    (8193, 5),
+];
 const LIES: [Lie; 5] = [Lie::Columns, Lie::Rows, Lie::Gaps, Lie::Sparse, Lie::SparseRows];
 
 fn map_and_zip<T: Scalar>() {
@@ -27,7 +39,12 @@ fn map_and_zip<T: Scalar>() {
     }
 }
 
-fn check_map_and_zip<T: Scalar>(engine: &Arc<dyn Engine<T>>, rows: usize, columns: usize, lies: [Lie; 3]) {
+fn check_map_and_zip<T: Scalar>(
+    engine: &Arc<dyn Engine<T>>,
+    rows: usize,
+    columns: usize,
+    lies: [Lie; 3],
+) {
     let mut x = Grid::<T>::noise(rows, columns, lies[0], 1);
     let mut y = Grid::<T>::noise(rows, columns, lies[1], 2);
     let mut z = Grid::<T>::new(rows, columns, lies[2], |_, _| f64::NAN);
@@ -90,18 +107,29 @@ fn reduces<T: Scalar>() {
     let engine = engine::<T>(Isa::best(), 1);
     for (rows, columns) in [(1, 1), (7, 3), (8, 8), (1, 30), (100, 41)] {
         for lie in LIES {
-            let (mut x, mut y) = (Grid::<T>::noise(rows, columns, lie, 6), Grid::<T>::noise(rows, columns, LIES[0], 7));
+            let (mut x, mut y) = (
+                Grid::<T>::noise(rows, columns, lie, 6),
+                Grid::<T>::noise(rows, columns, LIES[0], 7),
+            );
             let (x_values, y_values) = (x.values(), y.values());
             let mut reduce = |what| unsafe { engine.reduce(what, x.span(), y.span()).unwrap() };
             let bound = 1e-13 * (rows * columns) as f64;
             let dot: f64 = x_values.iter().zip(&y_values).map(|(x, y)| x * y).sum();
             assert!((reduce(Reduction::Dot) - dot).abs() <= bound);
-            assert!((reduce(Reduction::Asum) - x_values.iter().map(|x| x.abs()).sum::<f64>()).abs() <= bound);
-            assert_eq!(reduce(Reduction::Amax), x_values.iter().fold(0.0, |a, x| f64::max(a, x.abs())));
+            assert!(
+                (reduce(Reduction::Asum) - x_values.iter().map(|x| x.abs()).sum::<f64>()).abs()
+                    <= bound
+            );
+            assert_eq!(
+                reduce(Reduction::Amax),
+                x_values.iter().fold(0.0, |a, x| f64::max(a, x.abs()))
+            );
             let (i, j) = (rows / 2, columns / 2);
             let index = x.index(i, j);
             x.memory[index] = T::from_f64(f64::NAN);
-            assert!(unsafe { engine.reduce(Reduction::Amax, x.span(), y.span()).unwrap() }.is_nan());
+            assert!(
+                unsafe { engine.reduce(Reduction::Amax, x.span(), y.span()).unwrap() }.is_nan()
+            );
         }
     }
 }
@@ -133,17 +161,33 @@ fn sums_rows<T: Scalar>() {
     for isa in isas() {
         let engine = engine::<T>(isa, 2);
         for (rows, columns) in [(1, 1), (7, 5), (16, 64), (30, 10), (257, 3), (515, 130)] {
-            for (x_lie, y_lie) in LIES.into_iter().zip([Lie::Columns, Lie::Columns, Lie::Gaps, Lie::Sparse, Lie::Rows])
-            {
+            for (x_lie, y_lie) in LIES.into_iter().zip([
+                Lie::Columns,
+                Lie::Columns,
+                Lie::Gaps,
+                Lie::Sparse,
+                Lie::Rows,
+            ]) {
                 for beta in [0.0, 0.5] {
                     let mut x = Grid::<T>::noise(rows, columns, x_lie, 9);
-                    let before = Grid::<T>::new(rows, 1, y_lie, |i, _| if beta == 0.0 { f64::NAN } else { i as f64 });
+                    let before = Grid::<T>::new(rows, 1, y_lie, |i, _| {
+                        if beta == 0.0 { f64::NAN } else { i as f64 }
+                    });
                     let mut y = before.clone();
-                    unsafe { engine.row_sums(T::from_f64(-0.25), x.span(), T::from_f64(beta), y.span()).unwrap() };
+                    unsafe {
+                        engine
+                            .row_sums(T::from_f64(-0.25), x.span(), T::from_f64(beta), y.span())
+                            .unwrap()
+                    };
                     let sum = |i| (0..columns).map(|j| x.get(i, j)).sum::<f64>() * -0.25;
                     let kept = |i: usize| beta * if beta == 0.0 { 0.0 } else { i as f64 };
-                    let bound = |i, _| epsilon::<T>() * ((columns * (columns + 2)) as f64 + kept(i));
-                    y.check(&format!("{isa:?} {rows}x{columns} {x_lie:?}"), |i, _| sum(i) + kept(i), bound);
+                    let bound =
+                        |i, _| epsilon::<T>() * ((columns * (columns + 2)) as f64 + kept(i));
+                    y.check(
+                        &format!("{isa:?} {rows}x{columns} {x_lie:?}"),
+                        |i, _| sum(i) + kept(i),
+                        bound,
+                    );
                 }
             }
         }
@@ -163,7 +207,11 @@ fn allocations_are_zero_and_aligned() {
         let handle = engine.allocate(bytes).unwrap();
         assert_eq!(handle.0.addr() % 64, 0);
         unsafe {
-            assert!(std::slice::from_raw_parts(handle.0.cast::<u8>(), bytes).iter().all(|byte| *byte == 0));
+            assert!(
+                std::slice::from_raw_parts(handle.0.cast::<u8>(), bytes)
+                    .iter()
+                    .all(|byte| *byte == 0)
+            );
             engine.free(handle, bytes);
         }
     }

@@ -87,15 +87,22 @@ fn compare<T: Scalar>(
     let mut a = Grid::<T>::noise(m, k, lies[0], 1);
     let mut b = Grid::<T>::noise(k, n, lies[1], 2);
     let (alpha, beta) = ([1.0, -0.5][variant % 2], [0.0, 1.0, 0.3][variant % 3]);
-    let before =
-        if beta == 0.0 { Grid::<T>::new(m, n, lies[2], |_, _| f64::NAN) } else { Grid::<T>::noise(m, n, lies[2], 3) };
+    let before = if beta == 0.0 {
+        Grid::<T>::new(m, n, lies[2], |_, _| f64::NAN)
+    } else {
+        Grid::<T>::noise(m, n, lies[2], 3)
+    };
     let kept = |i, j| if beta == 0.0 { 0.0 } else { T::from_f64(beta).to_f64() * before.get(i, j) };
     for engine in engines {
         let mut c = before.clone();
         let (alpha_t, beta_t) = (T::from_f64(alpha), T::from_f64(beta));
         unsafe { engine.gemm(alpha_t, a.span(), b.span(), beta_t, c.span()).unwrap() };
         c.check(
-            &format!("{} {} {m}x{n}x{k} {lies:?} {alpha} {beta}", engine.device().description, T::NAME),
+            &format!(
+                "{} {} {m}x{n}x{k} {lies:?} {alpha} {beta}",
+                engine.device().description,
+                T::NAME
+            ),
             |i, j| alpha * product[j * m + i].0 + kept(i, j),
             |i, j| (k + 3) as f64 * epsilon::<T>() * (product[j * m + i].1 + kept(i, j).abs()),
         );
@@ -113,7 +120,13 @@ fn small<T: Scalar>() {
             compare(&engines, &product, size, [lie(0), lie(1), lie(2)], variant);
             variant += 1;
         }
-        for lies in [[Gaps; 3], [Sparse; 3], [SparseRows; 3], [Gaps, Sparse, Columns], [SparseRows, Rows, Gaps]] {
+        for lies in [
+            [Gaps; 3],
+            [Sparse; 3],
+            [SparseRows; 3],
+            [Gaps, Sparse, Columns],
+            [SparseRows, Rows, Gaps],
+        ] {
             compare(&engines, &product, size, lies, variant);
             variant += 1;
         }
@@ -122,7 +135,8 @@ fn small<T: Scalar>() {
 
 fn large<T: Scalar>() {
     use Lie::*;
-    let engines: Vec<_> = isas().into_iter().flat_map(|isa| engines_for_machines::<T>(isa, 2)).collect();
+    let engines: Vec<_> =
+        isas().into_iter().flat_map(|isa| engines_for_machines::<T>(isa, 2)).collect();
     for (variant, size) in LARGE.into_iter().enumerate() {
         let product = reference::<T>(size);
         compare(&engines, &product, size, [Columns; 3], variant);
@@ -168,11 +182,16 @@ fn threads_do_not_change_a_bit() {
             ([300, 410, 530], Lie::Columns),
             ([300, 410, 530], Lie::Rows),
         ] {
-            let (mut a, mut b) = (Grid::<f32>::noise(m, k, a_lie, 1), Grid::<f32>::noise(k, n, Lie::Columns, 2));
+            let (mut a, mut b) =
+                (Grid::<f32>::noise(m, k, a_lie, 1), Grid::<f32>::noise(k, n, Lie::Columns, 2));
             let results: Vec<Vec<u32>> = [1, 2, 3, 4]
                 .map(|threads| {
                     let mut c = Grid::<f32>::noise(m, n, Lie::Columns, 3);
-                    unsafe { engine::<f32>(isa, threads).gemm(0.7, a.span(), b.span(), 0.3, c.span()).unwrap() };
+                    unsafe {
+                        engine::<f32>(isa, threads)
+                            .gemm(0.7, a.span(), b.span(), 0.3, c.span())
+                            .unwrap()
+                    };
                     c.memory.iter().map(|x| x.to_bits()).collect()
                 })
                 .into();
@@ -189,7 +208,9 @@ fn subnormal<T: Scalar>(subnormal: f64) {
         let mut b = Grid::<T>::new(1, 5, Lie::Columns, |_, _| 2.0);
         let mut c = Grid::<T>::new(elements.len(), 5, Lie::Columns, |_, _| 3.0);
         let engine = engine::<T>(isa, 1);
-        unsafe { engine.gemm(T::from_f64(1.0), a.span(), b.span(), T::from_f64(0.0), c.span()).unwrap() };
+        unsafe {
+            engine.gemm(T::from_f64(1.0), a.span(), b.span(), T::from_f64(0.0), c.span()).unwrap()
+        };
         for column in c.values().chunks(elements.len()) {
             assert_eq!(column[..2], [0.0, 0.0], "{isa:?}");
             assert!(column[2].is_nan(), "{isa:?}");

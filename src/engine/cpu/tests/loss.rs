@@ -68,8 +68,11 @@ fn check_loss<T: Scalar>(
     };
     unsafe { engine.loss(&call).unwrap() };
     let (y, t) = (output.values(), target.values());
-    let references: Vec<(f64, Vec<f64>)> =
-        y.chunks(outputs).zip(t.chunks(outputs)).map(|(y, t)| loss_reference(entropy, y, t)).collect();
+    let references: Vec<(f64, Vec<f64>)> = y
+        .chunks(outputs)
+        .zip(t.chunks(outputs))
+        .map(|(y, t)| loss_reference(entropy, y, t))
+        .collect();
     let what = format!("{} {outputs}x{samples} {lie:?} {entropy}", engine.device().description);
     let bound = epsilon::<T>() * (outputs + 10) as f64 * 4.0;
     // The sum of as many terms, each at most 8.
@@ -106,6 +109,9 @@ fn counts_hits() {
         }
         unreachable!()
     };
-    assert_eq!(hits(3, &[1., 2., 3., 3., 3., 1., 0., 9., 8.], &[0., 0., 1., 1., 0., 0., 0., 0., 1.]), [1., 1., 0.]);
+    assert_eq!(
+        hits(3, &[1., 2., 3., 3., 3., 1., 0., 9., 8.], &[0., 0., 1., 1., 0., 0., 0., 0., 1.]),
+        [1., 1., 0.]
+    );
     assert_eq!(hits(1, &[0.3, 0.3, 0.2, 0.2], &[1., 0., 1., 0.]), [1., 0., 0., 1.]);
 }

@@ -19,7 +19,14 @@ impl<T: Scalar> Grid<T> {
 
     fn span(&mut self) -> Span {
         let handle = Handle(self.values.as_mut_ptr().cast());
-        Span { handle, offset: 0, rows: self.rows, columns: self.columns, row_stride: 1, column_stride: self.rows }
+        Span {
+            handle,
+            offset: 0,
+            rows: self.rows,
+            columns: self.columns,
+            row_stride: 1,
+            column_stride: self.rows,
+        }
     }
 
     fn at(&self, i: usize, j: usize) -> f64 {
@@ -34,7 +41,8 @@ fn run<T: Scalar>(isa: Isa, along: Along, rows: usize, columns: usize, bound: f6
     let lines = if along == Along::Rows { rows } else { columns };
     let (mut x, mut delta) = (grid(rows, columns), grid(rows, columns));
     let (mut gamma, mut beta, mut moments) = (grid(rows, 1), grid(rows, 1), grid(lines, 2));
-    let (mut normalized, mut z, mut back) = (grid(rows, columns), grid(rows, columns), grid(rows, columns));
+    let (mut normalized, mut z, mut back) =
+        (grid(rows, columns), grid(rows, columns), grid(rows, columns));
     let (mut dots, before) = (grid(rows, 1), 0.5);
     dots.values.fill(T::from_f64(before));
     let forward = Normalize {
@@ -66,7 +74,10 @@ fn run<T: Scalar>(isa: Isa, along: Along, rows: usize, columns: usize, bound: f6
     }
     let what = format!("{} {along:?} {rows} x {columns}", isa.name());
     let close = |ours: f64, theirs: f64, name: &str| {
-        assert!((ours - theirs).abs() < bound * (1.0 + theirs.abs()), "{what}: {name} is {ours}, not {theirs}");
+        assert!(
+            (ours - theirs).abs() < bound * (1.0 + theirs.abs()),
+            "{what}: {name} is {ours}, not {theirs}"
+        );
     };
     // The places of a line, the same for every element of it.
     let line = |i: usize, j: usize| -> Vec<(usize, usize)> {
@@ -87,7 +98,11 @@ fn run<T: Scalar>(isa: Isa, along: Along, rows: usize, columns: usize, bound: f6
         close(z.at(i, j), gamma.at(i, 0) * hat(i, j) + beta.at(i, 0), "z");
         let by_hat = |i: usize, j: usize| gamma.at(i, 0) * delta.at(i, j);
         let (g, h) = (mean(&line, &by_hat), mean(&line, &|i, j| by_hat(i, j) * hat(i, j)));
-        close(back.at(i, j), (by_hat(i, j) - g - hat(i, j) * h) / (variance + EPSILON).sqrt(), "dC/dx");
+        close(
+            back.at(i, j),
+            (by_hat(i, j) - g - hat(i, j) * h) / (variance + EPSILON).sqrt(),
+            "dC/dx",
+        );
     }
     for i in 0..rows {
         let dot: f64 = (0..columns).map(|j| delta.at(i, j) * normalized.at(i, j)).sum();
@@ -99,7 +114,8 @@ fn run<T: Scalar>(isa: Isa, along: Along, rows: usize, columns: usize, bound: f6
 fn both_ways_on_every_instruction_set() {
     for isa in isas() {
         for along in [Along::Rows, Along::Columns] {
-            for (rows, columns) in [(1, 2), (2, 1), (7, 3), (16, 9), (17, 33), (65, 40), (300, 130)] {
+            for (rows, columns) in [(1, 2), (2, 1), (7, 3), (16, 9), (17, 33), (65, 40), (300, 130)]
+            {
                 run::<f32>(isa, along, rows, columns, 5e-5);
                 run::<f64>(isa, along, rows, columns, 1e-12);
             }

@@ -65,8 +65,10 @@ fn every_whole_network<T: Scalar>() -> BTreeSet<Kernel> {
     }
     train(&engine, Activation::Relu, Activation::Softmax, Loss::SoftmaxCrossEntropy).unwrap();
     let builder = Network::builder(&engine, 784).dense(30, Activation::Sigmoid);
-    step(builder.dense(10, Activation::Softmax).build().unwrap(), Loss::SoftmaxCrossEntropy, 10).unwrap();
-    let builder = Network::builder(&engine, 4).dense(64, Activation::Relu).dense(64, Activation::Relu);
+    step(builder.dense(10, Activation::Softmax).build().unwrap(), Loss::SoftmaxCrossEntropy, 10)
+        .unwrap();
+    let builder =
+        Network::builder(&engine, 4).dense(64, Activation::Relu).dense(64, Activation::Relu);
     step(builder.dense(1, Activation::Identity).build().unwrap(), Loss::Quadratic, 32).unwrap();
     let mut kernels = std::mem::take(&mut record.lock().unwrap().kernels);
     kernels.retain(|(name, _)| ["infer", "train"].contains(&name.as_str()));
@@ -96,13 +98,21 @@ fn operations<T: Scalar>(engine: &Arc<dyn Engine<T>>) -> Result<()> {
     engine.peak_flops();
     // Networks have softmax at their end alone, engines anywhere.
     let (weights, delta) = (x.view().span(), y.view().span());
-    unsafe { engine.dense_propagate(weights, delta, Derivative::Softmax(delta), z.view_mut().span()) }
+    unsafe {
+        engine.dense_propagate(weights, delta, Derivative::Softmax(delta), z.view_mut().span())
+    }
 }
 
-fn train<T: Scalar>(engine: &Arc<dyn Engine<T>>, hidden: Activation, output: Activation, loss: Loss) -> Result<()> {
+fn train<T: Scalar>(
+    engine: &Arc<dyn Engine<T>>,
+    hidden: Activation,
+    output: Activation,
+    loss: Loss,
+) -> Result<()> {
     let mut network = Network::builder(engine, 3).dense(5, hidden).dense(4, output).build()?;
     network.infer(Matrix::zeros(engine, 3, 2)?.view())?;
-    let mut samples = Samples::from_matrices(Matrix::zeros(engine, 3, 2)?, Matrix::zeros(engine, 4, 2)?, true)?;
+    let mut samples =
+        Samples::from_matrices(Matrix::zeros(engine, 3, 2)?, Matrix::zeros(engine, 4, 2)?, true)?;
     let mut trainer = Trainer::new(&mut network, loss, Sgd::new(0.1)?, 2, 1)?;
     trainer.epoch(&mut samples)?;
     trainer.evaluate(&mut samples)?;
@@ -140,7 +150,10 @@ fn optimizers<T: Scalar>(engine: &Arc<dyn Engine<T>>) -> Result<()> {
 }
 
 fn regularization<T: Scalar>(engine: &Arc<dyn Engine<T>>) -> Result<()> {
-    let mut network = Network::builder(engine, 3).dense(5, Activation::Relu).dense(4, Activation::Identity).build()?;
+    let mut network = Network::builder(engine, 3)
+        .dense(5, Activation::Relu)
+        .dense(4, Activation::Identity)
+        .build()?;
     let mut trainer = Trainer::new(&mut network, Loss::Quadratic, Sgd::new(0.1)?, 2, 1)?
         .with_dropout(Dropout { inputs: 0.2, hidden: 0.5 })?
         .with_max_norm(1.0)?;
@@ -148,10 +161,13 @@ fn regularization<T: Scalar>(engine: &Arc<dyn Engine<T>>) -> Result<()> {
 }
 
 fn normalization<T: Scalar>(engine: &Arc<dyn Engine<T>>) -> Result<()> {
-    let builder = Network::builder(engine, 3).dense(5, Activation::Identity).batch_norm(Activation::Relu);
-    let mut network = builder.dense(4, Activation::Identity).layer_norm(Activation::Identity).build()?;
+    let builder =
+        Network::builder(engine, 3).dense(5, Activation::Identity).batch_norm(Activation::Relu);
+    let mut network =
+        builder.dense(4, Activation::Identity).layer_norm(Activation::Identity).build()?;
     // Three samples are a batch of two and a sample alone.
-    let mut samples = Samples::from_matrices(Matrix::zeros(engine, 3, 3)?, Matrix::zeros(engine, 4, 3)?, true)?;
+    let mut samples =
+        Samples::from_matrices(Matrix::zeros(engine, 3, 3)?, Matrix::zeros(engine, 4, 3)?, true)?;
     network.infer(Matrix::zeros(engine, 3, 3)?.view())?;
     Trainer::new(&mut network, Loss::Quadratic, Sgd::new(0.1)?, 2, 1)?.epoch(&mut samples)?;
     Ok(())
@@ -159,7 +175,9 @@ fn normalization<T: Scalar>(engine: &Arc<dyn Engine<T>>) -> Result<()> {
 
 /// Value of an option in a kernel's source.
 fn option(source: &str, name: &str) -> usize {
-    let line = source.lines().find_map(|line| line.strip_prefix("#define ")?.strip_prefix(name)?.strip_prefix(' '));
+    let line = source
+        .lines()
+        .find_map(|line| line.strip_prefix("#define ")?.strip_prefix(name)?.strip_prefix(' '));
     line.and_then(|value| value.parse().ok()).unwrap_or(0)
 }
 
@@ -173,10 +191,15 @@ fn tile((name, source): &Kernel) -> Option<[usize; 4]> {
 fn kind(kernel: &Kernel) -> (String, [usize; 3], String) {
     let (name, source) = kernel;
     let formula = |line: &&str| {
-        line.starts_with("DEVICE REALV") && line.contains("p3) { return") || line.starts_with("DEVICE void rule(")
+        line.starts_with("DEVICE REALV") && line.contains("p3) { return")
+            || line.starts_with("DEVICE void rule(")
     };
     match name.as_str() {
-        "product" => (name.clone(), ["DOUBLE", "FORM", "SUMS"].map(|name| option(source, name)), String::new()),
+        "product" => (
+            name.clone(),
+            ["DOUBLE", "FORM", "SUMS"].map(|name| option(source, name)),
+            String::new(),
+        ),
         _ => {
             let rest = source.lines().filter(|line| !formula(line)).collect::<Vec<_>>().join("\n");
             (name.clone(), [0; 3], rest)
@@ -187,7 +210,8 @@ fn kind(kernel: &Kernel) -> (String, [usize; 3], String) {
 /// Elements that an item keeps in registers: its tile of C, its share of the next slices of A and B.
 fn kept_by_an_item(kernel: &Kernel) -> usize {
     tile(kernel).map_or(0, |[items, across, rows, columns]| {
-        rows * columns + (rows * across + columns * items / across) * option(&kernel.1, "SLICE") / items
+        rows * columns
+            + (rows * across + columns * items / across) * option(&kernel.1, "SLICE") / items
     })
 }
 
@@ -232,21 +256,27 @@ fn usage(kernel: &Kernel, architecture: i32) -> Result<Usage, String> {
     let (name, source) = kernel;
     let compiled = compile(source, Target::Cubin(architecture), &["--ptxas-options=-v"])
         .map_err(|failure| format!("{name} for sm_{architecture}: {failure}"))?;
-    if compiled
-        .log
-        .lines()
-        .any(|line| !line.is_empty() && !line.starts_with("ptxas info") && !line.starts_with("ptxas    "))
-    {
-        return Err(format!("{name} for sm_{architecture} is not compiled silently:\n{}", compiled.log));
+    if compiled.log.lines().any(|line| {
+        !line.is_empty() && !line.starts_with("ptxas info") && !line.starts_with("ptxas    ")
+    }) {
+        return Err(format!(
+            "{name} for sm_{architecture} is not compiled silently:\n{}",
+            compiled.log
+        ));
     }
-    let own = compiled.log.split("Compiling entry function ").find(|part| part.starts_with(&format!("'{name}'")));
-    let own = own.ok_or_else(|| format!("{name} for sm_{architecture}: no report in\n{}", compiled.log))?;
+    let own = compiled
+        .log
+        .split("Compiling entry function ")
+        .find(|part| part.starts_with(&format!("'{name}'")));
+    let own =
+        own.ok_or_else(|| format!("{name} for sm_{architecture}: no report in\n{}", compiled.log))?;
     let mut usage = Usage::default();
     for line in own.lines() {
         usage = usage.most(Usage {
             registers: number_before(line, " registers"),
             shared: number_before(line, " bytes smem"),
-            spilled: number_before(line, " bytes spill stores") + number_before(line, " bytes spill loads"),
+            spilled: number_before(line, " bytes spill stores")
+                + number_before(line, " bytes spill loads"),
         });
     }
     assert!(usage.registers > 0, "no registers in\n{own}");
@@ -263,13 +293,18 @@ fn label(kernel: &Kernel) -> String {
 }
 
 fn print_table(all: &BTreeMap<String, BTreeMap<i32, Usage>>) {
-    let head: Vec<String> =
-        ARCHITECTURES.iter().map(|architecture| format!("{:>7}", format!("sm_{architecture}"))).collect();
+    let head: Vec<String> = ARCHITECTURES
+        .iter()
+        .map(|architecture| format!("{:>7}", format!("sm_{architecture}")))
+        .collect();
     eprintln!("registers{:27}{}   shared  spilled", "", head.concat());
     for (label, usages) in all {
         let cells = ARCHITECTURES.iter().map(|architecture| usages.get(architecture));
-        let cells: String =
-            cells.map(|usage| usage.map_or("      -".to_owned(), |usage| format!("{:>7}", usage.registers))).collect();
+        let cells: String = cells
+            .map(|usage| {
+                usage.map_or("      -".to_owned(), |usage| format!("{:>7}", usage.registers))
+            })
+            .collect();
         let most = usages.values().fold(Usage::default(), |most, usage| most.most(*usage));
         eprintln!("{label:36}{cells}{:>9}{:>9}", most.shared, most.spilled);
     }
@@ -277,7 +312,8 @@ fn print_table(all: &BTreeMap<String, BTreeMap<i32, Usage>>) {
 
 /// Does the work on every core; kernels do not know of one another.
 fn on_all_cores<R: Send>(count: usize, work: impl Fn(usize) -> R + Sync) -> Vec<R> {
-    let (next, cores) = (AtomicUsize::new(0), std::thread::available_parallelism().map_or(1, |cores| cores.get()));
+    let (next, cores) =
+        (AtomicUsize::new(0), std::thread::available_parallelism().map_or(1, |cores| cores.get()));
     let mut done: Vec<(usize, R)> = std::thread::scope(|scope| {
         let worker = || {
             let mut done = Vec::new();
@@ -313,8 +349,11 @@ fn every_kernel_compiles_silently_for_every_architecture() {
     let mut kernels = every_kernel::<f32>();
     kernels.extend(every_kernel::<f64>());
     let few = representatives(&kernels);
-    let mut work: Vec<(&Kernel, i32)> = kernels.iter().map(|kernel| (kernel, ALL_KERNELS)).collect();
-    for architecture in ARCHITECTURES.into_iter().filter(|architecture| *architecture != ALL_KERNELS) {
+    let mut work: Vec<(&Kernel, i32)> =
+        kernels.iter().map(|kernel| (kernel, ALL_KERNELS)).collect();
+    for architecture in
+        ARCHITECTURES.into_iter().filter(|architecture| *architecture != ALL_KERNELS)
+    {
         work.extend(few.iter().map(|kernel| (kernel, architecture)));
     }
     // The slowest first, so that no core is left alone with one at the end.
@@ -329,9 +368,14 @@ fn every_kernel_compiles_silently_for_every_architecture() {
         match usage {
             Ok(usage) => {
                 if usage.spilled > 0 && ["product", "infer", "train"].contains(&kernel.0.as_str()) {
-                    faults.push(format!("{} spills {} bytes for sm_{architecture}", label(kernel), usage.spilled));
+                    faults.push(format!(
+                        "{} spills {} bytes for sm_{architecture}",
+                        label(kernel),
+                        usage.spilled
+                    ));
                 }
-                let most = table.entry(label(kernel)).or_default().entry(*architecture).or_default();
+                let most =
+                    table.entry(label(kernel)).or_default().entry(*architecture).or_default();
                 *most = most.most(usage);
             }
             Err(fault) => faults.push(fault),
@@ -352,15 +396,23 @@ fn f32_means_f32() {
     let kernels: Vec<&Kernel> = kernels
         .iter()
         .filter(|(name, _)| {
-            ["elements", "gather", "halve", "infer", "product", "row_sums", "widen"].contains(&name.as_str())
+            ["elements", "gather", "halve", "infer", "product", "row_sums", "widen"]
+                .contains(&name.as_str())
         })
         .filter(|(_, source)| option(source, "SOFTMAX") == 0)
         .collect();
-    let texts = on_all_cores(kernels.len(), |index| compile(&kernels[index].1, Target::Ptx(75), &[]).unwrap().image);
+    let texts = on_all_cores(kernels.len(), |index| {
+        compile(&kernels[index].1, Target::Ptx(75), &[]).unwrap().image
+    });
     for ((name, source), text) in kernels.into_iter().zip(texts) {
         let text = String::from_utf8(text).unwrap();
-        let entry = text.split(".entry ").find(|entry| entry.starts_with(&format!("{name}("))).unwrap();
-        assert!(!entry.contains(".f64"), "{name} computes in f64:\n{}\n{entry}", source.lines().next().unwrap_or(""));
+        let entry =
+            text.split(".entry ").find(|entry| entry.starts_with(&format!("{name}("))).unwrap();
+        assert!(
+            !entry.contains(".f64"),
+            "{name} computes in f64:\n{}\n{entry}",
+            source.lines().next().unwrap_or("")
+        );
         assert!(text.ends_with('\0'), "the driver reads the text up to its closing zero");
     }
 }
@@ -408,16 +460,20 @@ fn the_books_hold_every_formula_and_form() {
     }
     let has = |options: &[(&str, usize)]| {
         kernels.iter().any(|kernel| {
-            kernel.0 == "product" && options.iter().all(|(name, value)| option(&kernel.1, name) == *value)
+            kernel.0 == "product"
+                && options.iter().all(|(name, value)| option(&kernel.1, name) == *value)
         })
     };
     let elements = |from: usize, to: usize| {
-        let is = |source: &str| option(source, "READ_HALVES") == from && option(source, "HALVES") == to;
+        let is =
+            |source: &str| option(source, "READ_HALVES") == from && option(source, "HALVES") == to;
         kernels.iter().any(|(name, source)| name == "elements" && is(source))
     };
     assert!(elements(0, 0) && elements(0, 1) && elements(1, 2) && elements(3, 2));
     for (form, keep) in [(0, 0), (1, 0), (1, 1), (2, 0)] {
         assert!(has(&[("FORM", form), ("KEEP_C", keep)]));
     }
-    assert!(has(&[("BIAS", 1), ("FORM", 0)]) && has(&[("BIAS", 1), ("FORM", 1)]) && has(&[("SUMS", 1)]));
+    assert!(
+        has(&[("BIAS", 1), ("FORM", 0)]) && has(&[("BIAS", 1), ("FORM", 1)]) && has(&[("SUMS", 1)])
+    );
 }

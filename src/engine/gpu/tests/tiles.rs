@@ -36,7 +36,12 @@ pub(in crate::engine) fn every_tile_multiplies<T: Scalar, D: Driver>(gpu: &Gpu<T
 }
 
 #[allow(clippy::undocumented_unsafe_blocks, reason = "as above; C is no factor")]
-fn multiplies<T: Scalar, D: Driver>(gpu: &Gpu<T, D>, tile: Tile, [m, n, k]: [usize; 3], turned: [bool; 2]) {
+fn multiplies<T: Scalar, D: Driver>(
+    gpu: &Gpu<T, D>,
+    tile: Tile,
+    [m, n, k]: [usize; 3],
+    turned: [bool; 2],
+) {
     let tiles = Tiles { large: tile, small: tile };
     let (a, b, old) = (numbers::<T>(m * k, 1), numbers::<T>(k * n, 4), numbers::<T>(m * n, 5));
     let (bias, kept) = (numbers::<T>(m, 3), numbers::<T>(m * n, 2));
@@ -45,11 +50,13 @@ fn multiplies<T: Scalar, D: Driver>(gpu: &Gpu<T, D>, tile: Tile, [m, n, k]: [usi
         false => held(gpu, [rows, columns], values),
     };
     let (in_a, in_b) = (factor(&a, [m, k], turned[0]), factor(&b, [k, n], turned[1]));
-    let (in_bias, in_kept, sums) = (held(gpu, [m, 1], &bias), held(gpu, [m, n], &kept), held(gpu, [m, 1], &bias));
+    let (in_bias, in_kept, sums) =
+        (held(gpu, [m, 1], &bias), held(gpu, [m, n], &kept), held(gpu, [m, 1], &bias));
     let element_a = |i: usize, l: usize| a[if turned[0] { l + i * k } else { i + l * m }].to_f64();
     let element_b = |l: usize, j: usize| b[if turned[1] { j + l * n } else { l + j * k }].to_f64();
-    let product: Vec<f64> =
-        (0..m * n).map(|at| (0..k).map(|l| element_a(at % m, l) * element_b(l, at / m)).sum()).collect();
+    let product: Vec<f64> = (0..m * n)
+        .map(|at| (0..k).map(|l| element_a(at % m, l) * element_b(l, at / m)).sum())
+        .collect();
 
     let plain = |c: Span| Call::plain(2.0, in_a, in_b, 0.0, c);
     let check = |what: &str, ours: Vec<f64>, reference: &dyn Fn(usize) -> f64, bound: f64| {

@@ -35,7 +35,9 @@ fn rounded(x: f64, bits: i32, least: i32) -> f64 {
 fn rounded_to(factors: Factors, x: f64) -> f64 {
     match factors {
         Factors::Bf16 => rounded(x, 8, -126),
-        Factors::F16 => Some(rounded(x, 11, -14)).filter(|x| x.abs() <= 65504.0).unwrap_or(f64::INFINITY.copysign(x)),
+        Factors::F16 => Some(rounded(x, 11, -14))
+            .filter(|x| x.abs() <= 65504.0)
+            .unwrap_or(f64::INFINITY.copysign(x)),
         _ => x,
     }
 }
@@ -44,7 +46,8 @@ fn half(bits: u16, factors: Factors) -> f64 {
     if factors == Factors::Bf16 {
         return f64::from(f32::from_bits(u32::from(bits) << 16));
     }
-    let (sign, exponent, fraction) = (bits >> 15, i32::from(bits >> 10 & 31), f64::from(bits & 1023));
+    let (sign, exponent, fraction) =
+        (bits >> 15, i32::from(bits >> 10 & 31), f64::from(bits & 1023));
     let size = match exponent {
         0 => fraction * 2f64.powi(-24),
         31 if fraction == 0.0 => f64::INFINITY,
@@ -67,31 +70,50 @@ fn bits_of_half(x: f64, factors: Factors) -> u16 {
         size if size < 2f64.powi(-14) => sign | (size * 2f64.powi(24)) as u16,
         size => {
             let exponent = size.log2().floor() as i32;
-            sign | ((exponent + 15) as u16) << 10 | ((size / 2f64.powi(exponent) - 1.0) * 1024.0) as u16
+            sign | ((exponent + 15) as u16) << 10
+                | ((size / 2f64.powi(exponent) - 1.0) * 1024.0) as u16
         }
     }
 }
 
 impl WithLibrary {
     /// `columns` columns of `rows` numbers, `step` apart.
-    fn fetch(&self, at: Place, [rows, columns]: [usize; 2], step: usize, factors: Factors) -> Vec<f64> {
+    fn fetch(
+        &self,
+        at: Place,
+        [rows, columns]: [usize; 2],
+        step: usize,
+        factors: Factors,
+    ) -> Vec<f64> {
         let bytes = if matches!(factors, Factors::Bf16 | Factors::F16) { 2 } else { 4 };
         assert!(step >= rows);
-        let rectangle =
-            |width| Rectangle { handle: at.handle, offset: at.offset, width, rows: columns, pitch: step * bytes };
+        let rectangle = |width| Rectangle {
+            handle: at.handle,
+            offset: at.offset,
+            width,
+            rows: columns,
+            pitch: step * bytes,
+        };
         let mut raw = vec![0_u8; rows * columns * bytes];
         // SAFETY: there is room for as many bytes.
         unsafe { self.inner.read(rectangle(rows * bytes), raw.as_mut_ptr()) }.unwrap();
         let single = |x: &[u8]| f64::from(f32::from_le_bytes(x.try_into().unwrap()));
         match bytes {
-            2 => raw.chunks(2).map(|x| half(u16::from_le_bytes(x.try_into().unwrap()), factors)).collect(),
-            _ => raw.chunks(4).map(|x| rounded_to(self.rounds_to.unwrap_or(factors), single(x))).collect(),
+            2 => raw
+                .chunks(2)
+                .map(|x| half(u16::from_le_bytes(x.try_into().unwrap()), factors))
+                .collect(),
+            _ => raw
+                .chunks(4)
+                .map(|x| rounded_to(self.rounds_to.unwrap_or(factors), single(x)))
+                .collect(),
         }
     }
 
     fn multiply(&self, product: &LibraryProduct) {
         let LibraryProduct { shape, alpha, beta, a, b, c, bias, mask } = *product;
-        let Shape { factors, m, n, k, turned, steps, aligned, reads_c, has_bias, epilogue, rounds } = shape;
+        let Shape { factors, m, n, k, turned, steps, aligned, reads_c, has_bias, epilogue, rounds } =
+            shape;
         assert_eq!((reads_c, has_bias), (beta != 0.0, bias.is_some()));
         assert!(!rounds || !reads_c && matches!(factors, Factors::Bf16 | Factors::F16));
         for (place, aligned) in [a, b, c].into_iter().zip(aligned) {
@@ -100,7 +122,8 @@ impl WithLibrary {
         let sides = |rows, columns, turned| if turned { [columns, rows] } else { [rows, columns] };
         let (left, right) = (sides(m, k, turned[0]), sides(k, n, turned[1]));
         let plain = WithoutRounding(self);
-        let (a, b) = (self.fetch(a, left, steps[0], factors), self.fetch(b, right, steps[1], factors));
+        let (a, b) =
+            (self.fetch(a, left, steps[0], factors), self.fetch(b, right, steps[1], factors));
         let old = if reads_c { plain.fetch(c, [m, n], steps[2]) } else { vec![0.0; m * n] };
         let bias = bias.map_or(vec![0.0; m], |bias| match rounds {
             true => self.fetch(bias, [m, 1], m, factors),
@@ -113,15 +136,22 @@ impl WithLibrary {
         let (step, has_mask) = (m.next_multiple_of(MASK_STEP) / 8, mask.is_some());
         assert_eq!(has_mask, matches!(epilogue, Epilogue::ReluWithMask | Epilogue::ReluDerivative));
         let mut bits = vec![0_u8; if has_mask { step * n } else { 0 }];
-        let whole =
-            |at: Place| Rectangle { handle: at.handle, offset: at.offset, width: step * n, rows: 1, pitch: step * n };
+        let whole = |at: Place| Rectangle {
+            handle: at.handle,
+            offset: at.offset,
+            width: step * n,
+            rows: 1,
+            pitch: step * n,
+        };
         if let (Some(mask), Epilogue::ReluDerivative) = (mask, epilogue) {
             MASKS.fetch_add(1, Ordering::Relaxed);
             // SAFETY: there is room for as many bytes.
             unsafe { self.inner.read(whole(mask), bits.as_mut_ptr()) }.unwrap();
         }
         for (j, i) in (0..n).flat_map(|j| (0..m).map(move |i| (j, i))) {
-            let sum: f64 = (0..k).map(|l| at(&a, turned[0], left[0], i, l) * at(&b, turned[1], right[0], l, j)).sum();
+            let sum: f64 = (0..k)
+                .map(|l| at(&a, turned[0], left[0], i, l) * at(&b, turned[1], right[0], l, j))
+                .sum();
             let value = alpha * sum + beta * old[i + j * m] + bias[i];
             let (byte, bit) = (j * step + i / 8, 1 << (i % 8));
             let passes = match epilogue {
@@ -140,8 +170,15 @@ impl WithLibrary {
             unsafe { self.inner.write(bits.as_ptr(), whole(mask)) }.unwrap();
         }
         let halves: Vec<u16> = new.iter().map(|x| bits_of_half(f64::from(*x), factors)).collect();
-        let (from, bytes) = if rounds { (halves.as_ptr().cast(), 2) } else { (new.as_ptr().cast(), 4) };
-        let to = Rectangle { handle: c.handle, offset: c.offset, width: bytes * m, rows: n, pitch: bytes * steps[2] };
+        let (from, bytes) =
+            if rounds { (halves.as_ptr().cast(), 2) } else { (new.as_ptr().cast(), 4) };
+        let to = Rectangle {
+            handle: c.handle,
+            offset: c.offset,
+            width: bytes * m,
+            rows: n,
+            pitch: bytes * steps[2],
+        };
         // SAFETY: the product is m x n.
         unsafe { self.inner.write(from, to) }.unwrap();
     }
@@ -152,8 +189,13 @@ struct WithoutRounding<'l>(&'l WithLibrary);
 
 impl WithoutRounding<'_> {
     fn fetch(&self, at: Place, [rows, columns]: [usize; 2], step: usize) -> Vec<f64> {
-        let rectangle =
-            Rectangle { handle: at.handle, offset: at.offset, width: 4 * rows, rows: columns, pitch: 4 * step };
+        let rectangle = Rectangle {
+            handle: at.handle,
+            offset: at.offset,
+            width: 4 * rows,
+            rows: columns,
+            pitch: 4 * step,
+        };
         let mut numbers = vec![0_f32; rows * columns];
         // SAFETY: there is room for as many numbers.
         unsafe { self.0.inner.read(rectangle, numbers.as_mut_ptr().cast()) }.unwrap();
@@ -195,7 +237,13 @@ impl Driver for WithLibrary {
         self.inner.compile(source, name)
     }
 
-    unsafe fn launch(&self, kernel: &Kernel, groups: [usize; 2], items: usize, arguments: &[Argument]) -> Result<()> {
+    unsafe fn launch(
+        &self,
+        kernel: &Kernel,
+        groups: [usize; 2],
+        items: usize,
+        arguments: &[Argument],
+    ) -> Result<()> {
         unsafe { self.inner.launch(kernel, groups, items, arguments) }
     }
 
@@ -216,7 +264,11 @@ impl Driver for WithLibrary {
     }
 }
 
-fn engine(matmul: MatmulPrecision, rounds_to: Option<Factors>, refuses: bool) -> Option<Arc<dyn Engine<f32>>> {
+fn engine(
+    matmul: MatmulPrecision,
+    rounds_to: Option<Factors>,
+    refuses: bool,
+) -> Option<Arc<dyn Engine<f32>>> {
     let settings = Settings { matmul, library: Library::Always, ..Settings::default() };
     let driver = WithLibrary { inner: driver()?, rounds_to, refuses };
     Some(Arc::new(Gpu::new(driver, None, &settings).unwrap()))
@@ -224,7 +276,8 @@ fn engine(matmul: MatmulPrecision, rounds_to: Option<Factors>, refuses: bool) ->
 
 fn random(engine: &Arc<dyn Engine<f32>>, rows: usize, columns: usize, seed: u64) -> Matrix<f32> {
     let stream = Philox::new(seed, Purpose::User, 0);
-    let numbers: Vec<f32> = (0..(rows * columns) as u64).map(|i| 2.0 * stream.uniform(i) as f32 - 1.0).collect();
+    let numbers: Vec<f32> =
+        (0..(rows * columns) as u64).map(|i| 2.0 * stream.uniform(i) as f32 - 1.0).collect();
     Matrix::from_slice(engine, rows, columns, &numbers).unwrap()
 }
 
@@ -234,7 +287,8 @@ fn trained(engine: &Arc<dyn Engine<f32>>, hidden: Activation, output: Activation
     let mut network = builder.seed(3).build().unwrap();
     let (x, t) = (random(engine, 12, 16, 1), random(engine, 5, 16, 2));
     let mut told = network.infer(x.view()).unwrap().to_vec().unwrap();
-    let mut trainer = Trainer::new(&mut network, Loss::Quadratic, Adam::new(0.01).unwrap(), 16, 1).unwrap();
+    let mut trainer =
+        Trainer::new(&mut network, Loss::Quadratic, Adam::new(0.01).unwrap(), 16, 1).unwrap();
     for _ in 0..3 {
         trainer.step(x.view(), t.view()).unwrap();
     }
@@ -265,10 +319,16 @@ fn networks_learn_the_same_with_a_library_as_on_the_cpu() {
     let _turn = TURN.lock();
     let Some(with) = engine(MatmulPrecision::Full, None, false) else { return };
     let cpu = crate::engine::open("cpu").unwrap();
-    for activation in Activation::ALL.into_iter().filter(|activation| *activation != Activation::Softmax) {
+    for activation in
+        Activation::ALL.into_iter().filter(|activation| *activation != Activation::Softmax)
+    {
         let before = PRODUCTS.load(Ordering::Relaxed);
-        let (ours, theirs) = (trained(&with, activation, activation), trained(&cpu, activation, activation));
-        assert!(PRODUCTS.load(Ordering::Relaxed) >= before + 2 * 3 + 6 * 8, "{activation}: the library was left out");
+        let (ours, theirs) =
+            (trained(&with, activation, activation), trained(&cpu, activation, activation));
+        assert!(
+            PRODUCTS.load(Ordering::Relaxed) >= before + 2 * 3 + 6 * 8,
+            "{activation}: the library was left out"
+        );
         let apart = ours.iter().zip(&theirs).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
         assert!(ours.len() == theirs.len() && apart < 1e-4, "{activation}: {apart:.1e} apart");
     }
@@ -296,7 +356,8 @@ impl Reference {
         for (l, [weights, bias]) in self.layers.iter().enumerate() {
             let (input, is_last, rows) = (&all[l], l + 1 == self.layers.len(), bias.len());
             let a = (0..rows).map(|i| {
-                let sum: f64 = (0..input.len()).map(|k| self.round(weights[i + k * rows]) * input[k]).sum();
+                let sum: f64 =
+                    (0..input.len()).map(|k| self.round(weights[i + k * rows]) * input[k]).sum();
                 if is_last {
                     f64::from((sum + bias[i]) as f32)
                 } else {
@@ -315,7 +376,8 @@ impl Reference {
         let mut layers = self.layers.clone();
         for (x, t) in samples {
             let all = self.forward(x);
-            let mut delta: Vec<f64> = all[self.layers.len()].iter().zip(*t).map(|(y, t)| y - t).collect();
+            let mut delta: Vec<f64> =
+                all[self.layers.len()].iter().zip(*t).map(|(y, t)| y - t).collect();
             for l in (0..self.layers.len()).rev() {
                 let (rows, halves) = (delta.len(), self.all_rounded(&delta));
                 for i in 0..rows {
@@ -326,14 +388,18 @@ impl Reference {
                 }
                 let weights = &self.layers[l][0];
                 let back = (0..all[l].len()).map(|k| {
-                    let sum: f64 = (0..rows).map(|i| self.round(weights[i + k * rows]) * halves[i]).sum();
+                    let sum: f64 =
+                        (0..rows).map(|i| self.round(weights[i + k * rows]) * halves[i]).sum();
                     if all[l][k] > 0.0 { self.round(sum) } else { 0.0 }
                 });
                 delta = back.collect();
             }
         }
         let single = |x: &f64| f64::from(*x as f32);
-        self.layers = layers.iter().map(|layer| layer.each_ref().map(|x| x.iter().map(single).collect())).collect();
+        self.layers = layers
+            .iter()
+            .map(|layer| layer.each_ref().map(|x| x.iter().map(single).collect()))
+            .collect();
     }
 }
 
@@ -345,22 +411,32 @@ fn doubles(matrix: MatrixRef<'_, f32>) -> Vec<f64> {
 #[test]
 fn hidden_layers_are_stored_in_16_bits() {
     let _turn = TURN.lock();
-    for (matmul, factors) in [(MatmulPrecision::Bf16, Factors::Bf16), (MatmulPrecision::F16, Factors::F16)] {
+    for (matmul, factors) in
+        [(MatmulPrecision::Bf16, Factors::Bf16), (MatmulPrecision::F16, Factors::F16)]
+    {
         let Some(engine) = engine(matmul, None, false) else { return };
         // The first of them is wide enough for a mask.
-        let builder = Network::builder(&engine, 12).dense(133, Activation::Relu).dense(8, Activation::Relu);
+        let builder =
+            Network::builder(&engine, 12).dense(133, Activation::Relu).dense(8, Activation::Relu);
         let mut network = builder.dense(5, Activation::Identity).seed(3).build().unwrap();
-        let layers = network.layers().iter().map(|layer| [doubles(layer.weights()), doubles(layer.bias())]).collect();
+        let layers = network
+            .layers()
+            .iter()
+            .map(|layer| [doubles(layer.weights()), doubles(layer.bias())])
+            .collect();
         let mut reference = Reference { factors, layers };
         let (x, t) = (random(&engine, 12, 16, 1), random(&engine, 5, 16, 2));
         let (inputs, targets) = (doubles(x.view()), doubles(t.view()));
-        let mut trainer = Trainer::new(&mut network, Loss::Quadratic, Sgd::new(0.5).unwrap(), 16, 1).unwrap();
+        let mut trainer =
+            Trainer::new(&mut network, Loss::Quadratic, Sgd::new(0.5).unwrap(), 16, 1).unwrap();
         let masks = MASKS.load(Ordering::Relaxed);
         // A part of the batch leaves the rest of the buffers as they were.
         for n in [16, 16, 7, 16, 3] {
             let samples: Vec<_> = inputs.chunks(12).zip(targets.chunks(5)).take(n).collect();
             reference.step(&samples, 0.5);
-            trainer.step(x.view().sub_columns(0..n).unwrap(), t.view().sub_columns(0..n).unwrap()).unwrap();
+            trainer
+                .step(x.view().sub_columns(0..n).unwrap(), t.view().sub_columns(0..n).unwrap())
+                .unwrap();
         }
         assert_eq!(MASKS.load(Ordering::Relaxed) - masks, 5);
         // Whoever asks gets what the copy holds, that of columns which the last steps did not write included.
@@ -368,16 +444,22 @@ fn hidden_layers_are_stored_in_16_bits() {
         let sum = ops::asum(output).unwrap();
         let hidden = doubles(output);
         assert!(hidden.iter().all(|a| *a == rounded_to(factors, *a)));
-        assert!((sum - hidden.iter().sum::<f64>()).abs() < 1e-4 * sum && hidden[133 * 7..].iter().any(|a| *a > 0.0));
+        assert!(
+            (sum - hidden.iter().sum::<f64>()).abs() < 1e-4 * sum
+                && hidden[133 * 7..].iter().any(|a| *a > 0.0)
+        );
         drop(trainer);
         for (layer, [weights, bias]) in network.layers().iter().zip(&reference.layers) {
-            for (ours, theirs) in [(doubles(layer.weights()), weights), (doubles(layer.bias()), bias)] {
+            for (ours, theirs) in
+                [(doubles(layer.weights()), weights), (doubles(layer.bias()), bias)]
+            {
                 let apart = ours.iter().zip(theirs).map(|(a, b)| (a - b).abs()).fold(0.0, f64::max);
                 assert!(apart < 1e-6, "{matmul:?}: {apart:.1e} apart");
             }
         }
         let outputs = doubles(network.infer(x.view()).unwrap().view());
-        let wanted: Vec<f64> = inputs.chunks(12).flat_map(|x| reference.forward(x).pop().unwrap()).collect();
+        let wanted: Vec<f64> =
+            inputs.chunks(12).flat_map(|x| reference.forward(x).pop().unwrap()).collect();
         let apart = outputs.iter().zip(&wanted).map(|(a, b)| (a - b).abs()).fold(0.0, f64::max);
         assert!(apart < 1e-5, "{matmul:?}: {apart:.1e} apart");
     }
@@ -387,15 +469,22 @@ fn hidden_layers_are_stored_in_16_bits() {
 #[test]
 fn copies_in_16_bits_are_what_the_matrices_hold() {
     let _turn = TURN.lock();
-    let all = [(MatmulPrecision::Bf16, Factors::Bf16, 3e-3), (MatmulPrecision::F16, Factors::F16, 5e-4)];
+    let all =
+        [(MatmulPrecision::Bf16, Factors::Bf16, 3e-3), (MatmulPrecision::F16, Factors::F16, 5e-4)];
     for (matmul, factors, bound) in all {
         let Some(copies) = engine(matmul, None, false) else { return };
         let rounds = engine(MatmulPrecision::Full, Some(factors), false).unwrap();
         let exact = engine(MatmulPrecision::Full, None, false).unwrap();
-        for (hidden, output) in [(Activation::Relu, Activation::Identity), (Activation::Gelu, Activation::Softmax)] {
-            let [ours, wanted, other] = [&copies, &rounds, &exact].map(|engine| trained(engine, hidden, output));
+        for (hidden, output) in
+            [(Activation::Relu, Activation::Identity), (Activation::Gelu, Activation::Softmax)]
+        {
+            let [ours, wanted, other] =
+                [&copies, &rounds, &exact].map(|engine| trained(engine, hidden, output));
             let apart = wanted.iter().zip(&ours).map(|(x, y)| (x - y).abs()).fold(0.0, f32::max);
-            assert!(ours.len() == wanted.len() && apart < bound, "{matmul:?}, {hidden}: {apart:.1e} apart");
+            assert!(
+                ours.len() == wanted.len() && apart < bound,
+                "{matmul:?}, {hidden}: {apart:.1e} apart"
+            );
             assert_ne!(ours, other, "rounding shows");
         }
     }
@@ -405,15 +494,36 @@ fn copies_in_16_bits_are_what_the_matrices_hold() {
 #[test]
 fn numbers_are_rounded_to_16_bits_as_ieee_has_it() {
     let _turn = TURN.lock();
-    let mut numbers =
-        vec![0.0, -0.0, 1.0, -1.0, 65504.0, 65519.9, 65520.0, -1e30, 1e-30, f32::INFINITY, f32::NEG_INFINITY];
-    numbers.extend([1.0 + 1.0 / 256.0, 1.0 + 3.0 / 256.0, 1.0 + 1.0 / 2048.0, 1.0 + 3.0 / 2048.0, 6e-8, 2.9e-8, 3e-8]);
+    let mut numbers = vec![
+        0.0,
+        -0.0,
+        1.0,
+        -1.0,
+        65504.0,
+        65519.9,
+        65520.0,
+        -1e30,
+        1e-30,
+        f32::INFINITY,
+        f32::NEG_INFINITY,
+    ];
+    numbers.extend([
+        1.0 + 1.0 / 256.0,
+        1.0 + 3.0 / 256.0,
+        1.0 + 1.0 / 2048.0,
+        1.0 + 3.0 / 2048.0,
+        6e-8,
+        2.9e-8,
+        3e-8,
+    ]);
     let stream = Philox::new(5, Purpose::User, 0);
     numbers.extend((0..600).map(|i| {
         let [sign, power, fraction] = [0, 1, 2].map(|part| stream.uniform(3 * i + part) as f32);
         (sign - 0.5).signum() * (1.0 + fraction) * (40.0 * power - 24.0).exp2()
     }));
-    for (matmul, factors) in [(MatmulPrecision::Bf16, Factors::Bf16), (MatmulPrecision::F16, Factors::F16)] {
+    for (matmul, factors) in
+        [(MatmulPrecision::Bf16, Factors::Bf16), (MatmulPrecision::F16, Factors::F16)]
+    {
         let Some(engine) = engine(matmul, None, false) else { return };
         let count = numbers.len() / 3;
         let x = Matrix::from_slice(&engine, count, 3, &numbers[..3 * count]).unwrap();
@@ -437,7 +547,8 @@ fn what_the_library_refuses_our_kernels_compute() {
     let Some(refusing) = engine(MatmulPrecision::Full, None, true) else { return };
     let cpu = crate::engine::open("cpu").unwrap();
     let before = PRODUCTS.load(Ordering::Relaxed);
-    let [ours, theirs] = [&refusing, &cpu].map(|engine| trained(engine, Activation::Tanh, Activation::Sigmoid));
+    let [ours, theirs] =
+        [&refusing, &cpu].map(|engine| trained(engine, Activation::Tanh, Activation::Sigmoid));
     assert_eq!(PRODUCTS.load(Ordering::Relaxed), before);
     assert!(ours.iter().zip(&theirs).all(|(a, b)| (a - b).abs() < 1e-4));
 }
