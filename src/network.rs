@@ -9,11 +9,11 @@ use crate::activation::Activation;
 use crate::engine::Engine;
 use crate::error::{Error, Result};
 use crate::init::Init;
-use crate::layer::{Kind, Layer, Role};
+use crate::layer::{Layer, LayerKind, Role};
 use crate::loss::Loss;
 use crate::matrix::{Matrix, MatrixRef};
 use crate::ops::fused;
-use crate::samples::{Report, Samples};
+use crate::samples::{Report, Samples, Scores};
 use crate::scalar::Scalar;
 
 /// Samples that [`Network::infer`] takes at once: enough for the matrix product to be at its best, few enough for the
@@ -45,7 +45,7 @@ pub struct Builder<'e, T: Scalar> {
     engine: &'e Arc<dyn Engine<T>>,
     inputs: usize,
     /// Kind, outputs and activation.
-    layers: Vec<(Kind, usize, Activation)>,
+    layers: Vec<(LayerKind, usize, Activation)>,
     init: Init,
     seed: u64,
 }
@@ -53,20 +53,20 @@ pub struct Builder<'e, T: Scalar> {
 impl<T: Scalar> Builder<'_, T> {
     /// One more dense layer.
     pub fn dense(self, outputs: usize, activation: Activation) -> Self {
-        self.layer(Kind::Dense, outputs, activation)
+        self.layer(LayerKind::Dense, outputs, activation)
     }
 
     /// Batch normalization of what the last layer puts out, which usually is a dense one with [`Activation::Identity`]: the
     /// activation then stands behind the normalization.
     pub fn batch_norm(self, activation: Activation) -> Self {
         let features = self.outputs();
-        self.layer(Kind::BatchNorm, features, activation)
+        self.layer(LayerKind::BatchNorm, features, activation)
     }
 
     /// Layer normalization, as [`Builder::batch_norm`].
     pub fn layer_norm(self, activation: Activation) -> Self {
         let features = self.outputs();
-        self.layer(Kind::LayerNorm, features, activation)
+        self.layer(LayerKind::LayerNorm, features, activation)
     }
 
     /// Rows of what the last layer puts out.
@@ -74,7 +74,7 @@ impl<T: Scalar> Builder<'_, T> {
         self.layers.last().map_or(self.inputs, |layer| layer.1)
     }
 
-    fn layer(mut self, kind: Kind, outputs: usize, activation: Activation) -> Self {
+    fn layer(mut self, kind: LayerKind, outputs: usize, activation: Activation) -> Self {
         self.layers.push((kind, outputs, activation));
         self
     }
@@ -234,16 +234,19 @@ impl<T: Scalar> Network<T> {
     ///
     /// # Errors
     /// Samples of other sizes than the network's; a device that fails.
-    pub fn evaluate(&self, loss: Loss, samples: &mut Samples<'_, T>) -> Result<Report> {
+    pub fn evaluate(&self, loss: Loss, samples: &Samples<'_, T>) -> Result<Report> {
         let count = samples.count();
         let mut inference = self.inference_for(count)?;
+        let mut scores = Scores::new(self.engine(), count)?;
         for first in (0..count).step_by(INFERENCE_BATCH) {
-            let (x, t, losses, hits) = samples.part(first..count.min(first + INFERENCE_BATCH))?;
+            let range = first..count.min(first + INFERENCE_BATCH);
+            let ([x, t], [losses, hits]) =
+                (samples.range(range.clone())?, scores.range_mut(range)?);
             let output = inference.run_for(loss, x)?;
             fused::loss(loss.formula(), output, t, losses, None)?;
             fused::hits(output, t, loss.threshold(), hits)?;
         }
-        samples.report(count)
+        scores.report(count, samples.task())
     }
 }
 

@@ -86,10 +86,10 @@ pub(crate) fn trainer<'n, T: Scalar>(
     let batch = args.batch.min(samples);
     let steps = samples.div_ceil(batch) as u64;
     let optimizer = args.optimizer.build(args.rate())?;
-    let mut trainer = Trainer::new(network, learned, optimizer, batch, args.seed)?
-        .with_schedule(args.course.schedule(args.epochs as u64, steps))?;
-    if let Some(clip) = args.course.clip() {
-        trainer = trainer.with_clip(clip)?;
-    }
-    args.precision.of_trainer(args.regularization.of_trainer(trainer)?)
+    let trainer = Trainer::builder(network, learned, optimizer)
+        .batch(batch)
+        .seed(args.seed)
+        .schedule(args.course.schedule(args.epochs as u64, steps))
+        .clip(args.course.clip());
+    args.precision.of_trainer(args.regularization.of_trainer(trainer)).build()
 }

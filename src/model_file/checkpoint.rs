@@ -42,7 +42,7 @@ struct Json {
 /// # let digits = data::digits()?;
 /// # let mut samples = Samples::new(&cpu, &digits)?;
 /// # let mut network = Network::builder(&cpu, 64).dense(10, Activation::Softmax).build()?;
-/// # let mut trainer = Trainer::new(&mut network, Loss::SoftmaxCrossEntropy, Sgd::new(0.1)?, 32, 1)?;
+/// # let mut trainer = Trainer::builder(&mut network, Loss::SoftmaxCrossEntropy, Sgd::new(0.1)?).batch(32).seed(1).build()?;
 /// # let path = std::env::temp_dir().join("travertine-checkpoint-example.safetensors");
 /// let snapshot = trainer.snapshot(&mut samples)?;
 /// model_file::save_checkpoint(&path, &snapshot, "seed 1")?;

@@ -12,7 +12,7 @@ use super::{Description, LayerDescription, ModelInfo};
 use crate::activation::Activation;
 use crate::data::{Encoder, Standardization};
 use crate::error::{Error, Result};
-use crate::layer::Kind;
+use crate::layer::LayerKind;
 
 /// The version of the metadata.
 pub(super) const VERSION: u64 = 1;
@@ -66,10 +66,13 @@ pub(super) struct Header {
 pub(super) fn tensors_of(number: usize, layer: &LayerDescription) -> Vec<(String, Vec<usize>)> {
     let tensor = |name: &str, shape: Vec<usize>| (format!("layers.{number}.{name}"), shape);
     let outputs = vec![layer.outputs];
-    let weights =
-        if layer.kind == Kind::Dense { vec![layer.outputs, layer.inputs] } else { outputs.clone() };
+    let weights = if layer.kind == LayerKind::Dense {
+        vec![layer.outputs, layer.inputs]
+    } else {
+        outputs.clone()
+    };
     let mut tensors = vec![tensor("weight", weights), tensor("bias", outputs.clone())];
-    if layer.kind == Kind::BatchNorm {
+    if layer.kind == LayerKind::BatchNorm {
         tensors.extend([tensor("running_mean", outputs.clone()), tensor("running_var", outputs)]);
     }
     tensors
@@ -175,16 +178,16 @@ fn layers(file: &str, json: &Json) -> Result<Vec<LayerDescription>> {
     for (number, layer) in json.layers.iter().enumerate() {
         let place = |what: &str| format!("layers.{number} {what}");
         let &JsonLayer { ref kind, inputs, outputs, ref activation } = layer;
-        let name = kind.as_deref().unwrap_or(Kind::Dense.name());
-        let Some(kind) = Kind::ALL.into_iter().find(|kind| kind.name() == name) else {
+        let name = kind.as_deref().unwrap_or(LayerKind::Dense.name());
+        let Some(kind) = LayerKind::ALL.into_iter().find(|kind| kind.name() == name) else {
             return Err(Error::format(
                 file,
                 place("kind"),
-                Kind::ALL.map(Kind::name).join(" or "),
+                LayerKind::ALL.map(LayerKind::name).join(" or "),
                 name,
             ));
         };
-        if kind != Kind::Dense && inputs != outputs {
+        if kind != LayerKind::Dense && inputs != outputs {
             return Err(Error::format(
                 file,
                 place("outputs"),
@@ -215,7 +218,7 @@ fn layers(file: &str, json: &Json) -> Result<Vec<LayerDescription>> {
                 "softmax",
             ));
         }
-        if activation == Activation::Softmax && kind != Kind::Dense {
+        if activation == Activation::Softmax && kind != LayerKind::Dense {
             return Err(Error::format(
                 file,
                 place("activation"),

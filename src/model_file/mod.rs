@@ -33,7 +33,7 @@ use crate::activation::Activation;
 use crate::data::{Encoder, Standardization};
 use crate::engine::Engine;
 use crate::error::Result;
-use crate::layer::Kind;
+use crate::layer::LayerKind;
 use crate::loss::Loss;
 use crate::network::Network;
 use crate::scalar::Scalar;
@@ -91,7 +91,7 @@ pub struct Description {
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct LayerDescription {
     /// What it computes in front of its activation.
-    pub kind: Kind,
+    pub kind: LayerKind,
     /// Rows of the input.
     pub inputs: usize,
     /// Rows of the output.
@@ -103,7 +103,7 @@ pub struct LayerDescription {
 impl LayerDescription {
     /// Number of parameters.
     pub fn parameters(&self) -> usize {
-        let of_an_output = if self.kind == Kind::Dense { self.inputs + 1 } else { 2 };
+        let of_an_output = if self.kind == LayerKind::Dense { self.inputs + 1 } else { 2 };
         self.outputs * of_an_output
     }
 }

@@ -11,7 +11,7 @@ use safetensors::{Dtype, tensor::TensorView};
 use super::header::{Json, JsonLayer, KEY, VERSION, VERSION_OF_MORE, misfit, tensors_of};
 use super::{LayerDescription, ModelInfo};
 use crate::error::{Error, Result};
-use crate::layer::Kind;
+use crate::layer::LayerKind;
 use crate::network::Network;
 use crate::scalar::Scalar;
 
@@ -91,12 +91,13 @@ fn bytes_of<T: Scalar>(values: Vec<T>, layer: usize) -> Result<Vec<u8>> {
 
 fn json(layers: &[LayerDescription], info: &ModelInfo) -> Json {
     let layer = |layer: &LayerDescription| JsonLayer {
-        kind: (layer.kind != Kind::Dense).then(|| layer.kind.to_string()),
+        kind: (layer.kind != LayerKind::Dense).then(|| layer.kind.to_string()),
         inputs: layer.inputs,
         outputs: layer.outputs,
         activation: layer.activation.to_string(),
     };
-    let is_plain = info.encoder.is_none() && layers.iter().all(|layer| layer.kind == Kind::Dense);
+    let is_plain =
+        info.encoder.is_none() && layers.iter().all(|layer| layer.kind == LayerKind::Dense);
     Json {
         version: if is_plain { VERSION } else { VERSION_OF_MORE },
         layers: layers.iter().map(layer).collect(),
