@@ -8,6 +8,7 @@ use crate::engine::formula::formula;
 use crate::engine::{Map, Transfer, Zip};
 use crate::error::{Error, Result};
 use crate::matrix::MatrixRef;
+use crate::notation;
 use crate::ops::fused::Fold;
 use crate::ops::network::Form;
 use crate::scalar::Scalar;
@@ -244,10 +245,7 @@ impl Activation {
 /// The name and, where there is one, the parameter: `elu(1)`.
 impl fmt::Display for Activation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.parameter() {
-            Some(parameter) => write!(f, "{}({parameter})", self.name()),
-            None => f.write_str(self.name()),
-        }
+        notation::write(f, self.name(), self.parameter())
     }
 }
 
@@ -256,33 +254,13 @@ impl FromStr for Activation {
     type Err = Error;
 
     fn from_str(text: &str) -> Result<Self> {
-        let (name, parameter) = match text.strip_suffix(')').and_then(|text| text.split_once('(')) {
-            Some((name, parameter)) => (name, Some(parameter)),
-            None => (text, None),
+        let names = Activation::ALL.map(|activation| (activation.name(), activation));
+        let known: Vec<_> = names.into_iter().chain([("linear", Activation::Identity)]).collect();
+        let with = |activation, p| match activation {
+            Activation::LeakyRelu(_) => Some(Activation::LeakyRelu(p)),
+            Activation::Elu(_) => Some(Activation::Elu(p)),
+            _ => None,
         };
-        let name = if name == "linear" { "identity" } else { name };
-        let Some(known) = Activation::ALL.into_iter().find(|activation| activation.name() == name)
-        else {
-            let names: Vec<&str> =
-                Activation::ALL.iter().map(|activation| activation.name()).collect();
-            return Err(Error::argument(
-                "activation",
-                format!("'{text}' is none of {}", names.join(", ")),
-            ));
-        };
-        let Some(parameter) = parameter else { return Ok(known) };
-        let number = parameter.trim().parse::<f64>().ok();
-        match (known, number) {
-            (Activation::LeakyRelu(_), Some(p)) => Activation::LeakyRelu(p).validate(),
-            (Activation::Elu(_), Some(p)) => Activation::Elu(p).validate(),
-            (Activation::LeakyRelu(_) | Activation::Elu(_), None) => Err(Error::argument(
-                "activation",
-                format!("the parameter of '{text}' is not a number"),
-            )),
-            _ => Err(Error::argument(
-                "activation",
-                format!("{name} takes no parameter, found '{text}'"),
-            )),
-        }
+        notation::read("activation", text, &known, with)?.validate()
     }
 }

@@ -7,9 +7,10 @@ use std::path::{Path, PathBuf};
 /// `Result` with the library's [`Error`].
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
-/// Anything that can go wrong; [`Error::kind`] tells what.
+/// Everything that can go wrong; [`Error::kind`] says which case it is.
 ///
-/// The message names the operation, every operand with its shape, every rule broken, and where one is known the cure.
+/// The message names the operation, every operand with its shape, every rule broken and, where one is known, the cure.
+/// `Debug` prints the message too.
 ///
 /// ```
 /// use travertine::{Matrix, engine, ops};
@@ -44,27 +45,27 @@ pub enum ErrorKind {
     Argument {
         /// The public operation that was called.
         operation: &'static str,
-        /// What is wrong, and what would be right.
+        /// What is wrong, and what is right.
         reason: String,
     },
     /// The engine or device is not on this machine.
     #[error("{engine} is not available: {reason}; {cure}")]
     Unavailable {
-        /// The engine or device asked for.
+        /// The requested engine or device.
         engine: String,
         /// Why it cannot be used.
         reason: String,
-        /// What would mend it.
+        /// The cure.
         cure: String,
     },
     /// Memory ran out.
-    #[error("{engine}: out of memory, {asked} bytes asked for{}", available.map_or(String::new(), |n| format!(", {n} available")))]
+    #[error("{engine}: out of memory, {asked} bytes requested{}", available.map_or(String::new(), |n| format!(", {n} available")))]
     Memory {
         /// The engine whose memory it is.
         engine: String,
-        /// Bytes asked for.
+        /// The bytes requested.
         asked: u64,
-        /// Bytes that were free, where the engine can tell.
+        /// Bytes that were free, where the engine reports them.
         available: Option<u64>,
     },
     /// A device or its driver failed.
@@ -76,19 +77,19 @@ pub enum ErrorKind {
         call: &'static str,
         /// The driver's code.
         code: i64,
-        /// What is known beyond the code, the build log for kernels.
+        /// Details beyond the code; for kernels the build log.
         detail: String,
     },
-    /// A file holds something else than it should.
+    /// A file contains something unexpected.
     #[error("{file}: {place}: expected {expected}, found {found}")]
     Format {
         /// The file, as the caller named it.
         file: String,
         /// Line, byte, column or tensor.
         place: String,
-        /// What should stand there.
+        /// The expected content.
         expected: String,
-        /// What stands there.
+        /// The content found.
         found: String,
     },
     /// The operating system refused a file operation.
@@ -109,7 +110,7 @@ pub enum ErrorKind {
     Diverged {
         /// The first step, counted from 0 over the whole training, whose loss is not finite.
         step: u64,
-        /// The epoch of that step, counted from 0; the message counts from 1, as progress does.
+        /// The epoch of that step, counted from 0; the message counts from 1.
         epoch: u64,
         /// The first layer, counted from 0, that is affected.
         layer: usize,
@@ -124,7 +125,7 @@ impl Error {
         &self.0
     }
 
-    /// Whether the caller's input is to blame (a program should exit with status 2), rather than the machine.
+    /// Whether the cause is the caller's input (a program should exit with status 2) rather than the machine.
     pub fn is_input(&self) -> bool {
         use io::ErrorKind::*;
         match self.kind() {
@@ -176,14 +177,14 @@ impl From<ErrorKind> for Error {
 
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(f)
+        fmt::Display::fmt(&*self.0, f)
     }
 }
 
-/// The message, so that `unwrap` and `main` returning an error stay readable.
+/// The message, so that `unwrap` and a `main` that returns an error print text for people.
 impl fmt::Debug for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(f)
+        fmt::Display::fmt(&*self.0, f)
     }
 }
 

@@ -4,10 +4,11 @@ use std::fmt;
 use std::str::FromStr;
 
 use crate::error::{Error, Result};
+use crate::notation;
 use crate::random::{Philox, Purpose};
 use crate::scalar::Scalar;
 
-/// How the weights of a layer with `i` inputs and `o` outputs begin. The bias begins at 0, except with [`Init::Normal`]
+/// The initial weights of a layer with `i` inputs and `o` outputs. The initial bias is 0, except with [`Init::Normal`]
 /// and [`Init::Uniform`], which draw it like the weights.
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[non_exhaustive]
@@ -30,8 +31,8 @@ pub enum Init {
     Zeros,
 }
 
-/// What is drawn: (distribution, scale).
-enum Draw {
+/// A distribution and its scale.
+enum Distribution {
     Uniform(f64),
     Normal(f64),
 }
@@ -50,30 +51,35 @@ impl Init {
         ("zeros", Init::Zeros),
     ];
 
+    fn parameter(self) -> Option<f64> {
+        match self {
+            Init::Normal(p) | Init::Uniform(p) => Some(p),
+            _ => None,
+        }
+    }
+
     /// Refuses a parameter outside of its range.
     pub(crate) fn validate(self) -> Result<Self> {
-        match self {
-            Init::Normal(p) | Init::Uniform(p) if !(p >= 0.0 && p.is_finite()) => {
-                Err(Error::argument(
-                    "init",
-                    format!("the parameter must be a finite number not below 0, not {p}"),
-                ))
+        match self.parameter() {
+            Some(p) if !(p >= 0.0 && p.is_finite()) => {
+                let reason = format!("the parameter must be a finite number not below 0, not {p}");
+                Err(Error::argument("init", reason))
             }
             _ => Ok(self),
         }
     }
 
-    fn draw(self, inputs: usize, outputs: usize) -> Draw {
+    fn distribution(self, inputs: usize, outputs: usize) -> Distribution {
         let (i, o) = (inputs as f64, outputs as f64);
         match self {
-            Init::GlorotUniform => Draw::Uniform((6.0 / (i + o)).sqrt()),
-            Init::GlorotNormal => Draw::Normal((2.0 / (i + o)).sqrt()),
-            Init::HeUniform => Draw::Uniform((6.0 / i).sqrt()),
-            Init::HeNormal => Draw::Normal((2.0 / i).sqrt()),
-            Init::Lecun => Draw::Normal((1.0 / i).sqrt()),
-            Init::Normal(deviation) => Draw::Normal(deviation),
-            Init::Uniform(bound) => Draw::Uniform(bound),
-            Init::Zeros => Draw::Uniform(0.0),
+            Init::GlorotUniform => Distribution::Uniform((6.0 / (i + o)).sqrt()),
+            Init::GlorotNormal => Distribution::Normal((2.0 / (i + o)).sqrt()),
+            Init::HeUniform => Distribution::Uniform((6.0 / i).sqrt()),
+            Init::HeNormal => Distribution::Normal((2.0 / i).sqrt()),
+            Init::Lecun => Distribution::Normal((1.0 / i).sqrt()),
+            Init::Normal(deviation) => Distribution::Normal(deviation),
+            Init::Uniform(bound) => Distribution::Uniform(bound),
+            Init::Zeros => Distribution::Uniform(0.0),
         }
     }
 
@@ -88,9 +94,9 @@ impl Init {
     ) -> (Vec<T>, Vec<T>) {
         let stream = Philox::new(seed, Purpose::Weights, layer);
         let value = |index: u64| {
-            T::from_f64(match self.draw(inputs, outputs) {
-                Draw::Uniform(bound) => bound * (2.0 * stream.uniform(index) - 1.0),
-                Draw::Normal(deviation) => deviation * stream.normal(index),
+            T::from_f64(match self.distribution(inputs, outputs) {
+                Distribution::Uniform(bound) => bound * (2.0 * stream.uniform(index) - 1.0),
+                Distribution::Normal(deviation) => deviation * stream.normal(index),
             })
         };
         let count = (inputs * outputs) as u64;
@@ -108,18 +114,10 @@ impl Init {
 /// The name and, where there is one, the parameter: `normal(1)`.
 impl fmt::Display for Init {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Init::Normal(p) => write!(f, "normal({p})"),
-            Init::Uniform(p) => write!(f, "uniform({p})"),
-            init => {
-                let name = Init::NAMES
-                    .iter()
-                    .rev()
-                    .find(|(_, named)| named == init)
-                    .map_or("", |(name, _)| name);
-                f.write_str(name)
-            }
-        }
+        // The last of its names: "glorot" comes before "glorot-uniform".
+        let is_this = |init: &Init| std::mem::discriminant(init) == std::mem::discriminant(self);
+        let name = Init::NAMES.iter().rfind(|(_, init)| is_this(init)).map_or("", |named| named.0);
+        notation::write(f, name, self.parameter())
     }
 }
 
@@ -128,19 +126,11 @@ impl FromStr for Init {
     type Err = Error;
 
     fn from_str(text: &str) -> Result<Self> {
-        let (name, parameter) = match text.strip_suffix(')').and_then(|text| text.split_once('(')) {
-            Some((name, parameter)) => (name, parameter.trim().parse::<f64>().ok()),
-            None => (text, None),
+        let with = |init, p| match init {
+            Init::Normal(_) => Some(Init::Normal(p)),
+            Init::Uniform(_) => Some(Init::Uniform(p)),
+            _ => None,
         };
-        let known = Init::NAMES.into_iter().find(|(known, _)| *known == name).map(|(_, init)| init);
-        match (known, parameter, text.contains('(')) {
-            (Some(Init::Normal(_)), Some(p), _) => Init::Normal(p).validate(),
-            (Some(Init::Uniform(_)), Some(p), _) => Init::Uniform(p).validate(),
-            (Some(init), None, false) => Ok(init),
-            _ => {
-                let names: Vec<&str> = Init::NAMES.iter().map(|(name, _)| *name).collect();
-                Err(Error::argument("init", format!("'{text}' is none of {}", names.join(", "))))
-            }
-        }
+        notation::read("init", text, &Init::NAMES, with)?.validate()
     }
 }

@@ -63,12 +63,14 @@ mod matrix;
 pub mod metrics;
 pub mod model_file;
 mod network;
+#[doc(hidden)]
+pub mod notation;
 pub mod ops;
 pub mod optimizer;
 pub mod random;
 mod samples;
 mod scalar;
-mod trainer;
+pub mod trainer;
 
 pub use activation::Activation;
 pub use error::{Error, ErrorKind, Result};

@@ -8,6 +8,7 @@ use crate::engine::cpu::math;
 use crate::engine::formula::formula;
 use crate::engine::{LossFormula, Zip};
 use crate::error::{Error, Result};
+use crate::notation;
 
 /// The loss of a sample: a sum over the outputs. The loss of a batch is the mean over its samples.
 ///
@@ -80,6 +81,9 @@ formula!(
     "sigmoid(x) - y"
 );
 
+formula!(Linear = "linear", |y, g, _p| y * g, "x * y");
+formula!(LinearGradient = "linear'", |_y, g, _p| g, "y");
+
 /// An element-wise loss, ready to run.
 struct Entry {
     value: Zip,
@@ -92,6 +96,13 @@ static ABSOLUTE: Entry =
     Entry { value: Zip::of::<Absolute>(), gradient: Zip::of::<AbsoluteGradient>() };
 static HUBER: Entry = Entry { value: Zip::of::<Huber>(), gradient: Zip::of::<HuberGradient>() };
 static BINARY: Entry = Entry { value: Zip::of::<Binary>(), gradient: Zip::of::<BinaryGradient>() };
+
+static LINEAR: Entry = Entry { value: Zip::of::<Linear>(), gradient: Zip::of::<LinearGradient>() };
+
+/// `y g`: the loss whose gradient by the output is what stands in the targets' place.
+pub(crate) fn given_gradient() -> LossFormula {
+    LossFormula::Elements { value: &LINEAR.value, gradient: &LINEAR.gradient, p: [0.0; 4] }
+}
 
 impl Loss {
     /// Every loss, with the usual parameter where there is one.
@@ -160,12 +171,40 @@ impl Loss {
         )
     }
 
-    /// Whether the loss takes its input for logits rather than for what the network says.
+    /// Refuses an output layer with which the loss cannot be made small, whatever the data.
+    pub(crate) fn refuse_output(self, output: Activation, outputs: usize) -> Result<()> {
+        let reason = match (self, output) {
+            (_, Activation::Softmax) if outputs == 1 => {
+                "softmax of one output is always 1; use sigmoid and binary_cross_entropy for two \
+                 classes, or one output for each class"
+            }
+            (Loss::SoftmaxCrossEntropy, _) if outputs == 1 => {
+                "with one output it is always 0; use sigmoid and binary_cross_entropy for two \
+                 classes, or one output for each class"
+            }
+            (Loss::BinaryCrossEntropy, Activation::Softmax) => {
+                "softmax's probabilities are not its logits; use softmax_cross_entropy, or sigmoid \
+                 outputs for classes that do not exclude each other"
+            }
+            (Loss::BinaryCrossEntropy, Activation::Relu | Activation::Softplus) => {
+                "its logits would never be below 0; use sigmoid or identity outputs"
+            }
+            (Loss::SoftmaxCrossEntropy, Activation::Sigmoid) => {
+                "sigmoid's probabilities are not its logits; use softmax or identity outputs, or \
+                 binary_cross_entropy"
+            }
+            _ => return Ok(()),
+        };
+        let reason = format!("{self} with {outputs} {output} outputs: {reason}");
+        Err(Error::argument("trainer", reason))
+    }
+
+    /// Whether the loss reads its input as logits rather than as the network's prediction.
     fn is_from_logits(self) -> bool {
         matches!(self, Loss::BinaryCrossEntropy | Loss::SoftmaxCrossEntropy)
     }
 
-    /// Above which the input of the loss means "yes", where there is one output.
+    /// An input of the loss above this means "yes", where there is one output.
     pub(crate) fn threshold(self) -> f64 {
         if self.is_from_logits() { 0.0 } else { 0.5 }
     }
@@ -174,10 +213,7 @@ impl Loss {
 /// The name and, where there is one, the parameter: `huber(1)`.
 impl fmt::Display for Loss {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.parameter() {
-            Some(parameter) => write!(f, "{}({parameter})", self.name()),
-            None => f.write_str(self.name()),
-        }
+        notation::write(f, self.name(), self.parameter())
     }
 }
 
@@ -186,19 +222,7 @@ impl FromStr for Loss {
     type Err = Error;
 
     fn from_str(text: &str) -> Result<Self> {
-        if let Some(parameter) = text.strip_prefix("huber(").and_then(|text| text.strip_suffix(')'))
-        {
-            return match parameter.trim().parse() {
-                Ok(parameter) => Loss::Huber(parameter).validate(),
-                Err(_) => Err(Error::argument(
-                    "loss",
-                    format!("the parameter of '{text}' is not a number"),
-                )),
-            };
-        }
-        Loss::ALL.into_iter().find(|loss| loss.name() == text).ok_or_else(|| {
-            let names: Vec<&str> = Loss::ALL.iter().map(|loss| loss.name()).collect();
-            Error::argument("loss", format!("'{text}' is none of {}", names.join(", ")))
-        })
+        let with = |loss, p| matches!(loss, Loss::Huber(_)).then_some(Loss::Huber(p));
+        notation::read("loss", text, &Loss::ALL.map(|loss| (loss.name(), loss)), with)?.validate()
     }
 }

@@ -236,6 +236,7 @@ impl<T: Scalar> Network<T> {
     /// Samples of other sizes than the network's; a device that fails.
     pub fn evaluate(&self, loss: Loss, samples: &Samples<'_, T>) -> Result<Report> {
         let count = samples.count();
+        samples.check("evaluate", self.engine(), self.inputs(), self.outputs())?;
         let mut inference = self.inference_for(count)?;
         let mut scores = Scores::new(self.engine(), count)?;
         for first in (0..count).step_by(INFERENCE_BATCH) {

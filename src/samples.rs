@@ -341,6 +341,41 @@ impl<'d, T: Scalar> Samples<'d, T> {
         inputs + self.targets.bytes() + weights + scores + self.indices.bytes()
     }
 
+    /// Refuses a network of other sizes or on another engine, with every reason.
+    pub(crate) fn check(
+        &self,
+        operation: &'static str,
+        engine: &Arc<dyn Engine<T>>,
+        inputs: usize,
+        outputs: usize,
+    ) -> Result<()> {
+        let (features, rows) = (self.inputs().rows(), self.targets.rows());
+        let is_on_engine = Arc::ptr_eq(self.targets.engine(), engine);
+        if features == inputs && rows == outputs && is_on_engine {
+            return Ok(());
+        }
+        let mut wrong = Vec::new();
+        if features != inputs {
+            wrong.push(format!(
+                "the samples have {features} features, the network has {inputs} inputs"
+            ));
+        }
+        if rows != outputs {
+            let targets = if self.task == Task::Classes { "classes" } else { "values" };
+            wrong.push(format!(
+                "the samples' targets have {rows} rows ({targets}), the network has {outputs} outputs"
+            ));
+        }
+        if !is_on_engine {
+            wrong.push(
+                "the samples are on another engine than the network; make them with the network's \
+                 own engine, a clone of the same `Arc`"
+                    .to_owned(),
+            );
+        }
+        Err(Error::argument(operation, wrong.join("; ")))
+    }
+
     /// Puts the samples in the order of an epoch: a function of the seed and the epoch alone.
     pub(crate) fn shuffle(&mut self, seed: u64, epoch: u64) -> Result<()> {
         self.order.iter_mut().zip(0..).for_each(|(index, i)| *index = i);

@@ -173,23 +173,107 @@ fn networks() {
     refused(Sgd::new(-1.0), &["sgd", "-1"]);
     let mut trainer =
         Trainer::builder(&mut network, Loss::Quadratic, sgd()).batch(4).seed(1).build().unwrap();
-    refused(trainer.step(x.view(), t.view()), &["sub_matrix", "0..5"]);
+    refused(
+        trainer.step(x.view(), t.view()),
+        &[
+            "step",
+            "x has 5 samples, the trainer's batch is 4",
+            "t has 3 rows, the network has 2 outputs",
+        ],
+    );
     let four = x.view().sub_columns(0..4).unwrap();
     refused(
         trainer.step(four, t.view().sub_columns(0..4).unwrap()),
-        &["loss", "output and target must have one shape"],
+        &["step", "t has 3 rows, the network has 2 outputs"],
     );
+    refused(trainer.last_loss(1), &["last loss", "1 samples; the last step has the losses of 0"]);
+    let t = zeros(&cpu, 2, 5);
+    let first = |m: &Matrix<f32>, n| m.view().sub_columns(0..n).unwrap().copy().unwrap();
+    trainer.step(four, first(&t, 4).view()).unwrap();
+    trainer.step(first(&x, 3).view(), first(&t, 3).view()).unwrap();
+    assert!(trainer.last_loss(3).unwrap().is_finite());
+    refused(trainer.last_loss(4), &["last loss", "4 samples; the last step has the losses of 3"]);
     refused(trainer.last_loss(0), &["sub_matrix"]);
+    let mut samples =
+        Samples::from_matrices(zeros(&cpu, 5, 8), zeros(&cpu, 10, 8), Task::Classes).unwrap();
+    let parts = [
+        "the samples have 5 features, the network has 4 inputs",
+        "the samples' targets have 10 rows (classes), the network has 2 outputs",
+    ];
+    refused(trainer.evaluate(&samples), &[&["evaluate"], &parts[..]].concat());
+    refused(trainer.epoch(&mut samples), &[&["epoch"], &parts[..]].concat());
+    refused(trainer.gradient_norms(&samples), &parts);
+    let other = self::cpu();
+    let parts = ["x is on another engine than the network", "t is on another engine", "a clone"];
+    refused(trainer.step(zeros(&other, 4, 3).view(), zeros(&other, 2, 3).view()), &parts);
+    let samples =
+        Samples::from_matrices(zeros(&other, 4, 3), zeros(&other, 2, 3), Task::Values).unwrap();
+    refused(trainer.evaluate(&samples), &["evaluate", "the samples are on another engine"]);
+    drop(trainer);
+    refused(network.evaluate(Loss::Quadratic, &samples), &["the samples are on another engine"]);
     refused(
         Samples::from_matrices(zeros(&cpu, 4, 5), zeros(&cpu, 2, 6), Task::Classes),
         &["5 inputs and 6 targets"],
     );
 }
 
+/// Losses that cannot be made small with the output layer, whatever the data.
+#[test]
+fn output_layers_that_a_loss_cannot_learn() {
+    let cpu = cpu();
+    let build = |outputs, output, loss: Loss| {
+        let mut network = Network::builder(&cpu, 4).dense(outputs, output).build().unwrap();
+        let sgd = Sgd::new(0.1).unwrap();
+        Trainer::builder(&mut network, loss, sgd).build().map(drop)
+    };
+    for loss in Loss::ALL {
+        let parts = ["softmax of one output is always 1", "sigmoid and binary_cross_entropy"];
+        refused(build(1, Activation::Softmax, loss), &parts);
+    }
+    let parts =
+        ["with 1 identity outputs", "with one output it is always 0", "one output for each"];
+    refused(build(1, Activation::Identity, Loss::SoftmaxCrossEntropy), &parts);
+    let parts = ["binary_cross_entropy with 3 softmax outputs", "use softmax_cross_entropy"];
+    refused(build(3, Activation::Softmax, Loss::BinaryCrossEntropy), &parts);
+    for output in [Activation::Relu, Activation::Softplus] {
+        let parts = ["never be below 0", "use sigmoid or identity"];
+        refused(build(1, output, Loss::BinaryCrossEntropy), &parts);
+    }
+    let parts = ["softmax_cross_entropy with 3 sigmoid outputs", "use softmax or identity"];
+    refused(build(3, Activation::Sigmoid, Loss::SoftmaxCrossEntropy), &parts);
+    // What remains can be learned.
+    for (outputs, output, loss) in [
+        (1, Activation::Sigmoid, Loss::BinaryCrossEntropy),
+        (1, Activation::Identity, Loss::BinaryCrossEntropy),
+        (3, Activation::Sigmoid, Loss::BinaryCrossEntropy),
+        (3, Activation::Softmax, Loss::SoftmaxCrossEntropy),
+        (3, Activation::Identity, Loss::SoftmaxCrossEntropy),
+        (3, Activation::Softmax, Loss::Quadratic),
+        (1, Activation::Identity, Loss::Quadratic),
+    ] {
+        build(outputs, output, loss).unwrap();
+    }
+}
+
+/// `main` that returns an error prints `Error: ` and the error's `Debug`.
+#[test]
+fn debug_is_the_message() {
+    let error = travertine::model_file::load::<f32>("no such file", &cpu()).err().unwrap();
+    assert!(format!("Error: {error:?}").starts_with("Error: cannot read no such file: "));
+    let gemm = {
+        let (a, mut c) = (zeros(&cpu(), 4, 3), zeros(&cpu(), 4, 6));
+        ops::copy(a.view(), c.view_mut()).unwrap_err()
+    };
+    for error in [error, gemm] {
+        assert_eq!(format!("{error:?}"), error.to_string());
+        assert_eq!(format!("{error:#?}"), error.to_string());
+    }
+}
+
 #[test]
 fn names() {
     refused("swish".parse::<Activation>(), &["swish", "identity, sigmoid"]);
-    refused("relu(1)".parse::<Activation>(), &["relu takes no parameter"]);
+    refused("relu(1)".parse::<Activation>(), &["relu has no parameter", "'relu(1)'"]);
     refused("elu(x)".parse::<Activation>(), &["elu(x)", "not a number"]);
     refused("elu(-1)".parse::<Activation>(), &["elu", "-1"]);
     refused("hinge".parse::<Loss>(), &["hinge", "quadratic"]);

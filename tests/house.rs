@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 /// Floors from the ground up; a room names rooms on its own floor and below.
 const FLOORS: [&[&str]; 12] = [
-    &["error", "scalar", "random"],
+    &["error", "scalar", "random", "notation"],
     &["engine"],
     &["matrix"],
     &["ops"],

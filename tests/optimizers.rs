@@ -24,7 +24,7 @@ enum Rule {
 }
 
 /// An optimizer with all of its options.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 struct Case {
     rule: Rule,
     rate: f64,
@@ -205,7 +205,7 @@ fn ours<T: Scalar>(
     let mut trainer = Trainer::builder(network, Loss::Quadratic, case.optimizer::<T>())
         .batch(BATCH)
         .seed(1)
-        .schedule(case.schedule)
+        .schedule(case.schedule.clone())
         .clip(case.clip)
         .build()
         .unwrap();
@@ -382,7 +382,7 @@ fn optimizers_and_schedules_are_pytorchs() {
     let samples = samples(inputs, outputs);
     let free = cases().into_iter().filter(|case| case.schedule == Schedule::Constant);
     let cases: Vec<(Case, Value)> =
-        free.filter_map(|case| Some((case, case.in_torch()?))).collect();
+        free.filter_map(|case| Some((case.clone(), case.in_torch()?))).collect();
     let losses: Vec<f64> =
         (0..40).map(|i| if i < 8 { 1.0 / f64::from(i + 1) } else { 0.12499 }).collect();
     let schedules = [
@@ -429,7 +429,7 @@ fn optimizers_and_schedules_are_pytorchs() {
     }
     eprintln!("{} optimizers against PyTorch: {worst:.1e}", cases.len());
     for ((schedule, _), theirs) in schedules.iter().zip(&answers[cases.len()..]) {
-        let apart = common::relative(&common::rates(*schedule, &losses), &numbers(theirs));
+        let apart = common::relative(&common::rates(schedule.clone(), &losses), &numbers(theirs));
         assert!(apart < 1e-14, "{schedule:?}: {apart:e}");
     }
 }
@@ -472,7 +472,10 @@ fn settings_out_of_range_are_refused() {
         Schedule::OneCycle { steps: 0 },
         Schedule::Plateau { patience: 1, factor: -1.0 },
     ] {
-        assert!(refuses(&|trainer| trainer.schedule(schedule).build().is_err()), "{schedule:?}");
+        assert!(
+            refuses(&|trainer| trainer.schedule(schedule.clone()).build().is_err()),
+            "{schedule:?}"
+        );
     }
 }
 

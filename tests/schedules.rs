@@ -23,7 +23,7 @@ fn schedules_are_their_formulas() {
     }
     let cycle = Schedule::OneCycle { steps: 100 };
     for (t, expected) in [(0, 0.04), (29, 1.0), (64, (1.0 + 4e-6) / 2.0), (99, 4e-6), (500, 4e-6)] {
-        close(cycle, t, expected);
+        close(cycle.clone(), t, expected);
     }
     for steps in 1..5 {
         let factors: Vec<f64> = (0..6).map(|t| Schedule::OneCycle { steps }.factor(t)).collect();
@@ -54,7 +54,7 @@ fn schedules_that_end_before_training_does() {
                 Trainer::builder(&mut network, Loss::Quadratic, Sgd::new(0.5).unwrap())
                     .batch(8)
                     .seed(1)
-                    .schedule(schedule)
+                    .schedule(schedule.clone())
                     .build()
                     .unwrap();
             (0..3).for_each(|_| trainer.step(x.view(), t.view()).unwrap());

@@ -279,6 +279,33 @@ fn builder(network: &mut Network<f32>) -> TrainerBuilder<'_, f32> {
     Trainer::builder(network, Loss::SoftmaxCrossEntropy, Sgd::new(0.1).unwrap()).batch(5).seed(1)
 }
 
+/// A step in one kernel keeps no outputs and deltas of layers: they are refused, and the message names the setting.
+/// Steps layer by layer keep them.
+#[test]
+fn layers_refuse_what_a_step_in_one_kernel_does_not_keep() {
+    let Some(counting) = counted::<f32>(SMALL_DEVICE) else { return };
+    let engine: Arc<dyn Engine<f32>> = counting.clone();
+    let x = matrix::<f32>(&engine, 7, &random(7 * 5, 1));
+    let t = matrix::<f32>(&engine, 3, &one_hot(3, 5));
+    let build = || Network::builder(&engine, 7).dense(3, Activation::Softmax).build().unwrap();
+    let mut network = build();
+    let mut trainer = builder(&mut network).build().unwrap();
+    trainer.step(x.view(), t.view()).unwrap();
+    let layer = &trainer.layers()[0];
+    let mut sinks = [matrix::<f32>(&engine, 3, &[0.0; 21]), matrix::<f32>(&engine, 3, &[0.0; 3])];
+    let gradient = layer.gradient(x.view(), sinks.each_mut().map(Matrix::view_mut), 1.0, 0.0);
+    for error in [layer.output(5).err(), layer.delta(5).err(), gradient.err()] {
+        let error = error.unwrap().to_string();
+        assert!(error.contains("in one kernel") && error.contains("Fusion::Never"), "{error}");
+    }
+    // Layer by layer, as this bound demands.
+    let mut network = build();
+    let mut trainer = builder(&mut network).clip(Clip::Norm(1e9)).build().unwrap();
+    trainer.step(x.view(), t.view()).unwrap();
+    let delta = trainer.layers()[0].delta(5).unwrap().to_vec().unwrap();
+    assert!(delta.iter().any(|d| *d != 0.0));
+}
+
 /// Calls of the engine for a step, beside those that another precision, network or setting costs.
 #[test]
 fn a_step_is_one_call_and_its_updates() {

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use travertine::data::Augmentation;
 use travertine::engine::Engine;
+use travertine::notation::Notation;
 use travertine::{Error, ErrorKind, Result, Samples, Scalar};
 
 use crate::args::TrainArgs;
@@ -73,18 +74,14 @@ impl FromStr for Augment {
 }
 
 fn deformation(text: &str) -> Result<(Kind, Option<[f64; 2]>), String> {
-    let (name, numbers) = match text.strip_suffix(')').and_then(|text| text.split_once('(')) {
-        Some((name, numbers)) => (name, Some(numbers)),
-        None => (text, None),
-    };
+    let Notation { name, numbers } = Notation::parse(text);
     let (kind, expected) = match name {
         "elastic" => (Kind::Elastic, "elastic(STRENGTH,SMOOTHNESS)"),
         "affine" => (Kind::Affine, "affine(DEGREES,SHARE)"),
         _ => return Err(format!("expected elastic, affine or elastic,affine, found '{text}'")),
     };
-    let pair = |numbers: &str| {
-        let pair: Option<Vec<f64>> =
-            numbers.split(',').map(|number| number.trim().parse().ok()).collect();
+    let pair = |numbers: Vec<&str>| {
+        let pair: Option<Vec<f64>> = numbers.iter().map(|number| number.parse().ok()).collect();
         pair.and_then(|pair| pair.try_into().ok())
             .ok_or_else(|| format!("expected {expected}, found '{text}'"))
     };

@@ -4,6 +4,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use clap::{Args, ValueEnum};
+use travertine::notation::Notation;
 use travertine::optimizer::{Adam, Clip, Optimizer, RmsProp, Schedule, Sgd, WeightDecay};
 use travertine::{Result, Scalar};
 
@@ -185,10 +186,8 @@ impl FromStr for Course {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let (name, numbers) = match text.strip_suffix(')').map(|text| text.split_once('(')) {
-            Some(Some((name, numbers))) => (name, numbers.split(',').map(str::trim).collect()),
-            _ => (text, Vec::new()),
-        };
+        let Notation { name, numbers } = Notation::parse(text);
+        let numbers = numbers.unwrap_or_default();
         let most = match name {
             "constant" | "one-cycle" => 0,
             "exponential" | "cosine" | "warmup" => 1,

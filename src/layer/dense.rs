@@ -150,6 +150,7 @@ impl<T: Scalar> Layer<T> for Dense<T> {
             weights: self.weights.view_mut(),
             bias: self.bias.view_mut(),
             activation,
+            own_activation: self.activation,
             role,
         }))
     }
@@ -179,7 +180,9 @@ pub struct DenseTraining<'l, T: Scalar> {
     weights: MatrixMut<'l, T>,
     /// `outputs x 1`
     bias: MatrixMut<'l, T>,
+    /// In this role.
     activation: Activation,
+    own_activation: Activation,
     role: Role,
     /// `outputs x batch`, where the derivative is computed from z
     z: Option<Matrix<T>>,
@@ -267,6 +270,10 @@ impl<T: Scalar> TrainingLayer<T> for DenseTraining<'_, T> {
     fn descend(&mut self, input: MatrixRef<'_, T>, scale: f64, keep: f64) -> Result<()> {
         let delta = self.delta.view().sub_columns(0..input.columns())?;
         dense_gradient(delta, input, [self.weights.reborrow(), self.bias.reborrow()], scale, keep)
+    }
+
+    fn set_role(&mut self, role: Role) {
+        (self.activation, self.role) = (role.activation(self.own_activation), role);
     }
 
     fn discard_pass(&mut self) {

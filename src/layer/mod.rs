@@ -316,6 +316,9 @@ pub trait TrainingLayer<T: Scalar>: Send + Sync {
     /// As [`TrainingLayer::gradient`].
     fn descend(&mut self, input: MatrixRef<'_, T>, scale: f64, keep: f64) -> Result<()>;
 
+    /// Changes the role between [`Role::Output`] and [`Role::Logits`].
+    fn set_role(&mut self, role: Role);
+
     /// Declares output and delta to be of no pass, after a step that computed the whole network at once: to read them is an error
     /// until the next [`TrainingLayer::forward_as`].
     fn discard_pass(&mut self);

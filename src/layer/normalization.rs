@@ -197,6 +197,7 @@ impl<T: Scalar> Layer<T> for Normalization<T> {
             bias: self.bias.view_mut(),
             statistics: self.statistics.as_mut().map(Matrix::view_mut),
             activation,
+            own_activation: self.activation,
         }))
     }
 }
@@ -219,7 +220,9 @@ pub struct NormalizationTraining<'l, T: Scalar> {
     bias: MatrixMut<'l, T>,
     /// `features x 2`
     statistics: Option<MatrixMut<'l, T>>,
+    /// In the layer's role.
     activation: Activation,
+    own_activation: Activation,
     /// Means and variances of the last batch, `features x 2` or `batch x 2`
     moments: Matrix<T>,
     /// Whether the last pass took the running statistics.
@@ -375,6 +378,10 @@ impl<T: Scalar> TrainingLayer<T> for NormalizationTraining<'_, T> {
             scale,
             keep,
         )
+    }
+
+    fn set_role(&mut self, role: Role) {
+        self.activation = role.activation(self.own_activation);
     }
 
     fn discard_pass(&mut self) {

@@ -1,19 +1,19 @@
-//! What predicted classes tell.
+//! Metrics of predicted classes.
 
 use crate::error::{Error, ErrorKind, Result};
 
-/// What is told of one class.
+/// The metrics of one class.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct ClassScores {
-    /// Of the samples that were taken for this class, the share that belongs to it: `tp / (tp + fp)`.
+    /// The share of the samples predicted as this class that belong to it: `tp / (tp + fp)`.
     pub precision: f64,
-    /// Of the samples that belong to this class, the share that was taken for it: `tp / (tp + fn)`.
+    /// The share of the samples of this class that are predicted as it: `tp / (tp + fn)`.
     pub recall: f64,
     /// The harmonic mean of both: `2 tp / (2 tp + fp + fn)`.
     pub f1: f64,
     /// Samples that belong to this class.
     pub support: u64,
-    /// Samples that were taken for this class.
+    /// Samples predicted as this class.
     pub predicted: u64,
 }
 
@@ -32,7 +32,7 @@ pub fn accuracy(truth: &[u32], predicted: &[u32]) -> Result<f64> {
     Ok(hits as f64 / truth.len() as f64)
 }
 
-/// How often class `i` was taken for class `j`, at `i * classes + j`: `classes x classes`, row by row.
+/// How often class `i` was predicted as class `j`, at `i * classes + j`: `classes x classes`, row by row.
 ///
 /// ```
 /// let counts = travertine::metrics::confusion_matrix(2, &[0, 0, 1], &[0, 1, 1])?;
@@ -79,8 +79,8 @@ pub fn per_class(classes: usize, truth: &[u32], predicted: &[u32]) -> Result<Vec
     Ok(scores)
 }
 
-/// The mean of precision, of recall and of F1 over the classes, all of the same weight. Classes that no sample belongs
-/// to and none was taken for do not count, as in scikit-learn's `average="macro"`; their number of samples is the sum.
+/// The mean of precision, of recall and of F1 over the classes, all of the same weight. Classes without samples
+/// and without predictions do not count, as in scikit-learn's `average="macro"`; their number of samples is the sum.
 pub fn macro_average(scores: &[ClassScores]) -> ClassScores {
     let there: Vec<&ClassScores> =
         scores.iter().filter(|scores| scores.support + scores.predicted > 0).collect();
@@ -96,7 +96,7 @@ pub fn macro_average(scores: &[ClassScores]) -> ClassScores {
     }
 }
 
-/// So many values, if there is memory: who reads files does not choose the number of classes.
+/// So many values, if there is memory: the number of classes may come from a file.
 fn defaults<X: Clone + Default>(count: usize) -> Result<Vec<X>> {
     let mut values = Vec::new();
     let asked = count.saturating_mul(size_of::<X>()) as u64;

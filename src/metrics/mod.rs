@@ -1,4 +1,4 @@
-//! How good predictions are, counted on the host in f64.
+//! The quality of predictions, computed on the host in f64 from numbers of either precision.
 //!
 //! Numbers are scikit-learn's where this documentation does not say otherwise; `tests/metrics.rs` compares them.
 

@@ -1,14 +1,15 @@
-//! What the order of scores tells.
+//! Metrics of the order of scores.
 
 use super::classification::check;
 use crate::error::{Error, Result};
+use crate::scalar::Scalar;
 
 /// The class that is predicted: the first of those with the highest score. Without scores, 0.
 ///
 /// ```
 /// assert_eq!(travertine::metrics::predicted_class(&[0.2, 0.4, 0.4]), 1);
 /// ```
-pub fn predicted_class(scores: &[f64]) -> u32 {
+pub fn predicted_class<T: Scalar>(scores: &[T]) -> u32 {
     (1..scores.len()).fold(0, |best, i| if scores[i] > scores[best] { i } else { best }) as u32
 }
 
@@ -25,15 +26,20 @@ pub fn predicted_class(scores: &[f64]) -> u32 {
 ///
 /// # Errors
 /// No samples; not as many scores; a class that is not below `classes`; k = 0; a score that is NaN.
-pub fn top_k_accuracy(classes: usize, truth: &[u32], scores: &[f64], k: usize) -> Result<f64> {
+pub fn top_k_accuracy<T: Scalar>(
+    classes: usize,
+    truth: &[u32],
+    scores: &[T],
+    k: usize,
+) -> Result<f64> {
     let name = "top_k_accuracy";
     check_scores(name, classes, truth, scores)?;
     if k == 0 {
         return Err(Error::argument(name, "k is 0; at least 1 is needed"));
     }
-    let is_hit = |(truth, scores): &(&u32, &[f64])| {
+    let is_hit = |(truth, scores): &(&u32, &[T])| {
         let truth = **truth as usize;
-        let is_before = |&(class, score): &(usize, &f64)| {
+        let is_before = |&(class, score): &(usize, &T)| {
             *score > scores[truth] || (*score == scores[truth] && class < truth)
         };
         scores.iter().enumerate().filter(is_before).count() < k
@@ -54,11 +60,11 @@ pub fn top_k_accuracy(classes: usize, truth: &[u32], scores: &[f64], k: usize) -
 ///
 /// # Errors
 /// No samples; not as many scores; a score that is NaN.
-pub fn roc_auc(truth: &[bool], scores: &[f64]) -> Result<Option<f64>> {
+pub fn roc_auc<T: Scalar>(truth: &[bool], scores: &[T]) -> Result<Option<f64>> {
     check("roc_auc", truth.len(), scores.len())?;
     refuse_nan("roc_auc", 1, scores)?;
     let mut order: Vec<usize> = (0..scores.len()).collect();
-    order.sort_unstable_by(|&a, &b| scores[a].total_cmp(&scores[b]));
+    order.sort_unstable_by(|&a, &b| scores[a].to_f64().total_cmp(&scores[b].to_f64()));
     let positives = truth.iter().filter(|&&is| is).count() as f64;
     let negatives = truth.len() as f64 - positives;
     if positives == 0.0 || negatives == 0.0 {
@@ -81,23 +87,27 @@ pub fn roc_auc(truth: &[bool], scores: &[f64]) -> Result<Option<f64>> {
 ///
 /// # Errors
 /// No samples; not as many scores; a class that is not below `classes`; a score that is NaN.
-pub fn roc_auc_one_vs_rest(classes: usize, truth: &[u32], scores: &[f64]) -> Result<Option<f64>> {
+pub fn roc_auc_one_vs_rest<T: Scalar>(
+    classes: usize,
+    truth: &[u32],
+    scores: &[T],
+) -> Result<Option<f64>> {
     check_scores("roc_auc_one_vs_rest", classes, truth, scores)?;
     let mut sum = 0.0;
     for class in 0..classes {
         let is_class: Vec<bool> = truth.iter().map(|&truth| truth as usize == class).collect();
-        let of_class: Vec<f64> = scores.iter().skip(class).step_by(classes).copied().collect();
+        let of_class: Vec<T> = scores.iter().skip(class).step_by(classes).copied().collect();
         let Some(auc) = roc_auc(&is_class, &of_class)? else { return Ok(None) };
         sum += auc;
     }
     Ok(Some(sum / classes as f64))
 }
 
-fn check_scores(
+fn check_scores<T: Scalar>(
     operation: &'static str,
     classes: usize,
     truth: &[u32],
-    scores: &[f64],
+    scores: &[T],
 ) -> Result<()> {
     if truth.is_empty() {
         return Err(Error::argument(operation, "there are no samples; at least one is needed"));
@@ -116,8 +126,8 @@ fn check_scores(
     refuse_nan(operation, classes, scores)
 }
 
-fn refuse_nan(operation: &'static str, classes: usize, scores: &[f64]) -> Result<()> {
-    match scores.iter().position(|score| score.is_nan()) {
+fn refuse_nan<T: Scalar>(operation: &'static str, classes: usize, scores: &[T]) -> Result<()> {
+    match scores.iter().position(|score| score.to_f64().is_nan()) {
         Some(i) => {
             let reason = format!(
                 "score {} of sample {} (both counted from 0) is NaN",

@@ -3,6 +3,7 @@
 
 use super::classification::check;
 use crate::error::{Error, Result};
+use crate::scalar::Scalar;
 
 /// `sqrt(mean (p - t)^2)` over all values (scikit-learn's `root_mean_squared_error` with several outputs is the mean of
 /// their roots, which is less).
@@ -15,7 +16,7 @@ use crate::error::{Error, Result};
 ///
 /// # Errors
 /// No values; not as many predictions. NaN gives NaN.
-pub fn root_mean_squared_error(truth: &[f64], predicted: &[f64]) -> Result<f64> {
+pub fn root_mean_squared_error<T: Scalar>(truth: &[T], predicted: &[T]) -> Result<f64> {
     check("root_mean_squared_error", truth.len(), predicted.len())?;
     Ok((squares(truth, predicted) / truth.len() as f64).sqrt())
 }
@@ -29,9 +30,9 @@ pub fn root_mean_squared_error(truth: &[f64], predicted: &[f64]) -> Result<f64> 
 ///
 /// # Errors
 /// No values; not as many predictions. NaN gives NaN.
-pub fn mean_absolute_error(truth: &[f64], predicted: &[f64]) -> Result<f64> {
+pub fn mean_absolute_error<T: Scalar>(truth: &[T], predicted: &[T]) -> Result<f64> {
     check("mean_absolute_error", truth.len(), predicted.len())?;
-    Ok(truth.iter().zip(predicted).map(|(t, p)| (p - t).abs()).sum::<f64>() / truth.len() as f64)
+    Ok(errors(truth, predicted).map(f64::abs).sum::<f64>() / truth.len() as f64)
 }
 
 /// `1 - sum (p - t)^2 / sum (t - mean t)^2`, the share of the targets' variance that is explained; the mean is that of
@@ -46,14 +47,14 @@ pub fn mean_absolute_error(truth: &[f64], predicted: &[f64]) -> Result<f64> {
 ///
 /// # Errors
 /// No values; not as many predictions; values that are no whole number of samples. NaN gives NaN.
-pub fn r2(outputs: usize, truth: &[f64], predicted: &[f64]) -> Result<Option<f64>> {
+pub fn r2<T: Scalar>(outputs: usize, truth: &[T], predicted: &[T]) -> Result<Option<f64>> {
     check("r2", truth.len(), predicted.len())?;
     if outputs == 0 || !truth.len().is_multiple_of(outputs) {
         let reason =
             format!("{} values are no whole number of samples with {outputs} outputs", truth.len());
         return Err(Error::argument("r2", reason));
     }
-    let output = |i: usize| truth.iter().skip(i).step_by(outputs);
+    let output = |i: usize| truth.iter().skip(i).step_by(outputs).map(|t| t.to_f64());
     let spread = |i: usize| {
         let mean = output(i).sum::<f64>() / output(i).count() as f64;
         output(i).map(|t| (t - mean).powi(2)).sum::<f64>()
@@ -62,6 +63,10 @@ pub fn r2(outputs: usize, truth: &[f64], predicted: &[f64]) -> Result<Option<f64
     Ok((spread != 0.0).then(|| 1.0 - squares(truth, predicted) / spread))
 }
 
-fn squares(truth: &[f64], predicted: &[f64]) -> f64 {
-    truth.iter().zip(predicted).map(|(t, p)| (p - t).powi(2)).sum()
+fn errors<T: Scalar>(truth: &[T], predicted: &[T]) -> impl Iterator<Item = f64> {
+    truth.iter().zip(predicted).map(|(t, p)| p.to_f64() - t.to_f64())
+}
+
+fn squares<T: Scalar>(truth: &[T], predicted: &[T]) -> f64 {
+    errors(truth, predicted).map(|error| error.powi(2)).sum()
 }

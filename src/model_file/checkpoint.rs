@@ -26,7 +26,11 @@ struct Json {
     step: u64,
     first_step: u64,
     position: u64,
+    /// The state of the schedule.
     pace: [u64; 3],
+    /// The settings of the training, by their names; files of older versions have none.
+    #[serde(default)]
+    settings: BTreeMap<String, String>,
     /// CRC-32 of all tensors, one behind the other.
     sum: u32,
     /// The caller's own.
@@ -69,7 +73,8 @@ pub fn save_checkpoint<T: Scalar>(
         step: snapshot.step,
         first_step: snapshot.first_step,
         position: snapshot.position,
-        pace: snapshot.pace,
+        pace: snapshot.schedule,
+        settings: snapshot.settings.clone(),
         sum: sum.sum(),
         notes: notes.to_owned(),
     };
@@ -128,8 +133,8 @@ pub fn load_checkpoint<T: Scalar>(path: impl AsRef<Path>) -> Result<(Snapshot<T>
             "another one: the file is damaged".to_owned(),
         ));
     }
-    let Json { epoch, step, first_step, position, pace, notes, .. } = json;
-    Ok((Snapshot { epoch, step, first_step, position, pace, tensors }, notes))
+    let Json { epoch, step, first_step, position, pace: schedule, settings, notes, .. } = json;
+    Ok((Snapshot { epoch, step, first_step, position, schedule, settings, tensors }, notes))
 }
 
 fn dtype<T: Scalar>() -> Dtype {

@@ -99,6 +99,10 @@ impl<T: Scalar> Optimizer<T> for Adam {
         format!("adam({rate}, betas {first} {second}, epsilon {epsilon}{})", decay.describe())
     }
 
+    fn learning_rate(&self) -> Option<f64> {
+        Some(self.rate)
+    }
+
     fn states(&self) -> usize {
         3
     }

@@ -17,8 +17,8 @@ pub use clip::Clip;
 pub(crate) use clip::Clipper;
 pub use decay::WeightDecay;
 pub use rms_prop::RmsProp;
-pub use schedule::Schedule;
 pub(crate) use schedule::ScheduleState;
+pub use schedule::{Schedule, ScheduleFunction};
 pub use sgd::Sgd;
 
 use crate::error::{Error, Result};
@@ -64,6 +64,11 @@ pub trait Optimizer<T: Scalar>: Send {
     /// Name and settings, as people read them: `"sgd(0.1)"`.
     fn describe(&self) -> String;
 
+    /// The learning rate without a schedule's factor, for reports; `None` where the optimizer has none.
+    fn learning_rate(&self) -> Option<f64> {
+        None
+    }
+
     /// State matrices that it keeps beside every parameter, of the parameter's shape, all 0 at the beginning.
     fn states(&self) -> usize;
 
@@ -108,6 +113,10 @@ pub(crate) fn update<T: Scalar>(
 impl<T: Scalar> Optimizer<T> for Box<dyn Optimizer<T>> {
     fn describe(&self) -> String {
         (**self).describe()
+    }
+
+    fn learning_rate(&self) -> Option<f64> {
+        (**self).learning_rate()
     }
 
     fn states(&self) -> usize {

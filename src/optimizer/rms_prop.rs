@@ -77,6 +77,10 @@ impl<T: Scalar> Optimizer<T> for RmsProp {
         format!("rmsprop({rate}, smoothing {smoothing}, epsilon {epsilon}{})", decay.describe())
     }
 
+    fn learning_rate(&self) -> Option<f64> {
+        Some(self.rate)
+    }
+
     fn states(&self) -> usize {
         2
     }

@@ -1,18 +1,20 @@
-//! Learning rates that change on the way.
+//! Learning rates that change from step to step.
 
 use std::f64::consts::PI;
+use std::fmt;
+use std::sync::Arc;
 
 use super::positive;
 use crate::error::{Error, Result};
 
-/// What the learning rate of step t, counted from 0, is multiplied by. A schedule that is at its end stays there.
+/// The factor of the learning rate in step t, counted from 0. A schedule that is at its end stays there.
 ///
 /// ```
 /// use travertine::optimizer::Schedule;
 /// let halved = Schedule::Step { every: 100, factor: 0.5 };
 /// assert_eq!((halved.factor(99), halved.factor(250)), (1.0, 0.25));
 /// ```
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub enum Schedule {
     /// `1`
     #[default]
@@ -48,21 +50,71 @@ pub enum Schedule {
         steps: u64,
     },
     /// Times `factor` whenever more than `patience` epochs in a row had no loss below `1 - 1e-4` times the best so far:
-    /// PyTorch's `ReduceLROnPlateau`. The trainer must be told of them, see
+    /// PyTorch's `ReduceLROnPlateau`. The trainer gets the losses from
     /// [`Trainer::observe_loss`](crate::Trainer::observe_loss).
     Plateau {
-        /// Epochs without progress that are put up with.
+        /// Epochs without progress in a row that change nothing.
         patience: u64,
         /// Above 0.
         factor: f64,
     },
+    /// A function of t, from [`Schedule::from_fn`].
+    Function(ScheduleFunction),
+}
+
+/// The function of [`Schedule::Function`]. Two are equal if they are clones of one.
+#[derive(Clone)]
+pub struct ScheduleFunction(Arc<dyn Fn(u64) -> f64 + Send + Sync>);
+
+impl PartialEq for ScheduleFunction {
+    fn eq(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+}
+
+impl fmt::Debug for ScheduleFunction {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a function")
+    }
+}
+
+/// The name and its numbers: `"step(every 100, factor 0.5)"`.
+impl fmt::Display for Schedule {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Schedule::Constant => f.write_str("constant"),
+            Schedule::Step { every, factor } => write!(f, "step(every {every}, factor {factor})"),
+            Schedule::Exponential { factor } => write!(f, "exponential(factor {factor})"),
+            Schedule::Cosine { steps, last } => write!(f, "cosine(steps {steps}, last {last})"),
+            Schedule::WarmUp { steps } => write!(f, "warm-up(steps {steps})"),
+            Schedule::OneCycle { steps } => write!(f, "one-cycle(steps {steps})"),
+            Schedule::Plateau { patience, factor } => {
+                write!(f, "plateau(patience {patience}, factor {factor})")
+            }
+            Schedule::Function(_) => f.write_str("a function"),
+        }
+    }
 }
 
 impl Schedule {
-    /// The factor of step t; 1 for [`Schedule::Plateau`], which depends on what it is told.
+    /// A schedule of one's own: the factor of step t as a function. It must give a finite number of at least 0, which every step
+    /// checks, and the same one for the same step.
+    ///
+    /// ```
+    /// use travertine::optimizer::Schedule;
+    /// let warm_up = 10;
+    /// let schedule = Schedule::from_fn(move |t| if t < warm_up { 0.1 } else { 1.0 / (t - warm_up + 1) as f64 });
+    /// assert_eq!((schedule.factor(9), schedule.factor(11)), (0.1, 0.5));
+    /// ```
+    pub fn from_fn(factor: impl Fn(u64) -> f64 + Send + Sync + 'static) -> Self {
+        Schedule::Function(ScheduleFunction(Arc::new(factor)))
+    }
+
+    /// The factor of step t; 1 for [`Schedule::Plateau`], which depends on the losses that it observes.
     pub fn factor(&self, t: u64) -> f64 {
         let t_real = t as f64;
         match *self {
+            Schedule::Function(ref function) => (function.0)(t),
             Schedule::Constant | Schedule::Plateau { .. } => 1.0,
             Schedule::Step { every, factor } => {
                 factor.powf(t.checked_div(every).unwrap_or(0) as f64)
@@ -85,13 +137,13 @@ impl Schedule {
         if steps == 0 {
             return Err(Error::argument("schedule", "there must be at least one step, not 0"));
         }
-        match self {
-            Schedule::Step { factor, .. }
-            | Schedule::Exponential { factor }
-            | Schedule::Plateau { factor, .. } => {
+        match &self {
+            &Schedule::Step { factor, .. }
+            | &Schedule::Exponential { factor }
+            | &Schedule::Plateau { factor, .. } => {
                 positive("schedule", "factor", factor)?;
             }
-            Schedule::Cosine { last, .. } if !(last >= 0.0 && last.is_finite()) => {
+            &Schedule::Cosine { last, .. } if !(last >= 0.0 && last.is_finite()) => {
                 let reason =
                     format!("the last factor must be a finite number not below 0, not {last}");
                 return Err(Error::argument("schedule", reason));
@@ -121,12 +173,12 @@ fn one_cycle(t: f64, steps: f64) -> f64 {
 /// Less than this share of the best loss is no progress.
 const PROGRESS: f64 = 1e-4;
 
-/// A schedule, and what it has seen.
+/// A schedule, and the losses that it has observed.
 pub(crate) struct ScheduleState {
     schedule: Schedule,
     best: f64,
     epochs_without_progress: u64,
-    /// What plateaus have made of the learning rate.
+    /// The product of all reductions so far.
     reduced: f64,
 }
 
@@ -145,7 +197,20 @@ impl ScheduleState {
         self.reduced * self.schedule.factor(step)
     }
 
-    /// What it has seen, bit by bit.
+    /// Refuses a factor of a function that is none.
+    pub(crate) fn check(&self, step: u64) -> Result<()> {
+        let Schedule::Function(_) = self.schedule else { return Ok(()) };
+        let factor = self.schedule.factor(step);
+        if factor >= 0.0 && factor.is_finite() {
+            return Ok(());
+        }
+        let reason = format!(
+            "the function gives {factor} for step {step}; a factor is a finite number of at least 0"
+        );
+        Err(Error::argument("schedule", reason))
+    }
+
+    /// The losses observed so far, bit by bit.
     pub(crate) fn state(&self) -> [u64; 3] {
         [self.best.to_bits(), self.epochs_without_progress, self.reduced.to_bits()]
     }

@@ -113,6 +113,10 @@ impl<T: Scalar> Optimizer<T> for Sgd {
         format!("sgd({}{memory}{})", self.rate, self.decay.describe())
     }
 
+    fn learning_rate(&self) -> Option<f64> {
+        Some(self.rate)
+    }
+
     fn states(&self) -> usize {
         match self.memory {
             Memory::None => 0,

@@ -6,6 +6,7 @@ use super::Trainer;
 use super::dropout::Dropout;
 use super::loss_scale::LossScale;
 use super::rollback::LastGood;
+use super::settings::settings_of;
 use super::step::Stepper;
 use crate::error::{Error, Result};
 use crate::loss::Loss;
@@ -132,10 +133,16 @@ impl<'n, T: Scalar> TrainerBuilder<'n, T> {
     /// The trainer. Everything that training needs is allocated here.
     ///
     /// # Errors
-    /// A batch of 0; a loss whose parameter is out of range; a schedule of no steps or with a factor out of range; a clip or a
+    /// A batch of 0; a loss whose parameter is out of range, or that cannot be learned with the network's output layer; a schedule of no steps or with a factor out of range; a clip or a
     /// largest norm that is not above 0; a rate of dropout below 0 or not below 1; dropout or a largest norm of hidden layers where
     /// there are none; a loss scale that is no power of 2 from 1 to 2^100, or doubles after no step or more than 2^24; no memory.
     pub fn build(self) -> Result<Trainer<'n, T>> {
+        self.loss.refuse_output(self.network.last().activation(), self.network.outputs())?;
+        self.assemble()
+    }
+
+    /// As [`TrainerBuilder::build`], with any output layer.
+    pub(super) fn assemble(self) -> Result<Trainer<'n, T>> {
         if self.batch == 0 {
             return Err(Error::argument("trainer", "a batch must have at least one sample"));
         }
@@ -144,11 +151,13 @@ impl<'n, T: Scalar> TrainerBuilder<'n, T> {
         let zeros = |rows, columns| Matrix::zeros(&engine, rows, columns);
         let (x, t, losses) =
             (zeros(network.inputs(), batch)?, zeros(network.outputs(), batch)?, zeros(1, batch)?);
+        let settings = settings_of(&self);
         let stepper = Stepper::new(self)?;
         let last_good = LastGood::new(&stepper)?;
         Ok(Trainer {
             stepper,
             last_good,
+            settings,
             seed,
             epoch: 0,
             first_step: 0,

@@ -91,7 +91,10 @@ impl<T: Scalar> Stepper<'_, T> {
         }
         let sink = self.optimizer.sink(step);
         let layers = self.layers.iter_mut().zip(gradients).zip(&mut self.states);
-        for ((layer, gradients), states) in layers {
+        for (((layer, gradients), states), is_frozen) in layers.zip(&self.frozen) {
+            if *is_frozen {
+                continue;
+            }
             let parts = layer.parameters_mut().into_iter().zip(gradients).zip(&mut *states);
             for ((parameter, gradient), states) in parts {
                 match sink {

@@ -47,6 +47,7 @@ impl<T: Scalar> Trainer<'_, T> {
         samples: &mut Samples<'_, T>,
         mut watch: impl FnMut(Progress<'_, T>) -> Result<ControlFlow<()>>,
     ) -> Result<Option<Report>> {
+        self.check_samples("epoch", samples)?;
         let count = samples.count();
         if self.position == 0 || self.position > count {
             self.last_good.keep(&mut self.stepper)?;
@@ -80,6 +81,7 @@ impl<T: Scalar> Trainer<'_, T> {
     /// One kernel reads the samples where they are; layers read a mini-batch.
     fn run_on(&mut self, samples: &mut Samples<'_, T>, range: Range<usize>) -> Result<()> {
         let (first, n) = (range.start, range.len());
+        self.stepper.schedule.check(self.stepper.step)?;
         let (x, t, order, results) = samples.all_for(range.clone())?;
         if self.stepper.takes_in_one_kernel((x, t), &results) {
             return self.stepper.run_in_one_kernel((x, t), Some((order, first)), results);

@@ -64,8 +64,8 @@ pub fn check_gradients<T: Scalar>(
     t: MatrixRef<'_, T>,
     h: f64,
 ) -> Result<GradientCheck> {
-    let mut trainer =
-        Trainer::builder(network, loss, Collect).batch(x.columns()).seed(0).build()?;
+    let mut trainer = Trainer::builder(network, loss, Collect).batch(x.columns()).assemble()?;
+    trainer.check_batch("check gradients", x, Some(t))?;
     trainer.step(x, t)?;
     let mut gradients = Vec::new();
     for states in trainer.states() {
@@ -192,6 +192,7 @@ impl<T: Scalar> Trainer<'_, T> {
     /// # Errors
     /// Samples of other sizes than the network's; no memory; a device that fails.
     pub fn gradient_norms(&mut self, samples: &Samples<'_, T>) -> Result<Vec<f64>> {
+        self.check_samples("gradient norms", samples)?;
         let count = samples.count().min(NORM_SAMPLES);
         let mut gradients = zeros_like(&self.stepper.layers)?;
         for first in (0..count).step_by(self.batch()) {

@@ -45,10 +45,11 @@ impl<T: Scalar> MaxNorm<T> {
         [("max_norm.squares", &self.squares), ("max_norm.sums", &self.sums)]
     }
 
-    /// Bounds all layers but the last.
-    pub(super) fn bound(&mut self, layers: &mut [Training<'_, T>]) -> Result<()> {
+    /// Bounds all layers but the last and those that are frozen.
+    pub(super) fn bound(&mut self, layers: &mut [Training<'_, T>], frozen: &[bool]) -> Result<()> {
         let hidden = layers.len() - 1;
-        for layer in layers[..hidden].iter_mut().filter(|layer| layer.kind() == LayerKind::Dense) {
+        let layers = layers[..hidden].iter_mut().zip(frozen);
+        for (layer, _) in layers.filter(|(layer, f)| layer.kind() == LayerKind::Dense && !**f) {
             let [weights, _] = layer.parameters_mut();
             let (rows, columns) = (weights.rows(), weights.columns());
             let (squares, sums) =

@@ -13,22 +13,30 @@ use crate::samples::{Report, Results, Samples, Scores};
 use crate::scalar::Scalar;
 
 use self::rollback::LastGood;
+use self::settings::Settings;
 use self::step::Stepper;
 
 mod builder;
+mod checks;
 mod collected;
+mod custom_loss;
 mod dropout;
+mod early_stopping;
 mod epoch;
+mod freeze;
 mod gradients;
 mod loss_scale;
 mod max_norm;
 mod memory;
+mod restore;
 mod rollback;
+mod settings;
 mod snapshot;
 mod step;
 
 pub use builder::TrainerBuilder;
 pub use dropout::Dropout;
+pub use early_stopping::{EarlyStopping, Observation};
 pub use epoch::Progress;
 pub use gradients::{GradientCheck, check_gradients};
 pub use loss_scale::LossScale;
@@ -57,6 +65,8 @@ pub struct Trainer<'n, T: Scalar> {
     stepper: Stepper<'n, T>,
     /// The state from before this epoch, for an epoch that diverges.
     last_good: LastGood<T>,
+    /// The settings that decide the bytes of the training, without those that change on the way.
+    settings: Settings,
     seed: u64,
     /// Epochs done.
     epoch: u64,
@@ -107,6 +117,12 @@ impl<'n, T: Scalar> Trainer<'n, T> {
         self.stepper.schedule.factor(self.stepper.step)
     }
 
+    /// The learning rate of the next step: the optimizer's times [`Trainer::rate_factor`]. `None` where the optimizer has none
+    /// ([`Optimizer::learning_rate`]).
+    pub fn learning_rate(&self) -> Option<f64> {
+        self.stepper.optimizer.learning_rate().map(|rate| rate * self.rate_factor())
+    }
+
     /// The largest number of samples in a step.
     pub fn batch(&self) -> usize {
         self.x.columns()
@@ -149,6 +165,7 @@ impl<'n, T: Scalar> Trainer<'n, T> {
     /// Shapes that do not fit; a device that fails.
     pub fn step(&mut self, x: MatrixRef<'_, T>, t: MatrixRef<'_, T>) -> Result<()> {
         self.last_samples = 0;
+        self.check_batch("step", x, Some(t))?;
         let losses = self.losses.view_mut().sub_columns(0..x.columns())?;
         let stepper = &mut self.stepper;
         as_step(x.engine(), || stepper.run(x, t, Results { losses, hits: None, weights: None }))?;
@@ -177,6 +194,7 @@ impl<'n, T: Scalar> Trainer<'n, T> {
     /// Samples of other sizes than the network's; no memory; a device that fails.
     pub fn evaluate(&mut self, samples: &Samples<'_, T>) -> Result<Report> {
         let (count, batch) = (samples.count(), self.batch());
+        self.check_samples("evaluate", samples)?;
         let scores = match self.evaluation.take().filter(|scores| scores.capacity() >= count) {
             Some(scores) => self.evaluation.insert(scores),
             None => self.evaluation.insert(Scores::new(self.x.engine(), count)?),

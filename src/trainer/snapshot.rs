@@ -1,22 +1,19 @@
-//! Everything that a training goes on from.
+//! Snapshots: everything that a training goes on from.
 
 use std::collections::BTreeMap;
 
-use super::Trainer;
-use super::loss_scale::ScaleState;
+use super::{Trainer, settings};
 use crate::error::{Error, Result};
 use crate::layer::{Parts, Training};
 use crate::matrix::{Matrix, MatrixMut};
 use crate::samples::Samples;
 use crate::scalar::Scalar;
 
-/// What the scale of the loss is called, now and before the epoch.
-const SCALES: [&str; 2] = ["loss_scale", "loss_scale.last_good"];
-/// More than anybody takes.
-const MOST_STEPS: u64 = 1 << 60;
+/// Names of the scale of the loss, now and before the epoch.
+pub(super) const SCALES: [&str; 2] = ["loss_scale", "loss_scale.last_good"];
 
-/// A training at a moment between two steps, in host memory: parameters, the optimizer's state, the schedule, the place in the
-/// epoch, and the losses of its samples so far. Random numbers need no place in it: they are functions of seed and step.
+/// A training between two steps, in host memory: parameters, the optimizer's state, the schedule, the position in the epoch, the
+/// losses of its samples so far, and the settings that decide what follows. Random numbers are functions of seed and step.
 ///
 /// ```
 /// use travertine::{Activation, Loss, Network, Samples, Trainer, data, engine, optimizer::Adam};
@@ -25,12 +22,12 @@ const MOST_STEPS: u64 = 1 << 60;
 /// let mut samples = Samples::new(&cpu, &digits)?;
 /// let build = || Network::builder(&cpu, 64).dense(10, Activation::Softmax).build();
 /// let (mut network, mut twin) = (build()?, build()?);
-/// let mut trainer = Trainer::builder(&mut network, Loss::SoftmaxCrossEntropy, Adam::new(0.001)?).batch(32).seed(1).build()?;
+/// let mut trainer = Trainer::builder(&mut network, Loss::SoftmaxCrossEntropy, Adam::new(0.001)?).seed(1).build()?;
 /// trainer.epoch(&mut samples)?;
 /// let snapshot = trainer.snapshot(&mut samples)?;
 /// trainer.epoch(&mut samples)?;
 ///
-/// let mut other = Trainer::builder(&mut twin, Loss::SoftmaxCrossEntropy, Adam::new(0.001)?).batch(32).seed(1).build()?;
+/// let mut other = Trainer::builder(&mut twin, Loss::SoftmaxCrossEntropy, Adam::new(0.001)?).seed(1).build()?;
 /// other.restore(&snapshot, &mut samples)?;
 /// other.epoch(&mut samples)?;
 /// drop((trainer, other));
@@ -45,8 +42,10 @@ pub struct Snapshot<T> {
     pub(crate) first_step: u64,
     /// Samples done in the epoch.
     pub(crate) position: u64,
-    /// What the schedule has seen, bit by bit.
-    pub(crate) pace: [u64; 3],
+    /// The state of the schedule, bit by bit.
+    pub(crate) schedule: [u64; 3],
+    /// The settings that decide the bytes of the training, by their names; in older files there are none.
+    pub(crate) settings: BTreeMap<String, String>,
     /// Column-major, by their names.
     pub(crate) tensors: BTreeMap<String, Vec<T>>,
 }
@@ -67,19 +66,19 @@ impl<T: Scalar> Snapshot<T> {
         self.position
     }
 
-    /// Numbers of one's own that are to be kept with it.
+    /// Adds numbers of the caller, for example the parameters of the best epoch.
     pub fn attach(&mut self, name: impl Into<String>, values: Vec<T>) {
         self.tensors.insert(name.into(), values);
     }
 
-    /// The numbers of that name.
+    /// The numbers with this name.
     pub fn numbers(&self, name: &str) -> Option<&[T]> {
         self.tensors.get(name).map(Vec::as_slice)
     }
 }
 
 impl<T: Scalar> Trainer<'_, T> {
-    /// Takes down where training is. `samples`: those that it trains on. Waits for the device.
+    /// Copies the state of the training. `samples`: those that it trains on. Waits for the device.
     ///
     /// # Errors
     /// A device that fails.
@@ -87,7 +86,7 @@ impl<T: Scalar> Trainer<'_, T> {
         let read =
             |(name, matrix): (String, MatrixMut<'_, T>)| Ok((name, matrix.as_ref().to_vec()?));
         let tensors: Result<BTreeMap<_, _>> =
-            self.everything(samples).into_iter().map(read).collect();
+            self.named_matrices(samples).into_iter().map(read).collect();
         let mut tensors = tensors?;
         if let Some(scaler) = self.stepper.scaler() {
             let states = [scaler.state, scaler.last_good].map(|state| state.numbers().to_vec());
@@ -98,75 +97,14 @@ impl<T: Scalar> Trainer<'_, T> {
             step: self.stepper.step,
             first_step: self.first_step,
             position: self.position as u64,
-            pace: self.stepper.schedule.state(),
+            schedule: self.stepper.schedule.state(),
+            settings: self.settings().map(|(name, value)| (name.to_owned(), value)).collect(),
             tensors,
         })
     }
 
-    /// Goes on from where another trainer of the same network, loss, optimizer, batch and seed was with the same samples: what
-    /// follows is the same, bit by bit, on an engine of the same kind.
-    ///
-    /// # Errors
-    /// A snapshot of another training: the first matrix that is missing or of another size is named, and nothing is changed; a
-    /// device that fails.
-    pub fn restore(&mut self, snapshot: &Snapshot<T>, samples: &mut Samples<'_, T>) -> Result<()> {
-        let refused = |reason: String| Error::argument("restore", reason);
-        let count = samples.count();
-        let batch = self.batch();
-        for (name, matrix) in self.everything(samples) {
-            let (own, found) =
-                (matrix.rows() * matrix.columns(), snapshot.numbers(&name).map(<[T]>::len));
-            if found != Some(own) {
-                let found = found.map_or("none".to_owned(), |found| found.to_string());
-                return Err(refused(format!(
-                    "{name} has {own} numbers here, the snapshot has {found}"
-                )));
-            }
-        }
-        if snapshot.step > MOST_STEPS
-            || snapshot.first_step > snapshot.step
-            || snapshot.epoch > MOST_STEPS
-        {
-            return Err(refused(format!(
-                "step {} of epoch {} is no place in a training",
-                snapshot.step, snapshot.epoch
-            )));
-        }
-        let position = usize::try_from(snapshot.position).unwrap_or(usize::MAX);
-        if position > count || position < count && !position.is_multiple_of(batch) {
-            let reason = format!(
-                "sample {position} is between two steps neither of {count} samples nor of batches of {batch}"
-            );
-            return Err(refused(reason));
-        }
-        let scales = SCALES.map(|name| snapshot.numbers(name).and_then(ScaleState::from_numbers));
-        match (self.stepper.scaler_mut(), scales) {
-            (Some(scaler), [Some(state), Some(last_good)]) => {
-                (scaler.state, scaler.last_good) = (state, last_good)
-            }
-            (None, [None, None]) => {}
-            (Some(_), _) => {
-                return Err(refused(
-                    "the loss is scaled here, in the snapshot it is not".to_owned(),
-                ));
-            }
-            (None, _) => {
-                return Err(refused(
-                    "the loss is scaled in the snapshot, here it is not".to_owned(),
-                ));
-            }
-        }
-        for (name, mut matrix) in self.everything(samples) {
-            matrix.write(snapshot.numbers(&name).unwrap_or_default())?;
-        }
-        (self.epoch, self.stepper.step) = (snapshot.epoch, snapshot.step);
-        (self.first_step, self.position) = (snapshot.first_step, position);
-        self.stepper.schedule.set_state(snapshot.pace);
-        Ok(())
-    }
-
     /// All parameters, layer by layer weights (`outputs x inputs`), bias and, where a layer has them, running statistics, for a model
-    /// that is to be kept while training goes on.
+    /// to keep while training goes on.
     ///
     /// # Errors
     /// A device that fails.
@@ -185,7 +123,7 @@ impl<T: Scalar> Trainer<'_, T> {
             .collect())
     }
 
-    /// Takes back what [`Trainer::parameters`] gave.
+    /// Writes what [`Trainer::parameters`] returned.
     ///
     /// # Errors
     /// Parameters of another network; a device that fails.
@@ -207,8 +145,14 @@ impl<T: Scalar> Trainer<'_, T> {
         Ok(())
     }
 
+    /// The settings that decide the bytes of the training, by their names.
+    pub(super) fn settings(&self) -> impl Iterator<Item = (&'static str, String)> + '_ {
+        let frozen = settings::frozen(&self.stepper.frozen);
+        self.settings.iter().cloned().chain([("frozen", frozen)])
+    }
+
     /// Every matrix that training goes on from, with its name.
-    fn everything<'a>(
+    pub(super) fn named_matrices<'a>(
         &'a mut self,
         samples: &'a mut Samples<'_, T>,
     ) -> Vec<(String, MatrixMut<'a, T>)> {

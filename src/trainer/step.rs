@@ -8,6 +8,7 @@ use super::collected::Collected;
 use super::dropout::InputDropout;
 use super::loss_scale::Scaler;
 use super::max_norm::MaxNorm;
+use crate::activation::Activation;
 use crate::error::Result;
 use crate::layer::{LayerKind, Pass, Role, Training};
 use crate::loss::Loss;
@@ -35,6 +36,10 @@ pub(super) struct Stepper<'n, T: Scalar> {
     /// For every layer what is dropped of its input, or nothing.
     pub(super) dropouts: Vec<Option<InputDropout<T>>>,
     pub(super) max_norm: Option<MaxNorm<T>>,
+    /// For every layer whether its parameters stay as they are.
+    pub(super) frozen: Vec<bool>,
+    /// The last layer's, as the loss demands it.
+    pub(super) output_role: Role,
     /// Of every layer, where the engine computes a step in one kernel.
     forms: Option<Vec<Form>>,
     /// The most samples of a step.
@@ -49,12 +54,15 @@ impl<'n, T: Scalar> Stepper<'n, T> {
         let forms = forms_for_one_kernel(&builder);
         let TrainerBuilder { network, loss, optimizer, batch, seed, .. } = builder;
         let (loss, schedule) = (loss.validate()?, ScheduleState::new(builder.schedule)?);
+        let network_output = network.last().activation();
         let states = states(network, &*optimizer)?;
         let layers = training_layers(network, loss, batch)?;
         let dropouts = builder.dropout.unwrap_or_default().of_layers(&layers, seed)?;
         let max_norm = builder.max_norm.map(|most| MaxNorm::new(most, &layers)).transpose()?;
         let collected = Collected::new(builder.clip, builder.loss_scale, &layers)?;
         Ok(Stepper {
+            frozen: vec![false; layers.len()],
+            output_role: role_of_output(loss, network_output),
             layers,
             states,
             loss,
@@ -92,6 +100,7 @@ impl<'n, T: Scalar> Stepper<'n, T> {
         t: MatrixRef<'_, T>,
         results: Results<'_, T>,
     ) -> Result<()> {
+        self.schedule.check(self.step)?;
         if self.takes_in_one_kernel((x, t), &results) {
             self.run_in_one_kernel((x, t), None, results)
         } else {
@@ -105,7 +114,10 @@ impl<'n, T: Scalar> Stepper<'n, T> {
         (x, t): Pair<'_, T>,
         results: &Results<'_, T>,
     ) -> bool {
-        self.forms.is_some() && results.weights.is_none() && network::are_contiguous(x, t)
+        self.forms.is_some()
+            && results.weights.is_none()
+            && !self.frozen.contains(&true)
+            && network::are_contiguous(x, t)
     }
 
     /// A step in one kernel on x and t or, with an order, on the columns of them that it names from an index on.
@@ -164,9 +176,14 @@ impl<'n, T: Scalar> Stepper<'n, T> {
         let last = self.layers.len() - 1;
         let (output, delta, fold) = self.layers[last].loss_operands(t.columns())?;
         fused::loss(self.loss.formula(), output, t, losses, Some((delta, fold)))?;
+        self.scale_delta(t.columns())
+    }
+
+    /// Multiplies the last layer's delta by the scale of the loss, where there is one.
+    pub(super) fn scale_delta(&mut self, samples: usize) -> Result<()> {
         let Some(scaler) = self.scaler() else { return Ok(()) };
-        let scale = scaler.state.scale;
-        let (_, delta, _) = self.layers[last].loss_operands(t.columns())?;
+        let (scale, last) = (scaler.state.scale, self.layers.len() - 1);
+        let (_, delta, _) = self.layers[last].loss_operands(samples)?;
         Scaler::scale(scale, delta)
     }
 
@@ -194,24 +211,28 @@ impl<'n, T: Scalar> Stepper<'n, T> {
             if let (Pass::Step, Some(dropout)) = (pass, &mut self.dropouts[i]) {
                 input = dropout.forward(self.step, input)?;
             }
+            let pass = if self.frozen[i] { Pass::Inference } else { pass };
             after[0].forward_as(pass, input)?;
         }
         Ok(())
     }
 
-    /// From the last layer to the first: propagates delta with the weights as they were, then updates them.
-    fn backward(&mut self, x: MatrixRef<'_, T>) -> Result<()> {
+    /// From the last layer to the lowest that is trained: propagates delta with the weights as they were, then updates them.
+    pub(super) fn backward(&mut self, x: MatrixRef<'_, T>) -> Result<()> {
         let step = self.next_step();
         let rule = self.optimizer.rule(step);
-        for i in (0..self.layers.len()).rev() {
-            if i > 0 {
+        let lowest = self.frozen.iter().take_while(|is_frozen| **is_frozen).count();
+        for i in (lowest..self.layers.len()).rev() {
+            if i > lowest {
                 self.propagate(i, x.columns())?;
             }
-            self.descend(i, x, (step, rule.as_ref()))?;
+            if !self.frozen[i] {
+                self.descend(i, x, (step, rule.as_ref()))?;
+            }
         }
         self.update_collected(step, rule.as_ref())?;
         if let Some(max_norm) = &mut self.max_norm {
-            max_norm.bound(&mut self.layers)?;
+            max_norm.bound(&mut self.layers, &self.frozen)?;
         }
         self.step += 1;
         Ok(())
@@ -282,6 +303,11 @@ fn forms_for_one_kernel<T: Scalar>(builder: &TrainerBuilder<'_, T>) -> Option<Ve
     (is_plain && loss.has_at_most_one_number()).then_some(forms)
 }
 
+/// The last layer's role: some losses read its z.
+fn role_of_output(loss: Loss, output: Activation) -> Role {
+    Role::before(None, loss.is_fused_with(output))
+}
+
 /// State matrices of zeros.
 fn states<T: Scalar>(network: &Network<T>, optimizer: &dyn Optimizer<T>) -> Result<States<T>> {
     let zeros = |like: MatrixRef<'_, T>| -> Result<Vec<Matrix<T>>> {
@@ -298,9 +324,9 @@ fn training_layers<T: Scalar>(
     loss: Loss,
     batch: usize,
 ) -> Result<Vec<Training<'_, T>>> {
-    let fused = loss.is_fused_with(network.last().activation());
+    let logits = role_of_output(loss, network.last().activation()) == Role::Logits;
     let kinds: Vec<LayerKind> = network.layers().iter().map(|layer| layer.kind()).collect();
     let next = kinds.iter().skip(1).map(|kind| Some(*kind)).chain([None]);
     let layers = network.layers_mut().iter_mut().zip(next);
-    layers.map(|(layer, next)| layer.training(batch, Role::before(next, fused))).collect()
+    layers.map(|(layer, next)| layer.training(batch, Role::before(next, logits))).collect()
 }

@@ -204,7 +204,7 @@ fn faults_are_told_with_their_cures() {
                 "programs of CUDA 12.4",
             ],
         ),
-        (&[("MEMORY", 100)], &["cuda:0: out of memory, ", " bytes asked for, 100 available"]),
+        (&[("MEMORY", 100)], &["cuda:0: out of memory, ", " bytes requested, 100 available"]),
         (&[("MEMORY", 100), ("POOLS", 0)], &["out of memory"]),
         (
             &[("LOST_AFTER", 2)],
