@@ -4,7 +4,7 @@ use travertine::data::Task;
 use travertine::random::{Philox, Purpose};
 use travertine::{Activation, Loss, Matrix, Network, Samples, Trainer, engine, optimizer::Sgd};
 
-/// The function that the network does not know.
+/// The function to learn.
 fn f(x: &[f32]) -> f32 {
     x[0].sin() + x[1].cos() + x[2].tanh() + x[3] * x[3]
 }

@@ -1,4 +1,4 @@
-//! What a layer does to its linear output: one formula and its derivative each.
+//! Activations: each a formula and its derivative.
 
 use std::fmt;
 use std::str::FromStr;
@@ -102,7 +102,7 @@ formula!(Softplus = "softplus", |z, _p| math::softplus(z), "softplus(x)");
 // 1 - exp(-a) is sigmoid(z); a is never negative.
 formula!(SoftplusDerivative = "softplus'", |g, a, _p| -(g * math::expm1(-a)), "-(x * expm1(-y))");
 
-/// What the derivative is computed from.
+/// The operand of the derivative.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Keeps {
     /// z alone, so that the training layer keeps it beside a.
@@ -159,7 +159,7 @@ impl Activation {
         Activation::Softmax,
     ];
 
-    /// The name without parameters, as files and the command line write it.
+    /// The name without parameters, as in files and on the command line.
     pub fn name(self) -> &'static str {
         match self {
             Activation::Identity => "identity",
@@ -225,7 +225,7 @@ impl Activation {
         self.entry().map_or(Keeps::Output, |entry| entry.keeps)
     }
 
-    /// What a whole network in one call needs of this activation; `None` where it has more than the one number that fits there.
+    /// Formula and derivative for a call that computes a whole network; `None` where they have more than the one number it allows.
     pub(crate) fn form(self) -> Option<Form> {
         let derivative = self.entry().map(|entry| (&entry.derivative, entry.keeps == Keeps::Sum));
         let is_simple = self.parameters()[1..].iter().all(|p| *p == 0.0);

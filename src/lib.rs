@@ -44,7 +44,7 @@
 //! * [`layer`]: layers and their training attachments; [`optimizer`]: how gradients become parameters.
 //! * [`Network`] infers, [`Trainer`] trains, [`check_gradients`] proves.
 //! * [`data`] reads data sets, [`Samples`] puts them where the engine computes, [`model_file`] keeps trained networks,
-//!   [`metrics`] tells how good they are.
+//!   [`metrics`] measures them.
 //!
 //! # Promises
 //!

@@ -1,4 +1,4 @@
-//! What training makes small: one formula and its gradient each.
+//! Losses: each a formula and its gradient.
 
 use std::fmt;
 use std::str::FromStr;
@@ -114,7 +114,7 @@ impl Loss {
         Loss::SoftmaxCrossEntropy,
     ];
 
-    /// The name without parameters, as files and the command line write it.
+    /// The name without parameters, as in files and on the command line.
     pub fn name(self) -> &'static str {
         match self {
             Loss::Quadratic => "quadratic",
@@ -157,7 +157,7 @@ impl Loss {
         [self.parameter().unwrap_or(0.0), 0.0, 0.0, 0.0]
     }
 
-    /// Whether its formula has no more than the one number that a call for a whole network takes.
+    /// Whether its formula has at most one number, the most that a call for a whole network has.
     pub(crate) fn has_at_most_one_number(self) -> bool {
         self.parameters()[1..].iter().all(|p| *p == 0.0)
     }

@@ -18,7 +18,7 @@ fn pixel(data: &Dataset<f64>, sample: usize, x: usize, y: usize) -> f64 {
 }
 
 #[test]
-fn nothing_asked_for_changes_nothing() {
+fn no_deformation_changes_nothing() {
     let data = ramps(3, (0.1, -0.7, 3.0));
     assert_eq!(Augmentation::new(SIDE, SIDE).unwrap().apply(&data, 1, 1).unwrap(), data);
     let still = Augmentation::new(SIDE, SIDE).unwrap().elastic(0.0, 4.0).unwrap();
@@ -54,7 +54,7 @@ fn elastic_fields_have_the_moments_of_their_formula() {
     }
 }
 
-/// The image of a ramp under an affine map is a ramp, whose slopes tell the map.
+/// The image of a ramp under an affine map is a ramp, whose slopes determine the map.
 #[test]
 fn affine_maps_stay_within_their_bounds_and_fill_them() {
     let maps = |augmentation: Augmentation| -> Vec<[f64; 4]> {

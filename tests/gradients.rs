@@ -104,7 +104,7 @@ fn every_activation_and_loss(device: &Device) {
 
 /// The check must be able to fail: the gradients of one loss are not those of another.
 #[test]
-fn the_check_tells_wrong_gradients() {
+fn the_check_finds_wrong_gradients() {
     let cpu = engine::open::<f64>("cpu").unwrap();
     let mut layer = Dense::new(&cpu, 2, 2, Activation::Relu).unwrap();
     layer.weights_mut().write(&[0.5, -0.5, 0.25, 1.0]).unwrap();

@@ -149,11 +149,11 @@ fn the_scale_doubles_after_good_steps_in_a_row() {
     assert!(parameters(&network).iter().all(|w| w.is_finite()));
 }
 
-/// What is not finite without scaling is told as ever, at the same step and layer, and leaves the last good parameters.
+/// Numbers that are not finite even without scaling are reported at the same step and layer, and leave the last good parameters.
 #[test]
-fn divergence_is_told_as_without_scaling() {
+fn divergence_is_reported_as_without_scaling() {
     for (name, engine) in engines::<f32>() {
-        let told = [None, Some(scale(4.0, 2))].map(|scale| {
+        let reports = [None, Some(scale(4.0, 2))].map(|scale| {
             let mut network = network(&engine);
             let mut trainer =
                 Trainer::builder(&mut network, Loss::SoftmaxCrossEntropy, Sgd::new(1e38).unwrap())
@@ -173,7 +173,7 @@ fn divergence_is_told_as_without_scaling() {
             assert!(parameters(&network).iter().all(|w| w.is_finite()), "{name}");
             place(&error)
         });
-        assert_eq!(told[0], told[1], "{name}");
+        assert_eq!(reports[0], reports[1], "{name}");
     }
 }
 

@@ -508,7 +508,7 @@ fn files_hold_them_and_refuse_what_does_not_fit() {
         assert_eq!(described.parameters, network.parameters());
         assert_eq!(described.layers[1].kind, network.layers()[1].kind());
     }
-    // The last one is layer normalization: another name, and a kind that nobody knows.
+    // The last one is layer normalization: another name, and an unknown kind.
     let bytes = std::fs::read(&path).unwrap();
     for (wrong, expected) in
         [("batch_norm", "tensor layers.1.running_mean"), ("night_norm", "layers.1 kind")]

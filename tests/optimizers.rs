@@ -391,7 +391,7 @@ fn optimizers_and_schedules_are_pytorchs() {
             json!(["StepLR", {"step_size": 7, "gamma": 0.3}]),
         ),
         (Schedule::Exponential { factor: 0.9 }, json!(["ExponentialLR", {"gamma": 0.9}])),
-        // PyTorch's turns back at its end, so that it is asked for no longer than it lasts.
+        // PyTorch's cosine rises again after its end, so the comparison ends there.
         (
             Schedule::Cosine { steps: 40, last: 0.1 },
             json!(["CosineAnnealingLR", {"T_max": 40, "eta_min": 0.1}]),
@@ -505,7 +505,7 @@ fn adam_stays_close<T: Scalar>(bound: f64) {
     };
     let engines = common::engines::<T>();
     let (reference, loss) = course(&engines[0].1);
-    assert!(loss < 0.3, "{loss}"); // of 0.45 for outputs that know nothing
+    assert!(loss < 0.3, "{loss}"); // outputs without training have 0.45
     for (words, engine) in &engines[1..] {
         let apart = common::relative(&course(engine).0, &reference);
         eprintln!("{words}, {}, 500 steps of Adam: {apart:.1e}", T::NAME);

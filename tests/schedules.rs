@@ -31,8 +31,8 @@ fn schedules_are_their_formulas() {
     }
     // Three epochs without progress are put up with, a NaN is none, and 0.01 % less is not enough.
     let plateau = Schedule::Plateau { patience: 3, factor: 0.5 };
-    let told = [1.0, 1.0, 0.99995, f64::NAN, 1.0, 0.9, 0.9, 0.9, 0.9, 0.9, 0.9];
-    assert_eq!(rates(plateau, &told), [1.0, 1.0, 1.0, 1.0, 1.0, 0.5, 0.5, 0.5, 0.5, 0.5, 0.25]);
+    let losses = [1.0, 1.0, 0.99995, f64::NAN, 1.0, 0.9, 0.9, 0.9, 0.9, 0.9, 0.9];
+    assert_eq!(rates(plateau, &losses), [1.0, 1.0, 1.0, 1.0, 1.0, 0.5, 0.5, 0.5, 0.5, 0.5, 0.25]);
 }
 
 /// Training goes on at the rate that a schedule has ended with.

@@ -170,7 +170,7 @@ fn evaluation_agrees_with_the_formulas() {
 }
 
 #[test]
-fn one_output_tells_two_classes_apart() {
+fn one_output_distinguishes_two_classes() {
     let cpu = cpu::<f32>(1);
     let x: Vec<f32> = random(2 * 400, 3);
     let t: Vec<f32> = x.chunks(2).map(|x| f32::from(u8::from(x[0] + x[1] > 0.0))).collect();
@@ -223,9 +223,9 @@ fn digits_are_learned() {
     assert!(report.accuracy.unwrap() > 0.94, "{report:?}");
 }
 
-/// One sample is so large that the step after it must fail; the order of the samples tells which step that is.
+/// One sample is so large that the step after it must fail; the order of the samples determines which step that is.
 #[test]
-fn divergence_is_told_exactly_and_undone() {
+fn divergence_is_located_exactly_and_undone() {
     let cpu = cpu::<f32>(1);
     let (count, seed, poison) = (40, 4, 17);
     let mut x: Vec<f32> = random(3 * count, 5);

@@ -1,4 +1,4 @@
-//! Small networks in one kernel: gradients by finite differences, training beside the CPU, and how often the engine is asked.
+//! Small networks in one kernel: gradients by finite differences, training compared with the CPU, and the number of calls.
 
 mod common;
 
@@ -332,7 +332,7 @@ fn a_step_is_one_call_and_its_updates() {
         .unwrap();
     assert_eq!(calls(&mut trainer), 1 + 4);
     drop(trainer);
-    // What the kernel does not know of takes the way by layers.
+    // Settings that the kernel does not have are computed layer by layer.
     assert!(calls(&mut builder(&mut network).clip(Clip::Norm(1.0)).build().unwrap()) > 1);
     assert!(calls(&mut builder(&mut network).max_norm(1.0).build().unwrap()) > 1);
     assert!(
@@ -381,7 +381,7 @@ fn an_epoch_copies_no_samples() {
     assert!(steps_and_calls(Some([1.0, 2.0, 3.0]))[0] > 5);
 }
 
-/// A network that does not fit, or an engine that was told not to.
+/// A network that does not fit, or an engine whose settings rule it out.
 #[test]
 fn what_does_not_fit_is_trained_layer_by_layer() {
     let Some(counting) = counted::<f64>(SMALL_DEVICE) else { return };
@@ -413,10 +413,10 @@ fn training_repeats_itself_bit_by_bit() {
     }
 }
 
-/// A loss that is no longer finite is found and told as it is layer by layer.
+/// A loss that is no longer finite is reported as it is layer by layer.
 #[test]
-fn divergence_is_told_as_by_layers() {
-    let told = |settings| {
+fn divergence_is_reported_as_layer_by_layer() {
+    let report = |settings| {
         let engine = engine_if_there::<f32>("opencl", &settings)?;
         let net = Net::new(&[4, 6, 2], Activation::Relu, Activation::Identity);
         let (x, t) = (matrix(&engine, 4, &random(4 * 30, 1)), matrix(&engine, 2, &random(60, 2)));
@@ -436,5 +436,5 @@ fn divergence_is_told_as_by_layers() {
         );
         Some(error)
     };
-    assert_eq!(told(limited_whole(SMALL_DEVICE)), told(limited(SMALL_DEVICE)));
+    assert_eq!(report(limited_whole(SMALL_DEVICE)), report(limited(SMALL_DEVICE)));
 }

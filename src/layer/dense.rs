@@ -59,7 +59,7 @@ impl<T: Scalar> Dense<T> {
         })
     }
 
-    /// `output = f(W input + b)`; input `inputs x samples`, output `outputs x samples`, which z is overwritten in.
+    /// `output = f(W input + b)`; input `inputs x samples`, output `outputs x samples`, where f overwrites z.
     ///
     /// # Errors
     /// Shapes that do not chain; a device that fails.
@@ -67,7 +67,7 @@ impl<T: Scalar> Dense<T> {
         self.infer(Role::Output, None, input, output)
     }
 
-    /// `output = W input + b`: what the activation is applied to.
+    /// `output = W input + b`, without the activation.
     ///
     /// # Errors
     /// As [`Dense::forward`].
@@ -89,25 +89,7 @@ impl<T: Scalar> Layer<T> for Dense<T> {
         self.weights.rows()
     }
 
-    fn activation(&self) -> Activation {
-        self.activation
-    }
-
-    fn weights(&self) -> MatrixRef<'_, T> {
-        self.weights.view()
-    }
-
-    fn weights_mut(&mut self) -> MatrixMut<'_, T> {
-        self.weights.view_mut()
-    }
-
-    fn bias(&self) -> MatrixRef<'_, T> {
-        self.bias.view()
-    }
-
-    fn bias_mut(&mut self) -> MatrixMut<'_, T> {
-        self.bias.view_mut()
-    }
+    own_parameters!();
 
     fn copy(&self) -> Result<Box<dyn Layer<T>>> {
         let (weights, bias) = (self.weights.copy()?, self.bias.copy()?);
@@ -162,7 +144,7 @@ impl<T: Scalar> From<Dense<T>> for Box<dyn Layer<T>> {
     }
 }
 
-/// The training layer: borrows an inference layer's parameters, keeps what backward needs. Dropping it ends the loan.
+/// The training layer: borrows an inference layer's parameters and keeps what backward needs. Dropping it ends the borrow.
 ///
 /// While it lives, the inference layer cannot be used or released:
 ///
@@ -203,37 +185,10 @@ impl<T: Scalar> TrainingLayer<T> for DenseTraining<'_, T> {
         self.weights.columns()
     }
 
-    fn batch(&self) -> usize {
-        self.a.columns()
-    }
-
-    fn weights(&self) -> MatrixRef<'_, T> {
-        self.weights.as_ref()
-    }
-
-    fn bias(&self) -> MatrixRef<'_, T> {
-        self.bias.as_ref()
-    }
+    passes!();
 
     fn parts_mut(&mut self) -> Parts<'_, T> {
         Parts { parameters: [self.weights.reborrow(), self.bias.reborrow()], statistics: None }
-    }
-
-    fn output(&self, samples: usize) -> Result<MatrixRef<'_, T>> {
-        refuse_discarded(self.discarded, "output")?;
-        self.a.view().sub_columns(0..samples)
-    }
-
-    fn delta(&self, samples: usize) -> Result<MatrixRef<'_, T>> {
-        refuse_discarded(self.discarded, "delta")?;
-        self.delta.view().sub_columns(0..samples)
-    }
-
-    fn loss_operands(&mut self, samples: usize) -> Result<LossOperands<'_, T>> {
-        let a = self.a.view().sub_columns(0..samples)?;
-        let kept = self.z.as_ref().unwrap_or(&self.a).view().sub_columns(0..samples)?;
-        let delta = self.delta.view_mut().sub_columns(0..samples)?;
-        Ok((a, delta, self.activation.derivative(kept)))
     }
 
     fn forward_as(&mut self, _pass: Pass, input: MatrixRef<'_, T>) -> Result<()> {
@@ -274,10 +229,6 @@ impl<T: Scalar> TrainingLayer<T> for DenseTraining<'_, T> {
 
     fn set_role(&mut self, role: Role) {
         (self.activation, self.role) = (role.activation(self.own_activation), role);
-    }
-
-    fn discard_pass(&mut self) {
-        self.discarded = true;
     }
 
     fn buffers(&self) -> Vec<(&'static str, &Matrix<T>)> {

@@ -1,8 +1,77 @@
 //! Layers: each an inference layer, which owns its parameters, and a training layer, which borrows them.
 //!
-//! One file a layer. What a network needs of the one is [`Layer`], what a trainer needs of the other [`TrainingLayer`]; both
-//! speak of two matrices of parameters, which PyTorch's layers call weight and bias too. The traits are for using layers: those
-//! of other crates would need what is private to this one.
+//! One file for each kind of layer. A network uses [`Layer`], a trainer [`TrainingLayer`]; both have two matrices of parameters,
+//! which PyTorch's layers call weight and bias too.
+//!
+//! Both traits are sealed: other crates use layers, but cannot add kinds of their own. A layer calls checked operations that are
+//! private to this crate, and each engine has kernels for the formulas that the layers of this crate use; an open trait would
+//! make every new kernel a breaking release. Losses are open through [`Trainer::step_with`](crate::Trainer::step_with),
+//! optimizers through [`Optimizer`](crate::optimizer::Optimizer), schedules through
+//! [`Schedule::from_fn`](crate::optimizer::Schedule::from_fn).
+
+/// The methods of [`Layer`] for layers with the fields `weights`, `bias` and `activation`.
+macro_rules! own_parameters {
+    () => {
+        fn activation(&self) -> Activation {
+            self.activation
+        }
+
+        fn weights(&self) -> MatrixRef<'_, T> {
+            self.weights.view()
+        }
+
+        fn weights_mut(&mut self) -> MatrixMut<'_, T> {
+            self.weights.view_mut()
+        }
+
+        fn bias(&self) -> MatrixRef<'_, T> {
+            self.bias.view()
+        }
+
+        fn bias_mut(&mut self) -> MatrixMut<'_, T> {
+            self.bias.view_mut()
+        }
+    };
+}
+
+/// The methods of [`TrainingLayer`] for layers with the fields `weights`, `bias`, `activation`, `z`, `a`, `delta` and
+/// `discarded`.
+macro_rules! passes {
+    () => {
+        fn batch(&self) -> usize {
+            self.a.columns()
+        }
+
+        fn weights(&self) -> MatrixRef<'_, T> {
+            self.weights.as_ref()
+        }
+
+        fn bias(&self) -> MatrixRef<'_, T> {
+            self.bias.as_ref()
+        }
+
+        fn output(&self, samples: usize) -> Result<MatrixRef<'_, T>> {
+            refuse_discarded(self.discarded, "output")?;
+            self.a.view().sub_columns(0..samples)
+        }
+
+        fn delta(&self, samples: usize) -> Result<MatrixRef<'_, T>> {
+            refuse_discarded(self.discarded, "delta")?;
+            self.delta.view().sub_columns(0..samples)
+        }
+
+        fn loss_operands(&mut self, samples: usize) -> Result<LossOperands<'_, T>> {
+            let a = self.a.view().sub_columns(0..samples)?;
+            let kept = self.z.as_ref().unwrap_or(&self.a).view().sub_columns(0..samples)?;
+            let delta = self.delta.view_mut().sub_columns(0..samples)?;
+            Ok((a, delta, self.activation.derivative(kept)))
+        }
+
+        fn discard_pass(&mut self) {
+            self.discarded = true;
+        }
+    };
+}
 
 mod dense;
 mod normalization;
@@ -23,7 +92,20 @@ use crate::matrix::{Matrix, MatrixMut, MatrixRef};
 use crate::ops::fused::Fold;
 use crate::scalar::Scalar;
 
-/// What a layer computes in front of its activation.
+mod sealed {
+    use super::{Dense, DenseTraining, Normalization, NormalizationTraining};
+    use crate::scalar::Scalar;
+
+    /// Implemented by the layers of this crate alone.
+    pub trait Sealed {}
+
+    impl<T: Scalar> Sealed for Dense<T> {}
+    impl<T: Scalar> Sealed for DenseTraining<'_, T> {}
+    impl<T: Scalar> Sealed for Normalization<T> {}
+    impl<T: Scalar> Sealed for NormalizationTraining<'_, T> {}
+}
+
+/// The computation of a layer in front of its activation.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum LayerKind {
@@ -40,7 +122,7 @@ impl LayerKind {
     /// Every kind.
     pub const ALL: [LayerKind; 3] = [LayerKind::Dense, LayerKind::BatchNorm, LayerKind::LayerNorm];
 
-    /// As files and the command line write it.
+    /// The name in files and on the command line.
     pub fn name(self) -> &'static str {
         match self {
             LayerKind::Dense => "dense",
@@ -72,14 +154,14 @@ impl fmt::Display for LayerKind {
     }
 }
 
-/// Why a training layer computes its output.
+/// The purpose of a forward pass.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Pass {
-    /// For a step of training: running statistics follow.
+    /// A step of training: running statistics are updated.
     Step,
-    /// As a step would, but for a look at the gradient: nothing but buffers changes.
+    /// As in a step, but nothing except buffers changes: for gradients that no step follows.
     Look,
-    /// As the inference layer would.
+    /// As the inference layer computes it.
     Inference,
 }
 
@@ -87,21 +169,21 @@ pub enum Pass {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Role {
     /// Another dense layer: engines that multiply in less than f32 ([`MatmulPrecision`](crate::engine::MatmulPrecision)) may store
-    /// it so, too.
+    /// the output in that precision.
     Hidden,
-    /// Anybody.
+    /// Any other reader.
     Output,
-    /// A loss that takes z: the activation is left out.
+    /// A loss that reads z: the activation is left out.
     Logits,
 }
 
 impl Role {
-    /// f of a layer with this activation.
+    /// The activation that is applied in this role.
     fn activation(self, activation: Activation) -> Activation {
         if self == Role::Logits { Activation::Identity } else { activation }
     }
 
-    /// Of the layer in front of a `next` one or, where there is none, of a loss that may take z.
+    /// The role of a layer in front of `next` or, where that is `None`, in front of a loss that may read z (`logits`).
     pub(crate) fn before(next: Option<LayerKind>, logits: bool) -> Role {
         match next {
             Some(LayerKind::Dense) => Role::Hidden,
@@ -112,8 +194,8 @@ impl Role {
 }
 
 /// An inference layer: owns its parameters and keeps nothing else.
-pub trait Layer<T: Scalar>: Send + Sync {
-    /// What it computes.
+pub trait Layer<T: Scalar>: sealed::Sealed + Send + Sync {
+    /// The kind of this layer.
     fn kind(&self) -> LayerKind;
 
     /// Rows of the input.
@@ -128,7 +210,7 @@ pub trait Layer<T: Scalar>: Send + Sync {
     /// The first matrix of parameters; of a dense layer W, `outputs x inputs`.
     fn weights(&self) -> MatrixRef<'_, T>;
 
-    /// The first matrix of parameters to write.
+    /// The first matrix of parameters, to write.
     fn weights_mut(&mut self) -> MatrixMut<'_, T>;
 
     /// b, `outputs x 1`
@@ -153,13 +235,14 @@ pub trait Layer<T: Scalar>: Send + Sync {
     /// No memory; a device that fails.
     fn copy(&self) -> Result<Box<dyn Layer<T>>>;
 
-    /// Sets the parameters to what training begins with: a function of the seed, the number of the layer and the position.
+    /// Draws the initial parameters: a function of the seed, the number of the layer and the position.
     ///
     /// # Errors
     /// A parameter of `init` out of range; a device that fails.
     fn initialize(&mut self, init: Init, seed: u64, number: u32) -> Result<()>;
 
-    /// A copy of the weights for [`Layer::infer`], where the engine has a use for one.
+    /// A copy of the weights in the order in which the engine reads them fastest, for [`Layer::infer`]; `None` where a copy does
+    /// not pay.
     ///
     /// # Errors
     /// No memory; a device that fails.
@@ -167,8 +250,8 @@ pub trait Layer<T: Scalar>: Send + Sync {
         Ok(None)
     }
 
-    /// The output for an input `inputs x samples`, `outputs x samples`. `packed`: what [`Layer::pack_weights`] made of these very
-    /// weights.
+    /// The output for an input `inputs x samples`, `outputs x samples`. `packed`: the result of
+    /// [`Layer::pack_weights`] for the present weights.
     ///
     /// # Errors
     /// Shapes that do not chain; a device that fails.
@@ -187,8 +270,8 @@ pub trait Layer<T: Scalar>: Send + Sync {
     fn training(&mut self, batch: usize, role: Role) -> Result<Training<'_, T>>;
 }
 
-/// A training layer of any kind; what it can do is in [`TrainingLayer`]. No box: the loan would then last until the box is
-/// dropped, where now it ends with its last use.
+/// A training layer of any kind, which dereferences to [`TrainingLayer`]. An enum rather than a box, because the borrow of the
+/// parameters then ends with its last use and not when a box is dropped.
 pub enum Training<'l, T: Scalar> {
     /// Of a [`Dense`].
     Dense(DenseTraining<'l, T>),
@@ -219,7 +302,7 @@ impl<T: Scalar> DerefMut for Training<'_, T> {
 /// Output, gradient by z, factor of the gradient.
 pub type LossOperands<'a, T> = (MatrixRef<'a, T>, MatrixMut<'a, T>, Fold<'a, T>);
 
-/// What training changes of a layer.
+/// The matrices of a layer that training changes.
 pub struct Parts<'a, T: Scalar> {
     /// Weights and bias.
     pub parameters: [MatrixMut<'a, T>; 2],
@@ -227,9 +310,9 @@ pub struct Parts<'a, T: Scalar> {
     pub statistics: Option<MatrixMut<'a, T>>,
 }
 
-/// A training layer: borrows an inference layer's parameters, keeps what backward needs. Dropping it ends the loan.
-pub trait TrainingLayer<T: Scalar>: Send + Sync {
-    /// What it computes.
+/// A training layer: borrows an inference layer's parameters and keeps what backward needs. Dropping it ends the borrow.
+pub trait TrainingLayer<T: Scalar>: sealed::Sealed + Send + Sync {
+    /// The kind of this layer.
     fn kind(&self) -> LayerKind;
 
     /// Rows of the input.
@@ -244,7 +327,7 @@ pub trait TrainingLayer<T: Scalar>: Send + Sync {
     /// b, `outputs x 1`
     fn bias(&self) -> MatrixRef<'_, T>;
 
-    /// All that training changes, to write.
+    /// The matrices that training changes, to write.
     fn parts_mut(&mut self) -> Parts<'_, T>;
 
     /// The parameters to write, for an optimizer.
@@ -269,7 +352,7 @@ pub trait TrainingLayer<T: Scalar>: Send + Sync {
     /// More samples than the batch, or none; the last step ran in one kernel, which keeps no gradients of layers.
     fn delta(&self, samples: usize) -> Result<MatrixRef<'_, T>>;
 
-    /// The output, the place for the gradient by z, and f' that must be multiplied in: what a loss needs, and the layer behind.
+    /// The output, the place for the gradient by z, and the factor f' of that gradient: the operands of a loss and of the next layer.
     ///
     /// # Errors
     /// More samples than the batch, or none.
@@ -289,7 +372,7 @@ pub trait TrainingLayer<T: Scalar>: Send + Sync {
         self.forward_as(Pass::Step, input)
     }
 
-    /// Hands the gradient to the layer before this one: `delta_previous = dC/da_previous ⊙ f'_previous`; for a dense layer
+    /// Writes the gradient of the layer in front of this one: `delta_previous = dC/da_previous ⊙ f'_previous`; for a dense layer
     /// `(W^T delta) ⊙ f'_previous`.
     ///
     /// # Errors
@@ -326,7 +409,7 @@ pub trait TrainingLayer<T: Scalar>: Send + Sync {
     /// Names and matrices of what this layer has allocated.
     fn buffers(&self) -> Vec<(&'static str, &Matrix<T>)>;
 
-    /// a, to read, and dC/dz, to write: for a loss of one's own, whose gradient by a must be multiplied by f'.
+    /// a, to read, and dC/dz, to write. A gradient by a becomes one by z when it is multiplied by f'.
     ///
     /// # Errors
     /// More samples than the batch, or none.

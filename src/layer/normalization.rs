@@ -15,15 +15,16 @@ use crate::ops;
 use crate::ops::normalize::{self, Forward, Kept, Moments};
 use crate::scalar::Scalar;
 
-/// What variances are raised by before they divide: PyTorch's.
+/// Added to variances before they divide; PyTorch's.
 pub(crate) const EPSILON: f64 = 1e-5;
-/// The weight of a batch in the running statistics: PyTorch's.
+/// The weight of a batch in the running statistics; PyTorch's.
 const MOMENTUM: f64 = 0.1;
 
 /// The inference layer. Its weights are gamma, its bias is beta; one activation behind both.
 ///
-/// Batch normalization takes mean and variance of each feature over the batch in training, and those that it has seen on the
-/// way, weighted by `0.1 (1 - 0.1)^k`, in inference. Layer normalization takes those of each sample over its features, always.
+/// Batch normalization uses mean and variance of each feature over the batch in training, and in inference the running ones, in
+/// which a batch k steps ago has the weight `0.1 (1 - 0.1)^k`. Layer normalization always uses those of each sample over its
+/// features.
 ///
 /// ```
 /// use travertine::layer::{Layer, Normalization, Role};
@@ -42,7 +43,7 @@ pub struct Normalization<T: Scalar> {
     weights: Matrix<T>,
     /// beta, `features x 1`
     bias: Matrix<T>,
-    /// Running mean and variance, `features x 2`; batch normalization alone has them.
+    /// Running mean and variance, `features x 2`; only batch normalization has them.
     statistics: Option<Matrix<T>>,
     activation: Activation,
 }
@@ -105,25 +106,7 @@ impl<T: Scalar> Layer<T> for Normalization<T> {
         self.weights.rows()
     }
 
-    fn activation(&self) -> Activation {
-        self.activation
-    }
-
-    fn weights(&self) -> MatrixRef<'_, T> {
-        self.weights.view()
-    }
-
-    fn weights_mut(&mut self) -> MatrixMut<'_, T> {
-        self.weights.view_mut()
-    }
-
-    fn bias(&self) -> MatrixRef<'_, T> {
-        self.bias.view()
-    }
-
-    fn bias_mut(&mut self) -> MatrixMut<'_, T> {
-        self.bias.view_mut()
-    }
+    own_parameters!();
 
     fn statistics(&self) -> Option<MatrixRef<'_, T>> {
         self.statistics.as_ref().map(Matrix::view)
@@ -174,7 +157,7 @@ impl<T: Scalar> Layer<T> for Normalization<T> {
         let (features, along) = (self.outputs(), self.along());
         if along == Along::Rows && batch == 1 {
             let reason =
-                "a batch of 1 sample has no variance; take a larger batch or layer normalization";
+                "a batch of 1 sample has no variance; use a larger batch or layer normalization";
             return Err(Error::argument("batch normalization", reason));
         }
         let engine = Arc::clone(self.weights.engine());
@@ -210,8 +193,8 @@ impl<T: Scalar> From<Normalization<T>> for Box<dyn Layer<T>> {
 
 /// The training layer: borrows an inference layer's parameters and running statistics, keeps what backward needs.
 ///
-/// Batch normalization takes a batch of one sample, as an epoch may end with, by the running statistics, and leaves these as
-/// they are: one sample has no variance.
+/// For a batch of one sample, with which an epoch may end, batch normalization uses the running statistics and does not update
+/// them: one sample has no variance.
 pub struct NormalizationTraining<'l, T: Scalar> {
     along: Along,
     /// gamma, `features x 1`
@@ -225,7 +208,7 @@ pub struct NormalizationTraining<'l, T: Scalar> {
     own_activation: Activation,
     /// Means and variances of the last batch, `features x 2` or `batch x 2`
     moments: Matrix<T>,
-    /// Whether the last pass took the running statistics.
+    /// Whether the last pass used the running statistics.
     given: bool,
     /// `features x batch`
     normalized: Matrix<T>,
@@ -240,7 +223,7 @@ pub struct NormalizationTraining<'l, T: Scalar> {
 }
 
 impl<T: Scalar> NormalizationTraining<'_, T> {
-    /// Moments for so many samples: a row for each row or column that is normalized.
+    /// The rows of the moments for so many samples: one for each row or column that is normalized.
     fn lines(&self, samples: usize) -> usize {
         if self.along == Along::Rows { self.weights.rows() } else { samples }
     }
@@ -267,17 +250,7 @@ impl<T: Scalar> TrainingLayer<T> for NormalizationTraining<'_, T> {
         self.weights.rows()
     }
 
-    fn batch(&self) -> usize {
-        self.a.columns()
-    }
-
-    fn weights(&self) -> MatrixRef<'_, T> {
-        self.weights.as_ref()
-    }
-
-    fn bias(&self) -> MatrixRef<'_, T> {
-        self.bias.as_ref()
-    }
+    passes!();
 
     fn parts_mut(&mut self) -> Parts<'_, T> {
         Parts {
@@ -288,23 +261,6 @@ impl<T: Scalar> TrainingLayer<T> for NormalizationTraining<'_, T> {
 
     fn statistics(&self) -> Option<MatrixRef<'_, T>> {
         self.statistics.as_ref().map(MatrixMut::as_ref)
-    }
-
-    fn output(&self, samples: usize) -> Result<MatrixRef<'_, T>> {
-        refuse_discarded(self.discarded, "output")?;
-        self.a.view().sub_columns(0..samples)
-    }
-
-    fn delta(&self, samples: usize) -> Result<MatrixRef<'_, T>> {
-        refuse_discarded(self.discarded, "delta")?;
-        self.delta.view().sub_columns(0..samples)
-    }
-
-    fn loss_operands(&mut self, samples: usize) -> Result<LossOperands<'_, T>> {
-        let a = self.a.view().sub_columns(0..samples)?;
-        let kept = self.z.as_ref().unwrap_or(&self.a).view().sub_columns(0..samples)?;
-        let delta = self.delta.view_mut().sub_columns(0..samples)?;
-        Ok((a, delta, self.activation.derivative(kept)))
     }
 
     fn forward_as(&mut self, pass: Pass, input: MatrixRef<'_, T>) -> Result<()> {
@@ -382,10 +338,6 @@ impl<T: Scalar> TrainingLayer<T> for NormalizationTraining<'_, T> {
 
     fn set_role(&mut self, role: Role) {
         self.activation = role.activation(self.own_activation);
-    }
-
-    fn discard_pass(&mut self) {
-        self.discarded = true;
     }
 
     fn buffers(&self) -> Vec<(&'static str, &Matrix<T>)> {

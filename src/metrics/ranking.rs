@@ -15,7 +15,7 @@ pub fn predicted_class<T: Scalar>(scores: &[T]) -> u32 {
 
 /// Share of samples whose class has one of the `k` highest scores (`classes x samples`, one sample after the other). Of
 /// equal scores that of the first class counts as the highest, as where the class is predicted, so that k = 1 gives the
-/// accuracy (scikit-learn's `top_k_accuracy_score` takes the last).
+/// accuracy (scikit-learn's `top_k_accuracy_score` uses the last).
 ///
 /// ```
 /// let scores = [0.5, 0.3, 0.2, /* second sample */ 0.1, 0.3, 0.6];

@@ -127,7 +127,7 @@ impl<T: Scalar> Optimizer<T> for Adam {
             1.0 - second,
             self.epsilon * root,
         ];
-        // The plain rule takes away what leaves a moment, which is as exact only where that is the smaller part.
+        // The plain rule subtracts the part that leaves a moment, which is as exact only where that part is the smaller one.
         let plain = self.decay.is_none() && first.min(second) >= 0.5;
         Some(UpdateRule { rule: if plain { &PLAIN } else { &RULE }, p })
     }

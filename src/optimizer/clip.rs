@@ -9,7 +9,7 @@ use crate::matrix::Matrix;
 use crate::ops;
 use crate::scalar::Scalar;
 
-/// How gradients are bounded before an optimizer sees them: those of all weights and biases.
+/// A bound for the gradients of all weights and biases before the optimizer uses them.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Clip {
     /// Every element of every gradient between minus this and this.
@@ -29,26 +29,26 @@ impl Clip {
     }
 }
 
-/// Shares of a gradient whose squares are added up side by side.
-const SHARES: usize = 64;
+/// Shares of a gradient whose squares are added up in parallel.
+const SHARES_PER_GRADIENT: usize = 64;
 
 /// Bounds gradients. The norm never leaves the device, so nothing waits for it.
 pub(crate) struct Clipper<T: Scalar> {
     clip: Clip,
-    /// Sums of squares, [`SHARES`] a gradient, `1 x n`
+    /// Sums of squares, [`SHARES_PER_GRADIENT`] a gradient, `1 x n`
     sums: Matrix<T>,
     /// Their sum, `1 x 1`
     total: Matrix<T>,
 }
 
 impl<T: Scalar> Clipper<T> {
-    /// For so many gradients.
+    /// For this number of gradients.
     pub(crate) fn new(clip: Clip, engine: &Arc<dyn Engine<T>>, gradients: usize) -> Result<Self> {
-        let sums = Matrix::zeros(engine, 1, SHARES * gradients)?;
+        let sums = Matrix::zeros(engine, 1, SHARES_PER_GRADIENT * gradients)?;
         Ok(Clipper { clip: clip.validate()?, sums, total: Matrix::zeros(engine, 1, 1)? })
     }
 
-    /// Names and matrices of what this has allocated.
+    /// Names and matrices of the memory of this.
     pub(crate) fn buffers(&self) -> [(&'static str, &Matrix<T>); 2] {
         [("clip.squares", &self.sums), ("clip.norm", &self.total)]
     }
@@ -62,7 +62,10 @@ impl<T: Scalar> Clipper<T> {
                 .try_for_each(|gradient| ops::update::clamp(bound, gradient.view_mut())),
             Clip::Norm(most) => {
                 for (i, gradient) in gradients.iter().flatten().enumerate() {
-                    let sums = self.sums.view_mut().sub_columns(SHARES * i..SHARES * (i + 1))?;
+                    let sums = self
+                        .sums
+                        .view_mut()
+                        .sub_columns(SHARES_PER_GRADIENT * i..SHARES_PER_GRADIENT * (i + 1))?;
                     ops::update::squares(gradient.view(), sums)?;
                 }
                 ops::sum_columns(self.sums.view(), self.total.view_mut())?;

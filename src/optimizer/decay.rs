@@ -3,13 +3,13 @@
 use super::not_negative;
 use crate::error::Result;
 
-/// Parameters that are pulled towards 0: weights and, as in PyTorch, biases too.
+/// A pull of parameters towards 0: weights and, as in PyTorch, biases too.
 ///
 /// The two are the same for plain gradient descent, and differ where an optimizer rescales gradients or remembers them
 /// (Loshchilov and Hutter 2019, "Decoupled weight decay regularization").
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub enum WeightDecay {
-    /// Nothing pulls.
+    /// No decay.
     #[default]
     None,
     /// `g = g + decay w` before all else: the gradient of `decay w^2 / 2`.
@@ -26,22 +26,22 @@ impl WeightDecay {
         Ok(self)
     }
 
-    /// Whether nothing pulls, under any name.
+    /// Whether there is no decay, in any variant.
     pub(super) fn is_none(self) -> bool {
         matches!(self, WeightDecay::None | WeightDecay::L2(0.0) | WeightDecay::Decoupled(0.0))
     }
 
-    /// What of w is added to the gradient.
+    /// The multiple of w that is added to the gradient.
     pub(super) fn of_gradient(self) -> f64 {
         if let WeightDecay::L2(decay) = self { decay } else { 0.0 }
     }
 
-    /// What of w is taken away from w.
+    /// The multiple of w that is subtracted from w.
     pub(super) fn of_parameter(self, rate: f64) -> f64 {
         if let WeightDecay::Decoupled(decay) = self { rate * decay } else { 0.0 }
     }
 
-    /// What stands behind the learning rate in a description.
+    /// The end of a description, after the learning rate.
     pub(super) fn describe(self) -> String {
         match self {
             WeightDecay::None => String::new(),

@@ -1,8 +1,8 @@
-//! How gradients become parameters.
+//! Optimizers: updates of parameters from gradients.
 //!
-//! One file an optimizer. A trainer asks where backward should write the gradient ([`Optimizer::sink`]), lets it be
-//! written there by the same product that computes it, and then follows [`Optimizer::rule`]. [`Schedule`] changes the
-//! learning rate on the way, [`Clip`] bounds gradients; both suit every optimizer.
+//! One file for each optimizer. [`Optimizer::sink`] says where backward writes the gradient, so that the product which computes
+//! the gradient also writes it there; then the trainer applies [`Optimizer::rule`]. [`Schedule`] changes the learning rate from
+//! step to step, [`Clip`] bounds gradients; both work with every optimizer.
 
 mod adam;
 mod clip;
@@ -26,12 +26,12 @@ use crate::matrix::{Matrix, MatrixMut};
 use crate::ops;
 use crate::scalar::Scalar;
 
-/// Which step, and how long.
+/// The number of a step and the factor of its learning rate.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Step {
     /// Counted from 0.
     pub number: u64,
-    /// What the optimizer's learning rate is multiplied by, as a [`Schedule`] says.
+    /// The factor of the optimizer's learning rate, from a [`Schedule`].
     pub factor: f64,
 }
 
@@ -55,13 +55,15 @@ pub enum Sink {
 }
 
 impl Sink {
-    /// The gradient itself into the first state, whatever was there.
+    /// The gradient itself replaces the first state.
     pub const GRADIENT: Sink = Sink::State { scale: 1.0, keep: 0.0 };
 }
 
-/// An optimizer. It never sees a layer, only parameters and the state it asked for.
+/// An optimizer. It never sees a layer, only parameters and its own states. The trait is open: other crates can implement it,
+/// with their work in [`Optimizer::update`].
 pub trait Optimizer<T: Scalar>: Send {
-    /// Name and settings, as people read them: `"sgd(0.1)"`.
+    /// Name and every setting: `"sgd(0.1)"`. Snapshots contain it, and a trainer refuses to go on from one with another
+    /// description.
     fn describe(&self) -> String;
 
     /// The learning rate without a schedule's factor, for reports; `None` where the optimizer has none.
@@ -69,14 +71,14 @@ pub trait Optimizer<T: Scalar>: Send {
         None
     }
 
-    /// State matrices that it keeps beside every parameter, of the parameter's shape, all 0 at the beginning.
+    /// The number of state matrices for every parameter, each of the parameter's shape, all 0 at the beginning.
     fn states(&self) -> usize;
 
-    /// Where the gradient goes in this step.
+    /// The place for the gradient in this step.
     fn sink(&self, step: Step) -> Sink;
 
-    /// What [`Optimizer::update`] does in a step, to every parameter alike, where it is a rule of this crate. Trainers ask once a
-    /// step, and follow it.
+    /// The rule of a step for every parameter, where the update is a rule of this crate. Trainers call this once in each step and
+    /// apply the rule.
     fn rule(&self, _step: Step) -> Option<UpdateRule> {
         None
     }
@@ -96,7 +98,7 @@ pub trait Optimizer<T: Scalar>: Send {
     }
 }
 
-/// [`Optimizer::update`] with the rule of the step, which has been asked for before.
+/// [`Optimizer::update`] with the rule of the step.
 pub(crate) fn update<T: Scalar>(
     optimizer: &dyn Optimizer<T>,
     (step, rule): (Step, Option<&UpdateRule>),
@@ -109,7 +111,7 @@ pub(crate) fn update<T: Scalar>(
     }
 }
 
-/// An optimizer that is chosen while the program runs.
+/// An optimizer chosen at run time.
 impl<T: Scalar> Optimizer<T> for Box<dyn Optimizer<T>> {
     fn describe(&self) -> String {
         (**self).describe()

@@ -33,7 +33,7 @@ static DESCEND: Update = Update::of::<Descend>();
 static DECAYED_VELOCITY: Update = Update::of::<DecayedVelocity>();
 static NESTEROV: Update = Update::of::<Nesterov>();
 
-/// What a step remembers of the steps before it.
+/// The memory of earlier steps.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Memory {
     None,
@@ -41,7 +41,7 @@ enum Memory {
     Nesterov(f64),
 }
 
-/// Gradient descent, with a memory if it is given one.
+/// Gradient descent, with or without momentum.
 ///
 /// | | step | |
 /// |---|---|---|
@@ -49,7 +49,7 @@ enum Memory {
 /// | [`momentum`](Sgd::momentum) | `v = momentum v + g`, `w = w - rate v` | Polyak 1964 |
 /// | [`nesterov`](Sgd::nesterov) | `v = momentum v + g`, `w = w - rate (g + momentum v)` | Nesterov 1983, Sutskever et al. 2013 |
 ///
-/// This is PyTorch's convention: the rate stands outside of the velocity, so a rate that changes takes effect at once;
+/// This is PyTorch's convention: the rate is not part of the velocity, so a change of the rate has its effect at once;
 /// there is no dampening. Plain descent keeps nothing, and the product that computes the gradient writes the new weights;
 /// with momentum it writes the new velocity.
 ///
@@ -86,7 +86,7 @@ impl Sgd {
         Ok(Sgd { memory: Memory::Momentum(share("sgd", "momentum", momentum)?), ..self })
     }
 
-    /// With a velocity that looks ahead.
+    /// With Nesterov's momentum, which keeps this share of the velocity.
     ///
     /// # Errors
     /// A share below 0, 1 or more.
@@ -134,7 +134,7 @@ impl<T: Scalar> Optimizer<T> for Sgd {
                 Sink::Parameters { scale: -rate, keep: 1.0 - decay }
             }
             Memory::Momentum(momentum) => Sink::State { scale: 1.0, keep: momentum },
-            // The step needs the gradient beside the velocity.
+            // The step needs the gradient as well as the velocity.
             Memory::Nesterov(_) => Sink::GRADIENT,
         }
     }

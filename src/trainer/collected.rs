@@ -76,7 +76,7 @@ impl<T: Scalar> Stepper<'_, T> {
         dropped.chain(norms.map(|(name, matrix)| (name.to_owned(), matrix)))
     }
 
-    /// Once all gradients are known: skips the step or bounds them, and hands them to the optimizer.
+    /// Once all gradients are known: skips the step, or bounds the gradients and gives them to the optimizer.
     pub(super) fn update_collected(&mut self, step: Step, rule: Option<&UpdateRule>) -> Result<()> {
         let Some(Collected { scaler, clipper, gradients }) = &mut self.collected else {
             return Ok(());

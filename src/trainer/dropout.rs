@@ -7,18 +7,18 @@ use crate::ops::{self, regularize};
 use crate::random::{Philox, Purpose};
 use crate::scalar::Scalar;
 
-/// Dropout (Srivastava et al. 2014): in training, each number that a layer gets becomes 0 with probability p, else it is
-/// multiplied by 1 / (1 - p), so that nothing needs to be scaled in inference. Rates are from 0 to less than 1.
+/// Dropout (Srivastava et al. 2014): in training, each input of a layer becomes 0 with probability p; else it is multiplied by
+/// 1 / (1 - p), so that inference needs no scaling. Rates are from 0 to less than 1.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Dropout {
     /// p for the features of a sample.
     pub inputs: f64,
-    /// p for what every dense layer but the first gets: the outputs of hidden layers, behind their activations.
+    /// p for the inputs of every dense layer but the first: the outputs of hidden layers, behind their activations.
     pub hidden: f64,
 }
 
 impl Dropout {
-    /// For every layer what happens to its input.
+    /// For every layer the dropout of its input.
     pub(super) fn of_layers<T: Scalar>(
         self,
         layers: &[Training<'_, T>],
@@ -51,11 +51,11 @@ impl Dropout {
 pub(super) struct InputDropout<T: Scalar> {
     rate: f64,
     seed: u64,
-    /// Of the layer whose input this is.
+    /// The number of the layer.
     layer: usize,
     /// Uniform numbers of the last step, `inputs x batch`: below the rate means dropped.
     draws: Matrix<T>,
-    /// What is left of the layer's input, `inputs x batch`
+    /// The layer's input after dropout, `inputs x batch`
     output: Matrix<T>,
 }
 
@@ -65,12 +65,12 @@ impl<T: Scalar> InputDropout<T> {
         Ok(InputDropout { rate, seed, layer: number, draws: zeros()?, output: zeros()? })
     }
 
-    /// Names and matrices of what this has allocated.
+    /// Names and matrices of the memory of this.
     pub(super) fn buffers(&self) -> [(&'static str, &Matrix<T>); 2] {
         [("dropout.draws", &self.draws), ("dropout.output", &self.output)]
     }
 
-    /// What this step leaves of an input `inputs x samples`.
+    /// An input `inputs x samples` after this step's dropout.
     pub(super) fn forward(
         &mut self,
         step: u64,
@@ -94,7 +94,7 @@ impl<T: Scalar> InputDropout<T> {
         self.output.view().sub_columns(0..samples)
     }
 
-    /// From the gradient by the output to the gradient by the input, in place. `f'` may be multiplied in already.
+    /// Turns the gradient by the output into the gradient by the input, in place; either may contain the factor `f'`.
     pub(super) fn backward(&self, delta: MatrixMut<'_, T>) -> Result<()> {
         let draws = self.draws.view().sub_columns(0..delta.columns())?;
         regularize::drop_out_within(self.rate, draws, delta)

@@ -38,7 +38,26 @@ impl<T: Scalar> Trainer<'_, T> {
     }
 
     /// As [`Trainer::epoch_with`], until `watch` breaks off after a step: then there is no report, and the next call goes on with
-    /// the step after it.
+    /// the step after it. So another thread can stop a training:
+    ///
+    /// ```
+    /// # use std::ops::ControlFlow;
+    /// # use std::sync::atomic::{AtomicBool, Ordering};
+    /// # use travertine::{Activation, Loss, Network, Samples, Trainer, data, engine, optimizer::Sgd};
+    /// # let cpu = engine::open::<f32>("cpu")?;
+    /// # let digits = data::digits()?;
+    /// # let mut samples = Samples::new(&cpu, &digits)?;
+    /// # let mut network = Network::builder(&cpu, 64).dense(10, Activation::Softmax).build()?;
+    /// let mut trainer = Trainer::builder(&mut network, Loss::SoftmaxCrossEntropy, Sgd::new(0.1)?).build()?;
+    /// let stop = AtomicBool::new(false); // another thread sets it
+    /// # stop.store(true, Ordering::Relaxed);
+    /// let report = trainer.epoch_until(&mut samples, |progress| {
+    ///     println!("{} of {} samples", progress.samples(), progress.total());
+    ///     Ok(if stop.load(Ordering::Relaxed) { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })
+    /// })?;
+    /// assert!(report.is_none() && trainer.position() == 32);
+    /// # Ok::<(), travertine::Error>(())
+    /// ```
     ///
     /// # Errors
     /// As [`Trainer::epoch_with`].

@@ -1,4 +1,4 @@
-//! Are the gradients right? Backward against central differences. How long are they?
+//! Gradients compared with central differences, and their norms.
 
 use super::Trainer;
 use super::collected::zeros_like;
@@ -12,16 +12,16 @@ use crate::optimizer::{Optimizer, Sink, Step};
 use crate::samples::Samples;
 use crate::scalar::Scalar;
 
-/// How far backward is from central differences.
+/// The difference between backward and central differences.
 #[derive(Clone, Debug, PartialEq)]
 pub struct GradientCheck {
     /// The largest difference within a parameter matrix over the largest gradient in it, the worst of all matrices.
     pub relative_error: f64,
-    /// Where it is: `"layers.1.weight (3, 0)"`.
+    /// The parameter with this error: `"layers.1.weight (3, 0)"`.
     pub place: String,
 }
 
-/// An optimizer that leaves the parameters alone and keeps the gradient as its state.
+/// An optimizer that changes no parameter and keeps the gradient as its state.
 struct Collect;
 
 impl<T: Scalar> Optimizer<T> for Collect {
@@ -39,8 +39,8 @@ impl<T: Scalar> Optimizer<T> for Collect {
 }
 
 /// Compares the gradient of the mean loss over a batch with `(C(w + h) - C(w - h)) / 2h`, for every parameter. In f64
-/// with h = 1e-5 a right gradient differs by less than 1e-6; f32 has not the digits for it. C is the loss as training sees it:
-/// batch normalization takes the moments of the batch.
+/// with h = 1e-5 a right gradient differs by less than 1e-6; f32 has too few digits. C is the loss as training sees it:
+/// batch normalization uses the moments of the batch.
 ///
 /// x: `inputs x samples`, t: `outputs x samples`. The parameters are as before afterwards.
 ///
@@ -75,7 +75,7 @@ pub fn check_gradients<T: Scalar>(
     for (layer, gradients) in gradients.iter().enumerate() {
         for (kind, gradient) in gradients.iter().enumerate() {
             let mut largest = largest_of(gradient).max(h * h);
-            // Batch normalization takes a bias in front of it out again: what is left of its gradient is rounding.
+            // Batch normalization subtracts a bias in front of it: the gradient of that bias is rounding errors.
             if kind == 1
                 && trainer
                     .layers()
@@ -107,7 +107,7 @@ fn largest_of<T: Scalar>(gradient: &[T]) -> f64 {
 }
 
 impl<T: Scalar> Trainer<'_, T> {
-    /// Of the mean loss over the batch by one element of a parameter, the layers seeing the batch as in training.
+    /// The difference quotient of the mean loss over the batch by one element of a parameter, in training mode.
     fn central_difference(
         &mut self,
         (x, t): (MatrixRef<'_, T>, MatrixRef<'_, T>),
@@ -168,7 +168,7 @@ impl<T: Scalar> Stepper<'_, T> {
     }
 }
 
-/// Norms are those of the mean gradient over so many samples, or all if there are fewer.
+/// Norms are those of the mean gradient over at most this number of samples.
 const NORM_SAMPLES: usize = 1024;
 
 impl<T: Scalar> Trainer<'_, T> {
@@ -176,7 +176,7 @@ impl<T: Scalar> Trainer<'_, T> {
     /// `sqrt(sum dW^2 + sum db^2)`, where the gradient is that of the mean loss over up to 1,024 samples, the first in the
     /// order of the last epoch. Clipping, weight decay and dropout are not in it.
     ///
-    /// A look from outside, between epochs: it allocates, waits for the device, and changes nothing that training sees.
+    /// For use between epochs: it allocates, waits for the device, and changes nothing that training uses.
     ///
     /// ```
     /// # use travertine::{Activation, Loss, Network, Samples, Trainer, data, engine, optimizer::Sgd};

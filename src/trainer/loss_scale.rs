@@ -8,18 +8,18 @@ use crate::matrix::{Matrix, MatrixMut};
 use crate::ops;
 use crate::scalar::Scalar;
 
-/// What the scale is multiplied by after enough good steps, and divided by after one that overflows.
+/// The scale is multiplied by this after enough good steps, and divided by it after one that overflows.
 const FACTOR: f64 = 2.0;
-/// Further doubling would leave the range of f32.
-const LARGEST: f64 = (1_u128 << 100) as f64;
+/// The largest scale: further doubling would leave the range of f32.
+const MAX_SCALE: f64 = (1_u128 << 100) as f64;
 /// Counts are exact in f32 up to here.
-const MOST_STEPS: u64 = 1 << 24;
+const MAX_STEPS: u64 = 1 << 24;
 /// Shares of a gradient whose squares are added up in parallel.
-const SHARES: usize = 64;
+const SHARES_PER_GRADIENT: usize = 64;
 
 /// Dynamic loss scaling (Micikevicius et al. 2017): backward works on gradients times a scale, which is divided out before the
-/// optimizer sees them. A step whose gradients are not finite is skipped and halves the scale; it doubles after
-/// `growth_interval` good steps in a row. With a scale of 1 no step is skipped: what is not finite then is no fault of scaling.
+/// optimizer sees them. A step whose gradients are not finite is skipped and halves the scale; the scale doubles after
+/// `growth_interval` good steps in a row. With a scale of 1 no step is skipped: scaling is then not the cause.
 ///
 /// The scale is a power of 2, so that in f32 and f64 the bits of a training are those without scaling, unless a gradient leaves the range
 /// of numbers.
@@ -41,7 +41,7 @@ impl Default for LossScale {
 impl LossScale {
     fn validate(self) -> Result<Self> {
         let is_power =
-            self.initial >= 1.0 && self.initial <= LARGEST && self.initial.log2().fract() == 0.0;
+            self.initial >= 1.0 && self.initial <= MAX_SCALE && self.initial.log2().fract() == 0.0;
         if !is_power {
             let reason = format!(
                 "the first scale must be a power of 2 from 1 to 2^100, not {}",
@@ -49,9 +49,9 @@ impl LossScale {
             );
             return Err(Error::argument("loss scale", reason));
         }
-        if !(1..=MOST_STEPS).contains(&self.growth_interval) {
+        if !(1..=MAX_STEPS).contains(&self.growth_interval) {
             let reason = format!(
-                "it must double after 1 to {MOST_STEPS} steps, not {}",
+                "it must double after 1 to {MAX_STEPS} steps, not {}",
                 self.growth_interval
             );
             return Err(Error::argument("loss scale", reason));
@@ -60,11 +60,11 @@ impl LossScale {
     }
 }
 
-/// Where the scale is.
+/// The present scale.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct ScaleState {
     pub scale: f64,
-    /// Good steps since it changed last.
+    /// Good steps since its last change.
     good: u64,
     /// Steps that were skipped, of all so far.
     pub skipped: u64,
@@ -76,33 +76,33 @@ impl ScaleState {
         [self.scale, self.good as f64, self.skipped as f64].map(T::from_f64)
     }
 
-    /// From a snapshot; `None` if it is none that scaling comes to.
+    /// From a snapshot; `None` if scaling cannot have this state.
     pub fn from_numbers<T: Scalar>(numbers: &[T]) -> Option<Self> {
         let &[scale, good, skipped] = numbers else { return None };
         let [scale, good, skipped] = [scale, good, skipped].map(T::to_f64);
-        let counts = |x: f64| x >= 0.0 && x <= MOST_STEPS as f64 && x.fract() == 0.0;
+        let counts = |x: f64| x >= 0.0 && x <= MAX_STEPS as f64 && x.fract() == 0.0;
         let is_scale = LossScale { initial: scale, growth_interval: 1 }.validate().is_ok();
         let valid = is_scale && counts(good) && counts(skipped);
         valid.then_some(ScaleState { scale, good: good as u64, skipped: skipped as u64 })
     }
 }
 
-/// Scales gradients, and judges them.
+/// Scales gradients, and decides which are used.
 pub(super) struct Scaler<T: Scalar> {
     growth_interval: u64,
     pub state: ScaleState,
     /// The same before the epoch.
     pub last_good: ScaleState,
-    /// Sums of squares, [`SHARES`] a gradient, `1 x n`
+    /// Sums of squares, [`SHARES_PER_GRADIENT`] a gradient, `1 x n`
     squares: Matrix<T>,
 }
 
 impl<T: Scalar> Scaler<T> {
-    /// For so many gradients.
+    /// For this number of gradients.
     pub fn new(scale: LossScale, engine: &Arc<dyn Engine<T>>, gradients: usize) -> Result<Self> {
         let LossScale { initial, growth_interval } = scale.validate()?;
         let state = ScaleState { scale: initial, good: 0, skipped: 0 };
-        let squares = Matrix::zeros(engine, 1, SHARES * gradients)?;
+        let squares = Matrix::zeros(engine, 1, SHARES_PER_GRADIENT * gradients)?;
         Ok(Scaler { growth_interval, state, last_good: state, squares })
     }
 
@@ -116,27 +116,30 @@ impl<T: Scalar> Scaler<T> {
         ops::scal(T::from_f64(scale), delta)
     }
 
-    /// Looks at all gradients, changes the scale, and says whether they are to be used. Waits for the device.
+    /// Whether the gradients are finite and therefore used; changes the scale accordingly. Waits for the device.
     pub fn accepts(&mut self, gradients: &[[Matrix<T>; 2]]) -> Result<bool> {
         for (i, gradient) in gradients.iter().flatten().enumerate() {
-            let sums = self.squares.view_mut().sub_columns(SHARES * i..SHARES * (i + 1))?;
+            let sums = self
+                .squares
+                .view_mut()
+                .sub_columns(SHARES_PER_GRADIENT * i..SHARES_PER_GRADIENT * (i + 1))?;
             ops::update::squares(gradient.view(), sums)?;
         }
         let is_finite = ops::amax(self.squares.view())?.is_finite();
-        Ok(self.state.judged(is_finite, self.growth_interval))
+        Ok(self.state.advance(is_finite, self.growth_interval))
     }
 }
 
 impl ScaleState {
-    fn judged(&mut self, is_finite: bool, growth_interval: u64) -> bool {
+    fn advance(&mut self, is_finite: bool, growth_interval: u64) -> bool {
         if !is_finite && self.scale > 1.0 {
-            let skipped = (self.skipped + 1).min(MOST_STEPS);
+            let skipped = (self.skipped + 1).min(MAX_STEPS);
             *self = ScaleState { scale: self.scale / FACTOR, good: 0, skipped };
             return false;
         }
-        self.good = (self.good + 1).min(MOST_STEPS);
+        self.good = (self.good + 1).min(MAX_STEPS);
         if self.good >= growth_interval {
-            *self = ScaleState { scale: (self.scale * FACTOR).min(LARGEST), good: 0, ..*self };
+            *self = ScaleState { scale: (self.scale * FACTOR).min(MAX_SCALE), good: 0, ..*self };
         }
         true
     }

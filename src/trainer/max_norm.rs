@@ -9,9 +9,9 @@ use crate::scalar::Scalar;
 /// Bounds the norm of each row of the weights of hidden layers.
 pub(super) struct MaxNorm<T: Scalar> {
     most: f64,
-    /// Room for the squares of the largest layer's weights, `1 x n`
+    /// The squares of a layer's weights, `1 x` the weights of the largest layer
     squares: Matrix<T>,
-    /// Room for the sums of the tallest layer, `outputs x 1`
+    /// The sums of a layer, `1 x` the outputs of the widest layer
     sums: Matrix<T>,
 }
 
@@ -40,7 +40,7 @@ impl<T: Scalar> MaxNorm<T> {
         })
     }
 
-    /// Names and matrices of what this has allocated.
+    /// Names and matrices of the memory of this.
     pub(super) fn buffers(&self) -> [(&'static str, &Matrix<T>); 2] {
         [("max_norm.squares", &self.squares), ("max_norm.sums", &self.sums)]
     }

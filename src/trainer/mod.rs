@@ -161,6 +161,26 @@ impl<'n, T: Scalar> Trainer<'n, T> {
     /// One step on a batch of up to [`Trainer::batch`] samples: x `inputs x samples`, t `outputs x samples`. Allocates
     /// nothing and does not wait for the device.
     ///
+    /// Any iterator of batches is a source: batches that are made while training runs, or a stream that never ends (online
+    /// learning), one sample at a time or many.
+    ///
+    /// ```
+    /// # use travertine::{Activation, Loss, Matrix, Network, Trainer, engine, optimizer::Sgd};
+    /// # let cpu = engine::open::<f32>("cpu")?;
+    /// # let mut network = Network::builder(&cpu, 1).dense(1, Activation::Identity).build()?;
+    /// let mut trainer = Trainer::builder(&mut network, Loss::Quadratic, Sgd::new(0.5)?).batch(4).build()?;
+    /// let mut measurements = (0..).map(|i| (i % 7) as f32 / 7.0);
+    /// let (mut x, mut t) = (Matrix::zeros(&cpu, 1, 4)?, Matrix::zeros(&cpu, 1, 4)?);
+    /// for _ in 0..300 {
+    ///     let batch: Vec<f32> = measurements.by_ref().take(4).collect();
+    ///     x.view_mut().write(&batch)?;
+    ///     t.view_mut().write(&batch.iter().map(|x| 2.0 * x + 1.0).collect::<Vec<f32>>())?;
+    ///     trainer.step(x.view(), t.view())?;
+    /// }
+    /// assert!(trainer.last_loss(4)? < 1e-4);
+    /// # Ok::<(), travertine::Error>(())
+    /// ```
+    ///
     /// # Errors
     /// Shapes that do not fit; a device that fails.
     pub fn step(&mut self, x: MatrixRef<'_, T>, t: MatrixRef<'_, T>) -> Result<()> {

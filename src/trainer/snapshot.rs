@@ -61,7 +61,7 @@ impl<T: Scalar> Snapshot<T> {
         self.step
     }
 
-    /// Samples done in the epoch that has begun; 0 between two epochs.
+    /// Samples done in the present epoch; 0 between two epochs.
     pub fn position(&self) -> u64 {
         self.position
     }

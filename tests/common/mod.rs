@@ -248,7 +248,7 @@ pub fn relative(ours: &[f64], reference: &[f64]) -> f64 {
     worst / largest
 }
 
-/// What a trainer multiplies the learning rate by in each step, told of a loss after each.
+/// The factors of the learning rate in each step of a trainer that observes a loss after each.
 pub fn rates(schedule: Schedule, losses: &[f64]) -> Vec<f64> {
     let cpu = engine::open::<f64>("cpu").unwrap();
     let mut network = Network::builder(&cpu, 2).dense(1, Activation::Identity).build().unwrap();
