@@ -61,6 +61,7 @@ pub mod layer;
 mod loss;
 mod matrix;
 pub mod metrics;
+mod model;
 pub mod model_file;
 mod network;
 pub mod ops;
@@ -75,6 +76,7 @@ pub use error::{Error, ErrorKind, Result};
 pub use init::Init;
 pub use loss::Loss;
 pub use matrix::{Matrix, MatrixMut, MatrixRef};
+pub use model::{Evaluation, InputColumn, InputKind, Model, Prediction, Predictions, Predictor};
 pub use network::{Builder, Inference, Network};
 pub use samples::{Report, Samples};
 #[doc(hidden)]

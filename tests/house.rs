@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Floors from the ground up; a room names rooms on its own floor and below.
-const FLOORS: [&[&str]; 12] = [
+const FLOORS: [&[&str]; 13] = [
     &["error", "scalar", "random"],
     &["engine"],
     &["matrix"],
@@ -17,6 +17,7 @@ const FLOORS: [&[&str]; 12] = [
     &["network"],
     &["trainer"],
     &["model_file"],
+    &["model"],
 ];
 
 /// A source file: its room and its text without comments and tests.
