@@ -75,8 +75,9 @@ impl Parquet {
     ) -> Result<()> {
         let schema = &self.columns[column];
         let place = format!("column {} ({})", column + 1, schema.name);
-        let unsound =
-            |found: String| Error::format(&self.name, &place, "sound pages that can be read", found);
+        let unsound = |found: String| {
+            Error::format(&self.name, &place, "sound pages that can be read", found)
+        };
         let value_type = schema.value_type.clone().map_err(unsound)?;
         let mut row = 0;
         for RowGroup { rows, chunks } in &self.groups {
@@ -155,7 +156,10 @@ fn check_rows(name: &str, groups: &[RowGroup], bytes: u64) -> Result<()> {
 fn row_groups(metadata: &Fields<'_>, end: u64) -> Option<Vec<RowGroup>> {
     let group = |group: &Fields<'_>| {
         let chunks = group.list(row_group::COLUMNS)?.into_iter().map(|column| chunk(column, end));
-        Some(RowGroup { rows: group.size(row_group::NUM_ROWS)?, chunks: chunks.collect::<Option<_>>()? })
+        Some(RowGroup {
+            rows: group.size(row_group::NUM_ROWS)?,
+            chunks: chunks.collect::<Option<_>>()?,
+        })
     };
     metadata.list(file_metadata::ROW_GROUPS)?.into_iter().map(group).collect()
 }

@@ -167,8 +167,7 @@ impl<'a> Reader<'a> {
     fn list(&mut self, depth: usize) -> Option<Value<'a>> {
         let head = self.byte()?;
         let (short_count, element_type) = (head >> 4, head & 0x0f);
-        let count =
-            if short_count == LONG_COUNT { self.varint()? } else { u64::from(short_count) };
+        let count = if short_count == LONG_COUNT { self.varint()? } else { u64::from(short_count) };
         let mut values = Vec::new();
         for _ in 0..count {
             values.push(self.value(element_type, depth + 1)?);
