@@ -1,12 +1,11 @@
 //! From tables with texts and gaps to numbers.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
-use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
-use super::frame::MISSING;
-use super::{Column, CsvOptions, Dataset, Frame, Standardization, Values, csv};
+use super::text::MISSING;
+use super::{Column, Dataset, Frame, Standardization, Values};
 use crate::{Error, Result, Scalar};
 
 /// More categories than this make no sense in a column.
@@ -142,19 +141,6 @@ impl Encoder {
             }
             None => Ok(()),
         }
-    }
-
-    /// Reads a CSV file as [`read_frame`](super::read_frame) does and encodes it. Columns are found by their names, whatever
-    /// others there are; "column N" is the N-th where the file has no header. The label may be absent.
-    ///
-    /// # Errors
-    /// As [`read_frame`](super::read_frame); columns that are missing, all named; a text where numbers were.
-    pub fn read_csv<T: Scalar>(
-        &self,
-        path: impl AsRef<Path>,
-        options: &CsvOptions,
-    ) -> Result<Encoded<T>> {
-        self.encode(&csv::read_known_frame(path.as_ref(), options, self)?)
     }
 
     /// As [`Standardization::fit`], but for features made of texts, which stay 0 and 1. `data`: what this encoder made of the

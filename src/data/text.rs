@@ -1,5 +1,8 @@
 //! Fields of text files, and how messages show them.
 
+/// The code of a text that is missing.
+pub const MISSING: u32 = u32::MAX;
+
 /// The number that `text` is, be it finite or not.
 pub(super) fn number(text: &str) -> Option<f64> {
     text.trim().parse().ok()
