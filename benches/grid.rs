@@ -1,4 +1,4 @@
-//! The networks of `docs/benchmarks.md`, and others that must not fall off a cliff between them: forward, and a training step of
+//! The networks of `docs/benchmarks/`, and others that must not fall off a cliff between them: forward, and a training step of
 //! plain SGD. Items are samples.
 //!
 //!     cargo bench --bench grid

@@ -61,6 +61,7 @@ pub mod layer;
 mod loss;
 mod matrix;
 pub mod metrics;
+mod model;
 pub mod model_file;
 mod network;
 #[doc(hidden)]
@@ -77,6 +78,7 @@ pub use error::{Error, ErrorKind, Result};
 pub use init::Init;
 pub use loss::Loss;
 pub use matrix::{Matrix, MatrixMut, MatrixRef};
+pub use model::{Evaluation, InputColumn, InputKind, Model, Prediction, Predictions, Predictor};
 pub use network::{Builder, Inference, Network};
 pub use samples::{Report, Samples};
 #[doc(hidden)]
@@ -87,7 +89,22 @@ pub use trainer::{
     TrainerBuilder, check_gradients,
 };
 
-/// The README's examples compile and run.
+/// The Rust examples of the README and of the guide compile and run.
 #[cfg(doctest)]
-#[doc = include_str!("../README.md")]
-struct Readme;
+mod documents {
+    macro_rules! document {
+        ($name:ident, $path:literal) => {
+            #[doc = include_str!($path)]
+            struct $name;
+        };
+    }
+    document!(Readme, "../README.md");
+    document!(FirstNetwork, "../docs/guide/src/first_network.md");
+    document!(Tables, "../docs/guide/src/tables.md");
+    document!(TrainingWell, "../docs/guide/src/training_well.md");
+    document!(Serving, "../docs/guide/src/serving.md");
+    document!(Engines, "../docs/guide/src/engines.md");
+    document!(Article, "../docs/guide/src/article.md");
+    document!(Chain, "../docs/guide/src/chain.md");
+    document!(YourOwn, "../docs/guide/src/your_own.md");
+}

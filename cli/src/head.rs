@@ -2,13 +2,13 @@
 
 use std::sync::Arc;
 
-use travertine::data::Targets;
+use travertine::data::{TargetScale, Targets};
 use travertine::engine::Engine;
 use travertine::{Activation, Loss, Network, Result, Scalar, Trainer};
 
 use crate::args::TrainArgs;
 use crate::names::{self, Norm, wrong};
-use crate::target_scale::TargetScale;
+
 use crate::training_data::TrainingData;
 
 /// Output layer, losses and units of a training.

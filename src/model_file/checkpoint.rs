@@ -9,7 +9,7 @@ use safetensors::tensor::TensorView;
 use safetensors::{Dtype, SafeTensors};
 use serde::{Deserialize, Serialize};
 
-use super::header::read_head;
+use super::header::Source;
 use super::write::replace;
 use crate::error::{Error, Result};
 use crate::scalar::Scalar;
@@ -103,7 +103,7 @@ pub fn load_checkpoint<T: Scalar>(path: impl AsRef<Path>) -> Result<(Snapshot<T>
     let bad =
         |place: &str, expected: &str, found: String| Error::format(&file, place, expected, found);
     // Looks at the lengths before anything is read.
-    read_head(path)?;
+    Source::open(path)?.head()?;
     let bytes = fs::read(path).map_err(|source| Error::io("read", path, source))?;
     let checkpoint = "a checkpoint that is whole";
     let parsed = |error: safetensors::SafeTensorError| bad("header", checkpoint, error.to_string());

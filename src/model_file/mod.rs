@@ -28,7 +28,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 pub use self::checkpoint::{load_checkpoint, save_checkpoint};
-use self::header::Header;
+use self::header::{Header, Source};
 use crate::activation::Activation;
 use crate::data::{Encoder, Standardization};
 use crate::engine::Engine;
@@ -131,7 +131,27 @@ pub fn load<T: Scalar>(
     path: impl AsRef<Path>,
     engine: &Arc<dyn Engine<T>>,
 ) -> Result<(Network<T>, ModelInfo)> {
-    read::load(path.as_ref(), engine)
+    read::load(&mut Source::open(path.as_ref())?, engine)
+}
+
+/// As [`load`], from the bytes of a model file in memory, such as `include_bytes!` or a download.
+///
+/// # Errors
+/// As [`load`].
+pub fn load_from_bytes<T: Scalar>(
+    bytes: &[u8],
+    engine: &Arc<dyn Engine<T>>,
+) -> Result<(Network<T>, ModelInfo)> {
+    read::load(&mut Source::of_bytes(bytes), engine)
+}
+
+/// Refuses `info` that does not fit the network, as [`save`] does.
+pub(crate) fn check<T: Scalar>(
+    operation: &'static str,
+    network: &Network<T>,
+    info: &ModelInfo,
+) -> Result<()> {
+    write::check(operation, network, info)
 }
 
 /// Tells what is in a model file; needs no engine and does not read the parameters.
@@ -139,5 +159,5 @@ pub fn load<T: Scalar>(
 /// # Errors
 /// As [`load`].
 pub fn describe(path: impl AsRef<Path>) -> Result<Description> {
-    Ok(Header::read(path.as_ref())?.describe())
+    Ok(Header::read(&mut Source::open(path.as_ref())?)?.describe())
 }
