@@ -1,16 +1,8 @@
 //! The settings of a trainer, checked together when it is built.
 
-use std::sync::Arc;
-
-use super::Trainer;
 use super::dropout::Dropout;
 use super::loss_scale::LossScale;
-use super::rollback::LastGood;
-use super::settings::settings_of;
-use super::step::Stepper;
-use crate::error::{Error, Result};
 use crate::loss::Loss;
-use crate::matrix::Matrix;
 use crate::network::Network;
 use crate::optimizer::{Clip, Optimizer, Schedule};
 use crate::scalar::Scalar;
@@ -18,7 +10,7 @@ use crate::scalar::Scalar;
 /// Samples in a step, unless [`TrainerBuilder::batch`] sets another number.
 const DEFAULT_BATCH: usize = 32;
 
-/// Describes a [`Trainer`]; begins with [`Trainer::builder`]. Every setting is checked in [`TrainerBuilder::build`].
+/// Describes a [`Trainer`](crate::Trainer); begins with [`Trainer::builder`](crate::Trainer::builder). Every setting is checked in [`TrainerBuilder::build`].
 ///
 /// Settings that are optional accept a value or an `Option`: `.clip(Clip::Norm(1.0))` and `.clip(None)`.
 ///
@@ -128,45 +120,5 @@ impl<'n, T: Scalar> TrainerBuilder<'n, T> {
     #[must_use]
     pub fn loss_scale(self, scale: impl Into<Option<LossScale>>) -> Self {
         TrainerBuilder { loss_scale: scale.into(), ..self }
-    }
-
-    /// The trainer. Everything that training needs is allocated here.
-    ///
-    /// # Errors
-    /// A batch of 0; a loss whose parameter is out of range, or that cannot be learned with the network's output layer; a schedule of no steps or with a factor out of range; a clip or a
-    /// largest norm that is not above 0; a rate of dropout below 0 or not below 1; dropout or a largest norm of hidden layers where
-    /// there are none; a loss scale that is no power of 2 from 1 to 2^100, or doubles after no step or more than 2^24; no memory.
-    pub fn build(self) -> Result<Trainer<'n, T>> {
-        self.loss.refuse_output(self.network.last().activation(), self.network.outputs())?;
-        self.assemble()
-    }
-
-    /// As [`TrainerBuilder::build`], with any output layer.
-    pub(super) fn assemble(self) -> Result<Trainer<'n, T>> {
-        if self.batch == 0 {
-            return Err(Error::argument("trainer", "a batch must have at least one sample"));
-        }
-        let (network, batch, seed) = (&*self.network, self.batch, self.seed);
-        let engine = Arc::clone(network.engine());
-        let zeros = |rows, columns| Matrix::zeros(&engine, rows, columns);
-        let (x, t, losses) =
-            (zeros(network.inputs(), batch)?, zeros(network.outputs(), batch)?, zeros(1, batch)?);
-        let settings = settings_of(&self);
-        let stepper = Stepper::new(self)?;
-        let last_good = LastGood::new(&stepper)?;
-        Ok(Trainer {
-            stepper,
-            last_good,
-            settings,
-            seed,
-            epoch: 0,
-            first_step: 0,
-            position: 0,
-            x,
-            t,
-            losses,
-            last_samples: 0,
-            evaluation: None,
-        })
     }
 }

@@ -1,12 +1,11 @@
 //! Gradients that are scaled or bounded before the optimizer uses them.
 
 use super::loss_scale::{LossScale, Scaler};
-use super::step::{Stepper, update};
 use crate::error::Result;
 use crate::layer::Training;
 use crate::matrix::{Matrix, MatrixMut, MatrixRef};
 use crate::ops;
-use crate::optimizer::{Clip, Clipper, Sink, Step, UpdateRule};
+use crate::optimizer::{self, Clip, Clipper, Optimizer, Sink, Step, UpdateRule};
 use crate::scalar::Scalar;
 
 /// The gradients of weights and bias of every layer, and what happens to them.
@@ -39,75 +38,72 @@ pub(super) fn zeros_like<T: Scalar>(layers: &[Training<'_, T>]) -> Result<Vec<[M
     layers.iter().map(|layer| Ok([zeros(layer.weights())?, zeros(layer.bias())?])).collect()
 }
 
-impl<T: Scalar> Stepper<'_, T> {
-    pub(super) fn scaler(&self) -> Option<&Scaler<T>> {
-        self.collected.as_ref()?.scaler.as_ref()
-    }
+/// The optimizer in one step.
+#[derive(Clone, Copy)]
+pub(super) struct Update<'o, T: Scalar> {
+    pub optimizer: &'o dyn Optimizer<T>,
+    pub step: Step,
+    pub rule: Option<&'o UpdateRule>,
+}
 
-    pub(super) fn scaler_mut(&mut self) -> Option<&mut Scaler<T>> {
-        self.collected.as_mut()?.scaler.as_mut()
-    }
-
-    /// The factor of gradients on their way back.
-    pub(super) fn scale(&self) -> f64 {
-        self.scaler().map_or(1.0, |scaler| scaler.state.scale)
-    }
-
-    /// Names and matrices of the memory for collected gradients.
-    pub(super) fn collected_buffers(&self) -> impl Iterator<Item = (String, &Matrix<T>)> {
-        self.collected.iter().flat_map(|Collected { scaler, clipper, gradients }| {
-            let names = (0..gradients.len())
-                .flat_map(|i| ["weight", "bias"].map(|name| format!("layers.{i}.{name}.gradient")));
-            let buffers =
-                clipper.iter().flat_map(Clipper::buffers).chain(scaler.iter().map(Scaler::buffer));
-            let buffers = buffers.map(|(name, matrix)| (name.to_owned(), matrix));
-            names.zip(gradients.iter().flatten()).chain(buffers)
-        })
-    }
-
-    /// Names and matrices of the memory for dropout and max-norm.
-    pub(super) fn regularization_buffers(&self) -> impl Iterator<Item = (String, &Matrix<T>)> {
-        let dropouts = self.dropouts.iter().enumerate();
-        let dropouts = dropouts.filter_map(|(i, dropout)| Some((i, dropout.as_ref()?)));
-        let dropped = dropouts.flat_map(|(i, dropout)| {
-            dropout.buffers().map(|(name, matrix)| (format!("layers.{i}.{name}"), matrix))
-        });
-        let norms = self.max_norm.iter().flat_map(|max_norm| max_norm.buffers());
-        dropped.chain(norms.map(|(name, matrix)| (name.to_owned(), matrix)))
-    }
-
-    /// Once all gradients are known: skips the step, or bounds the gradients and gives them to the optimizer.
-    pub(super) fn update_collected(&mut self, step: Step, rule: Option<&UpdateRule>) -> Result<()> {
-        let Some(Collected { scaler, clipper, gradients }) = &mut self.collected else {
-            return Ok(());
-        };
-        if let Some(scaler) = scaler
-            && !scaler.accepts(gradients)?
-        {
-            return Ok(());
-        }
-        if let Some(clipper) = clipper {
-            clipper.clip(gradients)?;
-        }
-        let sink = self.optimizer.sink(step);
-        let layers = self.layers.iter_mut().zip(gradients).zip(&mut self.states);
-        for (((layer, gradients), states), is_frozen) in layers.zip(&self.frozen) {
-            if *is_frozen {
-                continue;
-            }
-            let parts = layer.parameters_mut().into_iter().zip(gradients).zip(&mut *states);
-            for ((parameter, gradient), states) in parts {
-                match sink {
-                    Sink::GRADIENT => std::mem::swap(gradient, &mut states[0]),
-                    Sink::State { scale, keep } => {
-                        add(scale, gradient, keep, states[0].view_mut())?;
-                    }
-                    Sink::Parameters { scale, keep } => add(scale, gradient, keep, parameter)?,
-                }
-            }
-            update(layer, (&*self.optimizer, step, rule), states)?;
+impl<T: Scalar> Update<'_, T> {
+    /// Updates weights and bias of a layer once their gradients are written.
+    pub fn apply(
+        &self,
+        layer: &mut Training<'_, T>,
+        states: &mut [Vec<Matrix<T>>; 2],
+    ) -> Result<()> {
+        for (parameter, states) in layer.parameters_mut().into_iter().zip(states) {
+            optimizer::update(self.optimizer, (self.step, self.rule), parameter, states)?;
         }
         Ok(())
+    }
+}
+
+impl<T: Scalar> Collected<T> {
+    /// Once all gradients are known: whether they are used, which a scale decides. Bounds them then.
+    pub(super) fn accepts(&mut self) -> Result<bool> {
+        if let Some(scaler) = &mut self.scaler
+            && !scaler.accepts(&self.gradients)?
+        {
+            return Ok(false);
+        }
+        if let Some(clipper) = &mut self.clipper {
+            clipper.clip(&mut self.gradients)?;
+        }
+        Ok(true)
+    }
+
+    /// Gives the gradients of layer i to the optimizer.
+    pub(super) fn update(
+        &mut self,
+        i: usize,
+        update: Update<'_, T>,
+        layer: &mut Training<'_, T>,
+        states: &mut [Vec<Matrix<T>>; 2],
+    ) -> Result<()> {
+        let sink = update.optimizer.sink(update.step);
+        let parts = layer.parameters_mut().into_iter().zip(&mut self.gradients[i]);
+        for ((parameter, gradient), states) in parts.zip(&mut *states) {
+            match sink {
+                Sink::GRADIENT => std::mem::swap(gradient, &mut states[0]),
+                Sink::State { scale, keep } => {
+                    add(scale, gradient, keep, states[0].view_mut())?;
+                }
+                Sink::Parameters { scale, keep } => add(scale, gradient, keep, parameter)?,
+            }
+        }
+        update.apply(layer, states)
+    }
+
+    /// Names and matrices of the memory of this.
+    pub(super) fn buffers(&self) -> impl Iterator<Item = (String, &Matrix<T>)> {
+        let names = (0..self.gradients.len())
+            .flat_map(|i| ["weight", "bias"].map(|name| format!("layers.{i}.{name}.gradient")));
+        let clip = self.clipper.iter().flat_map(Clipper::buffers);
+        let buffers = clip.chain(self.scaler.iter().map(Scaler::buffer));
+        let buffers = buffers.map(|(name, matrix)| (name.to_owned(), matrix));
+        names.zip(self.gradients.iter().flatten()).chain(buffers)
     }
 }
 

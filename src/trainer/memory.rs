@@ -3,6 +3,8 @@
 use std::fmt;
 
 use super::Trainer;
+use super::collected::Collected;
+use super::step::Stepper;
 use crate::matrix::Matrix;
 use crate::scalar::Scalar;
 
@@ -60,7 +62,8 @@ impl<T: Scalar> Trainer<'_, T> {
             self.add_layer(i, &mut plan);
         }
         let stepper = &self.stepper;
-        let others = stepper.collected_buffers().chain(stepper.regularization_buffers());
+        let collected = stepper.collected.iter().flat_map(Collected::buffers);
+        let others = collected.chain(stepper.regularization_buffers());
         others.for_each(|(name, matrix)| plan.add(name, matrix));
         for (name, row) in self.evaluation.iter().flat_map(|scores| scores.buffers()) {
             plan.add(format!("evaluation.{name}"), row);
@@ -85,5 +88,18 @@ impl<T: Scalar> Trainer<'_, T> {
         if let Some(statistics) = statistics {
             plan.add(format!("layers.{i}.statistics.last_good"), statistics);
         }
+    }
+}
+
+impl<T: Scalar> Stepper<'_, T> {
+    /// Names and matrices of the memory for dropout and max-norm.
+    fn regularization_buffers(&self) -> impl Iterator<Item = (String, &Matrix<T>)> {
+        let dropouts = self.dropouts.iter().enumerate();
+        let dropouts = dropouts.filter_map(|(i, dropout)| Some((i, dropout.as_ref()?)));
+        let dropped = dropouts.flat_map(|(i, dropout)| {
+            dropout.buffers().map(|(name, matrix)| (format!("layers.{i}.{name}"), matrix))
+        });
+        let norms = self.max_norm.iter().flat_map(|max_norm| max_norm.buffers());
+        dropped.chain(norms.map(|(name, matrix)| (name.to_owned(), matrix)))
     }
 }

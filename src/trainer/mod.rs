@@ -13,7 +13,7 @@ use crate::samples::{Report, Results, Samples, Scores};
 use crate::scalar::Scalar;
 
 use self::rollback::LastGood;
-use self::settings::Settings;
+use self::settings::{Settings, settings_of};
 use self::step::Stepper;
 
 mod builder;
@@ -84,6 +84,48 @@ pub struct Trainer<'n, T: Scalar> {
     last_samples: usize,
     /// Losses and hits of the samples of an evaluation; as many as the largest evaluation so far had.
     evaluation: Option<Scores<T>>,
+}
+
+impl<'n, T: Scalar> TrainerBuilder<'n, T> {
+    /// The trainer. Everything that training needs is allocated here.
+    ///
+    /// # Errors
+    /// A batch of 0; a loss whose parameter is out of range, or that cannot be learned with the network's output layer; a schedule of no steps or with a factor out of range; a clip or a
+    /// largest norm that is not above 0; a rate of dropout below 0 or not below 1; dropout or a largest norm of hidden layers where
+    /// there are none; a loss scale that is no power of 2 from 1 to 2^100, or doubles after no step or more than 2^24; no memory.
+    pub fn build(self) -> Result<Trainer<'n, T>> {
+        self.loss.refuse_output(self.network.last().activation(), self.network.outputs())?;
+        self.assemble()
+    }
+
+    /// As [`TrainerBuilder::build`], with any output layer.
+    pub(super) fn assemble(self) -> Result<Trainer<'n, T>> {
+        if self.batch == 0 {
+            return Err(Error::argument("trainer", "a batch must have at least one sample"));
+        }
+        let (network, batch, seed) = (&*self.network, self.batch, self.seed);
+        let engine = Arc::clone(network.engine());
+        let zeros = |rows, columns| Matrix::zeros(&engine, rows, columns);
+        let (x, t, losses) =
+            (zeros(network.inputs(), batch)?, zeros(network.outputs(), batch)?, zeros(1, batch)?);
+        let settings = settings_of(&self);
+        let stepper = Stepper::new(self)?;
+        let last_good = LastGood::new(&stepper)?;
+        Ok(Trainer {
+            stepper,
+            last_good,
+            settings,
+            seed,
+            epoch: 0,
+            first_step: 0,
+            position: 0,
+            x,
+            t,
+            losses,
+            last_samples: 0,
+            evaluation: None,
+        })
+    }
 }
 
 impl<'n, T: Scalar> Trainer<'n, T> {

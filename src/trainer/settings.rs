@@ -1,6 +1,6 @@
 //! The settings of a training in words: what decides its bytes, beside the data.
 
-use super::TrainerBuilder;
+use super::builder::TrainerBuilder;
 use crate::layer::{Layer, LayerKind};
 use crate::network::Network;
 use crate::optimizer::Clip;

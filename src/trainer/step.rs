@@ -3,8 +3,8 @@
 //! Engines of GPUs compute a step of a small network in one kernel. Whether a trainer's steps qualify is decided once, when it is
 //! built; see [`forms_for_one_kernel`].
 
-use super::TrainerBuilder;
-use super::collected::Collected;
+use super::builder::TrainerBuilder;
+use super::collected::{Collected, Update};
 use super::dropout::InputDropout;
 use super::loss_scale::Scaler;
 use super::max_norm::MaxNorm;
@@ -17,7 +17,7 @@ use crate::network::Network;
 use crate::ops::fused::{self, Indices};
 use crate::ops::network::{self, Batch, Form, Trained};
 use crate::ops::regularize;
-use crate::optimizer::{self, Optimizer, ScheduleState, Sink, Step, UpdateRule};
+use crate::optimizer::{Optimizer, ScheduleState, Sink, Step, UpdateRule};
 use crate::samples::Results;
 use crate::scalar::Scalar;
 
@@ -75,6 +75,19 @@ impl<'n, T: Scalar> Stepper<'n, T> {
             schedule,
             step: 0,
         })
+    }
+
+    pub(super) fn scaler(&self) -> Option<&Scaler<T>> {
+        self.collected.as_ref()?.scaler.as_ref()
+    }
+
+    pub(super) fn scaler_mut(&mut self) -> Option<&mut Scaler<T>> {
+        self.collected.as_mut()?.scaler.as_mut()
+    }
+
+    /// The factor of gradients on their way back.
+    pub(super) fn scale(&self) -> f64 {
+        self.scaler().map_or(1.0, |scaler| scaler.state.scale)
     }
 
     pub(super) fn next_step(&self) -> Step {
@@ -143,9 +156,10 @@ impl<'n, T: Scalar> Stepper<'n, T> {
         });
         network::step(layers, batch, scales)?;
         let rule = self.optimizer.rule(step);
+        let update = Update { optimizer: &*self.optimizer, step, rule: rule.as_ref() };
         for (layer, states) in self.layers.iter_mut().zip(&mut self.states) {
             layer.discard_pass();
-            update(layer, (&*self.optimizer, step, rule.as_ref()), states)?;
+            update.apply(layer, states)?;
         }
         self.step += 1;
         Ok(())
@@ -276,20 +290,20 @@ impl<'n, T: Scalar> Stepper<'n, T> {
                 layer.gradient(input, sinks, scale, keep)?;
             }
         }
-        update(layer, (&*self.optimizer, step, rule), states)
+        Update { optimizer: &*self.optimizer, step, rule }.apply(layer, states)
     }
-}
 
-/// Updates weights and bias of a layer once their gradients are written.
-pub(super) fn update<T: Scalar>(
-    layer: &mut Training<'_, T>,
-    (optimizer, step, rule): (&dyn Optimizer<T>, Step, Option<&UpdateRule>),
-    states: &mut [Vec<Matrix<T>>; 2],
-) -> Result<()> {
-    for (parameter, states) in layer.parameters_mut().into_iter().zip(states) {
-        optimizer::update(optimizer, (step, rule), parameter, states)?;
+    /// Gives the collected gradients to the optimizer, unless the step is skipped.
+    fn update_collected(&mut self, step: Step, rule: Option<&UpdateRule>) -> Result<()> {
+        let Some(collected) = &mut self.collected else { return Ok(()) };
+        if !collected.accepts()? {
+            return Ok(());
+        }
+        let update = Update { optimizer: &*self.optimizer, step, rule };
+        let layers = self.layers.iter_mut().zip(&mut self.states).enumerate();
+        let mut trained = layers.filter(|(i, _)| !self.frozen[*i]);
+        trained.try_for_each(|(i, (layer, states))| collected.update(i, update, layer, states))
     }
-    Ok(())
 }
 
 /// The forms of all layers if the engine computes every step of this trainer in one kernel: a small network of dense layers, plain
