@@ -159,7 +159,7 @@ fn networks() {
         network.infer(t.view()),
         &["dense forward", "rows of input must equal columns of weights"],
     );
-    refused(network.inference(2).unwrap().run(x.view()), &["5 samples", "made for 2"]);
+    refused(network.inference(2).unwrap().run(x.view()), &["5 samples", "room for 2"]);
     refused(network.inference(0), &["zeros"]);
     let sgd = || Sgd::new(0.1).unwrap();
     refused(
