@@ -25,10 +25,12 @@ impl<T: Scalar> Trainer<'_, T> {
         differences.extend(self.differing_matrices(snapshot, samples));
         let scales = SCALES.map(|name| snapshot.numbers(name).and_then(ScaleState::from_numbers));
         let is_scaled = self.stepper.scaler().is_some();
-        let scale = |is_scaled: bool| if is_scaled { "scaled" } else { "not scaled" };
         if scales.iter().any(|state| state.is_some() != is_scaled) {
-            let (here, there) = (scale(is_scaled), scale(!is_scaled));
-            differences.push(format!("the loss is {here} here, in the snapshot it is {there}"));
+            differences.push(if is_scaled {
+                "the loss is scaled here, in the snapshot it is not".to_owned()
+            } else {
+                "the loss is scaled in the snapshot, here it is not".to_owned()
+            });
         }
         if !differences.is_empty() {
             let reason = format!("the snapshot is of another training: {}", differences.join("; "));
