@@ -65,8 +65,8 @@ impl<T: Scalar> Model<T> {
             });
         }
         let data = Dataset::new(data.inputs(), features, targets)?;
-        let mut samples = self.samples(&data)?;
-        let report = self.network.evaluate(self.info.loss, &mut samples)?;
+        let samples = self.samples(&data)?;
+        let report = self.network.evaluate(self.info.loss, &samples)?;
         Ok(Evaluation { report, predictions, targets: data.targets().clone() })
     }
 
