@@ -513,6 +513,34 @@ fn losses_and_steps() {
     for_every_engine::<f64>(training);
 }
 
+/// Several threads infer with one network on one engine, with batches of a sample and of hundreds: each gets the bits that it gets alone.
+fn shared<T: Scalar>(engine: &Arc<dyn Engine<T>>) {
+    let network = network(engine, 300, Activation::Gelu, 40, Activation::Softmax);
+    let infer = |samples: usize| -> Vec<T> {
+        let x = random(300 * samples, samples as u64);
+        let x = Matrix::from_slice(engine, 300, samples, &x).unwrap();
+        let mut inference = network.inference(samples).unwrap();
+        inference.run(x.view()).unwrap().to_vec().unwrap()
+    };
+    let batches = [1, 700, 2, 65];
+    let alone = batches.map(infer);
+    std::thread::scope(|scope| {
+        for (samples, alone) in batches.into_iter().zip(&alone) {
+            scope.spawn(move || {
+                for _ in 0..20 {
+                    assert!(infer(samples) == *alone, "{samples} samples");
+                }
+            });
+        }
+    });
+}
+
+#[test]
+fn threads_that_share_an_engine_get_the_same_bits() {
+    for_every_engine::<f32>(shared);
+    for_every_engine::<f64>(shared);
+}
+
 fn out_of_memory<T: Scalar>(engine: &Arc<dyn Engine<T>>) {
     for rows in [1 << 40, usize::MAX >> 8] {
         let Err(error) = Matrix::zeros(engine, rows, 1) else { panic!("{rows} rows must not fit") };
