@@ -1,4 +1,4 @@
-//! The functions of vector mathematics, element by element, on one thread: in the first cache, and from memory.
+//! The functions of vector mathematics, element by element, on one thread: in the L1 cache, and from memory.
 //!
 //!     cargo bench --bench activations
 

@@ -1,7 +1,7 @@
-//! The matrix product: shapes of the networks in `docs/benchmarks/`, square ones, and odd ones between them. Items are
-//! floating-point operations: items a second are FLOP/s.
+//! The matrix product: shapes of the benchmarked networks, square shapes, and odd ones between them. Items are floating-point operations, so items a
+//! second are FLOP/s.
 //!
-//!     cargo bench --bench gemm                       # all, on one thread and on all (0)
+//!     cargo bench --bench gemm                       # on one thread and on all cores (0)
 //!     cargo bench --bench gemm -- 300x64x784
 //!     TRAVERTINE_BENCH_DEVICE=opencl cargo bench --bench gemm
 
@@ -15,7 +15,7 @@ use travertine::{Matrix, ops};
 /// One thread, and one for every core.
 const THREADS: [usize; 2] = [1, 0];
 
-/// m x n x k; which of A and B lie transposed in memory.
+/// `m x n x k`, and for A and B whether they are transposed in memory (`t`) or not (`n`).
 const SHAPES: [&str; 19] = [
     "1024x1024x1024 nn",
     "256x256x256 nn",

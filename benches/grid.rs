@@ -1,5 +1,5 @@
-//! The networks of `docs/benchmarks/`, and others that must not fall off a cliff between them: forward, and a training step of
-//! plain SGD. Items are samples.
+//! The benchmarked networks, and others between them that must not be disproportionately slow: inference, and a step of training with plain
+//! SGD. Items are samples.
 //!
 //!     cargo bench --bench grid
 //!     cargo bench --bench grid -- train.*784-30-10
@@ -15,7 +15,7 @@ use travertine::{Activation, Loss, Matrix, Network, Trainer};
 /// One thread, and one for every core.
 const THREADS: [usize; 2] = [1, 0];
 
-/// Sizes of inputs and layers, and the batch.
+/// Sizes of the inputs and layers, and the batch.
 const WORK: [&str; 13] = [
     "784-30-10 x 1",
     "784-30-10 x 10",
@@ -33,7 +33,7 @@ const WORK: [&str; 13] = [
     "784-2500-2000-1500-1000-500-10 x 64",
 ];
 
-/// A network of relu with a linear output, input and target for a batch.
+/// A network of relu with a linear output, inputs and targets of a batch, and the batch.
 fn prepare(work: &str, threads: usize) -> (Network<f32>, Matrix<f32>, Matrix<f32>, usize) {
     let (sizes, batch) = work.split_once(" x ").unwrap();
     let sizes: Vec<usize> = sizes.split('-').map(|size| size.parse().unwrap()).collect();

@@ -3,8 +3,8 @@
 use std::fmt;
 use std::str::FromStr;
 
-use crate::engine::cpu::math;
 use crate::engine::formula::formula;
+use crate::engine::simd::math;
 use crate::engine::{Map, Transfer, Zip};
 use crate::error::{Error, Result};
 use crate::matrix::MatrixRef;

@@ -4,8 +4,8 @@ use std::fmt;
 use std::str::FromStr;
 
 use crate::activation::Activation;
-use crate::engine::cpu::math;
 use crate::engine::formula::formula;
+use crate::engine::simd::math;
 use crate::engine::{LossFormula, Zip};
 use crate::error::{Error, Result};
 use crate::notation;

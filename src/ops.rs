@@ -1,82 +1,28 @@
 //! The public mathematics.
 //!
-//! Every operation checks its operands once, names every broken rule in one message, and asks the engine, which checks
-//! nothing. Nothing is allocated. Names are those of BLAS where BLAS has the operation.
+//! Every operation checks its operands once and names every broken rule in one message; the engine, which it then calls, checks
+//! nothing. Nothing is allocated. Operations that BLAS has are called as in BLAS.
 
-use std::sync::Arc;
-
+mod check;
 pub(crate) mod fused;
 pub(crate) mod network;
 pub(crate) mod normalize;
 pub(crate) mod regularize;
 pub(crate) mod update;
 
-use crate::engine::formula::formula;
-use crate::engine::{Engine, Map, Reduction, Span, Zip};
-use crate::error::{ErrorKind, Result};
+use crate::engine::formula::{COPY, formula};
+use check::{check, operands};
+
+use crate::engine::{Map, Reduction, Span, Zip};
+use crate::error::Result;
 use crate::matrix::{MatrixMut, MatrixRef};
 use crate::random::Philox;
 use crate::scalar::Scalar;
-
-/// An operand as the checks see it: its name in the message, its shape and the engine it lives on.
-pub(crate) struct Operand<'a> {
-    name: &'static str,
-    span: Span,
-    engine: &'a str,
-    engine_address: *const (),
-}
-
-fn address<T: Scalar>(engine: &Arc<dyn Engine<T>>) -> *const () {
-    Arc::as_ptr(engine).cast()
-}
-
-/// Makes operands of views: `operands!(a, b, c)`.
-macro_rules! operands {
-    ($($operand:ident),*) => {
-        [$($crate::ops::operand(stringify!($operand), $operand.span(), $operand.engine())),*]
-    };
-}
-pub(crate) use operands;
-
-pub(crate) fn operand<'a, T: Scalar>(
-    name: &'static str,
-    span: Span,
-    engine: &'a Arc<dyn Engine<T>>,
-) -> Operand<'a> {
-    Operand { name, span, engine: &engine.device().name, engine_address: address(engine) }
-}
-
-/// Refuses operands that break a rule or live on different engines; the message names all of it.
-pub(crate) fn check(
-    operation: &'static str,
-    operands: &[Operand<'_>],
-    rules: &[(bool, &str)],
-) -> Result<()> {
-    let together =
-        operands.iter().all(|operand| operand.engine_address == operands[0].engine_address);
-    if together && rules.iter().all(|rule| rule.0) {
-        return Ok(());
-    }
-    let described: Vec<String> = operands
-        .iter()
-        .map(|Operand { name, span, engine, .. }| {
-            let place = if together { String::new() } else { format!(" on {engine}") };
-            format!("{name} is {}x{}{place}", span.rows, span.columns)
-        })
-        .collect();
-    let mut broken: Vec<&str> = rules.iter().filter(|rule| !rule.0).map(|rule| rule.1).collect();
-    if !together {
-        broken.push("all operands must live on one engine");
-    }
-    Err(ErrorKind::Shape { operation, operands: described.join(", "), rules: broken.join("; ") }
-        .into())
-}
 
 fn same_shape(x: Span, y: Span) -> bool {
     (x.rows, x.columns) == (y.rows, y.columns)
 }
 
-formula!(Same = "copy", |x, _p| x, "x");
 formula!(Constant = "fill", |_x, p| p[0], "p0");
 formula!(Scale = "scal", |x, p| p[0] * x, "p0 * x");
 formula!(Axpby = "axpby", |x, y, p| p[0].mul_add(x, p[1] * y), "fma(p0, x, p1 * y)");
@@ -87,7 +33,6 @@ formula!(
     |x, y, p| p[0].mul_add(x, p[1]) / p[2].mul_add(y, p[3]),
     "fma(p0, x, p1) / fma(p2, y, p3)"
 );
-static SAME: Map = Map::of::<Same>();
 static CONSTANT: Map = Map::of::<Constant>();
 static SCALE: Map = Map::of::<Scale>();
 static AXPBY: Zip = Zip::of::<Axpby>();
@@ -95,7 +40,7 @@ static AXPY: Zip = Zip::of::<Axpy>();
 static HADAMARD: Zip = Zip::of::<Hadamard>();
 static LINEAR_FRAC: Zip = Zip::of::<LinearFrac>();
 
-/// Element (i, j) of y is number `i + j rows` of a stream of numbers uniform in [0, 1): the same on every engine.
+/// Element (i, j) of y becomes number `i + j rows` of a stream of uniform random numbers in [0, 1), with the same bits on every engine.
 ///
 /// ```
 /// use travertine::random::{Philox, Purpose};
@@ -110,7 +55,7 @@ static LINEAR_FRAC: Zip = Zip::of::<LinearFrac>();
 /// # Errors
 /// A device that fails.
 pub fn uniform<T: Scalar>(stream: &Philox, y: MatrixMut<'_, T>) -> Result<()> {
-    // SAFETY: y is all there is.
+    // SAFETY: y is mutably borrowed.
     unsafe { y.engine().uniform(stream, y.span()) }
 }
 
@@ -147,7 +92,7 @@ impl Function {
     ];
 
     fn formula(self) -> &'static Map {
-        use crate::engine::cpu::math;
+        use crate::engine::simd::math;
         formula!(Exp = "exp", |x, _p| math::exp(x), "exp(x)");
         formula!(Tanh = "tanh", |x, _p| math::tanh(x), "hyperbolic_tangent(x)");
         formula!(Sigmoid = "sigmoid", |x, _p| math::sigmoid(x), "sigmoid(x)");
@@ -184,8 +129,8 @@ pub fn copy<T: Scalar>(x: MatrixRef<'_, T>, y: MatrixMut<'_, T>) -> Result<()> {
         &operands!(x, y),
         &[(same_shape(x.span(), y.span()), "x and y must have one shape")],
     )?;
-    // SAFETY: checked above; the borrow checker keeps y apart from x.
-    unsafe { y.engine().map(&SAME, [0.0; 4], x.span(), y.span()) }
+    // SAFETY: shapes and engine are checked; y is mutably borrowed and does not overlap x.
+    unsafe { y.engine().map(&COPY, [0.0; 4], x.span(), y.span()) }
 }
 
 /// `y_ij = value`
@@ -193,7 +138,7 @@ pub fn copy<T: Scalar>(x: MatrixRef<'_, T>, y: MatrixMut<'_, T>) -> Result<()> {
 /// # Errors
 /// A device that fails.
 pub fn fill<T: Scalar>(value: T, y: MatrixMut<'_, T>) -> Result<()> {
-    // SAFETY: one operand, borrowed for writing.
+    // SAFETY: y is mutably borrowed, and a map may write its operand.
     unsafe { y.engine().map(&CONSTANT, [value.to_f64(), 0.0, 0.0, 0.0], y.span(), y.span()) }
 }
 
@@ -202,7 +147,7 @@ pub fn fill<T: Scalar>(value: T, y: MatrixMut<'_, T>) -> Result<()> {
 /// # Errors
 /// A device that fails.
 pub fn scal<T: Scalar>(alpha: T, y: MatrixMut<'_, T>) -> Result<()> {
-    // SAFETY: one operand, borrowed for writing.
+    // SAFETY: y is mutably borrowed, and a map may write its operand.
     unsafe { y.engine().map(&SCALE, [alpha.to_f64(), 0.0, 0.0, 0.0], y.span(), y.span()) }
 }
 
@@ -216,7 +161,7 @@ pub fn axpy<T: Scalar>(alpha: T, x: MatrixRef<'_, T>, y: MatrixMut<'_, T>) -> Re
         &operands!(x, y),
         &[(same_shape(x.span(), y.span()), "x and y must have one shape")],
     )?;
-    // SAFETY: checked above; z is y, which the engine allows.
+    // SAFETY: shapes and engine are checked; y is mutably borrowed, and a zip may write an operand.
     unsafe { y.engine().zip(&AXPY, [alpha.to_f64(), 0.0, 0.0, 0.0], x.span(), y.span(), y.span()) }
 }
 
@@ -231,7 +176,7 @@ pub fn axpby<T: Scalar>(alpha: T, x: MatrixRef<'_, T>, beta: T, y: MatrixMut<'_,
         &[(same_shape(x.span(), y.span()), "x and y must have one shape")],
     )?;
     let p = [alpha.to_f64(), beta.to_f64(), 0.0, 0.0];
-    // SAFETY: checked above; z is y, which the engine allows.
+    // SAFETY: shapes and engine are checked; y is mutably borrowed, and a zip may write an operand.
     unsafe { y.engine().zip(&AXPBY, p, x.span(), y.span(), y.span()) }
 }
 
@@ -249,13 +194,13 @@ pub fn hadamard<T: Scalar>(
         (same_shape(x.span(), z.span()), "x and z must have one shape"),
     ];
     check("hadamard", &operands!(x, y, z), &rules)?;
-    // SAFETY: checked above.
+    // SAFETY: shapes and engine are checked; what is written is mutably borrowed and overlaps no other operand.
     unsafe { z.engine().zip(&HADAMARD, [0.0; 4], x.span(), y.span(), z.span()) }
 }
 
-/// `y = (a x + b) / (c y + d)`, element by element, with `[a, b, c, d]`: the article's fraction of linear functions.
+/// `y = (a x + b) / (c y + d)`, element by element, with coefficients `[a, b, c, d]`, as in the article.
 ///
-/// `linear_frac([0.5, 0.5, 0.0, 1.0], x, y)` is `y = 0.5 x + 0.5` (y must hold finite numbers).
+/// `linear_frac([0.5, 0.5, 0.0, 1.0], x, y)` is `y = 0.5 x + 0.5`, if all elements of y are finite.
 ///
 /// # Errors
 /// Shapes that differ; a device that fails.
@@ -269,7 +214,7 @@ pub fn linear_frac<T: Scalar>(
         &operands!(x, y),
         &[(same_shape(x.span(), y.span()), "x and y must have one shape")],
     )?;
-    // SAFETY: checked above; z is y, which the engine allows.
+    // SAFETY: shapes and engine are checked; y is mutably borrowed, and a zip may write an operand.
     unsafe {
         y.engine().zip(&LINEAR_FRAC, coefficients.map(T::to_f64), x.span(), y.span(), y.span())
     }
@@ -295,7 +240,7 @@ pub fn map<T: Scalar>(f: Function, x: MatrixRef<'_, T>, y: MatrixMut<'_, T>) -> 
         &operands!(x, y),
         &[(same_shape(x.span(), y.span()), "x and y must have one shape")],
     )?;
-    // SAFETY: checked above.
+    // SAFETY: shapes and engine are checked; what is written is mutably borrowed and overlaps no other operand.
     unsafe { y.engine().map(f.formula(), [0.0; 4], x.span(), y.span()) }
 }
 
@@ -304,12 +249,12 @@ pub fn map<T: Scalar>(f: Function, x: MatrixRef<'_, T>, y: MatrixMut<'_, T>) -> 
 /// # Errors
 /// A device that fails.
 pub fn map_in_place<T: Scalar>(f: Function, y: MatrixMut<'_, T>) -> Result<()> {
-    // SAFETY: one operand, borrowed for writing.
+    // SAFETY: y is mutably borrowed, and a map may write its operand.
     unsafe { y.engine().map(f.formula(), [0.0; 4], y.span(), y.span()) }
 }
 
-/// `C = alpha A B + beta C`. A transposed operand is its [`t`](MatrixRef::t); C is not read where beta is 0. Subnormal
-/// elements of A and B, and those that alpha makes so, may count as zero.
+/// `C = alpha A B + beta C`. To transpose an operand, pass its [`t`](MatrixRef::t). C is not read if beta is 0. Subnormal
+/// elements of A and B, and those whose product with alpha is subnormal, may count as 0.
 ///
 /// ```
 /// use travertine::{Matrix, engine, ops};
@@ -322,7 +267,7 @@ pub fn map_in_place<T: Scalar>(f: Function, y: MatrixMut<'_, T>) -> Result<()> {
 /// ```
 ///
 /// # Errors
-/// Shapes that do not chain; a device that fails.
+/// Shapes that do not match; a device that fails.
 pub fn gemm<T: Scalar>(
     alpha: T,
     a: MatrixRef<'_, T>,
@@ -336,14 +281,14 @@ pub fn gemm<T: Scalar>(
         (b.span().columns == c.span().columns, "columns of b must equal columns of c"),
     ];
     check("gemm", &operands!(a, b, c), &rules)?;
-    // SAFETY: checked above; the borrow checker keeps c apart from a and b.
+    // SAFETY: shapes and engine are checked; c is mutably borrowed and does not overlap a or b.
     unsafe { c.engine().gemm(alpha, a.span(), b.span(), beta, c.span()) }
 }
 
 /// `y = alpha A x + beta y` with vectors as one-column matrices.
 ///
 /// # Errors
-/// Shapes that do not chain; a device that fails.
+/// Shapes that do not match; a device that fails.
 pub fn gemv<T: Scalar>(
     alpha: T,
     a: MatrixRef<'_, T>,
@@ -357,14 +302,14 @@ pub fn gemv<T: Scalar>(
         (x.span().columns == 1 && y.span().columns == 1, "x and y must have one column"),
     ];
     check("gemv", &operands!(a, x, y), &rules)?;
-    // SAFETY: checked above.
+    // SAFETY: shapes and engine are checked; what is written is mutably borrowed and overlaps no other operand.
     unsafe { y.engine().gemm(alpha, a.span(), x.span(), beta, y.span()) }
 }
 
 /// `A = alpha x y^T + A` with vectors as one-column matrices.
 ///
 /// # Errors
-/// Shapes that do not chain; a device that fails.
+/// Shapes that do not match; a device that fails.
 pub fn ger<T: Scalar>(
     alpha: T,
     x: MatrixRef<'_, T>,
@@ -377,7 +322,7 @@ pub fn ger<T: Scalar>(
         (x.span().columns == 1 && y.span().columns == 1, "x and y must have one column"),
     ];
     check("ger", &operands!(x, y, a), &rules)?;
-    // SAFETY: checked above.
+    // SAFETY: shapes and engine are checked; what is written is mutably borrowed and overlaps no other operand.
     unsafe { a.engine().gemm(alpha, x.span(), y.span().t(), T::from_f64(1.0), a.span()) }
 }
 
@@ -391,7 +336,7 @@ pub fn dot<T: Scalar>(x: MatrixRef<'_, T>, y: MatrixRef<'_, T>) -> Result<f64> {
         &operands!(x, y),
         &[(same_shape(x.span(), y.span()), "x and y must have one shape")],
     )?;
-    // SAFETY: checked above.
+    // SAFETY: shapes and engine are checked; what is written is mutably borrowed and overlaps no other operand.
     unsafe { x.engine().reduce(Reduction::Dot, x.span(), y.span()) }
 }
 
@@ -400,16 +345,16 @@ pub fn dot<T: Scalar>(x: MatrixRef<'_, T>, y: MatrixRef<'_, T>) -> Result<f64> {
 /// # Errors
 /// A device that fails.
 pub fn asum<T: Scalar>(x: MatrixRef<'_, T>) -> Result<f64> {
-    // SAFETY: one operand, borrowed for reading.
+    // SAFETY: x is borrowed.
     unsafe { x.engine().reduce(Reduction::Asum, x.span(), x.span()) }
 }
 
-/// `max_ij |x_ij|`; NaN where there is one.
+/// `max_ij |x_ij|`; NaN if an element is NaN.
 ///
 /// # Errors
 /// A device that fails.
 pub fn amax<T: Scalar>(x: MatrixRef<'_, T>) -> Result<f64> {
-    // SAFETY: one operand, borrowed for reading.
+    // SAFETY: x is borrowed.
     unsafe { x.engine().reduce(Reduction::Amax, x.span(), x.span()) }
 }
 
@@ -418,34 +363,34 @@ pub fn amax<T: Scalar>(x: MatrixRef<'_, T>) -> Result<f64> {
 /// # Errors
 /// A device that fails.
 pub fn nrm2<T: Scalar>(x: MatrixRef<'_, T>) -> Result<f64> {
-    // SAFETY: one operand, borrowed for reading.
+    // SAFETY: x is borrowed.
     Ok(unsafe { x.engine().reduce(Reduction::Dot, x.span(), x.span())? }.sqrt())
 }
 
 /// `y_i = sum_j x_ij`: the sum of the columns, `rows x 1`.
 ///
 /// # Errors
-/// Shapes that do not fit; a device that fails.
+/// Shapes that do not match; a device that fails.
 pub fn sum_columns<T: Scalar>(x: MatrixRef<'_, T>, y: MatrixMut<'_, T>) -> Result<()> {
     let rules = [
         (x.span().rows == y.span().rows, "rows of x must equal rows of y"),
         (y.span().columns == 1, "y must have one column"),
     ];
     check("sum_columns", &operands!(x, y), &rules)?;
-    // SAFETY: checked above.
+    // SAFETY: shapes and engine are checked; what is written is mutably borrowed and overlaps no other operand.
     unsafe { y.engine().row_sums(T::from_f64(1.0), x.span(), T::from_f64(0.0), y.span()) }
 }
 
 /// `y_j = sum_i x_ij`: the sum of the rows, `1 x columns`.
 ///
 /// # Errors
-/// Shapes that do not fit; a device that fails.
+/// Shapes that do not match; a device that fails.
 pub fn sum_rows<T: Scalar>(x: MatrixRef<'_, T>, y: MatrixMut<'_, T>) -> Result<()> {
     let rules = [
         (x.span().columns == y.span().columns, "columns of x must equal columns of y"),
         (y.span().rows == 1, "y must have one row"),
     ];
     check("sum_rows", &operands!(x, y), &rules)?;
-    // SAFETY: checked above.
+    // SAFETY: shapes and engine are checked; what is written is mutably borrowed and overlaps no other operand.
     unsafe { y.engine().row_sums(T::from_f64(1.0), x.span().t(), T::from_f64(0.0), y.span().t()) }
 }

@@ -1,24 +1,24 @@
-//! Random numbers as a function of where they are used.
+//! Random numbers as a function of their use and index.
 //!
 //! [`Philox`] is the counter-based generator Philox4x32-10 of Salmon, Moraes, Dror and Shaw, "Parallel Random Numbers:
-//! As Easy as 1, 2, 3" (SC 2011). There is no state to advance: number `index` of a stream is computed from
-//! (seed, purpose, step, index) alone, so any engine and any number of threads draw the same bits.
+//! As Easy as 1, 2, 3" (SC 2011). It has no state: number `index` of a stream is a function of
+//! (seed, purpose, step, index), so any engine and any number of threads draw the same bits.
 
-/// What random numbers are used for; streams of different purposes are independent.
+/// The use of random numbers; streams of different purposes are independent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Purpose {
-    /// Initial weights; the step is the layer's number.
+    /// Initial weights; the step is the index of the layer.
     Weights,
     /// The order of the samples; the step is the epoch.
     Shuffle,
-    /// Which samples are held out.
+    /// The choice of held-out samples.
     Split,
-    /// Anything the library does not know of.
+    /// Uses outside of the library.
     User,
-    /// How samples are deformed; the step is the epoch.
+    /// The deformation of samples; the step is the epoch.
     Augment,
-    /// What dropout leaves out; the step is the training step.
+    /// The draws of dropout; the step is the step of training.
     Dropout,
 }
 
@@ -43,12 +43,12 @@ impl Philox {
         Philox { key: [seed as u32, (seed >> 32) as u32], purpose: purpose as u32, step }
     }
 
-    /// The same purpose and step, but other numbers for every layer, of which there are at most 2^24.
+    /// The stream of a layer, one of at most 2^24, with the same purpose and step.
     pub fn of_layer(self, layer: usize) -> Self {
         Philox { purpose: self.purpose | (layer as u32) << 8, ..self }
     }
 
-    /// Key, step and purpose: what an engine needs to draw the same numbers.
+    /// Key, step and purpose, from which an engine draws the same numbers.
     pub(crate) fn state(&self) -> [u32; 4] {
         [self.key[0], self.key[1], self.step, self.purpose]
     }
@@ -64,7 +64,7 @@ impl Philox {
         unit(a, b)
     }
 
-    /// [`Philox::uniform`] of `N` indices from `from` on, lane by lane, so that the compiler can use vectors.
+    /// [`Philox::uniform`] of indices `from .. from + N`, in arrays that the compiler can vectorize.
     #[inline(always)]
     pub(crate) fn uniforms<const N: usize>(&self, from: u64) -> [f64; N] {
         let (mut c0, mut c1) = ([0u32; N], [0u32; N]);
@@ -87,22 +87,22 @@ impl Philox {
         std::array::from_fn(|i| unit(c0[i], c1[i]))
     }
 
-    /// Normal with mean 0 and deviation 1, by the transform of Box and Muller. Computed with a portable library, so
-    /// that every machine draws the same bits.
+    /// Normal with mean 0 and standard deviation 1, by the Box-Muller transform. Computed with libm, so that every machine draws the same
+    /// bits.
     pub fn normal(&self, index: u64) -> f64 {
         let [a, b, c, d] = self.words(index);
         let radius = libm::sqrt(-2.0 * libm::log(1.0 - unit(a, b)));
         radius * libm::cos(std::f64::consts::TAU * unit(c, d))
     }
 
-    /// An integer in `0..bound`, each with the same probability up to 2^-64 · bound. `bound` must not be 0.
+    /// An integer in `0..bound`, uniform up to a difference in probability of 2^-64. `bound` must not be 0.
     pub fn below(&self, index: u64, bound: u64) -> u64 {
         let [a, b, ..] = self.words(index);
         let word = u64::from(a) << 32 | u64::from(b);
         ((u128::from(word) * u128::from(bound)) >> 64) as u64
     }
 
-    /// Shuffles `items` (Fisher and Yates).
+    /// Shuffles `items` (Fisher-Yates).
     pub fn shuffle<I>(&self, items: &mut [I]) {
         for i in (1..items.len()).rev() {
             items.swap(i, self.below(i as u64, i as u64 + 1) as usize);
@@ -139,7 +139,7 @@ fn philox4x32_10(mut counter: [u32; 4], mut key: [u32; 2]) -> [u32; 4] {
 mod tests {
     use super::*;
 
-    /// The known answers that the authors publish with Random123 (kat_vectors, philox4x32 10).
+    /// The known answers that the authors published with Random123 (kat_vectors, philox4x32 10).
     #[test]
     fn published_vectors() {
         assert_eq!(

@@ -1,11 +1,11 @@
-//! The numbers that matrices hold.
+//! The element types of matrices.
 
 use std::fmt::{Debug, Display, LowerExp};
 
 /// An element of a matrix: `f32` or `f64`.
 ///
-/// Matrices *store* a `Scalar`; reductions *accumulate* in [`Scalar::Accumulator`], so that a sum over a million `f32`
-/// keeps its digits.
+/// Matrices *store* a `Scalar`; reductions *accumulate* in [`Scalar::Accumulator`], so that the sum of a million `f32`
+/// keeps its digits. The trait is sealed.
 ///
 /// ```
 /// use travertine::Scalar;
@@ -25,7 +25,7 @@ pub trait Scalar:
     + sealed::Sealed
     + 'static
 {
-    /// What reductions add up in.
+    /// The type in which reductions accumulate.
     type Accumulator: Scalar;
 
     /// `"f32"` or `"f64"`.
@@ -37,12 +37,14 @@ pub trait Scalar:
     /// This value, exactly.
     fn to_f64(self) -> f64;
 
-    /// Neither infinite nor NaN.
+    /// Whether the value is neither infinite nor NaN.
     fn is_finite(self) -> bool {
         self.to_f64().is_finite()
     }
 
-    /// Chooses between what was prepared for `f32` and what was prepared for `f64`: a `match` on the type.
+    /// Chooses the member of a family for this type: a `match` on the type.
+    ///
+    /// It keeps vector types, tables of kernels and constructors of engines out of this public trait.
     #[doc(hidden)]
     fn pick<F: Family>(f32: F::Of<f32>, f64: F::Of<f64>) -> F::Of<Self>;
 }

@@ -1,10 +1,10 @@
-//! A training step and an inference allocate nothing, on the host and in the engine; everything is given back.
+//! A step of training and an inference allocate nothing, on the host and in the engine, and all memory is freed.
 
 mod common;
 
 use std::alloc::{GlobalAlloc, Layout, System};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
+use std::sync::{Arc, Barrier};
 
 use common::{one_hot, random};
 use travertine::data::Task;
@@ -12,20 +12,20 @@ use travertine::engine::{self, Counting, Engine, Settings};
 use travertine::optimizer::{Adam, Clip, Optimizer, RmsProp, Schedule, Sgd, WeightDecay};
 use travertine::{Activation, Dropout, Loss, Matrix, Network, Samples, Trainer};
 
-/// Counts what every thread of this process allocates.
+/// Counts the allocations of all threads of this process.
 struct CountingAllocator;
 
 static ALLOCATIONS: AtomicUsize = AtomicUsize::new(0);
 
-// SAFETY: passes everything on to the system's allocator.
+// SAFETY: every call goes to the system's allocator.
 unsafe impl GlobalAlloc for CountingAllocator {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         ALLOCATIONS.fetch_add(1, SeqCst);
-        // SAFETY: the caller's promise.
+        // SAFETY: the caller promises what the system's allocator demands.
         unsafe { System.alloc(layout) }
     }
     unsafe fn dealloc(&self, p: *mut u8, layout: Layout) {
-        // SAFETY: the caller's promise.
+        // SAFETY: the caller promises what the system's allocator demands.
         unsafe { System.dealloc(p, layout) }
     }
 }
@@ -39,7 +39,7 @@ fn allocations_of(mut f: impl FnMut()) -> usize {
     ALLOCATIONS.load(SeqCst) - before
 }
 
-/// An engine whose threads have begun to wait for work: until then they allocate for themselves.
+/// An engine whose threads wait for work: while they start, they allocate.
 fn started(threads: usize) -> Arc<dyn Engine<f32>> {
     let cpu = engine::open_with::<f32>("cpu", &Settings::threads(threads)).unwrap();
     std::thread::sleep(std::time::Duration::from_millis(50));
@@ -63,7 +63,7 @@ const CASES: [(Activation, Activation, Loss); 4] = [
     (Activation::Tanh, Activation::Softmax, Loss::MeanAbsolute), // needs the derivative of softmax
 ];
 
-/// One test, since the counter sees what other threads of the harness allocate.
+/// One test, since the counter includes allocations of the test harness's other threads.
 #[test]
 fn nothing_is_allocated_and_nothing_lost() {
     a_thousand_steps_allocate_nothing();
@@ -71,7 +71,8 @@ fn nothing_is_allocated_and_nothing_lost() {
     steps_of_an_epoch_allocate_nothing();
     steps_of_layers_that_normalize_allocate_nothing();
     a_thousand_inferences_allocate_nothing();
-    the_engine_allocates_what_the_plan_says_and_takes_all_back();
+    inferences_of_threads_that_share_an_engine_allocate_nothing();
+    the_engine_allocates_what_the_plan_says_and_frees_all();
 }
 
 fn a_thousand_steps_allocate_nothing() {
@@ -113,7 +114,7 @@ fn optimizers() -> Vec<Box<dyn Optimizer<f32>>> {
 
 const CLIPS: [Option<Clip>; 3] = [None, Some(Clip::Norm(0.1)), Some(Clip::Value(0.1))];
 
-/// A trainer with a schedule and, where they are asked for, a clip, dropout and max-norm.
+/// A trainer with a schedule and, if requested, a clip, dropout and max-norm.
 fn trainer<'n>(
     network: &'n mut Network<f32>,
     optimizer: Box<dyn Optimizer<f32>>,
@@ -163,7 +164,7 @@ fn steps_of_every_optimizer_allocate_nothing() {
     }
 }
 
-/// An epoch allocates a few vectors to report; their number does not grow with its steps.
+/// An epoch allocates a few vectors for its report; their number does not grow with the steps.
 fn steps_of_an_epoch_allocate_nothing() {
     let cpu = engine::open::<f32>("cpu").unwrap();
     let epoch = |samples: usize| {
@@ -226,7 +227,32 @@ fn a_thousand_inferences_allocate_nothing() {
     }
 }
 
-fn the_engine_allocates_what_the_plan_says_and_takes_all_back() {
+fn inferences_of_threads_that_share_an_engine_allocate_nothing() {
+    let cpu = started(2);
+    let network = network(&cpu, Activation::Silu, Activation::Softmax);
+    let x = Matrix::from_slice(&cpu, 40, 64, &random(40 * 64, 1)).unwrap();
+    let barrier = Barrier::new(3);
+    let run = || {
+        let mut inference = network.inference(64).unwrap();
+        inference.run(x.view()).unwrap();
+        barrier.wait();
+        for _ in 0..500 {
+            inference.run(x.view()).unwrap();
+        }
+        barrier.wait();
+    };
+    std::thread::scope(|scope| {
+        scope.spawn(run);
+        scope.spawn(run);
+        barrier.wait();
+        let count = allocations_of(|| {
+            barrier.wait();
+        });
+        assert_eq!(count, 0);
+    });
+}
+
+fn the_engine_allocates_what_the_plan_says_and_frees_all() {
     let counting = Arc::new(Counting::new(engine::open::<f32>("cpu").unwrap()));
     let engine: Arc<dyn Engine<f32>> = counting.clone();
     for (hidden, output, loss) in CASES {

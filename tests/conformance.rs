@@ -1,6 +1,6 @@
-//! One suite for every engine: each operation, formula and layer against f64, at odd sizes and with every kind of view.
+//! One suite for every engine: each operation, formula and layer against an f64 reference, at odd sizes and with every kind of view.
 //!
-//! A new engine joins in `common::engines`.
+//! A new engine is added in `common::engines`.
 
 mod common;
 
@@ -18,7 +18,7 @@ use travertine::{
     Samples, Scalar, Trainer,
 };
 
-/// One, primes, just over the width of a vector or tile, and enough to be split among threads.
+/// One, primes, sizes just above the width of a vector or tile, and sizes that are divided among threads.
 const SHAPES: [(usize, usize); 9] =
     [(1, 1), (1, 7), (13, 1), (5, 3), (17, 11), (33, 49), (8, 300), (259, 257), (70_001, 1)];
 
@@ -29,7 +29,7 @@ fn for_every_engine<T: Scalar>(test: impl Fn(&Arc<dyn Engine<T>>)) {
     }
 }
 
-/// How a view lies in its matrix.
+/// The place of a view in its matrix.
 #[derive(Clone, Copy, Debug)]
 enum View {
     Whole,
@@ -40,18 +40,18 @@ enum View {
 
 const VIEWS: [View; 4] = [View::Whole, View::Transposed, View::Part, View::TransposedPart];
 
-/// What stands around a view, and must stay.
+/// The value around a view, which must not change.
 const GUARD: f64 = 77.0;
 
-/// A matrix with a `rows x columns` view in it; the numbers of the view, column-major, and guards around it.
-struct Held<T: Scalar> {
+/// A matrix with a `rows x columns` view in it and guards around the view.
+struct Guarded<T: Scalar> {
     matrix: Matrix<T>,
     view: View,
     rows: usize,
     columns: usize,
 }
 
-impl<T: Scalar> Held<T> {
+impl<T: Scalar> Guarded<T> {
     fn new(
         engine: &Arc<dyn Engine<T>>,
         view: View,
@@ -66,9 +66,9 @@ impl<T: Scalar> Held<T> {
             View::TransposedPart => (columns + 3, rows + 2),
         };
         let matrix = Matrix::from_slice(engine, r, c, &vec![T::from_f64(GUARD); r * c]).unwrap();
-        let mut held = Held { matrix, view, rows, columns };
-        held.get_mut().write(values).unwrap();
-        held
+        let mut guarded = Guarded { matrix, view, rows, columns };
+        guarded.get_mut().write(values).unwrap();
+        guarded
     }
 
     fn get(&self) -> MatrixRef<'_, T> {
@@ -91,7 +91,7 @@ impl<T: Scalar> Held<T> {
         }
     }
 
-    /// The numbers of the view agree with the reference within `bound(reference)`; everything around is as before.
+    /// Asserts that element i of the view is within `bound(i)` of the reference and that the guards are unchanged.
     #[track_caller]
     fn assert(&self, what: &str, reference: &[f64], bound: impl Fn(usize) -> f64) {
         let values = self.get().to_vec().unwrap();
@@ -141,23 +141,25 @@ fn element_wise<T: Scalar>(engine: &Arc<dyn Engine<T>>) {
     for (rows, columns) in SHAPES {
         let (x, y) = (random::<T>(rows * columns, 1), random::<T>(rows * columns, 2));
         for (vx, vy) in VIEWS.into_iter().flat_map(|vx| VIEWS.map(|vy| (vx, vy))) {
-            let held_x = Held::new(engine, vx, rows, columns, &x);
+            let guarded_x = Guarded::new(engine, vx, rows, columns, &x);
             for (name, operation, reference) in &operations {
-                let mut held_y = Held::new(engine, vy, rows, columns, &y);
-                operation(held_x.get(), held_y.get_mut()).unwrap();
+                let mut guarded_y = Guarded::new(engine, vy, rows, columns, &y);
+                operation(guarded_x.get(), guarded_y.get_mut()).unwrap();
                 let expected: Vec<f64> =
                     x.iter().zip(&y).map(|(x, y)| reference(x.to_f64(), y.to_f64())).collect();
                 // A few roundings of numbers below 4.
-                held_y.assert(&format!("{name} {rows}x{columns} from {vx:?}"), &expected, |_| {
-                    8.0 * epsilon::<T>()
-                });
+                guarded_y.assert(
+                    &format!("{name} {rows}x{columns} from {vx:?}"),
+                    &expected,
+                    |_| 8.0 * epsilon::<T>(),
+                );
             }
-            let mut held_z = Held::new(engine, vy, rows, columns, &y);
-            let held_y = Held::new(engine, vx, rows, columns, &y);
-            ops::hadamard(held_x.get(), held_y.get(), held_z.get_mut()).unwrap();
+            let mut guarded_z = Guarded::new(engine, vy, rows, columns, &y);
+            let guarded_y = Guarded::new(engine, vx, rows, columns, &y);
+            ops::hadamard(guarded_x.get(), guarded_y.get(), guarded_z.get_mut()).unwrap();
             let expected: Vec<f64> =
                 x.iter().zip(&y).map(|(x, y)| x.to_f64() * y.to_f64()).collect();
-            held_z.assert("hadamard", &expected, |_| epsilon::<T>());
+            guarded_z.assert("hadamard", &expected, |_| epsilon::<T>());
         }
     }
 }
@@ -185,13 +187,14 @@ fn functions<T: Scalar>(engine: &Arc<dyn Engine<T>>) {
             .iter()
             .map(|x| if f == Function::Sqrt { T::from_f64(x.to_f64().abs()) } else { *x })
             .collect();
-        let held_x = Held::new(engine, View::Part, 50, 100, &x);
-        let mut held_y = Held::new(engine, View::Whole, 50, 100, &x);
-        ops::map(f, held_x.get(), held_y.get_mut()).unwrap();
+        let guarded_x = Guarded::new(engine, View::Part, 50, 100, &x);
+        let mut guarded_y = Guarded::new(engine, View::Whole, 50, 100, &x);
+        ops::map(f, guarded_x.get(), guarded_y.get_mut()).unwrap();
         let expected: Vec<f64> = x.iter().map(|x| reference(f, x.to_f64())).collect();
-        // The reference rounds sqrt 2 and x / sqrt 2, which the tail of the normal distribution amplifies by x^2 + 1 = 10.
+        // The reference rounds sqrt 2 and x / sqrt 2; in the tail of the normal distribution these errors grow by x^2 + 1 = 10.
         let ulps = if f == Function::NormalCdf { 20.0 } else { 4.0 };
-        held_y.assert(&format!("{f:?}"), &expected, |i| ulps * epsilon::<T>() * expected[i].abs());
+        guarded_y
+            .assert(&format!("{f:?}"), &expected, |i| ulps * epsilon::<T>() * expected[i].abs());
     }
     let special = [f64::NAN, f64::INFINITY, f64::NEG_INFINITY, 0.0, 1e30, -1e30];
     let x = Matrix::from_slice(engine, 6, 1, &special.map(T::from_f64)).unwrap();
@@ -214,7 +217,7 @@ fn functions_of_vector_mathematics() {
     for_every_engine::<f64>(functions);
 }
 
-/// The product and the same product of magnitudes, which bounds the rounding.
+/// The product, and the product of magnitudes, which bounds the rounding errors.
 fn naive_gemm(a: &[f64], b: &[f64], (m, n, k): (usize, usize, usize)) -> Vec<(f64, f64)> {
     let element = |i: usize, j: usize| {
         let terms = (0..k).map(|l| a[i + l * m] * b[l + j * k]);
@@ -240,24 +243,25 @@ fn products<T: Scalar>(engine: &Arc<dyn Engine<T>>) {
         for (index, (va, vb)) in
             VIEWS.into_iter().flat_map(|va| VIEWS.map(|vb| (va, vb))).enumerate()
         {
-            let (held_a, held_b) =
-                (Held::new(engine, va, m, k, &a), Held::new(engine, vb, k, n, &b));
+            let (guarded_a, guarded_b) =
+                (Guarded::new(engine, va, m, k, &a), Guarded::new(engine, vb, k, n, &b));
             for vc in VIEWS {
-                // Each view of C with one pair of factors, in turn; NaN in C must not be read where beta is 0.
+                // The pairs of alpha and beta take turns. If beta is 0, NaN in C must not be read.
                 let (alpha, beta) = [(1.0, 0.0), (-0.5, 1.0), (2.0, 0.3), (1.0, 1.0)][index % 4];
                 let before =
                     if beta == 0.0 { vec![T::from_f64(f64::NAN); m * n] } else { c.clone() };
-                let mut held_c = Held::new(engine, vc, m, n, &before);
+                let mut guarded_c = Guarded::new(engine, vc, m, n, &before);
                 let (one, other) = (T::from_f64(alpha), T::from_f64(beta));
-                ops::gemm(one, held_a.get(), held_b.get(), other, held_c.get_mut()).unwrap();
+                ops::gemm(one, guarded_a.get(), guarded_b.get(), other, guarded_c.get_mut())
+                    .unwrap();
                 let kept =
                     |i: usize| if beta == 0.0 { 0.0 } else { other.to_f64() * c[i].to_f64() };
                 let expected: Vec<f64> =
                     product.iter().enumerate().map(|(i, p)| alpha * p.0 + kept(i)).collect();
-                // Higham: k roundings of the sum of magnitudes.
+                // k roundings of the sum of magnitudes (Higham).
                 let bound =
                     |i: usize| (k + 4) as f64 * epsilon::<T>() * (alpha.abs() * product[i].1 + 1.0);
-                held_c.assert(&format!("gemm {m}x{n}x{k} {va:?} {vb:?}"), &expected, bound);
+                guarded_c.assert(&format!("gemm {m}x{n}x{k} {va:?} {vb:?}"), &expected, bound);
             }
         }
     }
@@ -274,30 +278,30 @@ fn vectors<T: Scalar>(engine: &Arc<dyn Engine<T>>) {
     let (a, x, y) = (random::<T>(m * n, 1), random::<T>(n, 2), random::<T>(m, 3));
     let (af, xf, yf) = (f64s(&a), f64s(&x), f64s(&y));
     for view in VIEWS {
-        let held_a = Held::new(engine, view, m, n, &a);
-        let (held_x, mut held_y) =
-            (Held::new(engine, view, n, 1, &x), Held::new(engine, view, m, 1, &y));
+        let guarded_a = Guarded::new(engine, view, m, n, &a);
+        let (guarded_x, mut guarded_y) =
+            (Guarded::new(engine, view, n, 1, &x), Guarded::new(engine, view, m, 1, &y));
         let (one, half) = (T::from_f64(1.0), T::from_f64(0.5));
-        ops::gemv(one, held_a.get(), held_x.get(), half, held_y.get_mut()).unwrap();
+        ops::gemv(one, guarded_a.get(), guarded_x.get(), half, guarded_y.get_mut()).unwrap();
         let product = naive_gemm(&af, &xf, (m, 1, n));
         let expected: Vec<f64> = product.iter().zip(&yf).map(|(p, y)| p.0 + 0.5 * y).collect();
-        held_y.assert("gemv", &expected, |_| 60.0 * epsilon::<T>());
+        guarded_y.assert("gemv", &expected, |_| 60.0 * epsilon::<T>());
 
-        let mut updated = Held::new(engine, view, m, n, &a);
-        let held_y = Held::new(engine, view, m, 1, &y);
-        ops::ger(half, held_y.get(), held_x.get(), updated.get_mut()).unwrap();
+        let mut updated = Guarded::new(engine, view, m, n, &a);
+        let guarded_y = Guarded::new(engine, view, m, 1, &y);
+        ops::ger(half, guarded_y.get(), guarded_x.get(), updated.get_mut()).unwrap();
         let expected: Vec<f64> = (0..m * n).map(|i| af[i] + 0.5 * yf[i % m] * xf[i / m]).collect();
         updated.assert("ger", &expected, |_| 4.0 * epsilon::<T>());
 
         let rows = |i: usize| (0..n).map(|j| af[i + j * m]).sum::<f64>();
         let columns = |j: usize| (0..m).map(|i| af[i + j * m]).sum::<f64>();
-        let mut sums = Held::new(engine, view, m, 1, &y);
-        ops::sum_columns(held_a.get(), sums.get_mut()).unwrap();
+        let mut sums = Guarded::new(engine, view, m, 1, &y);
+        ops::sum_columns(guarded_a.get(), sums.get_mut()).unwrap();
         sums.assert("sum_columns", &(0..m).map(rows).collect::<Vec<_>>(), |_| {
             60.0 * epsilon::<T>()
         });
-        let mut sums = Held::new(engine, view, 1, n, &x);
-        ops::sum_rows(held_a.get(), sums.get_mut()).unwrap();
+        let mut sums = Guarded::new(engine, view, 1, n, &x);
+        ops::sum_rows(guarded_a.get(), sums.get_mut()).unwrap();
         sums.assert("sum_rows", &(0..n).map(columns).collect::<Vec<_>>(), |_| {
             60.0 * epsilon::<T>()
         });
@@ -308,19 +312,19 @@ fn vectors<T: Scalar>(engine: &Arc<dyn Engine<T>>) {
                 "{what}: {ours} for {expected}"
             );
         };
-        close("dot", ops::dot(held_a.get(), updated.get()).unwrap(), {
+        close("dot", ops::dot(guarded_a.get(), updated.get()).unwrap(), {
             let updated = f64s(&updated.get().to_vec().unwrap());
             af.iter().zip(&updated).map(|(a, b)| a * b).sum()
         });
-        close("asum", ops::asum(held_a.get()).unwrap(), af.iter().map(|a| a.abs()).sum());
+        close("asum", ops::asum(guarded_a.get()).unwrap(), af.iter().map(|a| a.abs()).sum());
         close(
             "nrm2",
-            ops::nrm2(held_a.get()).unwrap(),
+            ops::nrm2(guarded_a.get()).unwrap(),
             af.iter().map(|a| a * a).sum::<f64>().sqrt(),
         );
         close(
             "amax",
-            ops::amax(held_a.get()).unwrap(),
+            ops::amax(guarded_a.get()).unwrap(),
             af.iter().map(|a| a.abs()).fold(0.0, f64::max),
         );
     }
@@ -366,32 +370,32 @@ fn dense<T: Scalar>(engine: &Arc<dyn Engine<T>>) {
             let bound =
                 |_: usize| 4.0 * (inputs as f64).sqrt() * epsilon::<T>() + 16.0 * epsilon::<T>();
             for view in [View::Whole, View::Part] {
-                let held_x = Held::new(engine, view, inputs, samples, &x);
-                let mut held_a = Held::new(
+                let guarded_x = Guarded::new(engine, view, inputs, samples, &x);
+                let mut guarded_a = Guarded::new(
                     engine,
                     view,
                     outputs,
                     samples,
                     &vec![T::default(); outputs * samples],
                 );
-                layer.forward(held_x.get(), held_a.get_mut()).unwrap();
-                held_a.assert(
+                layer.forward(guarded_x.get(), guarded_a.get_mut()).unwrap();
+                guarded_a.assert(
                     &format!("{activation} {inputs}-{outputs}, {samples} samples"),
                     &expected,
                     bound,
                 );
             }
             if activation != Activation::Softmax {
-                let mut held_a = Held::new(
+                let mut guarded_a = Guarded::new(
                     engine,
                     View::Transposed,
                     outputs,
                     samples,
                     &vec![T::default(); outputs * samples],
                 );
-                let held_x = Held::new(engine, View::TransposedPart, inputs, samples, &x);
-                layer.forward(held_x.get(), held_a.get_mut()).unwrap();
-                held_a.assert(&format!("{activation}, transposed"), &expected, bound);
+                let guarded_x = Guarded::new(engine, View::TransposedPart, inputs, samples, &x);
+                layer.forward(guarded_x.get(), guarded_a.get_mut()).unwrap();
+                guarded_a.assert(&format!("{activation}, transposed"), &expected, bound);
             }
         }
     }
@@ -407,12 +411,13 @@ fn uniform<T: Scalar>(engine: &Arc<dyn Engine<T>>) {
     let stream = Philox::new(u64::MAX - 6, Purpose::User, 41);
     for view in VIEWS {
         let (rows, columns) = (37, 29);
-        let mut held = Held::new(engine, view, rows, columns, &vec![T::default(); rows * columns]);
+        let mut guarded =
+            Guarded::new(engine, view, rows, columns, &vec![T::default(); rows * columns]);
         ops::uniform(&stream, held.get_mut()).unwrap();
-        // Not close: the same bits.
+        // The same bits, not close numbers.
         let expected: Vec<f64> =
             (0..(rows * columns) as u64).map(|i| T::from_f64(stream.uniform(i)).to_f64()).collect();
-        held.assert("uniform", &expected, |_| 0.0);
+        guarded.assert("uniform", &expected, |_| 0.0);
     }
 }
 
@@ -422,8 +427,8 @@ fn random_numbers_are_the_same_bits() {
     for_every_engine::<f64>(uniform);
 }
 
-/// Loss, accuracy and one step of descent, for every loss behind every activation: against the loss in f64 and against
-/// parameters that the CPU engine gives in f64, whose gradients `tests/gradients.rs` proves.
+/// Loss, accuracy and one step of gradient descent for every loss behind every activation: against the loss in f64, and against the
+/// parameters of the CPU engine in f64, whose gradients `tests/gradients.rs` compares with finite differences.
 fn training<T: Scalar>(engine: &Arc<dyn Engine<T>>) {
     let cpu = common::engine_if_there::<f64>("cpu", &Settings::threads(1)).unwrap();
     let (inputs, outputs, count) = (9, 19, 7);
@@ -437,7 +442,7 @@ fn training<T: Scalar>(engine: &Arc<dyn Engine<T>>) {
                 let what = format!("{hidden}, {output}, {loss}");
                 let mut reference = network(&cpu, inputs, hidden, outputs, output);
                 let mut ours = network(engine, inputs, hidden, outputs, output);
-                // The same parameters, rounded to T, on both.
+                // Both have the same parameters, rounded to T.
                 for (reference, ours) in reference.layers_mut().iter_mut().zip(ours.layers()) {
                     reference
                         .weights_mut()
@@ -488,7 +493,7 @@ fn network<T: Scalar>(
 ) -> Network<T> {
     let builder = Network::builder(engine, inputs).dense(11, hidden).dense(outputs, output);
     let mut network = builder.init(Init::Normal(0.4)).seed(5).build().unwrap();
-    // A bias that is not 0.
+    // The initial bias is 0, which would hide errors.
     for layer in network.layers_mut() {
         let bias = random(layer.outputs(), 8);
         layer.bias_mut().write(&bias).unwrap();
@@ -496,7 +501,7 @@ fn network<T: Scalar>(
     network
 }
 
-/// One epoch of one step; what it reports.
+/// The report of an epoch of one step.
 fn step<T: Scalar>(network: &mut Network<T>, loss: Loss, x: &[T], t: &[T]) -> Report {
     let (engine, inputs, outputs) =
         (Arc::clone(network.engine()), network.inputs(), network.outputs());
@@ -518,6 +523,34 @@ fn losses_and_steps() {
     for_every_engine::<f64>(training);
 }
 
+/// Several threads infer with one network on one engine, with batches of a sample and of hundreds: each gets the bits that it gets alone.
+fn shared<T: Scalar>(engine: &Arc<dyn Engine<T>>) {
+    let network = network(engine, 300, Activation::Gelu, 40, Activation::Softmax);
+    let infer = |samples: usize| -> Vec<T> {
+        let x = random(300 * samples, samples as u64);
+        let x = Matrix::from_slice(engine, 300, samples, &x).unwrap();
+        let mut inference = network.inference(samples).unwrap();
+        inference.run(x.view()).unwrap().to_vec().unwrap()
+    };
+    let batches = [1, 700, 2, 65];
+    let alone = batches.map(infer);
+    std::thread::scope(|scope| {
+        for (samples, alone) in batches.into_iter().zip(&alone) {
+            scope.spawn(move || {
+                for _ in 0..20 {
+                    assert!(infer(samples) == *alone, "{samples} samples");
+                }
+            });
+        }
+    });
+}
+
+#[test]
+fn threads_that_share_an_engine_get_the_same_bits() {
+    for_every_engine::<f32>(shared);
+    for_every_engine::<f64>(shared);
+}
+
 fn out_of_memory<T: Scalar>(engine: &Arc<dyn Engine<T>>) {
     for rows in [1 << 40, usize::MAX >> 8] {
         let Err(error) = Matrix::zeros(engine, rows, 1) else { panic!("{rows} rows must not fit") };
@@ -537,7 +570,7 @@ fn out_of_memory_names_bytes_and_leaves_the_engine_usable() {
     for_every_engine::<f64>(out_of_memory);
 }
 
-/// The kernels that CUDA gets: scalars in place of vectors, and products that read several of them at a time.
+/// The kernels of CUDA: scalars in place of vectors, and products that read several scalars at a time.
 #[test]
 fn products_and_layers_as_on_cuda() {
     let settings = common::limited(common::CUDA_LIKE);

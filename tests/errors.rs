@@ -1,4 +1,4 @@
-//! Whatever is wrong, the message names the operation, every operand, every rule broken.
+//! Every error message names the operation, every operand and every broken rule.
 
 use travertine::data::Task;
 use travertine::engine::{self, Settings};
@@ -69,7 +69,10 @@ fn shapes() {
 fn engines_are_not_mixed() {
     let (one, other) = (cpu(), cpu());
     let mut y = zeros(&other, 2, 2);
-    let parts = ["copy: x is 2x2 on cpu, y is 2x2 on cpu;", "all operands must live on one engine"];
+    let parts = [
+        "copy: x is 2x2 on engine 1 (cpu), y is 2x2 on engine 2 (cpu);",
+        "all operands must live on one engine: open it once, and clone its Arc",
+    ];
     refused(ops::copy(zeros(&one, 2, 2).view(), y.view_mut()), &parts);
     let layers = vec![
         Dense::new(&one, 2, 2, Activation::Relu).unwrap(),

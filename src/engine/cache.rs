@@ -1,5 +1,7 @@
-//! Files that make the second start fast: compiled kernels, measured tiles. Losing one costs time, never correctness, so
-//! whatever cannot be read or does not fit is passed over.
+//! Cache files: compiled kernels and measured tiles, which make the second start fast.
+//!
+//! A file never decides a result. It is used only if the version, the device, the driver and the whole kernel text in it are the current
+//! ones and its checksum is right; otherwise it is ignored and made again.
 
 use std::fs;
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -10,21 +12,21 @@ use flate2::Crc;
 /// The first bytes of a compiled kernel's file.
 const MAGIC: &[u8; 16] = b"travertine 0001\n";
 
-/// The files of one device and driver.
+/// The cache files of one device and driver.
 #[derive(Clone)]
 pub(super) struct Cache {
     folder: PathBuf,
-    /// Device, driver and versions; a file that was made for others is not used.
+    /// Device, driver and versions; a file with another identity is ignored.
     identity: String,
 }
 
 impl Cache {
-    /// In `folder`, for the devices of one API.
+    /// The cache of one device in `folder`.
     pub fn new(folder: &Path, api: &str, identity: &str) -> Self {
         Cache { folder: folder.join(api), identity: identity.to_owned() }
     }
 
-    /// The file for something that is made from `text`.
+    /// The path of the file that was made from `text`.
     fn path(&self, text: &str, extension: &str) -> PathBuf {
         let mut hasher = DefaultHasher::new();
         (&self.identity, text).hash(&mut hasher);
@@ -36,7 +38,7 @@ impl Cache {
         &self.identity
     }
 
-    /// The file of the tiles measured on this device, which people may want to find.
+    /// The path of the tiles measured on this device, with a name that people can find.
     pub fn tiles(&self) -> PathBuf {
         let plain = |c: char| if c.is_ascii_alphanumeric() { c } else { '-' };
         let name: String = self
@@ -51,14 +53,14 @@ impl Cache {
         self.path("tiles", "toml").with_file_name(format!("{name}.toml"))
     }
 
-    /// What was stored for this source.
+    /// The compiled kernel of this source, if there is one.
     pub fn load(&self, source: &str) -> Option<Vec<u8>> {
         let mut file = fs::read(self.path(source, "bin")).ok()?;
-        let head = self.head(source);
-        let start = head.len() + 4;
+        let header = self.header(source);
+        let start = header.len() + 4;
         let checked = file.len() >= start
-            && file[..head.len()] == head[..]
-            && file[head.len()..start] == sum(&file[start..]);
+            && file[..header.len()] == header[..]
+            && file[header.len()..start] == checksum(&file[start..]);
         if !checked {
             return None;
         }
@@ -66,31 +68,31 @@ impl Cache {
         Some(file)
     }
 
-    /// Keeps what was made of this source, if the folder can be written.
+    /// Stores the compiled kernel of this source, if the folder can be written.
     pub fn store(&self, source: &str, binary: &[u8]) {
-        let file = [&self.head(source)[..], &sum(binary), binary].concat();
+        let file = [&self.header(source)[..], &checksum(binary), binary].concat();
         let _ = replace(&self.path(source, "bin"), &file);
     }
 
-    /// What a file begins with: all that it was made from.
-    fn head(&self, source: &str) -> Vec<u8> {
+    /// The header of a file: everything that it was made from.
+    fn header(&self, source: &str) -> Vec<u8> {
         let length = |text: &str| (text.len() as u64).to_le_bytes();
-        let mut head = MAGIC.to_vec();
+        let mut header = MAGIC.to_vec();
         for part in [self.identity.as_str(), source] {
-            head.extend(length(part));
-            head.extend(part.as_bytes());
+            header.extend(length(part));
+            header.extend(part.as_bytes());
         }
-        head
+        header
     }
 }
 
-fn sum(data: &[u8]) -> [u8; 4] {
+fn checksum(data: &[u8]) -> [u8; 4] {
     let mut crc = Crc::new();
     crc.update(data);
     crc.sum().to_le_bytes()
 }
 
-/// Writes a file so that nobody ever sees half of it.
+/// Writes a file and renames it into place, so that no reader sees a part of it.
 pub(super) fn replace(path: &Path, data: &[u8]) -> std::io::Result<()> {
     let folder = path.parent().unwrap_or(Path::new("."));
     fs::create_dir_all(folder)?;

@@ -1,12 +1,21 @@
-//! An engine that counts what another one does.
+//! An engine that counts the allocations and calls of another one.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
-use super::*;
+use super::call::{DenseForward, DenseGradient, Derivative, LossCall, Reduction, UpdateCall};
+use super::device::{Device, TunedTile};
+use super::formula::{Map, Zip};
+use super::interface::{Engine, Sealed};
+use super::memory::{Handle, Span};
+use super::network::{NetworkForward, NetworkStep};
+use super::normalize::{Normalize, NormalizePropagate};
+use crate::error::Result;
+use crate::random::Philox;
+use crate::scalar::Scalar;
 
-/// Passes every call on to another engine and counts allocations, bytes and calls: tests show with it that nothing leaks
-/// and that a training step allocates nothing.
+/// An engine that passes every call on to another one and counts allocations, bytes and calls. Tests prove with it that nothing leaks
+/// and that a step of training allocates nothing.
 ///
 /// ```
 /// use std::sync::Arc;
@@ -27,21 +36,21 @@ pub struct Counting<T: Scalar> {
     calls: AtomicUsize,
 }
 
-/// What a [`Counting`] engine has seen so far.
+/// The counts of a [`Counting`] engine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Counts {
-    /// Allocations made.
+    /// Number of allocations.
     pub allocations: usize,
-    /// Allocations not yet given back.
+    /// Number of allocations that have not been freed.
     pub live: usize,
-    /// Their bytes.
+    /// Bytes of the allocations that have not been freed.
     pub live_bytes: usize,
-    /// Calls that compute or transfer.
+    /// Number of calls that compute or transfer.
     pub calls: usize,
 }
 
 impl<T: Scalar> Counting<T> {
-    /// Counts what `inner` does.
+    /// An engine that counts the calls of `inner`.
     pub fn new(inner: Arc<dyn Engine<T>>) -> Self {
         let zero = || AtomicUsize::new(0);
         Counting { inner, allocations: zero(), frees: zero(), live_bytes: zero(), calls: zero() }
@@ -63,13 +72,15 @@ macro_rules! counted {
     ($($name:ident($($argument:ident: $type:ty),*) $(-> $result:ty)?;)*) => {
         $(unsafe fn $name(&self, $($argument: $type),*) -> Result<counted!(@ $($result)?)> {
             self.calls.fetch_add(1, Relaxed);
-            // SAFETY: the caller's promise to this engine is the promise to the inner one.
+            // SAFETY: the caller promises this engine what the inner one demands.
             unsafe { self.inner.$name($($argument),*) }
         })*
     };
     (@) => { () };
     (@ $result:ty) => { $result };
 }
+
+impl<T: Scalar> Sealed for Counting<T> {}
 
 impl<T: Scalar> Engine<T> for Counting<T> {
     fn device(&self) -> &Device {
@@ -86,12 +97,16 @@ impl<T: Scalar> Engine<T> for Counting<T> {
     unsafe fn free(&self, handle: Handle, bytes: usize) {
         self.frees.fetch_add(1, Relaxed);
         self.live_bytes.fetch_sub(bytes, Relaxed);
-        // SAFETY: the caller's promise.
+        // SAFETY: the memory came from `allocate`, which passed the inner engine's handle on.
         unsafe { self.inner.free(handle, bytes) }
     }
 
     fn borrow_host(&self, memory: *const T) -> Option<Handle> {
         self.inner.borrow_host(memory)
+    }
+
+    fn host_address(&self, handle: Handle) -> Option<*mut T> {
+        self.inner.host_address(handle)
     }
 
     fn synchronize(&self) -> Result<()> {

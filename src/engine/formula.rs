@@ -1,13 +1,13 @@
 //! Element-wise mathematics as data.
 //!
-//! A formula is a type without values that says what happens to one element; [`Map`] (one operand) and [`Zip`] (two)
-//! turn it into a table of compiled loops that an engine picks from. Whoever adds an activation or a loss writes the
-//! formula beside it, and no engine changes. [`Update`] is the same for the rules of optimizers.
+//! A formula is a type without values whose function computes one element, generic over a vector. [`Map`] (one operand) and [`Zip`] (two)
+//! compile it into a loop for each instruction set and scalar, and an engine picks a loop from that table. A new activation or loss is
+//! therefore one formula beside its definition, and no engine changes. [`Update`] does the same for the rules of optimizers.
 
 use crate::scalar::{Family, Scalar};
 
-use super::cpu::vector::Isa;
-pub(crate) use super::cpu::vector::Vector;
+use super::simd::Isa;
+pub(crate) use super::simd::Vector;
 
 mod update;
 
@@ -16,47 +16,47 @@ pub use update::{Update, UpdateRule};
 
 /// `y = f(x; p)`, element by element, with up to four parameters.
 pub(crate) trait Unary {
-    /// A name in the field's terms, for messages.
+    /// The name in messages.
     const NAME: &'static str;
-    /// The same as an expression of the kernels' language, of x and p0 ... p3.
+    /// The formula in the kernels' language, an expression of x and p0 ... p3.
     const KERNEL: &'static str;
     fn eval<V: Vector>(x: V, p: [V; 4]) -> V;
 }
 
 /// `z = f(x, y; p)`, element by element, with up to four parameters.
 pub(crate) trait Binary {
-    /// A name in the field's terms, for messages.
+    /// The name in messages.
     const NAME: &'static str;
-    /// The same as an expression of the kernels' language, of x, y and p0 ... p3.
+    /// The formula in the kernels' language, an expression of x, y and p0 ... p3.
     const KERNEL: &'static str;
     fn eval<V: Vector>(x: V, y: V, p: [V; 4]) -> V;
 }
 
-/// A formula of one operand, ready to run.
+/// A formula of one operand, compiled.
 pub struct Map {
-    /// Its name, for messages.
+    /// The name in messages.
     pub name: &'static str,
-    /// The formula as an expression of the kernels' language, of x and p0 ... p3.
+    /// The formula in the kernels' language, an expression of x and p0 ... p3.
     pub kernel: &'static str,
     f32: UnaryLoops<f32>,
     f64: UnaryLoops<f64>,
 }
 
-/// A formula of two operands, ready to run.
+/// A formula of two operands, compiled.
 pub struct Zip {
-    /// Its name, for messages.
+    /// The name in messages.
     pub name: &'static str,
-    /// The formula as an expression of the kernels' language, of x, y and p0 ... p3.
+    /// The formula in the kernels' language, an expression of x, y and p0 ... p3.
     pub kernel: &'static str,
     f32: BinaryLoops<f32>,
     f64: BinaryLoops<f64>,
 }
 
-/// `(n, p, x, y)`: applies the formula to n elements; x and y may be the same.
+/// `(n, p, x, y)`: `y_i = f(x_i; p)` for n elements; y may be x.
 pub(crate) type UnaryLoop<T> = unsafe fn(usize, &[T; 4], *const T, *mut T);
-/// `(n, p, x, y, z)`: applies the formula to n elements; z may be x or y.
+/// `(n, p, x, y, z)`: `z_i = f(x_i, y_i; p)` for n elements; z may be x or y.
 pub(crate) type BinaryLoop<T> = unsafe fn(usize, &[T; 4], *const T, *const T, *mut T);
-/// `(n, p, x, y)`: the sum of the formula over n elements, in a fixed order.
+/// `(n, p, x, y)`: `sum_i f(x_i, y_i; p)` over n elements, in an order that depends on n alone.
 pub(crate) type BinarySum<T> = unsafe fn(usize, &[T; 4], *const T, *const T) -> T;
 
 #[derive(Clone, Copy)]
@@ -148,8 +148,9 @@ impl Zip {
     }
 }
 
-/// Writes a formula twice, for the host and for the kernels: `formula!(Name = "name", |x, p| expression, "expression")` or,
-/// with two operands, `|x, y, p|`. Conformance holds the two together. What only the CPU engine uses has no kernel text.
+/// Declares a formula, once in Rust and once in the kernels' language: `formula!(Name = "name", |x, p| expression, "expression")`, with
+/// two operands `|x, y, p|`. `tests/conformance.rs` compares the two on every engine. A formula that only the CPU engine uses has no
+/// kernel text.
 macro_rules! formula {
     ($name:ident = $text:literal, |$x:ident, $p:pat_param| $value:expr $(, $kernel:literal)?) => {
         struct $name;
@@ -176,16 +177,21 @@ macro_rules! formula {
 }
 pub(crate) use formula;
 
-/// The loops, once generic over the vector and once compiled for every instruction set.
+formula!(Same = "copy", |x, _p| x, "x");
+
+/// `y = x`
+pub(crate) static COPY: Map = Map::of::<Same>();
+
+/// The loops: generic over the vector, then compiled for every instruction set.
 mod loops {
     use super::*;
-    use crate::engine::cpu::vector::{Vectors, isa_functions};
+    use crate::engine::simd::{Vectors, isa_functions};
 
     #[inline(always)]
     unsafe fn unary<V: Vector, F: Unary>(n: usize, p: &[V::T; 4], x: *const V::T, y: *mut V::T) {
         let p = p.map(V::splat);
         let whole = n - n % V::LANES;
-        // SAFETY: the caller hands n readable and n writable elements.
+        // SAFETY: the caller promises n readable elements of x and n writable elements of y.
         unsafe {
             for i in (0..whole).step_by(V::LANES) {
                 F::eval(V::load(x.add(i)), p).store(y.add(i));
@@ -207,7 +213,7 @@ mod loops {
     ) {
         let p = p.map(V::splat);
         let whole = n - n % V::LANES;
-        // SAFETY: the caller hands 2 n readable and n writable elements.
+        // SAFETY: the caller promises n readable elements of x and y and n writable elements of z.
         unsafe {
             for i in (0..whole).step_by(V::LANES) {
                 F::eval(V::load(x.add(i)), V::load(y.add(i)), p).store(z.add(i));
@@ -222,7 +228,7 @@ mod loops {
         }
     }
 
-    /// Lane i adds up elements i, i + LANES ... ; the lanes are added from first to last.
+    /// Lane i adds up elements i, i + LANES, i + 2 LANES ...; then the lanes are added from the first to the last.
     #[inline(always)]
     unsafe fn sum<V: Vector, F: Binary>(
         n: usize,
@@ -230,14 +236,14 @@ mod loops {
         x: *const V::T,
         y: *const V::T,
     ) -> V::T {
-        const MOST_LANES: usize = 16;
+        const MAX_LANES: usize = 16;
         let zero = V::T::from_f64(0.0);
         let p = p.map(V::splat);
         let (whole, rest) = (n - n % V::LANES, n % V::LANES);
         let mut total = V::splat(zero);
-        let mut lanes = [zero; MOST_LANES];
-        let mut last = [zero; MOST_LANES];
-        // SAFETY: the caller hands 2 n readable elements; a vector fits into MOST_LANES.
+        let mut lanes = [zero; MAX_LANES];
+        let mut last = [zero; MAX_LANES];
+        // SAFETY: the caller promises n readable elements of x and y; no vector has more than `MAX_LANES` lanes.
         unsafe {
             for i in (0..whole).step_by(V::LANES) {
                 total = total + F::eval(V::load(x.add(i)), V::load(y.add(i)), p);

@@ -1,8 +1,8 @@
-//! What the layers that normalize ask of an engine.
+//! The arguments of calls of layers that normalize.
 
-use super::Span;
+use super::memory::Span;
 
-/// Which numbers are normalized together.
+/// Which elements have a mean and a variance in common.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Along {
     /// Each row over its columns: a feature over the samples of a batch.
@@ -11,10 +11,10 @@ pub enum Along {
     Columns,
 }
 
-/// Arguments of [`Engine::normalize`](super::Engine::normalize). Rows of all matrices lie side by side.
+/// Arguments of [`Engine::normalize`](super::Engine::normalize). The rows of all matrices are contiguous.
 #[derive(Clone, Copy)]
 pub struct Normalize {
-    /// Rows or columns.
+    /// Whether rows or columns are normalized.
     pub along: Along,
     /// x, `features x samples`
     pub input: Span,
@@ -22,32 +22,32 @@ pub struct Normalize {
     pub weights: Span,
     /// beta, `features x 1`
     pub bias: Span,
-    /// What variances are raised by before they divide.
+    /// Added to each variance, so that no deviation is 0.
     pub epsilon: f64,
-    /// Means and variances: a row for each row or column that is normalized, 2 columns.
+    /// Means and variances in 2 columns, with a row for each row or column that is normalized.
     pub moments: Option<Span>,
-    /// Whether the moments are read; else they are measured and, where there is a place for them, written.
+    /// Whether the moments are read. Otherwise they are computed from x and, if there is a matrix for them, written.
     pub given: bool,
-    /// Where `(x - mean) / deviation` is kept, `features x samples`; `None` if nobody needs it.
+    /// Where `(x - mean) / deviation` is written, `features x samples`; `None` if it is not needed.
     pub normalized: Option<Span>,
     /// z, `features x samples`; it may be x.
     pub output: Span,
 }
 
-/// Arguments of [`Engine::normalize_propagate`](super::Engine::normalize_propagate). Rows of all matrices lie side by side.
+/// Arguments of [`Engine::normalize_propagate`](super::Engine::normalize_propagate). The rows of all matrices are contiguous.
 #[derive(Clone, Copy)]
 pub struct NormalizePropagate {
-    /// As in the call whose gradient this is.
+    /// As in the forward call.
     pub along: Along,
     /// gamma, `features x 1`
     pub weights: Span,
-    /// As in the call whose gradient this is.
+    /// As in the forward call.
     pub epsilon: f64,
-    /// Means and variances that it read or wrote.
+    /// The means and variances that the forward call read or wrote.
     pub moments: Span,
-    /// Whether it read them: then they are no functions of x.
+    /// Whether the forward call read them: they are then constants, and x does not influence them.
     pub given: bool,
-    /// What it kept, `features x samples`
+    /// `(x - mean) / deviation` as the forward call wrote it, `features x samples`
     pub normalized: Span,
     /// dC/dz, `features x samples`
     pub delta: Span,

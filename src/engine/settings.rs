@@ -1,30 +1,31 @@
-//! How engines are opened.
+//! Settings of engines.
 
 use std::path::PathBuf;
 
-/// How to open an engine.
+/// Settings for [`open_with`](super::open_with).
 #[derive(Clone, Debug, Default)]
 #[non_exhaustive]
 pub struct Settings {
-    /// Threads of the CPU engine; `None`: one for every core.
+    /// Number of threads of the CPU engine; `None` means one for each core.
     pub threads: Option<usize>,
-    /// Where compiled kernels and measured tiles are kept; `None`: nowhere.
+    /// The folder for compiled kernels and measured tiles; `None` means that nothing is stored.
     pub cache: Option<PathBuf>,
-    /// Measures tiles where the cache has none for the device; without that, usual ones are taken.
+    /// Whether tiles are measured if the cache has none for the device; otherwise the engine uses its defaults.
     pub tune: bool,
-    /// Treats an OpenCL device as a small GPU, whatever it is: for tests.
+    /// Limits that make any OpenCL device look like a small GPU, for tests.
     pub limits: Option<Limits>,
-    /// What matrix products may round their operands to.
+    /// The precision of matrix products.
     pub matmul: MatmulPrecision,
-    /// Which matrix products are left to the vendor's library.
+    /// Which matrix products the vendor's library computes.
     pub library: Library,
-    /// Which networks GPUs compute in one kernel.
+    /// Which networks a GPU computes in one kernel.
     pub fusion: Fusion,
 }
 
-/// What matrix products may round their operands to, and hidden layers what they store. Parameters, their gradients and what the last
-/// layer puts out stay f32, and products are summed up in f32 whatever this says; small ones may be computed in f32 altogether. All but [`MatmulPrecision::Full`] needs
-/// CUDA with cuBLASLt, and f32 matrices.
+/// The precision to which matrix products may round their operands, and in which hidden layers may be stored.
+///
+/// Parameters, their gradients and the output of the last layer are always f32, and products are summed in f32. Small products
+/// may be computed in f32 altogether. All but [`MatmulPrecision::Full`] require CUDA with cuBLASLt, and f32 matrices.
 ///
 /// ```
 /// use travertine::engine::{self, MatmulPrecision, Settings};
@@ -35,15 +36,15 @@ pub struct Settings {
 /// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum MatmulPrecision {
-    /// To nothing: f32 is f32.
+    /// No rounding: f32 is f32.
     #[default]
     Full,
     /// TensorFloat-32: the range of f32, 10 bits of fraction.
     Tf32,
     /// bfloat16: the range of f32, 7 bits of fraction.
     Bf16,
-    /// IEEE half precision: up to 65504, 10 bits of fraction. Training in it wants
-    /// [`TrainerBuilder::loss_scale`](crate::TrainerBuilder::loss_scale).
+    /// IEEE half precision: up to 65504, 10 bits of fraction. Training requires a loss scale, see
+    /// [`LossScale`](crate::LossScale).
     F16,
 }
 
@@ -59,47 +60,47 @@ impl MatmulPrecision {
     }
 }
 
-/// Which matrix products are left to the vendor's library, cuBLASLt. Its sums have another order than those of our own
-/// kernels, and so other last bits.
+/// Which matrix products the vendor's library, cuBLASLt, computes. It adds up in another order than this library's
+/// kernels, so the last bits differ.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Library {
-    /// Those of sizes for which it was measured to be faster; where nothing was measured, large ones.
+    /// Those of sizes at which it was measured to be faster; large ones if nothing was measured.
     #[default]
     Measured,
     /// None.
     Never,
-    /// All that it takes, however small: for tests.
+    /// All that it supports, however small; for tests.
     Always,
 }
 
-/// Which networks of dense layers a GPU computes in one kernel, a pass forward or a step of training. Sums then have another order, and
-/// other last bits; products are f32 whatever [`Settings::matmul`] says.
+/// Which networks of dense layers a GPU computes in one kernel, in inference and in a step of training. The kernel adds up in another
+/// order, so the last bits differ, and its products are f32 whatever [`Settings::matmul`] is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Fusion {
-    /// Small ones, of up to 4 layers, where one multiprocessor is done before the launches of a kernel for each layer are.
+    /// Networks of up to 4 layers that are so small that one multiprocessor is faster than one launch for each layer.
     #[default]
     Small,
     /// None.
     Never,
-    /// All that fit into the memory of a multiprocessor: for tests.
+    /// All that fit into the memory of a multiprocessor; for tests.
     Always,
 }
 
-/// What a device is held to.
+/// Limits of a device.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
-    /// Items in a work-group, at most.
+    /// The largest number of items in a work-group.
     pub items: usize,
-    /// Bytes of local memory, at most.
+    /// Bytes of local memory.
     pub shared: usize,
-    /// Whether f64 is to be seen.
+    /// Whether f64 is available.
     pub fp64: bool,
-    /// Lanes of the kernels' vectors: 4, or 1 as on CUDA for whatever is less.
+    /// Lanes of the kernels' vectors: 4, or 1 as on CUDA for any smaller number.
     pub lanes: usize,
 }
 
 impl Settings {
-    /// Settings with a number of threads.
+    /// Default settings with `threads` threads.
     pub fn threads(threads: usize) -> Settings {
         Settings { threads: Some(threads), ..Settings::default() }
     }

@@ -1,6 +1,6 @@
-//! The fused calls of layers and losses: checked here, like all mathematics.
+//! The fused calls of layers and losses.
 
-use super::{check, operands};
+use super::check::{check, operands};
 use crate::engine::{
     DenseForward, DenseGradient, Derivative, Handle, LossCall, LossFormula, Transfer, Zip,
 };
@@ -8,8 +8,8 @@ use crate::error::Result;
 use crate::matrix::{Matrix, MatrixMut, MatrixRef};
 use crate::scalar::Scalar;
 
-/// What backward multiplies a gradient by: [`Derivative`] with a view that is alive. Public because layers' traits name it, in a
-/// module that is not.
+/// The derivative that backpropagation multiplies a gradient by: [`Derivative`] with a borrowed view. It is public because the traits of layers name
+/// it, but its module is not.
 #[derive(Clone, Copy)]
 pub enum Fold<'a, T: Scalar> {
     One,
@@ -38,27 +38,27 @@ fn same_shape<T: Scalar>(x: MatrixRef<'_, T>, y: MatrixRef<'_, T>) -> bool {
     (x.rows(), x.columns()) == (y.rows(), y.columns())
 }
 
-fn rows_side_by_side<T: Scalar>(x: MatrixRef<'_, T>) -> bool {
+fn has_contiguous_rows<T: Scalar>(x: MatrixRef<'_, T>) -> bool {
     x.span().row_stride == 1
 }
 
-/// A copy of weights from which [`dense_forward`] is faster, again and again; `None` where the engine has no use for one.
+/// A packed copy of weights that makes repeated calls of [`dense_forward`] faster; `None` if the engine has no use for one.
 pub(crate) fn pack_weights<T: Scalar>(weights: MatrixRef<'_, T>) -> Result<Option<Matrix<T>>> {
     let engine = weights.engine();
     let Some([rows, columns]) = engine.packed_shape(weights.rows(), weights.columns()) else {
         return Ok(None);
     };
     let mut packed = Matrix::zeros(engine, rows, columns)?;
-    // SAFETY: the copy has the shape that the engine asked for.
+    // SAFETY: the new matrix has the shape that the engine requires.
     unsafe { engine.pack_weights(weights.span(), packed.view_mut().span())? };
     Ok(Some(packed))
 }
 
-/// Where [`dense_forward`] writes.
+/// The matrices that [`dense_forward`] writes.
 pub(crate) struct Outputs<'a, T: Scalar> {
-    /// z, `outputs x samples`, where it is wanted
+    /// z, `outputs x samples`, if it is needed
     pub z: Option<MatrixMut<'a, T>>,
-    /// `outputs x samples`
+    /// a, `outputs x samples`
     pub a: MatrixMut<'a, T>,
     /// [`DenseForward::rounds`]
     pub rounds: bool,
@@ -66,7 +66,7 @@ pub(crate) struct Outputs<'a, T: Scalar> {
     pub trains: bool,
 }
 
-/// `a = f(W input + b 1^T)`; packed: W's own [`pack_weights`], if there are.
+/// `a = f(W input + b 1^T)`; `packed` is the copy of W by [`pack_weights`], if there is one.
 pub(crate) fn dense_forward<T: Scalar>(
     weights: MatrixRef<'_, T>,
     packed: Option<&Matrix<T>>,
@@ -86,8 +86,8 @@ pub(crate) fn dense_forward<T: Scalar>(
         ),
         (z_fits, "z must have the shape of output"),
         (
-            !matches!(transfer, Transfer::Softmax) || rows_side_by_side(output.as_ref()),
-            "rows of output must lie side by side for softmax",
+            !matches!(transfer, Transfer::Softmax) || has_contiguous_rows(output.as_ref()),
+            "rows of output must be contiguous for softmax",
         ),
     ];
     check("dense forward", &operands!(weights, bias, input, output), &rules)?;
@@ -102,7 +102,7 @@ pub(crate) fn dense_forward<T: Scalar>(
         rounds,
         trains,
     };
-    // SAFETY: checked above; the borrow checker keeps what is written apart.
+    // SAFETY: shapes and engine are checked; what is written is mutably borrowed and overlaps no other operand.
     unsafe { output.engine().dense_forward(&call) }
 }
 
@@ -114,18 +114,18 @@ pub(crate) fn dense_propagate<T: Scalar>(
     out: MatrixMut<'_, T>,
 ) -> Result<()> {
     let kept_fits =
-        fold.kept().is_none_or(|kept| same_shape(kept, out.as_ref()) && rows_side_by_side(kept));
+        fold.kept().is_none_or(|kept| same_shape(kept, out.as_ref()) && has_contiguous_rows(kept));
     let rules = [
         (weights.rows() == delta.rows(), "rows of weights must equal rows of delta"),
         (weights.columns() == out.rows(), "columns of weights must equal rows of out"),
         (delta.columns() == out.columns(), "columns of delta must equal columns of out"),
         (
-            kept_fits && rows_side_by_side(out.as_ref()),
-            "out and what its layer keeps must have one shape without gaps",
+            kept_fits && has_contiguous_rows(out.as_ref()),
+            "out and what its layer keeps must have one shape with contiguous rows",
         ),
     ];
     check("dense propagate", &operands!(weights, delta, out), &rules)?;
-    // SAFETY: checked above; the borrow checker keeps out apart.
+    // SAFETY: shapes and engine are checked; out is mutably borrowed and overlaps no other operand.
     unsafe {
         out.engine().dense_propagate(weights.span(), delta.span(), fold.derivative(), out.span())
     }
@@ -157,11 +157,11 @@ pub(crate) fn dense_gradient<T: Scalar>(
         scale,
         keep,
     };
-    // SAFETY: checked above; the borrow checker keeps the sinks apart.
+    // SAFETY: shapes and engine are checked; the sinks are mutably borrowed and overlap no other operand.
     unsafe { weights.engine().dense_gradient(&call) }
 }
 
-/// The loss of every sample into `values` (`1 x samples`) and, where there is a place for it, its gradient times f'.
+/// Writes the loss of every sample to `values` (`1 x samples`) and, if there is a matrix for it, its gradient times f'.
 pub(crate) fn loss<T: Scalar>(
     formula: LossFormula,
     output: MatrixRef<'_, T>,
@@ -169,7 +169,7 @@ pub(crate) fn loss<T: Scalar>(
     values: MatrixMut<'_, T>,
     gradient: Option<(MatrixMut<'_, T>, Fold<'_, T>)>,
 ) -> Result<()> {
-    let plain = |x: MatrixRef<'_, T>| same_shape(x, output) && rows_side_by_side(x);
+    let plain = |x: MatrixRef<'_, T>| same_shape(x, output) && has_contiguous_rows(x);
     let gradient_fits = gradient
         .as_ref()
         .is_none_or(|(delta, fold)| plain(delta.as_ref()) && fold.kept().is_none_or(plain));
@@ -177,13 +177,13 @@ pub(crate) fn loss<T: Scalar>(
         (same_shape(output, target), "output and target must have one shape"),
         (
             (values.rows(), values.columns()) == (1, output.columns()),
-            "values must be a row of one column a sample",
+            "values must be a row with a column for each sample",
         ),
         (
-            rows_side_by_side(output) && rows_side_by_side(target),
-            "rows of output and target must lie side by side",
+            has_contiguous_rows(output) && has_contiguous_rows(target),
+            "rows of output and target must be contiguous",
         ),
-        (gradient_fits, "the gradient must have the shape of output, rows side by side"),
+        (gradient_fits, "the gradient must have the shape of output, with contiguous rows"),
     ];
     check("loss", &operands!(output, target, values), &rules)?;
     let (delta, derivative) = match gradient {
@@ -192,11 +192,11 @@ pub(crate) fn loss<T: Scalar>(
     };
     let (output, target) = (output.span(), target.span());
     let call = LossCall { formula, output, target, values: values.span(), delta, derivative };
-    // SAFETY: checked above; the borrow checker keeps what is written apart.
+    // SAFETY: shapes and engine are checked; what is written is mutably borrowed and overlaps no other operand.
     unsafe { values.engine().loss(&call) }
 }
 
-/// 1 into `hits` (`1 x samples`) for every sample that output and target agree on.
+/// Writes 1 to `hits` (`1 x samples`) for every sample whose output agrees with its target, else 0.
 pub(crate) fn hits<T: Scalar>(
     output: MatrixRef<'_, T>,
     target: MatrixRef<'_, T>,
@@ -207,24 +207,24 @@ pub(crate) fn hits<T: Scalar>(
         (same_shape(output, target), "output and target must have one shape"),
         (
             (hits.rows(), hits.columns()) == (1, output.columns()),
-            "hits must be a row of one column a sample",
+            "hits must be a row with a column for each sample",
         ),
     ];
     check("hits", &operands!(output, target, hits), &rules)?;
-    // SAFETY: checked above; the borrow checker keeps hits apart.
+    // SAFETY: shapes and engine are checked; hits is mutably borrowed and overlaps no other operand.
     unsafe { hits.engine().hits(output.span(), target.span(), T::from_f64(threshold), hits.span()) }
 }
 
-/// Indices of columns in an engine's memory.
+/// Indices of columns, in an engine's memory.
 pub(crate) struct Indices<T: Scalar> {
-    /// As many elements as indices: `u32` is no wider than any scalar.
+    /// As many elements as there are indices: a `u32` is no larger than any scalar.
     memory: Matrix<T>,
-    /// All indices are below this.
+    /// A bound above all indices.
     bound: usize,
 }
 
 impl<T: Scalar> Indices<T> {
-    /// `0, 1 ... count - 1`
+    /// The indices of `order`, on the engine of `owner`.
     pub(crate) fn in_order(order: &[u32], owner: MatrixRef<'_, T>) -> Result<Self> {
         let mut indices =
             Indices { memory: Matrix::zeros(owner.engine(), 1, order.len())?, bound: 0 };
@@ -240,40 +240,43 @@ impl<T: Scalar> Indices<T> {
         self.memory.view().span().handle
     }
 
-    /// Whether `count` indices from `first` on are there, and name columns of a matrix that has so many.
+    /// Whether indices `first .. first + count` exist, and all are below `columns`.
     pub(super) fn fit(&self, first: usize, count: usize, columns: usize) -> bool {
         first + count <= self.memory.columns() && self.bound <= columns
     }
 
-    /// Replaces all indices; as many as before.
+    /// Replaces all indices by as many others.
     pub(crate) fn write(&mut self, order: &[u32]) -> Result<()> {
         let rules =
             [(order.len() == self.memory.columns(), "there must be as many indices as before")];
         let memory = self.memory.view();
         check("write indices", &operands!(memory), &rules)?;
         self.bound = order.iter().max().map_or(0, |&last| last as usize + 1);
-        // SAFETY: checked above: a u32 fits into the place of any scalar.
+        // SAFETY: there are as many elements as indices, and a `u32` is no larger than any scalar.
         unsafe { self.memory.engine().write_indices(order, self.handle()) }
     }
 }
 
-/// Column j of `to` is the column of `from` that index `first + j` names.
+/// Column j of `batch` becomes column `indices[first + j]` of `samples`.
 pub(crate) fn gather<T: Scalar>(
-    from: MatrixRef<'_, T>,
+    samples: MatrixRef<'_, T>,
     indices: &Indices<T>,
     first: usize,
-    to: MatrixMut<'_, T>,
+    batch: MatrixMut<'_, T>,
 ) -> Result<()> {
     let rules = [
-        (from.rows() == to.rows(), "rows of from must equal rows of to"),
         (
-            first + to.columns() <= indices.memory.columns(),
-            "there must be an index for every column of to",
+            samples.rows() == batch.rows(),
+            "samples must have as many rows as the batch: the network's inputs (or outputs)",
         ),
-        (indices.bound <= from.columns(), "every index must be below the columns of from"),
+        (
+            first + batch.columns() <= indices.memory.columns(),
+            "there must be an index for every column of the batch",
+        ),
+        (indices.bound <= samples.columns(), "every index must be below the number of samples"),
     ];
-    check("gather", &operands!(from, to), &rules)?;
-    let next = indices.memory.columns() - first - to.columns();
-    // SAFETY: checked above; the borrow checker keeps to apart.
-    unsafe { to.engine().gather(from.span(), indices.handle(), first, to.span(), next) }
+    check("gather", &operands!(samples, batch), &rules)?;
+    let next = indices.memory.columns() - first - batch.columns();
+    // SAFETY: shapes, engine and indices are checked; the batch is mutably borrowed and overlaps no other operand.
+    unsafe { batch.engine().gather(samples.span(), indices.handle(), first, batch.span(), next) }
 }

@@ -1,9 +1,9 @@
-//! Whole networks of dense layers in one call: checked here, like all mathematics.
+//! The calls of whole networks of dense layers.
 
 use std::sync::Arc;
 
+use super::check::{check, operands};
 use super::fused::Indices;
-use super::{check, operands};
 use crate::engine::{
     Engine, LossFormula, MOST_LAYERS, NetworkForward, NetworkLayer, NetworkStep, Span, Transfer,
     Zip,
@@ -12,14 +12,14 @@ use crate::error::{Error, Result};
 use crate::matrix::{MatrixMut, MatrixRef};
 use crate::scalar::Scalar;
 
-/// What a dense layer does with z: f and, where it is a formula, f' with whether that is computed from z.
+/// The activation of a dense layer: f and, if it is a formula, f' and whether f' is computed from z (true) or a (false).
 #[derive(Clone, Copy)]
 pub(crate) struct Form {
     pub transfer: Transfer,
     pub derivative: Option<(&'static Zip, bool)>,
 }
 
-/// Sizes of dense layers, inputs first, without memory from the heap; `None` where no engine takes so many layers.
+/// Whether the engine computes a network of these sizes faster in one call, see [`Engine::takes_network`]. Nothing is allocated.
 pub(crate) fn takes_network<T: Scalar>(
     engine: &Arc<dyn Engine<T>>,
     inputs: usize,
@@ -38,9 +38,10 @@ pub(crate) fn takes_network<T: Scalar>(
     engine.takes_network(&sizes[..count], samples, trains)
 }
 
-/// Up to [`MOST_LAYERS`] of something.
+/// The items as an array, which begins with them, and their number: 1 to [`MOST_LAYERS`].
 fn listed<X: Copy>(mut items: impl Iterator<Item = X>) -> Result<([X; MOST_LAYERS], usize)> {
-    let wrong = || Error::argument("network", format!("one call takes 1 to {MOST_LAYERS} layers"));
+    let wrong =
+        || Error::argument("network", format!("one call computes 1 to {MOST_LAYERS} layers"));
     let mut list = [items.next().ok_or_else(wrong)?; MOST_LAYERS];
     let mut count = 1;
     for item in items {
@@ -50,7 +51,7 @@ fn listed<X: Copy>(mut items: impl Iterator<Item = X>) -> Result<([X; MOST_LAYER
     Ok((list, count))
 }
 
-/// At the start of its memory, without gaps.
+/// Whether a matrix is contiguous and at the start of its allocation.
 fn is_whole(span: Span) -> bool {
     span.offset == 0 && span.row_stride == 1 && span.column_stride == span.rows
 }
@@ -72,11 +73,11 @@ fn spans<T: Scalar>([weights, bias]: [MatrixRef<'_, T>; 2], form: Form) -> Netwo
     NetworkLayer { weights: weights.span(), bias: bias.span(), transfer, derivative }
 }
 
-const LAYERS_CHAIN: &str = "layers must chain from input to output, their parameters without gaps";
-const SIDE_BY_SIDE: &str = "rows of a network's inputs and outputs must lie side by side";
+const LAYERS_CHAIN: &str = "layers must chain from input to output, with contiguous parameters";
+const CONTIGUOUS_ROWS: &str = "rows of a network's inputs and outputs must be contiguous";
 
-/// `output = f(W input + b 1^T)` for weights and biases one after the other, where the engine takes such a network; false where
-/// input or output does not lie as the call wants it.
+/// `output = f(W input + b 1^T)`, layer after layer. Only if [`takes_network`] is true. Returns false, and does nothing, if rows of input or output are not
+/// contiguous.
 pub(crate) fn forward<'a, T: Scalar>(
     layers: impl Iterator<Item = ([MatrixRef<'a, T>; 2], Form)>,
     input: MatrixRef<'_, T>,
@@ -93,26 +94,26 @@ pub(crate) fn forward<'a, T: Scalar>(
     ];
     check("network forward", &operands!(input, output), &rules)?;
     let call = NetworkForward { layers, input: input.span(), output: output.span() };
-    // SAFETY: checked above; the borrow checker keeps the output apart.
+    // SAFETY: shapes and engine are checked; output is mutably borrowed and overlaps no other operand.
     unsafe { output.engine().network_forward(&call)? };
     Ok(true)
 }
 
-/// A layer that a step of training changes.
+/// A layer in a step of training.
 pub(crate) struct Trained<'a, T: Scalar> {
     /// Weights and bias.
     pub parameters: [MatrixMut<'a, T>; 2],
-    /// Where their gradients go; `None`: into the parameters themselves.
+    /// The sinks of their gradients; `None` for the parameters themselves.
     pub sinks: Option<[MatrixMut<'a, T>; 2]>,
     pub form: Form,
 }
 
-/// What a step trains on, and what it writes; see [`NetworkStep`].
+/// The data of a step and the matrices that it writes, see [`NetworkStep`].
 pub(crate) struct Batch<'a, T: Scalar> {
     pub batch: usize,
     pub input: MatrixRef<'a, T>,
     pub target: MatrixRef<'a, T>,
-    /// Columns of input and target are those that the indices from this one on name.
+    /// The columns of input and target are those of the indices from this one on.
     pub order: Option<(&'a Indices<T>, usize)>,
     pub loss: LossFormula,
     pub threshold: f64,
@@ -142,7 +143,7 @@ impl<T: Scalar> Batch<'_, T> {
     }
 }
 
-/// Forward, loss, backward and `sinks = scale gradient + keep sinks`, where the engine takes such a network and the batch suits.
+/// Forward pass, loss and backward pass: `sinks = scale gradient + keep sinks`. Only if [`takes_network`] is true and the batch suits.
 pub(crate) fn step<'a, T: Scalar>(
     layers: impl Iterator<Item = Trained<'a, T>>,
     batch: Batch<'_, T>,
@@ -167,15 +168,15 @@ pub(crate) fn step<'a, T: Scalar>(
     let row_fits = |row: Span| (row.rows, row.columns) == (1, samples);
     let rules = [
         (chains(layers, input.rows(), target.rows()), LAYERS_CHAIN),
-        (sinks_fit, "gradients go into matrices of the shapes of the parameters"),
-        (are_contiguous(input, target), SIDE_BY_SIDE),
+        (sinks_fit, "sinks must have the shapes of the parameters"),
+        (are_contiguous(input, target), CONTIGUOUS_ROWS),
         (
             batch.columns_are_there(),
             "there must be a column of input and target for every sample, no more than the batch",
         ),
         (
             row_fits(losses.span()) && batch.hits.as_ref().is_none_or(|hits| row_fits(hits.span())),
-            "losses and hits must be rows of one column a sample",
+            "losses and hits must be rows with a column for each sample",
         ),
     ];
     check("network step", &operands!(input, target, losses), &rules)?;
@@ -195,6 +196,6 @@ pub(crate) fn step<'a, T: Scalar>(
         threshold,
         hits: batch.hits.as_ref().map(MatrixMut::span),
     };
-    // SAFETY: checked above; the borrow checker keeps what is written apart.
+    // SAFETY: shapes, indices and engine are checked; what is written is mutably borrowed and overlaps no other operand.
     unsafe { input.engine().network_step(&call) }
 }

@@ -1,19 +1,20 @@
-//! The calls of layers that normalize: checked here, like all mathematics.
+//! The calls of layers that normalize.
 
+use super::check::{check, operands};
 use super::fused::Fold;
-use super::{check, operands};
+use crate::engine::formula::COPY;
 use crate::engine::{Along, Normalize, NormalizePropagate, Transfer};
 use crate::error::Result;
 use crate::matrix::{MatrixMut, MatrixRef};
 use crate::scalar::Scalar;
 
-/// Means and variances, 2 columns: a row for each row or column that is normalized.
+/// Means and variances in 2 columns, with a row for each row or column that is normalized.
 pub(crate) enum Moments<'a, T: Scalar> {
-    /// Those of the running statistics.
+    /// Given: those of the running statistics.
     Given(MatrixRef<'a, T>),
-    /// Those of the input, kept.
+    /// Computed from the input and written.
     Measured(MatrixMut<'a, T>),
-    /// Those of the input.
+    /// Computed from the input.
     Passing,
 }
 
@@ -28,10 +29,10 @@ pub(crate) struct Forward<'a, T: Scalar> {
     pub moments: Moments<'a, T>,
     /// x, `features x samples`
     pub input: MatrixRef<'a, T>,
-    /// `features x samples`, where it is kept
+    /// `features x samples`, if it is kept
     pub normalized: Option<MatrixMut<'a, T>>,
     pub transfer: Transfer,
-    /// `features x samples`, where z is kept
+    /// z, `features x samples`, if it is kept
     pub z: Option<MatrixMut<'a, T>>,
     /// a, `features x samples`
     pub output: MatrixMut<'a, T>,
@@ -41,7 +42,7 @@ fn shape<T: Scalar>(x: MatrixRef<'_, T>) -> (usize, usize) {
     (x.rows(), x.columns())
 }
 
-/// One shape, rows side by side.
+/// Whether both have one shape and contiguous rows.
 fn alike<T: Scalar>(x: MatrixRef<'_, T>, y: MatrixRef<'_, T>) -> bool {
     shape(x) == shape(y) && x.span().row_stride == 1 && y.span().row_stride == 1
 }
@@ -65,17 +66,17 @@ pub(crate) fn forward<T: Scalar>(call: Forward<'_, T>) -> Result<()> {
     let rules = [
         (
             alike(input, output.as_ref()) && kept_fit,
-            "input and output must have one shape, rows side by side",
+            "input and output must have one shape, with contiguous rows",
         ),
         (
             shape(weights) == column && shape(bias) == column,
-            "weights and bias must be columns with a row a feature",
+            "weights and bias must be columns with a row for each feature",
         ),
         (
             moments_fit,
             "there must be a mean and a variance for each row or column that is normalized",
         ),
-        (!matches!(transfer, Transfer::Softmax), "softmax is for dense layers"),
+        (!matches!(transfer, Transfer::Softmax), "softmax is an activation of dense layers only"),
     ];
     check("normalize", &operands!(weights, bias, input, output), &rules)?;
     let sum = z.as_ref().map_or(output.span(), |z| z.span());
@@ -95,27 +96,26 @@ pub(crate) fn forward<T: Scalar>(call: Forward<'_, T>) -> Result<()> {
         normalized: normalized.map(|normalized| normalized.span()),
         output: sum,
     };
-    // SAFETY: checked above; the borrow checker keeps what is written apart. A map may write where it reads.
+    // SAFETY: shapes and engine are checked; what is written is mutably borrowed and overlaps no other operand. A map may write its
+    // operand.
     unsafe {
         engine.normalize(&normalize)?;
-        if let Transfer::Map(f, p) = transfer {
-            return engine.map(f, p, sum, output.span());
+        match (transfer, z) {
+            (Transfer::Map(f, p), _) => engine.map(f, p, sum, output.span()),
+            (_, Some(_)) => engine.map(&COPY, [0.0; 4], sum, output.span()),
+            (_, None) => Ok(()),
         }
-    }
-    match z {
-        Some(z) => super::copy(z.as_ref(), output),
-        None => Ok(()),
     }
 }
 
-/// What backward needs of the [`Forward`] that went before.
+/// What the backward pass needs of the forward pass.
 pub(crate) struct Kept<'a, T: Scalar> {
     pub along: Along,
     /// gamma, `features x 1`
     pub weights: MatrixRef<'a, T>,
     pub epsilon: f64,
     pub moments: MatrixRef<'a, T>,
-    /// Whether the moments had been given.
+    /// Whether the moments were given.
     pub given: bool,
     /// `features x samples`
     pub normalized: MatrixRef<'a, T>,
@@ -140,12 +140,18 @@ pub(crate) fn propagate<T: Scalar>(
             alike(delta, out.as_ref()) && alike(normalized, delta),
             "delta, normalized and out must have one shape",
         ),
-        (shape(weights) == (delta.rows(), 1), "weights must be a column with a row a feature"),
+        (
+            shape(weights) == (delta.rows(), 1),
+            "weights must be a column with a row for each feature",
+        ),
         (
             has_lines(moments, along, delta),
             "there must be a mean and a variance for each row or column",
         ),
-        (fold_fits, "the layer before must not have softmax, and must keep as much as out has"),
+        (
+            fold_fits,
+            "the layer before must not have softmax, and what it keeps must have the shape of out",
+        ),
     ];
     check("normalize propagate", &operands!(weights, delta, normalized, out), &rules)?;
     let call = NormalizePropagate {
@@ -159,7 +165,7 @@ pub(crate) fn propagate<T: Scalar>(
         output: out.span(),
     };
     let engine = out.engine();
-    // SAFETY: checked above; the borrow checker keeps out apart, and a zip may write where it reads.
+    // SAFETY: shapes and engine are checked; out is mutably borrowed and overlaps no other operand. A zip may write its operand.
     unsafe {
         engine.normalize_propagate(&call)?;
         match fold {
@@ -180,13 +186,16 @@ pub(crate) fn gradient<T: Scalar>(
     let column = (delta.rows(), 1);
     let sinks = shape(weights.as_ref()) == column && shape(bias.as_ref()) == column;
     let rules = [
-        (alike(delta, normalized), "delta and normalized must have one shape, rows side by side"),
-        (sinks, "weights and bias must be columns with a row a feature"),
+        (
+            alike(delta, normalized),
+            "delta and normalized must have one shape, with contiguous rows",
+        ),
+        (sinks, "weights and bias must be columns with a row for each feature"),
     ];
     check("normalize gradient", &operands!(delta, normalized, weights, bias), &rules)?;
     let (scale, keep) = (T::from_f64(scale / delta.columns() as f64), T::from_f64(keep));
     let engine = delta.engine();
-    // SAFETY: checked above; the borrow checker keeps the sinks apart.
+    // SAFETY: shapes and engine are checked; the sinks are mutably borrowed and overlap no other operand.
     unsafe {
         engine.row_dots(scale, delta.span(), normalized.span(), keep, weights.span())?;
         engine.row_sums(scale, delta.span(), keep, bias.span())

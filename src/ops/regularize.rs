@@ -1,6 +1,7 @@
-//! The calls of dropout, max-norm and class weights: checked here, like all mathematics.
+//! The calls of dropout, max-norm and class weights.
 
-use super::{check, operands, update};
+use super::check::{check, operands};
+use super::update;
 use crate::engine::formula::formula;
 use crate::engine::{Map, Span, Zip};
 use crate::error::Result;
@@ -18,7 +19,7 @@ static WEIGH: Zip = Zip::of::<Weigh>();
 static SQUARE: Map = Map::of::<Square>();
 static KEEP: Zip = Zip::of::<Keep>();
 
-/// `y_ij = 0` where `draws_ij < rate`, else `x_ij / (1 - rate)`; draws are uniform in [0, 1).
+/// `y_ij = 0` if `draws_ij < rate`, else `x_ij / (1 - rate)`; draws are uniform in [0, 1).
 pub(crate) fn drop_out<T: Scalar>(
     rate: f64,
     x: MatrixRef<'_, T>,
@@ -26,7 +27,7 @@ pub(crate) fn drop_out<T: Scalar>(
     y: MatrixMut<'_, T>,
 ) -> Result<()> {
     check_one_shape(x, draws, y.as_ref())?;
-    // SAFETY: checked above; the borrow checker keeps y apart.
+    // SAFETY: shapes and engine are checked; y is mutably borrowed and overlaps no other operand.
     unsafe { y.engine().zip(&KEEP, keep(rate), x.span(), draws.span(), y.span()) }
 }
 
@@ -37,11 +38,11 @@ pub(crate) fn drop_out_within<T: Scalar>(
     x: MatrixMut<'_, T>,
 ) -> Result<()> {
     check_one_shape(x.as_ref(), draws, x.as_ref())?;
-    // SAFETY: checked above; the result may be the operand, which is borrowed for writing.
+    // SAFETY: shapes and engine are checked; x is mutably borrowed, and a zip may write its operand.
     unsafe { x.engine().zip(&KEEP, keep(rate), x.span(), draws.span(), x.span()) }
 }
 
-/// Column j of x times `weights_j`; weights are a row.
+/// Multiplies column j of x by `weights_j`; weights is a row.
 pub(crate) fn weigh<T: Scalar>(weights: MatrixRef<'_, T>, x: MatrixMut<'_, T>) -> Result<()> {
     let fits = (weights.rows(), weights.columns()) == (1, x.columns());
     check(
@@ -50,7 +51,7 @@ pub(crate) fn weigh<T: Scalar>(weights: MatrixRef<'_, T>, x: MatrixMut<'_, T>) -
         &[(fits, "weights must be a row with a column for every column of x")],
     )?;
     let every_row = Span { rows: x.rows(), row_stride: 0, ..weights.span() };
-    // SAFETY: checked above; the result may be the operand, which is borrowed for writing.
+    // SAFETY: shapes and engine are checked; x is mutably borrowed, and a zip may write its operand.
     unsafe { x.engine().zip(&WEIGH, [0.0; 4], x.span(), every_row, x.span()) }
 }
 
@@ -69,10 +70,10 @@ fn check_one_shape<T: Scalar>(
     check("dropout", &operands!(x, draws, y), &rules)
 }
 
-/// Every row of weights times `min(1, most / (its norm + 1e-6))`. Squares (the shape of weights) and sums (a column of as
-/// many rows) are room to compute in. Nobody waits.
+/// Multiplies every row of weights by `min(1, max_norm / (its norm + 1e-6))`. `squares` (of the shape of weights) and `sums` (a column of as many rows) are
+/// overwritten. Does not wait for the device.
 pub(crate) fn bound_rows<T: Scalar>(
-    most: f64,
+    max_norm: f64,
     weights: MatrixMut<'_, T>,
     squares: MatrixMut<'_, T>,
     sums: MatrixMut<'_, T>,
@@ -89,10 +90,10 @@ pub(crate) fn bound_rows<T: Scalar>(
     ];
     check("max-norm", &operands!(weights, squares, sums), &rules)?;
     let engine = weights.engine();
-    // SAFETY: checked above; the borrow checker keeps the three apart.
+    // SAFETY: shapes and engine are checked; the three are mutably borrowed and do not overlap.
     unsafe {
         engine.map(&SQUARE, [0.0; 4], weights.span(), squares.span())?;
         engine.row_sums(T::from_f64(1.0), squares.span(), T::from_f64(0.0), sums.span())?;
     }
-    update::clip_rows(most, sums.as_ref(), weights)
+    update::clip_rows(max_norm, sums.as_ref(), weights)
 }

@@ -1,16 +1,16 @@
-//! The calls of optimizers: checked here, like all mathematics.
+//! The calls of optimizers.
 
-use super::{Operand, check, operand, operands};
+use super::check::{Operand, check, operand, operands};
 use crate::engine::formula::{MOMENTS, formula};
 use crate::engine::{Map, Span, UpdateCall, UpdateRule, Zip};
 use crate::error::Result;
 use crate::matrix::{Matrix, MatrixMut, MatrixRef};
 use crate::scalar::Scalar;
 
-/// Added to a norm before something is divided by it, as PyTorch does.
+/// Added to a norm before it divides, as in PyTorch.
 const NORM_OFFSET: f64 = 1e-6;
 
-// NaN stays NaN: it must be found, not cut off.
+// NaN stays NaN: divergence must be found, not clipped.
 formula!(Clamp = "clamp", |x, p| (-p[0]).max(p[0].min(x)), "x > p0 ? p0 : (-p0 > x ? -p0 : x)");
 formula!(
     ClipNorm = "clip norm",
@@ -20,11 +20,11 @@ formula!(
 static CLAMP: Map = Map::of::<Clamp>();
 static CLIP_NORM: Zip = Zip::of::<ClipNorm>();
 
-fn has_no_gaps(span: Span) -> bool {
+fn is_contiguous(span: Span) -> bool {
     span.row_stride == 1 && span.column_stride == span.rows
 }
 
-/// One pass of `rule` over a parameter. The gradient is the first of `states`, the rule's moments are the last ones: a
+/// One pass of `rule` over a parameter. The gradient is the first of `states` and the rule's moments are the last ones: a
 /// velocity that the gradient was added to is both.
 pub(crate) fn update<T: Scalar>(
     rule: &UpdateRule,
@@ -40,14 +40,14 @@ pub(crate) fn update<T: Scalar>(
     }
     let shape = (parameter.rows(), parameter.columns());
     let fits = |operand: &Operand<'_>| {
-        (operand.span.rows, operand.span.columns) == shape && has_no_gaps(operand.span)
+        (operand.span.rows, operand.span.columns) == shape && is_contiguous(operand.span)
     };
     let rules = [
         (
             kept == states.len() && rule.moments.max(1) <= kept,
-            "there must be a gradient and as many states as the rule has",
+            "there must be a gradient and as many states as the rule has moments",
         ),
-        (all.iter().all(fits), "parameter and states must have one shape without gaps"),
+        (all.iter().all(fits), "parameter and states must be contiguous and of one shape"),
     ];
     check(rule.name, &all[..=kept], &rules)?;
     let mut moments = [parameter.span(); MOMENTS];
@@ -61,46 +61,54 @@ pub(crate) fn update<T: Scalar>(
         gradient: states[0].view().span(),
         moments,
     };
-    // SAFETY: checked above; all that is written is borrowed for writing.
+    // SAFETY: shapes and engine are checked; parameter and states are mutably borrowed.
     unsafe { parameter.engine().update(&call) }
 }
 
-/// `x_ij` between -bound and bound.
+/// Clamps every `x_ij` to -bound .. bound.
 pub(crate) fn clamp<T: Scalar>(bound: f64, x: MatrixMut<'_, T>) -> Result<()> {
-    // SAFETY: one operand, borrowed for writing.
+    // SAFETY: x is mutably borrowed, and a map may write its operand.
     unsafe { x.engine().map(&CLAMP, [bound, 0.0, 0.0, 0.0], x.span(), x.span()) }
 }
 
-/// `sums_j` (a row) becomes the sum of squares of the j-th of as many equal shares of x. Does not wait for the device.
+/// `sums_j` becomes the sum of squares of part j of x, which is divided into as many equal parts as sums, a row, has columns. Does not wait for the
+/// device.
 pub(crate) fn squares<T: Scalar>(x: MatrixRef<'_, T>, sums: MatrixMut<'_, T>) -> Result<()> {
     let rules = [
-        (has_no_gaps(x.span()), "x must have no gaps"),
+        (is_contiguous(x.span()), "x must be contiguous"),
         (sums.rows() == 1, "sums must have one row"),
     ];
     check("squares", &operands!(x, sums), &rules)?;
-    // SAFETY: checked above; the borrow checker keeps sums apart.
+    // SAFETY: shapes and engine are checked; sums is mutably borrowed and overlaps no other operand.
     unsafe { sums.engine().squares(x.span(), sums.span()) }
 }
 
-/// `x = x min(1, most / (sqrt(squares) + 1e-6))` with the one number of `squares`, which nobody waits for.
+/// `x = x min(1, max_norm / (sqrt(squares) + 1e-6))` with the single element of `squares`. Does not wait for the device.
 pub(crate) fn clip_norm<T: Scalar>(
-    most: f64,
+    max_norm: f64,
     squares: MatrixRef<'_, T>,
     x: MatrixMut<'_, T>,
 ) -> Result<()> {
-    let rules = [((squares.rows(), squares.columns()) == (1, 1), "squares must be one number")];
+    let rules = [((squares.rows(), squares.columns()) == (1, 1), "squares must have one element")];
     check("clip norm", &operands!(squares, x), &rules)?;
     let Span { rows, columns, .. } = x.span();
     let everywhere = Span { rows, columns, row_stride: 0, column_stride: 0, ..squares.span() };
-    // SAFETY: checked above: every element of `everywhere` is the one number; z is x, which the engine allows.
+    // SAFETY: shapes and engine are checked; every element of `everywhere` is the one of squares; x is mutably borrowed, and a zip may write its
+    // operand.
     unsafe {
-        x.engine().zip(&CLIP_NORM, [most, NORM_OFFSET, 0.0, 0.0], x.span(), everywhere, x.span())
+        x.engine().zip(
+            &CLIP_NORM,
+            [max_norm, NORM_OFFSET, 0.0, 0.0],
+            x.span(),
+            everywhere,
+            x.span(),
+        )
     }
 }
 
-/// Row i of x times `min(1, most / (sqrt(squares_i) + 1e-6))`; squares is a column of as many rows, which nobody waits for.
+/// Multiplies row i of x by `min(1, max_norm / (sqrt(squares_i) + 1e-6))`; squares is a column of as many rows. Does not wait for the device.
 pub(super) fn clip_rows<T: Scalar>(
-    most: f64,
+    max_norm: f64,
     squares: MatrixRef<'_, T>,
     x: MatrixMut<'_, T>,
 ) -> Result<()> {
@@ -110,11 +118,12 @@ pub(super) fn clip_rows<T: Scalar>(
     )];
     check("clip rows", &operands!(squares, x), &rules)?;
     let in_every_column = Span { columns: x.columns(), column_stride: 0, ..squares.span() };
-    // SAFETY: checked above: every column of `in_every_column` is the one column; z is x, which the engine allows.
+    // SAFETY: shapes and engine are checked; every column of `in_every_column` is squares; x is mutably borrowed, and a zip may write its
+    // operand.
     unsafe {
         x.engine().zip(
             &CLIP_NORM,
-            [most, NORM_OFFSET, 0.0, 0.0],
+            [max_norm, NORM_OFFSET, 0.0, 0.0],
             x.span(),
             in_every_column,
             x.span(),

@@ -12,8 +12,8 @@ rule!(
     Rule = "adam",
     |w, g, [m, v], p| {
         let g = p[1].mul_add(*w, g);
-        *m = p[3].mul_add(*m, p[4] * g).without_dust();
-        *v = p[5].mul_add(*v, p[6] * (g * g)).above_dust();
+        *m = p[3].mul_add(*m, p[4] * g).without_subnormals();
+        *v = p[5].mul_add(*v, p[6] * (g * g)).above_subnormals();
         *w = *w - (p[0] * (*m / (v.sqrt() + p[7])) + p[2] * *w);
     },
     "g = fma(p1, *w, g); *m = fma(p3, *m, p4 * g); *v = fma(p5, *v, p6 * (g * g)); \
@@ -23,8 +23,8 @@ rule!(
 rule!(
     Plain = "plain adam",
     |w, g, [m, v], p| {
-        *m = p[4].mul_add(g - *m, *m).without_dust();
-        *v = p[6].mul_add(g.mul_add(g, -*v), *v).above_dust();
+        *m = p[4].mul_add(g - *m, *m).without_subnormals();
+        *v = p[6].mul_add(g.mul_add(g, -*v), *v).above_subnormals();
         *w = (-p[0]).mul_add(m.over_root(*v, p[7]), *w);
     },
     "*m = fma(p4, g - *m, *m); *v = fma(p6, fma(g, g, -*v), *v); *w = fma(-p0, *m / (sqrt(*v) + p7), *w);"

@@ -11,7 +11,7 @@ rule!(
     Rule = "rmsprop",
     |w, g, [v], p| {
         let g = p[1].mul_add(*w, g);
-        *v = p[3].mul_add(*v, p[4] * (g * g)).above_dust();
+        *v = p[3].mul_add(*v, p[4] * (g * g)).above_subnormals();
         *w = *w - (p[0] * g / (v.sqrt() + p[5]) + p[2] * *w);
     },
     "g = fma(p1, *w, g); *m = fma(p3, *m, p4 * (g * g)); *w = *w - (p0 * g / (sqrt(*m) + p5) + p2 * *w);"

@@ -24,7 +24,7 @@ rule!(
     Nesterov = "nesterov",
     |w, g, [v], p| {
         let g = p[1].mul_add(*w, g);
-        *v = p[3].mul_add(*v, g).without_dust();
+        *v = p[3].mul_add(*v, g).without_subnormals();
         *w = *w - p[0].mul_add(p[3].mul_add(*v, g), p[2] * *w);
     },
     "g = fma(p1, *w, g); *m = fma(p3, *m, g); *w = *w - fma(p0, fma(p3, *m, g), p2 * *w);"

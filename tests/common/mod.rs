@@ -1,4 +1,4 @@
-//! An f64 reference, as plain as the formulas are written.
+//! An f64 reference, written as plainly as the formulas.
 
 #![allow(dead_code, reason = "every test file uses its own part")]
 
@@ -9,12 +9,12 @@ use travertine::optimizer::{Schedule, Sgd};
 use travertine::random::{Philox, Purpose};
 use travertine::{Activation, ErrorKind, Loss, Matrix, Network, Scalar, Trainer};
 
-/// The smallest device that kernels must run on.
+/// The limits of the smallest device that kernels support.
 pub const SMALL_DEVICE: Limits = Limits { items: 64, shared: 16 << 10, fp64: true, lanes: 4 };
-/// A device as CUDA's are, whose products read 16 bytes of shared memory at a time.
+/// The limits of a CUDA device, whose products read 16 bytes of shared memory at a time.
 pub const CUDA_LIKE: Limits = Limits { items: 256, shared: 48 << 10, fp64: true, lanes: 1 };
 
-/// Settings that hold an OpenCL device to limits, and take the kernels of GPUs, layer by layer.
+/// Settings that make an OpenCL device use the kernels of GPUs within limits, layer by layer.
 pub fn limited(limits: Limits) -> Settings {
     let mut settings = Settings::default();
     settings.limits = Some(limits);
@@ -22,14 +22,14 @@ pub fn limited(limits: Limits) -> Settings {
     settings
 }
 
-/// The same with every network that fits in one kernel.
+/// [`limited`], but with every network that fits in one kernel.
 pub fn limited_whole(limits: Limits) -> Settings {
     let mut settings = limited(limits);
     settings.fusion = Fusion::Always;
     settings
 }
 
-/// An engine, or nothing where the machine lacks it: said aloud, and a failure where it must be there.
+/// An engine, or `None` with a printed line if the machine lacks it. Fails if `TRAVERTINE_ENSURE_...` requires it.
 pub fn engine_if_there<T: Scalar>(name: &str, settings: &Settings) -> Option<Arc<dyn Engine<T>>> {
     match engine::open_with(name, settings) {
         Ok(engine) => Some(engine),
@@ -44,7 +44,7 @@ pub fn engine_if_there<T: Scalar>(name: &str, settings: &Settings) -> Option<Arc
     }
 }
 
-/// Settings about cuBLASLt.
+/// Settings for cuBLASLt.
 fn library(library: Library) -> Settings {
     let mut settings = Settings::default();
     settings.library = library;
@@ -52,8 +52,8 @@ fn library(library: Library) -> Settings {
     settings
 }
 
-/// Everything that computes on this machine: the CPU with one thread and with several, CUDA with its own products and with
-/// cuBLASLt's, OpenCL as it is, and OpenCL held to the limits of a small GPU.
+/// All engines of this machine: the CPU with one thread and with several, CUDA with our products and with cuBLASLt's, OpenCL as it is and
+/// OpenCL with the limits of a small GPU.
 pub fn engines<T: Scalar>() -> Vec<(&'static str, Arc<dyn Engine<T>>)> {
     let all = [
         ("cpu", "cpu, 1 thread", Settings::threads(1)),
@@ -68,13 +68,13 @@ pub fn engines<T: Scalar>() -> Vec<(&'static str, Arc<dyn Engine<T>>)> {
         .collect()
 }
 
-/// Uniform numbers in [-1, 1), column after column.
+/// Uniform random numbers in [-1, 1).
 pub fn random<T: Scalar>(count: usize, seed: u64) -> Vec<T> {
     let stream = Philox::new(seed, Purpose::User, 0);
     (0..count as u64).map(|i| T::from_f64(2.0 * stream.uniform(i) - 1.0)).collect()
 }
 
-/// One class a sample: `classes x samples`.
+/// One-hot targets: `classes x samples`.
 pub fn one_hot<T: Scalar>(classes: usize, samples: usize) -> Vec<T> {
     (0..classes * samples)
         .map(|i| T::from_f64(f64::from(u8::from(i % classes == i / classes % classes))))
@@ -114,7 +114,7 @@ pub fn activate(activation: Activation, z: &[f64]) -> Vec<f64> {
     }
 }
 
-/// The loss of one sample: of its output a, or of its logits where it is the cross-entropy of that output.
+/// The loss of one sample, from its output a, or from its logits z if the loss is the cross-entropy of that output.
 pub fn loss(loss: Loss, output: Activation, z: &[f64], t: &[f64]) -> f64 {
     let a = activate(output, z);
     let pairs = |f: &dyn Fn(f64, f64) -> f64| a.iter().zip(t).map(|(&a, &t)| f(a, t)).sum();
@@ -248,7 +248,7 @@ pub fn relative(ours: &[f64], reference: &[f64]) -> f64 {
     worst / largest
 }
 
-/// The factors of the learning rate in each step of a trainer that observes a loss after each.
+/// The factors by which a trainer multiplies the learning rate in each step, when it observes these losses.
 pub fn rates(schedule: Schedule, losses: &[f64]) -> Vec<f64> {
     let cpu = engine::open::<f64>("cpu").unwrap();
     let mut network = Network::builder(&cpu, 2).dense(1, Activation::Identity).build().unwrap();

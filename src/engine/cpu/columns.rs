@@ -1,10 +1,17 @@
-//! Loops over the columns of a matrix: sums, softmax, cross-entropy.
+//! Loops over columns: sums of rows, softmax and its derivative, cross-entropy.
+//!
+//! # Method
+//!
+//! Softmax makes three passes over a column: the largest element; `exp(x - largest)` and its sum; the division. Sums over a column are in f64, from the
+//! first element to the last, so that they do not depend on the instruction set's vectors. Cross-entropy is computed from the logits:
+//! `-sum t ln softmax(z) = sum t (largest + ln sum exp(z - largest) - z)`.
 
-use super::vector::{Isa, Vector, Vectors, isa_functions};
-use crate::engine::cpu::math::exp;
+use super::lanes::{each, fold, load, store};
+use crate::engine::simd::math::exp;
+use crate::engine::simd::{Isa, Vector, Vectors, isa_functions};
 use crate::scalar::{Family, Scalar};
 
-/// The loops of one instruction set.
+/// The loops of one instruction set. All pointers are to contiguous elements: readable, and writable where the loop writes.
 #[derive(Clone, Copy)]
 pub(super) struct ColumnLoops<T> {
     /// `(rows, columns, alpha, x, x_column, beta, y)`: `y_i = alpha sum_j x_ij + beta y_i`, in the order of j.
@@ -13,7 +20,7 @@ pub(super) struct ColumnLoops<T> {
     pub softmax: unsafe fn(usize, *const T, *mut T),
     /// `(n, a, delta)`: `delta = a ⊙ (delta - a · delta)`.
     pub softmax_derivative: unsafe fn(usize, *const T, *mut T),
-    /// `(n, z, t, delta)`: gives `-sum t ln softmax(z)`; `delta = (sum t) softmax(z) - t` unless it is null.
+    /// `(n, z, t, delta)`: returns `-sum t ln softmax(z)`; `delta = (sum t) softmax(z) - t` unless delta is null.
     pub softmax_cross_entropy: unsafe fn(usize, *const T, *const T, *mut T) -> T,
 }
 
@@ -57,35 +64,6 @@ isa_functions!(derivative_portable derivative_neon derivative_avx2 derivative_av
 isa_functions!(entropy_portable entropy_neon entropy_avx2 entropy_avx512 = softmax_cross_entropy [] []
     (n: usize, z: *const T, t: *const T, delta: *mut T) -> T);
 
-/// Calls `f(index, elements)` for every vector in n elements; the last one may be partial.
-#[inline(always)]
-pub(super) fn each<V: Vector>(n: usize, mut f: impl FnMut(usize, usize)) {
-    for i in (0..n).step_by(V::LANES) {
-        f(i, V::LANES.min(n - i));
-    }
-}
-
-#[inline(always)]
-pub(super) unsafe fn load<V: Vector>(p: *const V::T, n: usize) -> V {
-    // SAFETY: the caller's promise.
-    unsafe { if n == V::LANES { V::load(p) } else { V::load_partial(p, n) } }
-}
-
-#[inline(always)]
-pub(super) unsafe fn store<V: Vector>(x: V, p: *mut V::T, n: usize) {
-    // SAFETY: the caller's promise.
-    unsafe { if n == V::LANES { x.store(p) } else { x.store_partial(p, n) } }
-}
-
-/// The first n lanes, folded from first to last.
-#[inline(always)]
-fn fold<V: Vector>(x: V, n: usize, first: f64, f: impl Fn(f64, f64) -> f64) -> f64 {
-    let mut lanes = [V::T::from_f64(0.0); 16];
-    // SAFETY: no vector has more than 16 lanes.
-    unsafe { x.store(lanes.as_mut_ptr()) };
-    lanes[..n.min(V::LANES)].iter().fold(first, |sum, x| f(sum, x.to_f64()))
-}
-
 #[inline(always)]
 unsafe fn row_sums<V: Vector>(
     rows: usize,
@@ -99,11 +77,11 @@ unsafe fn row_sums<V: Vector>(
     each::<V>(rows, |i, n| {
         let mut sum = V::of(0.0);
         for j in 0..columns {
-            // SAFETY: the caller's promise.
+            // SAFETY: rows i .. i + n of column j are readable, see `ColumnLoops`.
             sum = sum + unsafe { load(x.add(i + j * x_column), n) };
         }
         let mut value = sum * V::splat(alpha);
-        // SAFETY: the caller's promise.
+        // SAFETY: rows i .. i + n of y are writable, see `ColumnLoops`.
         unsafe {
             if beta != V::T::from_f64(0.0) {
                 value = load::<V>(y.add(i), n).mul_add(V::splat(beta), value);
@@ -113,27 +91,27 @@ unsafe fn row_sums<V: Vector>(
     });
 }
 
-/// The largest element; NaN where there is one.
+/// The largest element; NaN if there is one.
 #[inline(always)]
 unsafe fn largest<V: Vector>(n: usize, x: *const V::T) -> f64 {
     let mut largest = f64::NEG_INFINITY;
     each::<V>(n, |i, count| {
-        // SAFETY: the caller's promise.
+        // SAFETY: elements i .. i + count are within the column, see `ColumnLoops`.
         let x: V = unsafe { load(x.add(i), count) };
         largest = fold(x, count, largest, |a, b| if b > a || b.is_nan() { b } else { a });
     });
     largest
 }
 
-/// `y = exp(x - largest)`; gives the sum.
+/// `y = exp(x - largest)`; returns the sum.
 #[inline(always)]
 unsafe fn exponentials<V: Vector>(n: usize, x: *const V::T, largest: f64, y: *mut V::T) -> f64 {
     let mut sum = 0.0;
     each::<V>(n, |i, count| {
-        // SAFETY: the caller's promise.
+        // SAFETY: elements i .. i + count are within the column, see `ColumnLoops`.
         let e: V = exp(unsafe { load::<V>(x.add(i), count) } - V::of(largest));
         sum = fold(e, count, sum, |a, b| a + b);
-        // SAFETY: the caller's promise.
+        // SAFETY: elements i .. i + count are within the column, see `ColumnLoops`.
         unsafe { store(e, y.add(i), count) };
     });
     sum
@@ -141,7 +119,7 @@ unsafe fn exponentials<V: Vector>(n: usize, x: *const V::T, largest: f64, y: *mu
 
 #[inline(always)]
 unsafe fn softmax<V: Vector>(n: usize, x: *const V::T, y: *mut V::T) {
-    // SAFETY: the caller's promise.
+    // SAFETY: `each` stays within the n elements, see `ColumnLoops`.
     unsafe {
         let largest = largest::<V>(n, x);
         let sum = exponentials::<V>(n, x, largest, y);
@@ -152,7 +130,7 @@ unsafe fn softmax<V: Vector>(n: usize, x: *const V::T, y: *mut V::T) {
 #[inline(always)]
 unsafe fn softmax_derivative<V: Vector>(n: usize, a: *const V::T, delta: *mut V::T) {
     let mut dot = 0.0;
-    // SAFETY: the caller's promise.
+    // SAFETY: `each` stays within the n elements, see `ColumnLoops`.
     unsafe {
         each::<V>(n, |i, count| {
             dot =
@@ -174,8 +152,7 @@ unsafe fn softmax_cross_entropy<V: Vector>(
     t: *const V::T,
     delta: *mut V::T,
 ) -> V::T {
-    // -sum t ln softmax(z) = sum t (largest + ln sum - z)
-    // SAFETY: the caller's promise.
+    // SAFETY: `each` stays within the n elements, see `ColumnLoops`.
     unsafe {
         let largest = largest::<V>(n, z);
         let (mut sum, mut targets, mut picked) = (0.0, 0.0, 0.0);

@@ -1,7 +1,15 @@
-//! The calls of dense layers: one product, everything else in its epilogue where the memory allows.
+//! The calls of dense layers: one product each, with everything else in its epilogue if rows are contiguous.
 
+use super::cpu_engine::CpuEngine;
+use super::elements;
 use super::gemm::{Epilogue, Finish, Product};
-use super::*;
+use super::pointers::{at, at_mut, strided, strided_mut};
+use crate::engine::call::{DenseForward, Derivative, Transfer};
+use crate::engine::memory::Span;
+use crate::scalar::Scalar;
+
+/// Bytes of weights from which on two threads train a layer, however few the samples; the size of the L2 cache if that is larger.
+const MIN_SHARED_WEIGHT_BYTES: usize = 1 << 20;
 
 /// `C = alpha A B + beta C`
 pub(super) fn product<T: Scalar>(alpha: T, a: Span, b: Span, beta: T, c: Span) -> Product<T> {
@@ -16,37 +24,33 @@ pub(super) fn product<T: Scalar>(alpha: T, a: Span, b: Span, beta: T, c: Span) -
         beta,
         c: strided_mut(c),
         epilogue: None,
-        alone: false,
+        single_threaded: false,
     }
 }
 
-/// Bytes of weights from which on two threads train them, however few the samples; or those of the second cache, if it has more.
-const LARGE_WEIGHTS: usize = 1 << 20;
-
 #[allow(
     clippy::undocumented_unsafe_blocks,
-    reason = "the callers of every block keep the promises of the engine's methods"
+    reason = "all unsafe functions here have the contract of `Engine`: shapes agree and memory is borrowed for the call"
 )]
-impl<T: Scalar> Cpu<T> {
-    /// Whether weights are trained by one thread; see [`Machine::samples_to_share`].
-    pub(super) fn trains_alone(&self, weights: Span, samples: usize) -> bool {
-        let large = LARGE_WEIGHTS.max(self.machine.second_cache);
-        samples < self.machine.samples_to_share
+impl<T: Scalar> CpuEngine<T> {
+    /// Whether one thread trains these weights, see [`super::cpuid::Cpu::min_samples_to_share`]. Inference only reads weights and shares them
+    /// from the first sample on.
+    pub(super) fn is_single_threaded(&self, weights: Span, samples: usize) -> bool {
+        let large = MIN_SHARED_WEIGHT_BYTES.max(self.cpu.l2_bytes);
+        samples < self.cpu.min_samples_to_share
             && weights.rows * weights.columns * size_of::<T>() < large
     }
 
-    pub(super) unsafe fn multiply(&self, product: Product<T>) {
-        let Stream { pool, gemm } = &mut *self.stream();
-        unsafe { gemm.run(pool, product) }
-    }
-
     /// `a = f(W x + b 1^T)`
+    ///
+    /// # Safety
+    /// As [`crate::engine::Engine`].
     pub(super) unsafe fn forward(&self, call: &DenseForward) {
         let DenseForward { bias, transfer, z, output, .. } = *call;
         let sum = z.unwrap_or(output);
-        let fused = [sum, output, bias].iter().all(|span| span.row_stride == 1);
+        let is_fused = [sum, output, bias].iter().all(|span| span.row_stride == 1);
         unsafe {
-            if fused {
+            if is_fused {
                 self.forward_fused(call, sum)
             } else {
                 self.forward_in_parts(call, sum)
@@ -55,48 +59,49 @@ impl<T: Scalar> Cpu<T> {
                 elements::copy::<T>(sum, output);
             }
             if let Transfer::Softmax = transfer {
-                for_columns(self.stream().pool_for(output), output.columns, &|j| {
+                self.for_columns(output, output.columns, &|j| {
                     (self.columns.softmax)(output.rows, at(output, j), at_mut(output, j));
                 });
             }
         }
     }
 
-    /// Bias and element-wise activation while a tile is in the cache.
+    /// Adds the bias and applies an element-wise activation while a tile is in the cache.
     unsafe fn forward_fused(&self, call: &DenseForward, sum: Span) {
         let finish = match call.transfer {
             Transfer::Map(f, p) => Some(Finish::Map(f.host::<T>(self.isa), p.map(T::from_f64))),
             _ => None,
         };
         let epilogue = Epilogue { bias: at(call.bias, 0), finish, out: strided_mut(call.output) };
-        let product = product(T::from_f64(1.0), call.weights, call.input, T::from_f64(0.0), sum);
-        let a_packed = call.packed.map_or(std::ptr::null(), |packed| at(packed, 0));
-        let alone = call.trains && self.trains_alone(call.weights, call.input.columns);
-        unsafe { self.multiply(Product { a_packed, epilogue: Some(epilogue), alone, ..product }) }
+        let mut product =
+            product(T::from_f64(1.0), call.weights, call.input, T::from_f64(0.0), sum);
+        product.a_packed = call.packed.map_or(std::ptr::null(), |packed| at(packed, 0));
+        product.epilogue = Some(epilogue);
+        product.single_threaded =
+            call.trains && self.is_single_threaded(call.weights, call.input.columns);
+        unsafe { self.multiply(product) }
     }
 
-    /// The same, one after the other, for memory with gaps.
+    /// Product, bias and activation one after the other, for rows that are not contiguous.
     unsafe fn forward_in_parts(&self, call: &DenseForward, sum: Span) {
         let zero = T::from_f64(0.0);
-        let every_column = Span { columns: sum.columns, column_stride: 0, ..call.bias };
+        let bias = Span { columns: sum.columns, column_stride: 0, ..call.bias };
         unsafe {
             self.multiply(product(T::from_f64(1.0), call.weights, call.input, zero, sum));
-            let mut stream = self.stream();
-            self.elements(&mut stream).zip(
-                elements::add(self.isa),
-                &[zero; 4],
-                sum,
-                every_column,
-                sum,
-            );
-            if let Transfer::Map(f, p) = call.transfer {
-                let (f, p) = (f.host::<T>(self.isa), p.map(T::from_f64));
-                self.elements(&mut stream).map(f, &p, sum, call.output);
-            }
+            self.with_pool(sum, |pool| {
+                elements::zip(pool, elements::add(self.isa), &[zero; 4], sum, bias, sum);
+                if let Transfer::Map(f, p) = call.transfer {
+                    let (f, p) = (f.host::<T>(self.isa), p.map(T::from_f64));
+                    elements::map(pool, f, &p, sum, call.output);
+                }
+            });
         }
     }
 
     /// `out = (W^T delta) ⊙ f'`
+    ///
+    /// # Safety
+    /// As [`crate::engine::Engine`].
     pub(super) unsafe fn propagate(
         &self,
         weights: Span,
@@ -110,36 +115,35 @@ impl<T: Scalar> Cpu<T> {
             }
             _ => None,
         };
-        let fused = finish.is_some();
-        let product = product(T::from_f64(1.0), weights.t(), delta, T::from_f64(0.0), out);
-        let epilogue =
-            fused.then_some(Epilogue { bias: std::ptr::null(), finish, out: strided_mut(out) });
+        let is_fused = finish.is_some();
+        let mut product = product(T::from_f64(1.0), weights.t(), delta, T::from_f64(0.0), out);
+        product.epilogue =
+            is_fused.then_some(Epilogue { bias: std::ptr::null(), finish, out: strided_mut(out) });
+        product.single_threaded = self.is_single_threaded(weights, delta.columns);
         unsafe {
-            self.multiply(Product {
-                epilogue,
-                alone: self.trains_alone(weights, delta.columns),
-                ..product
-            });
-            if !fused {
+            self.multiply(product);
+            if !is_fused {
                 self.multiply_by(derivative, out);
             }
         }
     }
 
     /// `delta = delta ⊙ f'`
+    ///
+    /// # Safety
+    /// As [`crate::engine::Engine`].
     pub(super) unsafe fn multiply_by(&self, derivative: Derivative, delta: Span) {
         match derivative {
             Derivative::One => {}
             Derivative::Zip(f, p, kept) => {
                 let (f, p) = (f.host::<T>(self.isa), p.map(T::from_f64));
-                let mut stream = self.stream();
-                unsafe { self.elements(&mut stream).zip(f, &p, delta, kept, delta) }
+                self.with_pool(delta, |pool| unsafe {
+                    elements::zip(pool, f, &p, delta, kept, delta);
+                });
             }
-            Derivative::Softmax(a) => {
-                for_columns(self.stream().pool_for(delta), delta.columns, &|j| unsafe {
-                    (self.columns.softmax_derivative)(delta.rows, at(a, j), at_mut(delta, j));
-                })
-            }
+            Derivative::Softmax(a) => self.for_columns(delta, delta.columns, &|j| unsafe {
+                (self.columns.softmax_derivative)(delta.rows, at(a, j), at_mut(delta, j));
+            }),
         }
     }
 }

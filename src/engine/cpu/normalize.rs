@@ -1,18 +1,30 @@
-//! Normalization of rows and of columns.
+//! Normalization of rows (batch) and of columns (layer).
+//!
+//! # Method
+//!
+//! Rows are normalized a vector of rows at a time, over all columns: the vector's rows stay in the L1 cache for the mean, the variance and the output. Columns are
+//! normalized one by one, with sums lane by lane and then from the first lane to the last. The variance is that of the differences from the mean, in a
+//! pass of its own: the mean of squares less the square of the mean would lose digits.
 
-use super::columns::{each, load, store};
-use super::vector::{Isa, Vector, Vectors, isa_functions};
-use super::{Along, Cpu, Normalize, NormalizePropagate, Span, at, at_mut, for_columns};
+use super::cpu_engine::CpuEngine;
+use super::lanes::{MAX_LANES, each, load, store};
+use super::pointers::{at, at_mut};
+use crate::engine::memory::Span;
+use crate::engine::normalize::{Along, Normalize, NormalizePropagate};
+use crate::engine::simd::{Isa, Vector, Vectors, isa_functions};
 use crate::scalar::{Family, Scalar};
 
-/// A matrix whose rows lie side by side.
+/// Bytes of a block of rows that one task normalizes.
+const ROW_BLOCK_BYTES: usize = 256;
+
+/// A matrix with contiguous rows; a null pointer for none.
 #[derive(Clone, Copy)]
 pub(super) struct Columns<T> {
     p: *mut T,
     column: usize,
 }
 
-// SAFETY: threads that share one write to different rows or columns.
+// SAFETY: tasks write disjoint rows or columns, see `CpuEngine::for_blocks`.
 unsafe impl<T> Sync for Columns<T> {}
 
 impl<T> Columns<T> {
@@ -20,7 +32,7 @@ impl<T> Columns<T> {
         Columns { p: at_mut(span, 0), column: span.column_stride }
     }
 
-    fn maybe(span: Option<Span>) -> Self {
+    fn optional(span: Option<Span>) -> Self {
         span.map_or(Columns { p: std::ptr::null_mut(), column: 0 }, Columns::of)
     }
 
@@ -29,7 +41,7 @@ impl<T> Columns<T> {
     }
 }
 
-/// [`Normalize`] as the loops take it.
+/// The operands of [`Normalize`].
 pub(super) struct Forward<T> {
     rows: usize,
     columns: usize,
@@ -43,7 +55,7 @@ pub(super) struct Forward<T> {
     output: Columns<T>,
 }
 
-/// [`NormalizePropagate`] as the loops take it.
+/// The operands of [`NormalizePropagate`].
 pub(super) struct Backward<T> {
     rows: usize,
     columns: usize,
@@ -56,14 +68,15 @@ pub(super) struct Backward<T> {
     output: Columns<T>,
 }
 
-// SAFETY: as for Columns.
+// SAFETY: tasks write disjoint rows or columns, see `CpuEngine::for_blocks`.
 unsafe impl<T> Sync for Forward<T> {}
-// SAFETY: as for Columns.
+// SAFETY: tasks write disjoint rows or columns, see `CpuEngine::for_blocks`.
 unsafe impl<T> Sync for Backward<T> {}
 
 type RowDots<T> = unsafe fn(usize, usize, T, Columns<T>, Columns<T>, T, *mut T);
 
-/// The loops of one instruction set: they take a call and rows `first .. end`, or columns.
+/// The loops of one instruction set, over rows (or columns) `first .. end` of a call, whose matrices are readable and writable as [`Normalize`]
+/// and [`NormalizePropagate`] say.
 #[derive(Clone, Copy)]
 struct Loops<T> {
     forward_rows: unsafe fn(&Forward<T>, usize, usize),
@@ -107,9 +120,9 @@ isa_functions!(dots_portable dots_neon dots_avx2 dots_avx512 = row_dots [] [] (r
 
 #[allow(
     clippy::undocumented_unsafe_blocks,
-    reason = "the callers of every block keep the promises of the engine's methods"
+    reason = "all unsafe functions here have the contract of `Engine`: shapes agree and memory is borrowed for the call"
 )]
-impl<T: Scalar> Cpu<T> {
+impl<T: Scalar> CpuEngine<T> {
     fn normalizers(&self) -> Loops<T> {
         T::pick::<Loops<f32>>(loops(self.isa), loops(self.isa))
     }
@@ -117,15 +130,16 @@ impl<T: Scalar> Cpu<T> {
     /// Calls `body(first, end)` for blocks of rows or for single columns.
     fn for_blocks(&self, along: Along, span: Span, body: &(dyn Fn(usize, usize) + Sync)) {
         let (count, block) = match along {
-            Along::Rows => (span.rows, 256 / size_of::<T>()),
+            Along::Rows => (span.rows, ROW_BLOCK_BYTES / size_of::<T>()),
             Along::Columns => (span.columns, 1),
         };
-        let mut stream = self.stream();
-        for_columns(stream.pool_for(span), count.div_ceil(block), &|index| {
+        self.for_columns(span, count.div_ceil(block), &|index| {
             body(index * block, count.min((index + 1) * block));
         });
     }
 
+    /// # Safety
+    /// As [`crate::engine::Engine`].
     pub(super) unsafe fn normalize_matrix(&self, call: &Normalize) {
         let loops = self.normalizers();
         let run =
@@ -138,13 +152,15 @@ impl<T: Scalar> Cpu<T> {
             input: Columns::of(call.input),
             weights: at(call.weights, 0),
             bias: at(call.bias, 0),
-            moments: Columns::maybe(call.moments),
-            normalized: Columns::maybe(call.normalized),
+            moments: Columns::optional(call.moments),
+            normalized: Columns::optional(call.normalized),
             output: Columns::of(call.output),
         };
         self.for_blocks(call.along, call.input, &|first, end| unsafe { run(&forward, first, end) });
     }
 
+    /// # Safety
+    /// As [`crate::engine::Engine`].
     pub(super) unsafe fn normalize_back(&self, call: &NormalizePropagate) {
         let loops = self.normalizers();
         let run =
@@ -165,6 +181,8 @@ impl<T: Scalar> Cpu<T> {
         });
     }
 
+    /// # Safety
+    /// As [`crate::engine::Engine`].
     pub(super) unsafe fn row_dots_of(&self, alpha: T, x: Span, y: Span, beta: T, sums: Span) {
         let dots = self.normalizers().row_dots;
         let (left, right, to) = (Columns::<T>::of(x), Columns::<T>::of(y), Columns::<T>::of(sums));
@@ -188,7 +206,7 @@ unsafe fn forward_rows<V: Vector>(call: &Forward<V::T>, first: usize, end: usize
     let count = V::of(call.columns as f64);
     each::<V>(end - first, |i, n| {
         let i = first + i;
-        // SAFETY: the caller's promise.
+        // SAFETY: rows i .. i + n (or the rows of column j) are within the matrices, see `Loops`.
         unsafe {
             let x = |j: usize| load::<V>(call.input.at(i, j), n);
             let (mean, variance) = if call.given {
@@ -220,26 +238,26 @@ unsafe fn forward_rows<V: Vector>(call: &Forward<V::T>, first: usize, end: usize
     });
 }
 
-/// The sum of `f(i, count)` over the vectors of a column: lane by lane, then from the first lane to the last. Lanes beyond
-/// the count must be 0.
+/// The sum of `f(first, count)` over the vectors of a column: lane by lane, then from the first lane to the last. Lanes from `count` on must
+/// be 0.
 #[inline(always)]
 fn column_sum<V: Vector>(rows: usize, mut f: impl FnMut(usize, usize) -> V) -> f64 {
     let mut sum = V::of(0.0);
     each::<V>(rows, |i, n| sum = sum + f(i, n));
-    let mut lanes = [V::T::from_f64(0.0); 16];
-    // SAFETY: no vector has more than 16 lanes.
+    let mut lanes = [V::T::from_f64(0.0); MAX_LANES];
+    // SAFETY: no vector has more than `MAX_LANES` lanes.
     unsafe { sum.store(lanes.as_mut_ptr()) };
     lanes[..V::LANES].iter().fold(0.0, |sum, x| sum + x.to_f64())
 }
 
-/// The first n lanes of x, 0 in the others.
+/// The first n lanes of x, and 0 in the others.
 #[inline(always)]
 fn first_lanes<V: Vector>(x: V, n: usize) -> V {
     if n == V::LANES {
         return x;
     }
-    let mut lanes = [V::T::from_f64(0.0); 16];
-    // SAFETY: no vector has more than 16 lanes.
+    let mut lanes = [V::T::from_f64(0.0); MAX_LANES];
+    // SAFETY: no vector has more than `MAX_LANES` lanes.
     unsafe {
         x.store_partial(lanes.as_mut_ptr(), n);
         V::load(lanes.as_ptr())
@@ -250,7 +268,7 @@ fn first_lanes<V: Vector>(x: V, n: usize) -> V {
 unsafe fn forward_columns<V: Vector>(call: &Forward<V::T>, first: usize, end: usize) {
     let (rows, count) = (call.rows, call.rows as f64);
     for j in first..end {
-        // SAFETY: the caller's promise.
+        // SAFETY: rows i .. i + n (or the rows of column j) are within the matrices, see `Loops`.
         unsafe {
             let x = |i: usize, n: usize| load::<V>(call.input.at(i, j), n);
             let (mean, variance) = if call.given {
@@ -282,13 +300,13 @@ unsafe fn forward_columns<V: Vector>(call: &Forward<V::T>, first: usize, end: us
     }
 }
 
-/// With g the mean of delta and h that of `delta ⊙ normalized` over the row: `gamma / deviation (delta - g - normalized h)`.
+/// `gamma / deviation (delta - g - normalized h)`, with g the mean of delta over the row and h the mean of `delta ⊙ normalized`.
 #[inline(always)]
 unsafe fn backward_rows<V: Vector>(call: &Backward<V::T>, first: usize, end: usize) {
     let count = V::of(call.columns as f64);
     each::<V>(end - first, |i, n| {
         let i = first + i;
-        // SAFETY: the caller's promise.
+        // SAFETY: rows i .. i + n (or the rows of column j) are within the matrices, see `Loops`.
         unsafe {
             let delta = |j: usize| load::<V>(call.delta.at(i, j), n);
             let normalized = |j: usize| load::<V>(call.normalized.at(i, j), n);
@@ -310,12 +328,12 @@ unsafe fn backward_rows<V: Vector>(call: &Backward<V::T>, first: usize, end: usi
     });
 }
 
-/// The same with `gamma ⊙ delta` for delta, over the column, and without gamma in front.
+/// `1 / deviation (d - g - normalized h)` with `d = gamma ⊙ delta`, g the mean of d over the column and h the mean of `d ⊙ normalized`.
 #[inline(always)]
 unsafe fn backward_columns<V: Vector>(call: &Backward<V::T>, first: usize, end: usize) {
     let (rows, count) = (call.rows, call.rows as f64);
     for j in first..end {
-        // SAFETY: the caller's promise.
+        // SAFETY: rows i .. i + n (or the rows of column j) are within the matrices, see `Loops`.
         unsafe {
             let delta = |i: usize, n: usize| {
                 load::<V>(call.delta.at(i, j), n) * load::<V>(call.weights.add(i), n)
@@ -349,7 +367,7 @@ unsafe fn row_dots<V: Vector>(
     sums: *mut V::T,
 ) {
     each::<V>(rows, |i, n| {
-        // SAFETY: the caller's promise.
+        // SAFETY: rows i .. i + n (or the rows of column j) are within the matrices, see `Loops`.
         unsafe {
             let dot =
                 |sum: V, j: usize| load::<V>(x.at(i, j), n).mul_add(load::<V>(y.at(i, j), n), sum);

@@ -1,18 +1,18 @@
-//! The most that the machine's multiply-add units do: chains of them in registers, nothing else.
+//! The peak of the machine's multiply-add units: chains of multiply-adds in registers, without memory.
 
 use std::hint::black_box;
 use std::time::Instant;
 
 use super::pool::Pool;
-use super::vector::{Isa, Vector, Vectors, isa_functions};
+use crate::engine::simd::{Isa, Vector, Vectors, isa_functions};
 use crate::scalar::{Family, Scalar};
 
-/// Independent chains: enough to hide the latency of two units, few enough for the registers.
+/// Independent chains: enough to hide the latency of two units, and few enough for the registers.
 const CHAINS: usize = 12;
-/// Multiply-adds in each chain; some milliseconds.
-const LENGTH: usize = 2_000_000;
+/// Multiply-adds in each chain, which take a few milliseconds.
+const MULTIPLY_ADDS: usize = 2_000_000;
 
-/// `(n)`: n multiply-adds in each of the chains.
+/// `(n)`: n multiply-adds in each chain.
 type Chains<T> = unsafe fn(usize) -> T;
 
 struct Table;
@@ -55,12 +55,12 @@ unsafe fn chains<V: Vector>(n: usize) -> V::T {
 pub(super) fn flops<T: Scalar>(isa: Isa, pool: &mut Pool) -> f64 {
     let (chains, lanes) = T::pick::<Table>(chains_of(isa), chains_of(isa));
     let threads = pool.threads();
-    let work = (2 * threads * LENGTH * CHAINS * lanes) as f64;
+    let work = (2 * threads * MULTIPLY_ADDS * CHAINS * lanes) as f64;
     let run = |pool: &mut Pool| {
         let start = Instant::now();
         pool.run(threads, &|_, _| {
-            // SAFETY: the engine that asks was opened for an instruction set of this machine.
-            black_box(unsafe { chains(LENGTH) });
+            // SAFETY: an engine is only opened for an instruction set of the machine.
+            black_box(unsafe { chains(MULTIPLY_ADDS) });
         });
         work / start.elapsed().as_secs_f64()
     };

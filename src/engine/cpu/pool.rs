@@ -1,7 +1,15 @@
-//! Threads that wait for the next parallel loop.
+//! A fork-join pool of threads for parallel loops.
 //!
-//! A training step runs a dozen loops of a few microseconds, so the hand-over must cost about one: workers spin for a
-//! moment before they sleep, nothing is allocated, and the caller never waits for a worker that has not begun.
+//! A step of training runs a dozen loops of a few microseconds each, so the hand-over to the workers may take about one. Workers spin for a
+//! moment before they sleep, nothing is allocated, and the caller never waits for a worker that has not begun. (rayon allocates when work
+//! enters its pool from outside, and wakes sleeping threads for every loop.)
+//!
+//! # Method
+//!
+//! 1. The caller stores the loop's body, opens the loop and raises `generation`, which the workers watch.
+//! 2. A worker counts itself as `inside`, checks that the loop is open, and takes indices: first its own number, so that a repeated loop finds its
+//!    data in the cache of the same core, then the next free index, at last the numbers of threads that have not come.
+//! 3. The caller takes indices in the same way. Then it closes the loop and waits until no worker is inside; the body can go out of scope.
 
 use std::hint;
 use std::sync::Arc;
@@ -9,11 +17,20 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-/// How long a worker spins before it sleeps; waking it then takes the system some 5 to 50 microseconds.
-const SPIN: Duration = Duration::from_micros(100);
+/// The time that a worker spins before it sleeps. Waking it takes the system 5 to 50 microseconds.
+const SPIN_TIME: Duration = Duration::from_micros(100);
 
-/// How many times the caller looks whether the workers have left before it lets others have its core.
-const PATIENCE: u32 = 2000;
+/// Iterations in which the caller waits for the workers to leave before it yields its core.
+const SPIN_ITERATIONS: u32 = 2000;
+
+/// Spins between two readings of the clock, which takes longer than a spin.
+const SPINS_PER_CLOCK: u32 = 64;
+
+/// Elements of a matrix below which a second thread costs more than it saves.
+const MIN_PARALLEL_ELEMENTS: usize = 32 * 1024;
+
+/// Parts for each thread, so that threads that finish early take more.
+const PARTS_PER_THREAD: usize = 8;
 
 /// A loop body: called with (thread, index).
 type Body<'b> = &'b (dyn Fn(usize, usize) + Sync);
@@ -24,31 +41,31 @@ pub(super) struct Pool {
 }
 
 struct Shared {
-    /// The loop at hand; meaningful while `open`.
+    /// The body of the current loop; valid while `open`.
     body: std::cell::UnsafeCell<Option<Body<'static>>>,
     count: AtomicUsize,
-    /// For every thread, whether the index of its own number is taken.
+    /// For each thread, whether the index of its own number has been taken.
     own: Box<[AtomicBool]>,
-    /// The next of the other indices.
+    /// The next free index behind those.
     next: AtomicUsize,
-    /// Workers between looking whether a loop is open and having left it.
+    /// Workers that may be using `body`: each counts itself before it checks `open`, until it has left the loop.
     inside: AtomicUsize,
     open: AtomicBool,
-    /// Loops begun so far; workers wait for it to change.
+    /// Number of loops begun; workers wait for it to change.
     generation: AtomicUsize,
     sleeping: AtomicUsize,
     panicked: AtomicBool,
     quit: AtomicBool,
 }
 
-// SAFETY: `body` is written only by the one caller (`run` takes `&mut self`) while the loop is closed and nobody is
-// inside, and read by workers only between entering and leaving an open loop.
+// SAFETY: only the caller writes `body` (`run` has `&mut self`), while the loop is closed and no worker is inside. Workers read it only between
+// entering an open loop and leaving it.
 unsafe impl Sync for Shared {}
-// SAFETY: as above; what it refers to is Sync.
+// SAFETY: the body is `Sync`, so its reference can be sent; access is ordered as for `Sync`.
 unsafe impl Send for Shared {}
 
 impl Pool {
-    /// A pool of `threads` threads, the calling one included.
+    /// A pool of `threads` threads, the caller's included.
     pub(super) fn new(threads: usize) -> std::io::Result<Pool> {
         let shared = Arc::new(Shared {
             body: std::cell::UnsafeCell::new(None),
@@ -75,15 +92,31 @@ impl Pool {
         self.workers.len() + 1
     }
 
-    /// Calls `body(thread, index)` for every index below `count`, each once, on whatever thread is free.
+    /// Calls `body` once for every column below `columns` of a matrix of `elements` elements, on several threads if it is large.
+    pub(super) fn for_columns(
+        &mut self,
+        elements: usize,
+        columns: usize,
+        body: &(dyn Fn(usize) + Sync),
+    ) {
+        if elements < MIN_PARALLEL_ELEMENTS {
+            return (0..columns).for_each(body);
+        }
+        let parts = columns.min(self.threads() * PARTS_PER_THREAD);
+        self.run(parts, &|_, part| {
+            (part * columns / parts..(part + 1) * columns / parts).for_each(body)
+        });
+    }
+
+    /// Calls `body(thread, index)` once for every index below `count`, on any free thread.
     pub(super) fn run(&mut self, count: usize, body: Body<'_>) {
         if count <= 1 || self.workers.is_empty() {
             (0..count).for_each(|index| body(0, index));
             return;
         }
         let shared = &*self.shared;
-        // SAFETY: the loop is closed and nobody is inside; `Closing` keeps it so again before `body` goes out of scope,
-        // however this function is left.
+        // SAFETY: the loop is closed and no worker is inside. `Closing` restores that before `body` goes out of scope, even if this function
+        // panics, so no worker uses the longer lifetime.
         unsafe { *shared.body.get() = Some(std::mem::transmute::<Body<'_>, Body<'static>>(body)) };
         shared.count.store(count, SeqCst);
         shared.own.iter().for_each(|taken| taken.store(false, SeqCst));
@@ -100,7 +133,7 @@ impl Pool {
     }
 }
 
-/// Closes the loop and waits until no worker is inside any more.
+/// Closes the loop and waits until no worker is inside.
 struct Closing<'s>(&'s Shared);
 
 impl Drop for Closing<'_> {
@@ -108,8 +141,8 @@ impl Drop for Closing<'_> {
         self.0.open.store(false, SeqCst);
         let mut spins = 0;
         while self.0.inside.load(SeqCst) > 0 {
-            // Where there are more threads than cores, the one waited for may need this one's.
-            if spins < PATIENCE {
+            // With more threads than cores, the worker may need the core of this thread.
+            if spins < SPIN_ITERATIONS {
                 spins += 1;
                 hint::spin_loop();
             } else {
@@ -119,7 +152,7 @@ impl Drop for Closing<'_> {
     }
 }
 
-/// Tells the caller that a worker has left, even one that left by a panic.
+/// Records that a worker has left the loop, also if its body panicked.
 struct Leaving<'s>(&'s Shared);
 
 impl Drop for Leaving<'_> {
@@ -132,8 +165,7 @@ impl Drop for Leaving<'_> {
 }
 
 impl Shared {
-    /// Takes indices until none is left: first the thread's own number, so that a loop that is repeated finds its data in
-    /// the cache of the same core; in the end those of threads that have not come.
+    /// Takes indices until none is left: the thread's own number, the free indices, then the numbers of threads that have not come.
     fn take(&self, thread: usize, body: Body<'_>) {
         let count = self.count.load(SeqCst);
         let take_own = |index: usize| {
@@ -152,16 +184,16 @@ impl Shared {
         (0..self.own.len()).for_each(take_own);
     }
 
-    /// A worker's life.
+    /// The main loop of a worker.
     fn work(&self, thread: usize) {
         let mut seen = 0;
         while !self.quit.load(SeqCst) {
             seen = self.wait(seen);
             self.inside.fetch_add(1, SeqCst);
             let _leaving = Leaving(self);
-            // A loop that closes after this look waits for `inside` to fall to 0.
+            // A loop that is closed after this check waits until `inside` is 0.
             if self.open.load(SeqCst) {
-                // SAFETY: the loop was open after this thread had entered, so its body lives until this thread leaves.
+                // SAFETY: the loop was open after this thread had counted itself inside, so its body lives until the thread leaves.
                 if let Some(body) = unsafe { *self.body.get() } {
                     self.take(thread, body);
                 }
@@ -169,20 +201,21 @@ impl Shared {
         }
     }
 
-    /// Waits until a loop newer than `seen` begins, or the pool quits.
+    /// Waits until a loop after `seen` begins, or the pool is dropped; returns the newest generation.
     fn wait(&self, seen: usize) -> usize {
         let start = Instant::now();
         loop {
-            for _ in 0..64 {
+            for _ in 0..SPINS_PER_CLOCK {
                 let generation = self.generation.load(SeqCst);
                 if generation != seen || self.quit.load(SeqCst) {
                     return generation;
                 }
                 hint::spin_loop();
             }
-            if start.elapsed() > SPIN {
+            if start.elapsed() > SPIN_TIME {
                 self.sleeping.fetch_add(1, SeqCst);
-                // The caller raises `generation` before it looks at `sleeping`, this thread the other way round.
+                // No wake-up is lost: the caller raises `generation` before it reads `sleeping`, and this thread raises `sleeping` before it reads
+                // `generation`.
                 while self.generation.load(SeqCst) == seen && !self.quit.load(SeqCst) {
                     thread::park();
                 }
@@ -197,7 +230,7 @@ impl Drop for Pool {
         self.shared.quit.store(true, SeqCst);
         for worker in self.workers.drain(..) {
             worker.thread().unpark();
-            // A worker's panic has been reported by `run`.
+            // `run` has reported a panic of the worker.
             let _ = worker.join();
         }
     }

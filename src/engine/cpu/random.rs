@@ -1,19 +1,19 @@
-//! Uniform random numbers: Philox on as many counters at a time as vectors have lanes.
+//! Uniform random numbers: Philox on 16 counters at a time, which the compiler vectorizes for each instruction set.
 
-use super::vector::{Isa, Vector, Vectors, isa_functions};
+use crate::engine::simd::{Isa, Vector, Vectors, isa_functions};
 use crate::random::Philox;
 use crate::scalar::{Family, Scalar};
 
 /// Counters that are computed together.
-const LANES: usize = 16;
+const COUNTERS: usize = 16;
 
-/// Writes numbers `from ..` of the stream, as many as `to` is long, side by side.
+/// `(stream, from, (to, count))`: writes numbers `from .. from + count` of the stream to contiguous elements.
 ///
 /// # Safety
-/// `to.1` elements may be written from `to.0` on; the machine has the instruction set.
+/// `count` elements are writable from `to` on; the machine has the instruction set.
 pub(super) type UniformLoop<T> = unsafe fn(&Philox, u64, (*mut T, usize));
 
-/// The loop of one instruction set.
+/// The loop of an instruction set.
 pub(super) fn uniform<T: Scalar>(isa: Isa) -> UniformLoop<T> {
     struct Loops;
     impl Family for Loops {
@@ -31,10 +31,10 @@ isa_functions!(numbers_portable numbers_neon numbers_avx2 numbers_avx512 = numbe
 
 #[inline(always)]
 unsafe fn numbers<V: Vector>(stream: &Philox, from: u64, (to, count): (*mut V::T, usize)) {
-    for first in (0..count).step_by(LANES) {
-        let numbers = stream.uniforms::<LANES>(from + first as u64);
+    for first in (0..count).step_by(COUNTERS) {
+        let numbers = stream.uniforms::<COUNTERS>(from + first as u64);
         for (i, x) in numbers.into_iter().enumerate().take(count - first) {
-            // SAFETY: the caller's promise.
+            // SAFETY: `first + i < count`, and the caller promises that many writable elements.
             unsafe { *to.add(first + i) = V::T::from_f64(x) };
         }
     }

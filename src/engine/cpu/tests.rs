@@ -2,10 +2,21 @@
 
 #![allow(
     clippy::undocumented_unsafe_blocks,
-    reason = "spans describe grids, which outlive the calls; instruction sets are asked for"
+    reason = "spans describe grids, which outlive the calls; only instruction sets of this machine are used"
 )]
 
-use super::*;
+use std::sync::Arc;
+
+use super::cpu_engine::CpuEngine;
+use super::cpuid::Cpu;
+use crate::engine::call::{
+    DenseForward, DenseGradient, Derivative, LossCall, LossFormula, Reduction, Transfer,
+};
+use crate::engine::formula::{Map, Zip};
+use crate::engine::interface::Engine;
+use crate::engine::memory::{Handle, Span};
+use crate::engine::simd::Isa;
+use crate::scalar::Scalar;
 
 mod dense;
 mod elements;
@@ -14,9 +25,10 @@ mod loss;
 mod math;
 mod normalize;
 mod reference;
+mod streams;
 
-/// The instruction sets that this machine has. Says so, and fails where `TRAVERTINE_ENSURE_ISA` names one that it has
-/// not, so that a test on a smaller machine does not pass by doing nothing.
+/// The instruction sets of this machine. Prints them, and fails if `TRAVERTINE_ENSURE_ISA` names another one, so that a test on a
+/// smaller machine does not pass by testing nothing.
 fn isas() -> Vec<Isa> {
     let isas: Vec<Isa> = Isa::ALL.into_iter().filter(|isa| isa.is_available()).collect();
     let names: Vec<&str> = isas.iter().map(|isa| isa.name()).collect();
@@ -30,18 +42,21 @@ fn isas() -> Vec<Isa> {
     isas
 }
 
-fn engine<T: Scalar>(isa: Isa, threads: usize) -> Arc<dyn Engine<T>> {
-    open_isa(isa, Machine::at_hand(isa), &Settings::threads(threads)).unwrap()
+fn cpu_engine<T: Scalar>(isa: Isa, cpu: Cpu, threads: usize) -> Arc<CpuEngine<T>> {
+    Arc::new(CpuEngine::new(isa, cpu, Some(threads)).unwrap())
 }
 
-/// Machines that copy seldom and often, with little and much room in the second cache: an engine for each.
-fn engines_for_machines<T: Scalar>(isa: Isa, threads: usize) -> Vec<Arc<dyn Engine<T>>> {
-    let machines = [(true, 1 << 20), (false, 2 << 20), (false, 96 << 10)];
-    let open = |(halves_vectors, second_cache)| {
-        let machine = Machine { halves_vectors, second_cache, samples_to_share: 8 };
-        open_isa(isa, machine, &Settings::threads(threads)).unwrap()
+fn engine<T: Scalar>(isa: Isa, threads: usize) -> Arc<dyn Engine<T>> {
+    cpu_engine(isa, Cpu::detect(isa), threads)
+}
+
+/// Engines for processors with both packing thresholds and with small and large L2 caches.
+fn engines_for_processors<T: Scalar>(isa: Isa, threads: usize) -> Vec<Arc<dyn Engine<T>>> {
+    let processors = [(true, 1 << 20), (false, 2 << 20), (false, 96 << 10)];
+    let open = |(avx512_is_double_pumped, l2_bytes)| -> Arc<dyn Engine<T>> {
+        cpu_engine(isa, Cpu { avx512_is_double_pumped, l2_bytes, min_samples_to_share: 8 }, threads)
     };
-    machines.map(open).into()
+    processors.map(open).into()
 }
 
 /// Half a unit in the last place of 1.
@@ -49,7 +64,7 @@ fn epsilon<T: Scalar>() -> f64 {
     if size_of::<T>() == 4 { f64::from(f32::EPSILON) / 2.0 } else { f64::EPSILON / 2.0 }
 }
 
-/// Numbers from -1 to 1, the same every time.
+/// Pseudorandom numbers from -1 to 1, the same in every run.
 struct Noise(u64);
 
 impl Noise {
@@ -60,22 +75,22 @@ impl Noise {
     }
 }
 
-/// How a matrix lies in its memory.
+/// The layout of a matrix in its memory.
 #[derive(Clone, Copy, Debug)]
-enum Lie {
+enum Layout {
     /// Column after column.
     Columns,
     /// Row after row.
     Rows,
     /// Column after column, with an offset and a gap.
     Gaps,
-    /// No two elements side by side.
+    /// No two elements adjacent.
     Sparse,
-    /// No two elements side by side, rows closer than columns.
+    /// No two elements adjacent; elements of a row closer than those of a column.
     SparseRows,
 }
 
-/// A matrix in memory of its own, with guard values wherever it is not.
+/// A matrix in its own memory, with guard values between and behind its elements.
 #[derive(Clone)]
 struct Grid<T> {
     memory: Vec<T>,
@@ -92,15 +107,15 @@ impl<T: Scalar> Grid<T> {
     fn new(
         rows: usize,
         columns: usize,
-        lie: Lie,
+        layout: Layout,
         mut value: impl FnMut(usize, usize) -> f64,
     ) -> Grid<T> {
-        let (offset, row, column) = match lie {
-            Lie::Columns => (0, 1, rows),
-            Lie::Rows => (0, columns, 1),
-            Lie::Gaps => (5, 1, rows + 3),
-            Lie::Sparse => (3, 2, 2 * rows + 1),
-            Lie::SparseRows => (1, 3 * columns + 2, 3),
+        let (offset, row, column) = match layout {
+            Layout::Columns => (0, 1, rows),
+            Layout::Rows => (0, columns, 1),
+            Layout::Gaps => (5, 1, rows + 3),
+            Layout::Sparse => (3, 2, 2 * rows + 1),
+            Layout::SparseRows => (1, 3 * columns + 2, 3),
         };
         let length = offset + (rows - 1) * row + (columns - 1) * column + 1;
         // Guards behind the last element, too.
@@ -121,9 +136,9 @@ impl<T: Scalar> Grid<T> {
         grid
     }
 
-    fn noise(rows: usize, columns: usize, lie: Lie, seed: u64) -> Grid<T> {
+    fn noise(rows: usize, columns: usize, layout: Layout, seed: u64) -> Grid<T> {
         let mut noise = Noise(seed);
-        Grid::new(rows, columns, lie, |_, _| noise.next())
+        Grid::new(rows, columns, layout, |_, _| noise.next())
     }
 
     fn index(&self, i: usize, j: usize) -> usize {
@@ -185,7 +200,7 @@ fn memory_is_zeroed_and_begins_at_lines_and_pages() {
             assert!((memory.0 as usize).is_multiple_of(alignment), "{bytes} bytes");
             let values = unsafe { std::slice::from_raw_parts_mut(memory.0.cast::<u8>(), bytes) };
             assert!(values.iter().all(|byte| *byte == 0), "{bytes} bytes");
-            // What was here before is not to be seen next time.
+            // The next allocation may get this memory, and must clear it.
             values.fill(1);
             unsafe { engine.free(memory, bytes) };
         }

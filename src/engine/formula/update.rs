@@ -1,38 +1,40 @@
-//! Update rules of optimizers as data: one pass over a parameter, its gradient and what an optimizer remembers of
-//! earlier ones.
+//! The rules of optimizers as data: one pass over a parameter, its gradient and its moments (the averages of earlier gradients).
+//!
+//! A rule's eight numbers include everything that is the same for all elements, such as Adam's bias corrections; optimizers
+//! compute them on the host, in f64, once a step.
 
-use super::{Isa, Vector};
+use crate::engine::simd::{Isa, Vector};
 use crate::scalar::{Family, Scalar};
 
-/// Most moments that a rule keeps beside a parameter.
+/// The largest number of moments of a rule.
 pub(crate) const MOMENTS: usize = 2;
-/// Numbers that a rule takes.
+/// The number of parameters of a rule.
 pub(crate) const NUMBERS: usize = 8;
 
-/// What happens to an element w of a parameter and its moments, given its gradient g.
+/// The update of an element w of a parameter and its moments by its gradient g.
 pub(crate) trait Rule {
-    /// A name in the field's terms, for messages.
+    /// The name in messages.
     const NAME: &'static str;
-    /// The same as statements of the kernels' language, of `*w`, `g`, `*m`, `*v` and p0 ... p7.
+    /// The rule in the kernels' language: statements of `*w`, `g`, `*m`, `*v` and p0 ... p7.
     const KERNEL: &'static str;
-    /// Moments it reads and writes.
+    /// Number of moments that the rule reads and writes.
     const MOMENTS: usize;
     fn eval<V: Vector>(w: &mut V, g: V, moments: &mut [V; MOMENTS], p: [V; NUMBERS]);
 }
 
-/// An update rule, ready to run.
+/// An update rule, compiled.
 pub struct Update {
-    /// Its name, for messages.
+    /// The name in messages.
     pub name: &'static str,
-    /// The rule as statements of the kernels' language, of `*w`, `g`, `*m`, `*v` and p0 ... p7.
+    /// The rule in the kernels' language: statements of `*w`, `g`, `*m`, `*v` and p0 ... p7.
     pub kernel: &'static str,
-    /// Moments it reads and writes, at most two.
+    /// Number of moments that the rule reads and writes, at most two.
     pub moments: usize,
     f32: UpdateLoops<f32>,
     f64: UpdateLoops<f64>,
 }
 
-/// A rule that every engine has, and its numbers in one step.
+/// A rule and its parameters in one step.
 #[derive(Clone, Copy)]
 pub struct UpdateRule {
     pub(crate) rule: &'static Update,
@@ -78,8 +80,8 @@ impl Update {
     }
 }
 
-/// Writes a rule twice, for the host and for the kernels: `rule!(Name = "name", |w, g, [m, v], p| { ... }, "...")` with as
-/// many moments as it has. Tests hold the two together.
+/// Declares a rule, once in Rust and once in the kernels' language: `rule!(Name = "name", |w, g, [m, v], p| { ... }, "...")`, with as
+/// many moments as the rule has. `tests/optimizers.rs` compares the two on every engine.
 macro_rules! rule {
     ($name:ident = $text:literal, |$w:ident, $g:ident, [$($m:ident),*], $p:ident| $body:block, $kernel:literal) => {
         struct $name;
@@ -101,10 +103,10 @@ macro_rules! rule {
 }
 pub(crate) use rule;
 
-/// The loop, once generic over the vector and once compiled for every instruction set.
+/// The loop: generic over the vector, then compiled for every instruction set.
 mod loops {
     use super::*;
-    use crate::engine::cpu::vector::{Vectors, isa_functions};
+    use crate::engine::simd::{Vectors, isa_functions};
 
     #[inline(always)]
     unsafe fn update<V: Vector, F: Rule>(
@@ -117,7 +119,7 @@ mod loops {
         let p = p.map(V::splat);
         let whole = n - n % V::LANES;
         let rest = n - whole;
-        // SAFETY: the caller hands n elements of everything that the rule has.
+        // SAFETY: the caller promises n elements of w, g and the moments that the rule has, writable where it writes.
         unsafe {
             for i in (0..whole).step_by(V::LANES) {
                 let (mut x, mut kept) = (V::load(w.add(i)), [V::of(0.0); MOMENTS]);

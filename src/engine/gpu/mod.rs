@@ -282,6 +282,8 @@ impl<T: Scalar, D: Driver> Drop for Gpu<T, D> {
     }
 }
 
+impl<T: Scalar, D: Driver> super::interface::Sealed for Gpu<T, D> {}
+
 #[allow(
     clippy::undocumented_unsafe_blocks,
     reason = "every block does what the trait's method promises with what its caller promises"

@@ -7,6 +7,7 @@
 
 use std::collections::BTreeSet;
 use std::ptr;
+use std::sync::Arc;
 
 use super::halves::Store;
 use super::product::{Call, Form};

@@ -1,8 +1,8 @@
 //! The fused calls of a dense layer.
 
-use super::super::math::tanh;
 use super::*;
 use crate::engine::formula::formula;
+use crate::engine::simd::math::tanh;
 
 formula!(Tanh = "tanh", |x, _p| tanh(x));
 formula!(ByTanh = "by tanh", |g, a, p| g * (p[0] - a * a));
@@ -21,7 +21,7 @@ const SHAPES: [[usize; 3]; 9] = [
     [16, 12, 8],
     [40, 13, 1030],
 ];
-const LIES: [Lie; 4] = [Lie::Columns, Lie::Gaps, Lie::Rows, Lie::Sparse];
+const LAYOUTS: [Layout; 4] = [Layout::Columns, Layout::Gaps, Layout::Rows, Layout::Sparse];
 
 pub(super) fn softmax(column: &[f64]) -> Vec<f64> {
     let largest = column.iter().copied().fold(f64::NEG_INFINITY, f64::max);
@@ -31,7 +31,8 @@ pub(super) fn softmax(column: &[f64]) -> Vec<f64> {
 
 /// `W x + b 1^T`, column by column, of the matrices that [`check_forward`] makes.
 fn sums<T: Scalar>([outputs, samples, inputs]: [usize; 3]) -> Vec<f64> {
-    let noise = |rows, columns, seed| Grid::<T>::noise(rows, columns, Lie::Columns, seed).values();
+    let noise =
+        |rows, columns, seed| Grid::<T>::noise(rows, columns, Layout::Columns, seed).values();
     let (weights, input, bias) =
         (noise(outputs, inputs, 1), noise(inputs, samples, 2), noise(outputs, 1, 3));
     let column = |x: &[f64]| {
@@ -51,9 +52,9 @@ fn forward<T: Scalar>() {
             let sums = sums::<T>(shape);
             for transfer in [Transfer::Identity, Transfer::Map(&TANH, [0.0; 4]), Transfer::Softmax]
             {
-                for z_lie in [None, Some(LIES[variant % 4]), Some(LIES[0])] {
-                    for lie in LIES {
-                        check_forward(&engine, &sums, shape, transfer, z_lie, lie);
+                for z_layout in [None, Some(LAYOUTS[variant % 4]), Some(LAYOUTS[0])] {
+                    for layout in LAYOUTS {
+                        check_forward(&engine, &sums, shape, transfer, z_layout, layout);
                     }
                 }
             }
@@ -66,18 +67,18 @@ fn check_forward<T: Scalar>(
     sums: &[f64],
     [outputs, samples, inputs]: [usize; 3],
     transfer: Transfer,
-    z_lie: Option<Lie>,
-    lie: Lie,
+    z_layout: Option<Layout>,
+    layout: Layout,
 ) {
     // Softmax wants the elements of a column side by side.
-    if matches!(transfer, Transfer::Softmax) && matches!(lie, Lie::Rows | Lie::Sparse) {
+    if matches!(transfer, Transfer::Softmax) && matches!(layout, Layout::Rows | Layout::Sparse) {
         return;
     }
-    let mut weights = Grid::<T>::noise(outputs, inputs, Lie::Columns, 1);
-    let mut input = Grid::<T>::noise(inputs, samples, lie, 2);
-    let mut bias = Grid::<T>::noise(outputs, 1, lie, 3);
-    let nan = |lie| Grid::<T>::new(outputs, samples, lie, |_, _| f64::NAN);
-    let (mut output, mut z) = (nan(lie), z_lie.map(nan));
+    let mut weights = Grid::<T>::noise(outputs, inputs, Layout::Columns, 1);
+    let mut input = Grid::<T>::noise(inputs, samples, layout, 2);
+    let mut bias = Grid::<T>::noise(outputs, 1, layout, 3);
+    let nan = |layout| Grid::<T>::new(outputs, samples, layout, |_, _| f64::NAN);
+    let (mut output, mut z) = (nan(layout), z_layout.map(nan));
     let call = DenseForward {
         weights: weights.span(),
         packed: None,
@@ -97,8 +98,10 @@ fn check_forward<T: Scalar>(
     };
     // The derivatives of tanh and softmax are at most 1, so an error of z is no larger in a.
     let bound = epsilon::<T>() * ((inputs + 4) as f64 * (inputs + 1) as f64 + 8.0);
-    let what =
-        format!("{} {outputs}x{samples}x{inputs} {z_lie:?} {lie:?}", engine.device().description);
+    let what = format!(
+        "{} {outputs}x{samples}x{inputs} {z_layout:?} {layout:?}",
+        engine.device().description
+    );
     output.check(&what, |i, j| results[j * outputs + i], |_, _| bound);
     if let Some(z) = z {
         z.check(&what, |i, j| sums[j * outputs + i], |_, _| bound);
@@ -119,8 +122,8 @@ fn propagate<T: Scalar>() {
     for isa in isas() {
         let engine = engine::<T>(isa, 2);
         for [inputs, samples, outputs] in SHAPES {
-            for lie in LIES {
-                check_propagate(&engine, [inputs, samples, outputs], lie);
+            for layout in LAYOUTS {
+                check_propagate(&engine, [inputs, samples, outputs], layout);
             }
         }
     }
@@ -129,18 +132,18 @@ fn propagate<T: Scalar>() {
 fn check_propagate<T: Scalar>(
     engine: &Arc<dyn Engine<T>>,
     [inputs, samples, outputs]: [usize; 3],
-    lie: Lie,
+    layout: Layout,
 ) {
-    let mut weights = Grid::<T>::noise(outputs, inputs, Lie::Columns, 1);
-    let mut delta = Grid::<T>::noise(outputs, samples, lie, 2);
-    let mut kept = Grid::<T>::noise(inputs, samples, lie, 3);
+    let mut weights = Grid::<T>::noise(outputs, inputs, Layout::Columns, 1);
+    let mut delta = Grid::<T>::noise(outputs, samples, layout, 2);
+    let mut kept = Grid::<T>::noise(inputs, samples, layout, 3);
     let back: Vec<f64> = {
         let element = |n: usize| {
             (0..outputs).map(|l| weights.get(l, n % inputs) * delta.get(l, n / inputs)).sum()
         };
         (0..inputs * samples).map(element).collect()
     };
-    let what = format!("{} {inputs}x{samples}x{outputs} {lie:?}", engine.device().description);
+    let what = format!("{} {inputs}x{samples}x{outputs} {layout:?}", engine.device().description);
     let bound = epsilon::<T>() * 4.0 * ((outputs + 4) * (outputs + inputs)) as f64;
     for (kind, derivative) in [
         Derivative::One,
@@ -150,10 +153,10 @@ fn check_propagate<T: Scalar>(
     .into_iter()
     .enumerate()
     {
-        if kind == 2 && matches!(lie, Lie::Rows | Lie::Sparse) {
+        if kind == 2 && matches!(layout, Layout::Rows | Layout::Sparse) {
             continue;
         }
-        let mut out = Grid::<T>::new(inputs, samples, lie, |_, _| f64::NAN);
+        let mut out = Grid::<T>::new(inputs, samples, layout, |_, _| f64::NAN);
         unsafe {
             engine.dense_propagate(weights.span(), delta.span(), derivative, out.span()).unwrap()
         };
@@ -183,8 +186,8 @@ fn gradient<T: Scalar>() {
         let engine = engine::<T>(isa, 2);
         for [outputs, samples, inputs] in SHAPES {
             for (scale, keep) in [(1.0, 0.0), (-0.5, 0.9), (2.0, 1.0)] {
-                for lie in [Lie::Columns, Lie::Gaps, Lie::Rows] {
-                    check_gradient(&engine, [outputs, samples, inputs], (scale, keep), lie);
+                for layout in [Layout::Columns, Layout::Gaps, Layout::Rows] {
+                    check_gradient(&engine, [outputs, samples, inputs], (scale, keep), layout);
                 }
             }
         }
@@ -195,13 +198,13 @@ fn check_gradient<T: Scalar>(
     engine: &Arc<dyn Engine<T>>,
     [outputs, samples, inputs]: [usize; 3],
     (scale, keep): (f64, f64),
-    lie: Lie,
+    layout: Layout,
 ) {
-    let mut delta = Grid::<T>::noise(outputs, samples, lie, 1);
-    let mut input = Grid::<T>::noise(inputs, samples, lie, 2);
+    let mut delta = Grid::<T>::noise(outputs, samples, layout, 1);
+    let mut input = Grid::<T>::noise(inputs, samples, layout, 2);
     let before = |columns, seed| match keep {
-        0.0 => Grid::<T>::new(outputs, columns, Lie::Columns, |_, _| f64::NAN),
-        _ => Grid::<T>::noise(outputs, columns, Lie::Columns, seed),
+        0.0 => Grid::<T>::new(outputs, columns, Layout::Columns, |_, _| f64::NAN),
+        _ => Grid::<T>::noise(outputs, columns, Layout::Columns, seed),
     };
     let (weights_before, bias_before) = (before(inputs, 3), before(1, 4));
     let (mut weights, mut bias) = (weights_before.clone(), bias_before.clone());
@@ -218,7 +221,7 @@ fn check_gradient<T: Scalar>(
     let scale = scale / samples as f64;
     let dot = |i, j| (0..samples).map(|s| delta.get(i, s) * input.get(j, s)).sum::<f64>();
     let what = format!(
-        "{} {outputs}x{samples}x{inputs} {scale} {keep} {lie:?}",
+        "{} {outputs}x{samples}x{inputs} {scale} {keep} {layout:?}",
         engine.device().description
     );
     let bound = epsilon::<T>() * 3.0 * (samples + 6) as f64;
@@ -247,11 +250,11 @@ fn softmax_keeps_what_is_not_finite() {
             [f32::NAN, 0.0, 1.0],
             [0.0, 1.0, f32::NAN],
         ];
-        let mut weights = Grid::<f32>::new(3, 3, Lie::Columns, |_, _| 0.0);
-        let mut input = Grid::<f32>::new(3, 4, Lie::Columns, |_, _| 0.0);
-        let mut output = Grid::<f32>::new(3, 4, Lie::Columns, |_, _| f64::NAN);
+        let mut weights = Grid::<f32>::new(3, 3, Layout::Columns, |_, _| 0.0);
+        let mut input = Grid::<f32>::new(3, 4, Layout::Columns, |_, _| 0.0);
+        let mut output = Grid::<f32>::new(3, 4, Layout::Columns, |_, _| f64::NAN);
         for (j, column) in columns.iter().enumerate() {
-            let mut bias = Grid::<f32>::new(3, 1, Lie::Columns, |i, _| f64::from(column[i]));
+            let mut bias = Grid::<f32>::new(3, 1, Layout::Columns, |i, _| f64::from(column[i]));
             let call = DenseForward {
                 weights: weights.span(),
                 packed: None,
@@ -274,18 +277,18 @@ fn softmax_keeps_what_is_not_finite() {
 fn packed<T: Scalar>() {
     let (outputs, inputs) = (541, 1000);
     let engines: Vec<_> =
-        isas().into_iter().flat_map(|isa| engines_for_machines::<T>(isa, 2)).collect();
+        isas().into_iter().flat_map(|isa| engines_for_processors::<T>(isa, 2)).collect();
     for samples in [1, 2, 13, 64, 210, 520] {
         let sums = sums::<T>([outputs, samples, inputs]);
         for engine in &engines {
-            let mut weights = Grid::<T>::noise(outputs, inputs, Lie::Columns, 1);
-            let mut bias = Grid::<T>::noise(outputs, 1, Lie::Columns, 3);
+            let mut weights = Grid::<T>::noise(outputs, inputs, Layout::Columns, 1);
+            let mut bias = Grid::<T>::noise(outputs, 1, Layout::Columns, 3);
             let [rows, columns] = engine.packed_shape(outputs, inputs).unwrap();
-            let mut copy = Grid::<T>::new(rows, columns, Lie::Columns, |_, _| f64::NAN);
+            let mut copy = Grid::<T>::new(rows, columns, Layout::Columns, |_, _| f64::NAN);
             unsafe { engine.pack_weights(weights.span(), copy.span()).unwrap() };
-            let mut input = Grid::<T>::noise(inputs, samples, Lie::Columns, 2);
-            let mut output =
-                [(); 2].map(|()| Grid::<T>::new(outputs, samples, Lie::Columns, |_, _| f64::NAN));
+            let mut input = Grid::<T>::noise(inputs, samples, Layout::Columns, 2);
+            let mut output = [(); 2]
+                .map(|()| Grid::<T>::new(outputs, samples, Layout::Columns, |_, _| f64::NAN));
             for (output, packed) in output.iter_mut().zip([None, Some(copy.span())]) {
                 let call = DenseForward {
                     weights: weights.span(),

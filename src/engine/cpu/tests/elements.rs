@@ -22,18 +22,19 @@ const SHAPES: [(usize, usize); 12] = [
     (8191, 1),
     (8193, 5),
 ];
-const LIES: [Lie; 5] = [Lie::Columns, Lie::Rows, Lie::Gaps, Lie::Sparse, Lie::SparseRows];
+const LAYOUTS: [Layout; 5] =
+    [Layout::Columns, Layout::Rows, Layout::Gaps, Layout::Sparse, Layout::SparseRows];
 
 fn map_and_zip<T: Scalar>() {
     let engines: Vec<_> = isas().into_iter().map(|isa| engine::<T>(isa, 2)).collect();
-    let mut lie = 0;
+    let mut layout = 0;
     for (rows, columns) in SHAPES {
         // Every combination of three is too many for the large shapes: go through them in turn.
         for _ in 0..if rows < 300 { 125 } else { 25 } {
-            let lies = [LIES[lie % 5], LIES[lie / 5 % 5], LIES[lie / 25 % 5]];
-            lie += if rows < 300 { 1 } else { 6 };
+            let layouts = [LAYOUTS[layout % 5], LAYOUTS[layout / 5 % 5], LAYOUTS[layout / 25 % 5]];
+            layout += if rows < 300 { 1 } else { 6 };
             for engine in &engines {
-                check_map_and_zip(engine, rows, columns, lies);
+                check_map_and_zip(engine, rows, columns, layouts);
             }
         }
     }
@@ -43,12 +44,12 @@ fn check_map_and_zip<T: Scalar>(
     engine: &Arc<dyn Engine<T>>,
     rows: usize,
     columns: usize,
-    lies: [Lie; 3],
+    layouts: [Layout; 3],
 ) {
-    let mut x = Grid::<T>::noise(rows, columns, lies[0], 1);
-    let mut y = Grid::<T>::noise(rows, columns, lies[1], 2);
-    let mut z = Grid::<T>::new(rows, columns, lies[2], |_, _| f64::NAN);
-    let what = format!("{} {rows}x{columns} {lies:?}", engine.device().description);
+    let mut x = Grid::<T>::noise(rows, columns, layouts[0], 1);
+    let mut y = Grid::<T>::noise(rows, columns, layouts[1], 2);
+    let mut z = Grid::<T>::new(rows, columns, layouts[2], |_, _| f64::NAN);
+    let what = format!("{} {rows}x{columns} {layouts:?}", engine.device().description);
     unsafe { engine.map(&HALF, [0.5, 0.25, 0.0, 0.0], x.span(), z.span()).unwrap() };
     z.check(&what, |i, j| x.get(i, j) * 0.5 + 0.25, |_, _| epsilon::<T>());
     unsafe { engine.zip(&MIXED, [0.0, 0.0, 0.5, 0.0], x.span(), y.span(), z.span()).unwrap() };
@@ -79,24 +80,24 @@ fn map_and_zip_f64() {
 fn copies_with_any_strides() {
     let engine = engine::<f32>(Isa::best(), 1);
     for (rows, columns) in [(1, 1), (1, 7), (5, 1), (4, 6), (33, 20)] {
-        for lie in LIES {
-            let flat = Grid::<f32>::noise(rows, columns, Lie::Columns, 4);
-            let mut there = Grid::<f32>::new(rows, columns, lie, |_, _| 0.0);
+        for layout in LAYOUTS {
+            let flat = Grid::<f32>::noise(rows, columns, Layout::Columns, 4);
+            let mut there = Grid::<f32>::new(rows, columns, layout, |_, _| 0.0);
             unsafe { engine.write(&flat.memory[..rows * columns], there.span()).unwrap() };
             there.check("write", |i, j| flat.get(i, j), |_, _| 0.0);
             let mut back = vec![0.0; rows * columns];
             unsafe { engine.read(there.span(), &mut back).unwrap() };
-            assert_eq!(back, flat.memory[..rows * columns], "{lie:?}");
+            assert_eq!(back, flat.memory[..rows * columns], "{layout:?}");
         }
     }
 }
 
 #[test]
 fn copies_between_any_strides() {
-    for from_lie in LIES {
-        for to_lie in LIES {
-            let mut from = Grid::<f64>::noise(19, 6, from_lie, 5);
-            let mut to = Grid::<f64>::new(19, 6, to_lie, |_, _| 0.0);
+    for from_layout in LAYOUTS {
+        for to_layout in LAYOUTS {
+            let mut from = Grid::<f64>::noise(19, 6, from_layout, 5);
+            let mut to = Grid::<f64>::new(19, 6, to_layout, |_, _| 0.0);
             unsafe { super::super::elements::copy::<f64>(from.span(), to.span()) };
             to.check("copy", |i, j| from.get(i, j), |_, _| 0.0);
         }
@@ -106,10 +107,10 @@ fn copies_between_any_strides() {
 fn reduces<T: Scalar>() {
     let engine = engine::<T>(Isa::best(), 1);
     for (rows, columns) in [(1, 1), (7, 3), (8, 8), (1, 30), (100, 41)] {
-        for lie in LIES {
+        for layout in LAYOUTS {
             let (mut x, mut y) = (
-                Grid::<T>::noise(rows, columns, lie, 6),
-                Grid::<T>::noise(rows, columns, LIES[0], 7),
+                Grid::<T>::noise(rows, columns, layout, 6),
+                Grid::<T>::noise(rows, columns, LAYOUTS[0], 7),
             );
             let (x_values, y_values) = (x.values(), y.values());
             let mut reduce = |what| unsafe { engine.reduce(what, x.span(), y.span()).unwrap() };
@@ -143,9 +144,9 @@ fn reduces_both() {
 #[test]
 fn gathers_columns() {
     let engine = engine::<f32>(Isa::best(), 1);
-    for lie in LIES {
-        let mut from = Grid::<f32>::noise(13, 6, lie, 8);
-        let mut to = Grid::<f32>::new(13, 4, Lie::Columns, |_, _| f64::NAN);
+    for layout in LAYOUTS {
+        let mut from = Grid::<f32>::noise(13, 6, layout, 8);
+        let mut to = Grid::<f32>::new(13, 4, Layout::Columns, |_, _| f64::NAN);
         let indices = [9, 9, 5u32, 0, 3, 3, 9];
         let mut memory = [0u32; 7];
         let handle = Handle(memory.as_mut_ptr().cast());
@@ -161,16 +162,16 @@ fn sums_rows<T: Scalar>() {
     for isa in isas() {
         let engine = engine::<T>(isa, 2);
         for (rows, columns) in [(1, 1), (7, 5), (16, 64), (30, 10), (257, 3), (515, 130)] {
-            for (x_lie, y_lie) in LIES.into_iter().zip([
-                Lie::Columns,
-                Lie::Columns,
-                Lie::Gaps,
-                Lie::Sparse,
-                Lie::Rows,
+            for (x_layout, y_layout) in LAYOUTS.into_iter().zip([
+                Layout::Columns,
+                Layout::Columns,
+                Layout::Gaps,
+                Layout::Sparse,
+                Layout::Rows,
             ]) {
                 for beta in [0.0, 0.5] {
-                    let mut x = Grid::<T>::noise(rows, columns, x_lie, 9);
-                    let before = Grid::<T>::new(rows, 1, y_lie, |i, _| {
+                    let mut x = Grid::<T>::noise(rows, columns, x_layout, 9);
+                    let before = Grid::<T>::new(rows, 1, y_layout, |i, _| {
                         if beta == 0.0 { f64::NAN } else { i as f64 }
                     });
                     let mut y = before.clone();
@@ -184,7 +185,7 @@ fn sums_rows<T: Scalar>() {
                     let bound =
                         |i, _| epsilon::<T>() * ((columns * (columns + 2)) as f64 + kept(i));
                     y.check(
-                        &format!("{isa:?} {rows}x{columns} {x_lie:?}"),
+                        &format!("{isa:?} {rows}x{columns} {x_layout:?}"),
                         |i, _| sum(i) + kept(i),
                         bound,
                     );

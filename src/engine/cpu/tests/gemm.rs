@@ -60,8 +60,8 @@ const LARGE: [[usize; 3]; 12] = [
 
 /// `A B` in f64, and `sum |a b|`, which rounding errors are measured by, of the matrices that [`compare`] makes.
 fn reference<T: Scalar>([m, n, k]: [usize; 3]) -> Vec<(f64, f64)> {
-    let a_values = Grid::<T>::noise(m, k, Lie::Columns, 1).values();
-    let b_values = Grid::<T>::noise(k, n, Lie::Columns, 2).values();
+    let a_values = Grid::<T>::noise(m, k, Layout::Columns, 1).values();
+    let b_values = Grid::<T>::noise(k, n, Layout::Columns, 2).values();
     let mut result = vec![(0.0, 0.0); m * n];
     for j in 0..n {
         for l in 0..k {
@@ -81,16 +81,16 @@ fn compare<T: Scalar>(
     engines: &[Arc<dyn Engine<T>>],
     product: &[(f64, f64)],
     [m, n, k]: [usize; 3],
-    lies: [Lie; 3],
+    layouts: [Layout; 3],
     variant: usize,
 ) {
-    let mut a = Grid::<T>::noise(m, k, lies[0], 1);
-    let mut b = Grid::<T>::noise(k, n, lies[1], 2);
+    let mut a = Grid::<T>::noise(m, k, layouts[0], 1);
+    let mut b = Grid::<T>::noise(k, n, layouts[1], 2);
     let (alpha, beta) = ([1.0, -0.5][variant % 2], [0.0, 1.0, 0.3][variant % 3]);
     let before = if beta == 0.0 {
-        Grid::<T>::new(m, n, lies[2], |_, _| f64::NAN)
+        Grid::<T>::new(m, n, layouts[2], |_, _| f64::NAN)
     } else {
-        Grid::<T>::noise(m, n, lies[2], 3)
+        Grid::<T>::noise(m, n, layouts[2], 3)
     };
     let kept = |i, j| if beta == 0.0 { 0.0 } else { T::from_f64(beta).to_f64() * before.get(i, j) };
     for engine in engines {
@@ -99,7 +99,7 @@ fn compare<T: Scalar>(
         unsafe { engine.gemm(alpha_t, a.span(), b.span(), beta_t, c.span()).unwrap() };
         c.check(
             &format!(
-                "{} {} {m}x{n}x{k} {lies:?} {alpha} {beta}",
+                "{} {} {m}x{n}x{k} {layouts:?} {alpha} {beta}",
                 engine.device().description,
                 T::NAME
             ),
@@ -110,33 +110,33 @@ fn compare<T: Scalar>(
 }
 
 fn small<T: Scalar>() {
-    use Lie::*;
+    use Layout::*;
     let engines: Vec<_> = isas().into_iter().map(|isa| engine::<T>(isa, 1)).collect();
     let mut variant = 0;
     for size in SIZES {
         let product = reference::<T>(size);
         for bits in 0..8 {
-            let lie = |bit: usize| if bits >> bit & 1 == 0 { Columns } else { Rows };
-            compare(&engines, &product, size, [lie(0), lie(1), lie(2)], variant);
+            let layout = |bit: usize| if bits >> bit & 1 == 0 { Columns } else { Rows };
+            compare(&engines, &product, size, [layout(0), layout(1), layout(2)], variant);
             variant += 1;
         }
-        for lies in [
+        for layouts in [
             [Gaps; 3],
             [Sparse; 3],
             [SparseRows; 3],
             [Gaps, Sparse, Columns],
             [SparseRows, Rows, Gaps],
         ] {
-            compare(&engines, &product, size, lies, variant);
+            compare(&engines, &product, size, layouts, variant);
             variant += 1;
         }
     }
 }
 
 fn large<T: Scalar>() {
-    use Lie::*;
+    use Layout::*;
     let engines: Vec<_> =
-        isas().into_iter().flat_map(|isa| engines_for_machines::<T>(isa, 2)).collect();
+        isas().into_iter().flat_map(|isa| engines_for_processors::<T>(isa, 2)).collect();
     for (variant, size) in LARGE.into_iter().enumerate() {
         let product = reference::<T>(size);
         compare(&engines, &product, size, [Columns; 3], variant);
@@ -172,21 +172,23 @@ fn large_f64() {
 #[test]
 fn threads_do_not_change_a_bit() {
     for isa in isas() {
-        for ([m, n, k], a_lie) in [
-            ([257, 130, 70], Lie::Columns),
-            ([33, 300, 130], Lie::Rows),
-            ([300, 11, 700], Lie::Columns),
-            ([700, 1, 1100], Lie::Columns),
-            ([700, 1, 1100], Lie::Rows),
-            ([300, 784, 20], Lie::Columns),
-            ([300, 410, 530], Lie::Columns),
-            ([300, 410, 530], Lie::Rows),
+        for ([m, n, k], a_layout) in [
+            ([257, 130, 70], Layout::Columns),
+            ([33, 300, 130], Layout::Rows),
+            ([300, 11, 700], Layout::Columns),
+            ([700, 1, 1100], Layout::Columns),
+            ([700, 1, 1100], Layout::Rows),
+            ([300, 784, 20], Layout::Columns),
+            ([300, 410, 530], Layout::Columns),
+            ([300, 410, 530], Layout::Rows),
         ] {
-            let (mut a, mut b) =
-                (Grid::<f32>::noise(m, k, a_lie, 1), Grid::<f32>::noise(k, n, Lie::Columns, 2));
+            let (mut a, mut b) = (
+                Grid::<f32>::noise(m, k, a_layout, 1),
+                Grid::<f32>::noise(k, n, Layout::Columns, 2),
+            );
             let results: Vec<Vec<u32>> = [1, 2, 3, 4]
                 .map(|threads| {
-                    let mut c = Grid::<f32>::noise(m, n, Lie::Columns, 3);
+                    let mut c = Grid::<f32>::noise(m, n, Layout::Columns, 3);
                     unsafe {
                         engine::<f32>(isa, threads)
                             .gemm(0.7, a.span(), b.span(), 0.3, c.span())
@@ -204,9 +206,9 @@ fn threads_do_not_change_a_bit() {
 fn subnormal<T: Scalar>(subnormal: f64) {
     let elements = [subnormal, -subnormal, f64::NAN, f64::INFINITY, f64::NEG_INFINITY, 1.0, -0.0];
     for isa in isas() {
-        let mut a = Grid::<T>::new(elements.len(), 1, Lie::Columns, |i, _| elements[i]);
-        let mut b = Grid::<T>::new(1, 5, Lie::Columns, |_, _| 2.0);
-        let mut c = Grid::<T>::new(elements.len(), 5, Lie::Columns, |_, _| 3.0);
+        let mut a = Grid::<T>::new(elements.len(), 1, Layout::Columns, |i, _| elements[i]);
+        let mut b = Grid::<T>::new(1, 5, Layout::Columns, |_, _| 2.0);
+        let mut c = Grid::<T>::new(elements.len(), 5, Layout::Columns, |_, _| 3.0);
         let engine = engine::<T>(isa, 1);
         unsafe {
             engine.gemm(T::from_f64(1.0), a.span(), b.span(), T::from_f64(0.0), c.span()).unwrap()

@@ -26,10 +26,10 @@ fn losses<T: Scalar>() {
     for isa in isas() {
         let engine = engine::<T>(isa, 2);
         for (outputs, samples) in [(1, 1), (1, 64), (10, 64), (17, 3), (16, 5), (1000, 40)] {
-            for lie in [Lie::Columns, Lie::Gaps] {
+            for layout in [Layout::Columns, Layout::Gaps] {
                 for entropy in [false, true] {
                     for with_delta in 0..3 {
-                        check_loss(&engine, (outputs, samples), lie, entropy, with_delta);
+                        check_loss(&engine, (outputs, samples), layout, entropy, with_delta);
                     }
                 }
             }
@@ -41,14 +41,14 @@ fn losses<T: Scalar>() {
 fn check_loss<T: Scalar>(
     engine: &Arc<dyn Engine<T>>,
     (outputs, samples): (usize, usize),
-    lie: Lie,
+    layout: Layout,
     entropy: bool,
     with_delta: usize,
 ) {
-    let mut output = Grid::<T>::noise(outputs, samples, lie, 1);
-    let mut target = Grid::<T>::noise(outputs, samples, lie, 2);
-    let mut values = Grid::<T>::new(1, samples, Lie::Columns, |_, _| f64::NAN);
-    let mut delta = Grid::<T>::new(outputs, samples, lie, |_, _| f64::NAN);
+    let mut output = Grid::<T>::noise(outputs, samples, layout, 1);
+    let mut target = Grid::<T>::noise(outputs, samples, layout, 2);
+    let mut values = Grid::<T>::new(1, samples, Layout::Columns, |_, _| f64::NAN);
+    let mut delta = Grid::<T>::new(outputs, samples, layout, |_, _| f64::NAN);
     let p = [0.5, 0.0, 0.0, 0.0];
     let formula = match entropy {
         true => LossFormula::SoftmaxCrossEntropy,
@@ -73,7 +73,7 @@ fn check_loss<T: Scalar>(
         .zip(t.chunks(outputs))
         .map(|(y, t)| loss_reference(entropy, y, t))
         .collect();
-    let what = format!("{} {outputs}x{samples} {lie:?} {entropy}", engine.device().description);
+    let what = format!("{} {outputs}x{samples} {layout:?} {entropy}", engine.device().description);
     let bound = epsilon::<T>() * (outputs + 10) as f64 * 4.0;
     // The sum of as many terms, each at most 8.
     values.check(&what, |_, j| references[j].0, |_, _| bound * 8.0 * outputs as f64);
@@ -97,13 +97,13 @@ fn losses_f64() {
 fn counts_hits() {
     let engine = engine::<f32>(Isa::best(), 1);
     let hits = |rows: usize, output: &[f64], target: &[f64]| {
-        for lie in [Lie::Columns, Lie::Gaps, Lie::Rows, Lie::Sparse] {
+        for layout in [Layout::Columns, Layout::Gaps, Layout::Rows, Layout::Sparse] {
             let columns = output.len() / rows;
-            let mut output = Grid::<f32>::new(rows, columns, lie, |i, j| output[j * rows + i]);
-            let mut target = Grid::<f32>::new(rows, columns, lie, |i, j| target[j * rows + i]);
-            let mut hits = Grid::<f32>::new(1, columns, Lie::Columns, |_, _| f64::NAN);
+            let mut output = Grid::<f32>::new(rows, columns, layout, |i, j| output[j * rows + i]);
+            let mut target = Grid::<f32>::new(rows, columns, layout, |i, j| target[j * rows + i]);
+            let mut hits = Grid::<f32>::new(1, columns, Layout::Columns, |_, _| f64::NAN);
             unsafe { engine.hits(output.span(), target.span(), 0.25, hits.span()).unwrap() };
-            if matches!(lie, Lie::Sparse) {
+            if matches!(layout, Layout::Sparse) {
                 return hits.values();
             }
         }

@@ -1,9 +1,9 @@
 //! The exponential functions: f32 against f64 all over the range, f64 against a table of multiple-precision values.
 
-use super::super::math;
 use super::reference::REFERENCE;
 use super::*;
 use crate::engine::formula::formula;
+use crate::engine::simd::math;
 
 formula!(Exp = "exp", |x, _p| math::exp(x));
 formula!(Expm1 = "expm1", |x, _p| math::expm1(x));

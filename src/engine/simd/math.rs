@@ -1,13 +1,23 @@
 //! Exponential functions on vectors, one text for every instruction set and both scalars.
 //!
-//! Polynomials are Taylor's where the argument is small enough for them to be as short as any other. Errors against f64
-//! (f32) and against a multiple-precision reference (f64) are held below 2 units in the last place by `tests/math.rs`, over the
-//! whole range with infinities, NaN and subnormal numbers (3 for the f32 [`normal_cdf`] without fused multiply-adds).
+//! # Method
+//!
+//! 1. Reduce the argument: `x = n ln 2 + r` with an integer n and |r| <= ln(2)/2 ([`reduce`]).
+//! 2. Evaluate a polynomial in r. It is Taylor's: for so small an r the best polynomial is not shorter.
+//! 3. Multiply by 2^n, which is built in the exponent's bits ([`Vector::exp2_integer`]).
+//! 4. [`tanh`], [`sigmoid`], [`softplus`] and [`normal_cdf`] divide or multiply results of steps 1 to 3. They carry each number in
+//!    two parts, value and rounding error ([`Parts`]), so that the errors of the steps do not add up.
+//!
+//! # Errors
+//!
+//! Below 2 units in the last place over the whole range, with infinities, NaN and subnormal numbers (3 for the f32
+//! [`normal_cdf`] without fused multiply-adds). `cpu/tests/math.rs` holds this against f64 for f32, and against a
+//! multiple-precision reference for f64.
 
 use super::vector::Vector;
 
-/// `1 / k!` for k from 2 on: what follows 1 + x in the exponential function. Within |x| <= ln(2)/2 seven terms leave an
-/// error below 2^-25, thirteen one below 2^-55.
+/// `1 / k!` from k = 2 on: the terms behind 1 + x in the series of exp. For |x| <= ln(2)/2, the first six leave an
+/// error below 2^-25, all twelve an error below 2^-55.
 const EXP: [f64; 12] = [
     1.0 / 2.0,
     1.0 / 6.0,
@@ -103,7 +113,8 @@ fn polynomial<V: Vector>(x: V, c: &[f64]) -> V {
     sum
 }
 
-/// `x = n ln 2 + r` with n integer and |r| <= ln(2)/2. Gives `(n, r)`; ln 2 is taken away in two parts (Cody and Waite).
+/// `(n, r)` of `x = n ln 2 + r` with an integer n and |r| <= ln(2)/2. ln 2 is subtracted in two parts, so that r is exact to the
+/// last place (Cody and Waite).
 #[inline(always)]
 fn reduce<V: Vector>(x: V) -> (V, V) {
     let (high, low) = if is_single::<V>() {
@@ -116,7 +127,7 @@ fn reduce<V: Vector>(x: V) -> (V, V) {
     (n, n.mul_add(V::of(-low), r))
 }
 
-/// `exp(r) = 1 + r + tail` for |r| <= ln(2)/2; gives the tail.
+/// The tail of `exp(r) = 1 + r + tail` for |r| <= ln(2)/2.
 #[inline(always)]
 fn exp_tail<V: Vector>(r: V) -> V {
     let terms = if is_single::<V>() { &EXP[..6] } else { &EXP[..] };
@@ -130,7 +141,7 @@ fn expm1_reduced<V: Vector>(r: V) -> V {
     (r * r).mul_add(polynomial(r, terms), r)
 }
 
-/// A number in two parts, the second the rounding error of the first.
+/// A number in two parts: its value and the rounding error of the value.
 #[derive(Clone, Copy)]
 struct Parts<V>(V, V);
 
@@ -148,7 +159,7 @@ impl<V: Vector> Parts<V> {
         Parts::sum(self.0, self.1 + b)
     }
 
-    /// `self other`; the product's own rounding error is caught where the machine has a fused multiply-add.
+    /// `self other`. The rounding error of the product is only found where the instruction set has a fused multiply-add.
     #[inline(always)]
     fn times(self, other: Parts<V>) -> Self {
         let product = self.0 * other.0;
@@ -156,7 +167,7 @@ impl<V: Vector> Parts<V> {
         Parts(product, error + (self.0 * other.1 + self.1 * other.0))
     }
 
-    /// `self / other`, with the quotient's own rounding error put right.
+    /// `self / other`, corrected by the rounding error of the quotient.
     #[inline(always)]
     fn over(self, other: Parts<V>) -> Self {
         let inverse = V::of(1.0) / other.0;
@@ -166,7 +177,7 @@ impl<V: Vector> Parts<V> {
     }
 }
 
-/// `exp(x)` for x <= 0 in two parts, down to where it leaves the normal numbers.
+/// `exp(x)` for x <= 0 in two parts, as long as it is a normal number.
 #[inline(always)]
 fn exp_parts<V: Vector>(x: V) -> Parts<V> {
     let lowest = if is_single::<V>() { -105.0 } else { -746.0 };
@@ -177,12 +188,12 @@ fn exp_parts<V: Vector>(x: V) -> Parts<V> {
     Parts(high * one * other, low * one * other)
 }
 
-/// `exp(x)`, 0 and infinity where it leaves the range.
+/// `exp(x)`; 0 or infinity where it leaves the range of the scalar.
 #[inline(always)]
 pub(crate) fn exp<V: Vector>(x: V) -> V {
     let (lowest, highest) = if is_single::<V>() { (-105.0, 89.0) } else { (-746.0, 710.0) };
     let (n, r) = reduce(V::of(highest).min(V::of(lowest).max(x)));
-    // 2^n in two factors: n itself may lie outside of the exponents of normal numbers.
+    // 2^n in two factors, since n may exceed the exponents of normal numbers.
     let half = (n * V::of(0.5)).round();
     (V::of(1.0) + expm1_reduced(r)) * half.exp2_integer() * (n - half).exp2_integer()
 }
@@ -229,7 +240,7 @@ pub(crate) fn softplus<V: Vector>(x: V) -> V {
     V::of(0.0).max(x) + ((s + s) + (tail + tail))
 }
 
-/// `exp(-x^2/2)`, accurate in the tails: the rounding error of the square is put back.
+/// `exp(-x^2/2)`, accurate in the tails: it is corrected by the rounding error of the square.
 #[inline(always)]
 pub(crate) fn bell<V: Vector>(x: V) -> V {
     let Parts(high, low) = bell_parts(x);
@@ -239,14 +250,14 @@ pub(crate) fn bell<V: Vector>(x: V) -> V {
 #[inline(always)]
 fn bell_parts<V: Vector>(x: V) -> Parts<V> {
     let square = x * x;
-    // After Dekker, in two halves of few enough digits for their products to be exact: not every machine has a fused
-    // multiply-add to ask.
+    // The rounding error of the square by Dekker's halves, whose products are exact; the portable vectors have no fused
+    // multiply-add.
     let split = x * V::of(if is_single::<V>() { 4_097.0 } else { 134_217_729.0 });
     let high = split - (split - x);
     let low = x - high;
     let error = (high * high - square) + (high + high) * low + low * low;
     let bell = exp_parts(square * V::of(-0.5));
-    // An infinite square has no error worth the name (infinity - infinity).
+    // For an infinite square the error would be infinity - infinity.
     let error = V::select(square.less(V::of(1e4)), error, V::of(0.0));
     Parts(bell.0, (bell.0 * V::of(-0.5)).mul_add(error, bell.1))
 }
@@ -254,19 +265,19 @@ fn bell_parts<V: Vector>(x: V) -> Parts<V> {
 /// The distribution function of the normal distribution, `(1 + erf(x / sqrt 2)) / 2`.
 #[inline(always)]
 pub(crate) fn normal_cdf<V: Vector>(x: V) -> V {
-    // Beyond 100 there is nothing but 0, and infinity / infinity.
+    // The tail beyond 100 is 0; an infinite u would give infinity / infinity below.
     let (four, u) = (V::of(4.0), V::of(100.0).min(x.abs()));
     let whole = Parts::sum(four.max(u), four.min(u));
     let (t, Parts(w, low)) =
         (Parts(four, V::of(0.0)).over(whole), Parts(u, V::of(0.0)).over(whole));
-    // 2t - 1, but without the rounding error of t, which would weigh most near 0.
+    // 2t - 1 without the rounding error of t, which would be largest near 0.
     let y = Parts(V::of(1.0) - (w + w), -(low + low));
     let tail = if is_single::<V>() { tail_parts(y, &TAIL_F32) } else { tail_parts(y, &TAIL_F64) };
     let Parts(below, low) = bell_parts(x).times(t).times(tail);
     V::select(x.less(V::of(0.0)), below + low, V::of(1.0) - (below + low))
 }
 
-/// A polynomial whose first coefficient is the largest, the last two steps in two parts.
+/// A polynomial whose first coefficient is the largest: its last two steps are computed in two parts.
 #[inline(always)]
 fn tail_parts<V: Vector>(x: Parts<V>, c: &[f64]) -> Parts<V> {
     let last = Parts(polynomial(x.0, &c[2..]), V::of(0.0)).times(x);

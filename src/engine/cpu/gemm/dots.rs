@@ -1,37 +1,42 @@
-//! Products with so few columns that copying a transposed A would cost more than they do: dot products of its rows.
+//! Dot products, for products with so few columns that packing a transposed A would take longer than the product.
+//!
+//! # Method
+//!
+//! Four rows at a time, each with a vector of partial sums, so that four chains of additions run in parallel and each vector of y is loaded once. Then
+//! the lanes are added in halves, the last of them in f64.
 
-use super::vector::{Isa, Vector, Vectors, isa_functions};
+use crate::engine::simd::{Isa, Vector, Vectors, isa_functions};
 use crate::scalar::{Family, Scalar};
 
 /// Rows that are computed together.
 const ROWS: usize = 4;
 
-/// `c_i = alpha x_i · y + beta c_i + bias_i` for `count` rows `x_i`. The elements of a row lie side by side, as do those
-/// of y.
+/// `c_i = alpha x_i · y + beta c_i + bias_i` for `count` rows `x_i`. The elements of each row and those of y are contiguous. Distances are in
+/// elements.
 pub(super) struct Dots<T> {
     pub count: usize,
     pub k: usize,
     pub x: *const T,
-    /// From a row to the next.
+    /// Distance between rows.
     pub x_step: usize,
     pub y: *const T,
     pub alpha: T,
     pub beta: T,
-    /// Not read where beta is 0.
+    /// Not read if beta is 0.
     pub c: *mut T,
-    /// From an element to the next.
+    /// Distance between elements of c.
     pub c_step: usize,
-    /// Null: none.
+    /// Null for no bias.
     pub bias: *const T,
-    /// From an element to the next.
+    /// Distance between elements of the bias.
     pub bias_step: usize,
 }
 
 /// # Safety
-/// The dots describe memory that may be read and written so; the machine has the instruction set.
+/// x, y and the bias are readable and c is writable in the counts and distances of the [`Dots`]; the machine has the instruction set.
 pub(super) type DotsLoop<T> = unsafe fn(&Dots<T>);
 
-/// The loop of one instruction set.
+/// The loop of an instruction set.
 pub(super) fn dots<T: Scalar>(isa: Isa) -> DotsLoop<T> {
     struct Loops;
     impl Family for Loops {
@@ -48,7 +53,7 @@ isa_functions!(rows_portable rows_neon rows_avx2 rows_avx512 = rows [] [] (dots:
 #[inline(always)]
 unsafe fn rows<V: Vector>(dots: &Dots<V::T>) {
     for first in (0..dots.count).step_by(ROWS) {
-        // SAFETY: the caller's promise. Beyond the last row, it is computed again.
+        // SAFETY: rows beyond the last are replaced by the last, so all four have k readable elements.
         let sums = unsafe {
             four::<V>(
                 dots.k,
@@ -57,7 +62,7 @@ unsafe fn rows<V: Vector>(dots: &Dots<V::T>) {
             )
         };
         for (i, sum) in (first..dots.count).zip(sums) {
-            // SAFETY: the caller's promise.
+            // SAFETY: `i < count`, and the caller promises that many elements of c and the bias.
             unsafe {
                 let c = dots.c.add(i * dots.c_step);
                 let mut value = dots.alpha.to_f64() * sum;
@@ -73,12 +78,12 @@ unsafe fn rows<V: Vector>(dots: &Dots<V::T>) {
     }
 }
 
-/// Four rows times y: lane i adds up elements i, i + LANES ... ; the lanes are added in halves.
+/// Four rows times y. Lane i adds up elements i, i + LANES, i + 2 LANES ...; then the lanes are added in halves.
 #[inline(always)]
 unsafe fn four<V: Vector>(k: usize, x: [*const V::T; ROWS], y: *const V::T) -> [f64; ROWS] {
     let whole = k - k % V::LANES;
     let mut sums = [V::of(0.0); ROWS];
-    // SAFETY: the caller promises k elements of each; no vector has more than 16 lanes.
+    // SAFETY: the caller promises k readable elements of each row and of y; no vector has more than 16 lanes.
     unsafe {
         for l in (0..whole).step_by(V::LANES) {
             let y = V::load(y.add(l));

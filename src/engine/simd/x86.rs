@@ -1,15 +1,16 @@
-//! Vectors of 256 and 512 bits.
+//! Vectors of AVX2 (256 bits) and AVX-512 (512 bits).
 
 #![allow(
     clippy::undocumented_unsafe_blocks,
-    reason = "every caller is compiled for the instruction set and has checked for it; pointers are its promise"
+    reason = "every caller is compiled for the instruction set, which `Isa::is_available` has confirmed; that pointers are valid is the promise of the trait's methods"
 )]
 
 use std::arch::x86_64::*;
+use std::ops::{Add, Div, Mul, Neg, Sub};
 
-use super::*;
+use super::vector::{ROUND_F32, ROUND_F64, Vector, operators};
 
-/// Everything that the 256 and 512 bit types share.
+/// A vector type of one register, from the intrinsics of its width.
 macro_rules! x86 {
     (
         $name:ident, $raw:ty, $t:ty, $lanes:literal, $mask:ty, $round:expr,
@@ -56,7 +57,7 @@ macro_rules! x86 {
                 unsafe { _mm_prefetch::<_MM_HINT_T0>(p.cast()) }
             }
             #[inline(always)]
-            fn prefetch_near(p: *const $t) {
+            fn prefetch_l2(p: *const $t) {
                 unsafe { _mm_prefetch::<_MM_HINT_T1>(p.cast()) }
             }
             #[inline(always)]
@@ -119,11 +120,11 @@ macro_rules! x86 {
                 $name(unsafe { $select })
             }
             $(
-                /// With r near 1 / sqrt(x), Newton's step is `2 sqrt(x) = x r (3 - x r^2)`. The instruction for roots takes longer than
-                /// all of this, and division, which has the same unit, would wait for it.
+                /// With r close to 1 / sqrt(x), one Newton step is `2 sqrt(x) = x r (3 - x r^2)`. The square root instruction takes longer
+                /// than this whole function, and the division would wait for it, since both use the same unit.
                 #[inline(always)]
                 fn over_root(self, square: Self, offset: Self) -> Self {
-                    // No infinity is to be multiplied by the 0 that its inverse root is.
+                    // An infinite x has the inverse root 0, and their product would be NaN.
                     let x = Self::splat(<$t>::MAX).min(square);
                     let r = $name(unsafe { $inverse_root(x.0) });
                     let root = x * r;
@@ -134,23 +135,23 @@ macro_rules! x86 {
     };
 }
 
-/// -1 in the first n of 8 (4) lanes when read from 8 - n (4 - n) on.
+/// Masks for partial loads and stores: read from element 8 - n on (4 - n for f64), the first n lanes are -1 and the others 0.
 static MASK32: [i32; 16] = [-1, -1, -1, -1, -1, -1, -1, -1, 0, 0, 0, 0, 0, 0, 0, 0];
 static MASK64: [i64; 8] = [-1, -1, -1, -1, 0, 0, 0, 0];
 
 #[inline(always)]
 unsafe fn mask256(table: *const u8, from: usize) -> __m256i {
-    // SAFETY: from is at most half of the table.
+    // SAFETY: `from` is at most half of the table, so 32 bytes follow.
     unsafe { _mm256_loadu_si256(table.add(from).cast()) }
 }
 #[inline(always)]
 unsafe fn mask32(n: usize) -> __m256i {
-    // SAFETY: n <= 8.
+    // SAFETY: `n <= 8`, so the offset is at most half of the table.
     unsafe { mask256(MASK32.as_ptr().cast(), 4 * (8 - n)) }
 }
 #[inline(always)]
 unsafe fn mask64(n: usize) -> __m256i {
-    // SAFETY: n <= 4.
+    // SAFETY: `n <= 4`, so the offset is at most half of the table.
     unsafe { mask256(MASK64.as_ptr().cast(), 8 * (4 - n)) }
 }
 

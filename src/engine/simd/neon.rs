@@ -1,19 +1,20 @@
-//! Vectors of two NEON registers: 32 registers then hold a tile as wide as AVX2's, and each step of a loop has two
-//! independent operations, which these machines need more than wide ones do.
+//! Vectors of two NEON registers. The 32 registers then hold a tile as wide as AVX2's, and each step of a loop has two
+//! independent operations, which hide the latency of these narrow units.
 
 #![allow(
     clippy::undocumented_unsafe_blocks,
-    reason = "every 64-bit ARM with a standard library has NEON; pointers are the caller's promise"
+    reason = "every 64-bit ARM with a standard library has NEON; that pointers are valid is the promise of the trait's methods"
 )]
 
 use std::arch::aarch64::*;
 use std::arch::asm;
+use std::ops::{Add, Div, Mul, Neg, Sub};
 
-use super::*;
+use super::vector::{Vector, operators};
 
-/// Asks for a cache line, which may be anywhere, into the second cache.
+/// Prefetches a cache line, at any address, into the L2 cache.
 #[inline(always)]
-pub(super) fn prefetch_near(p: *const u8) {
+pub(super) fn prefetch_l2(p: *const u8) {
     unsafe { asm!("prfm pldl2keep, [{}]", in(reg) p, options(readonly, nostack, preserves_flags)) }
 }
 
@@ -72,8 +73,8 @@ macro_rules! neon {
                 unsafe { asm!("prfm pldl1keep, [{}]", in(reg) p, options(readonly, nostack, preserves_flags)) }
             }
             #[inline(always)]
-            fn prefetch_near(p: *const $t) {
-                prefetch_near(p.cast());
+            fn prefetch_l2(p: *const $t) {
+                prefetch_l2(p.cast());
             }
             #[inline(always)]
             unsafe fn store(self, p: *mut $t) {
@@ -93,7 +94,7 @@ macro_rules! neon {
             fn mul_add(self, b: Self, c: Self) -> Self {
                 $name(std::array::from_fn(|half| unsafe { $fma(c.0[half], self.0[half], b.0[half]) }))
             }
-            // The instructions for the maximum and the minimum give NaN for every NaN.
+            // The instructions for maximum and minimum return NaN if either operand is NaN, which the trait does not.
             #[inline(always)]
             fn max(self, other: Self) -> Self {
                 Self::select(other.less(self), self, other)
@@ -139,7 +140,7 @@ macro_rules! neon {
     };
 }
 
-/// The first n of 4 elements (all, if n is more), the others 0.
+/// The first n of 4 elements (all if n is larger), the others 0.
 #[inline(always)]
 unsafe fn load_partial32(p: *const f32, n: usize) -> float32x4_t {
     unsafe {
@@ -169,7 +170,7 @@ unsafe fn store_partial32(x: float32x4_t, p: *mut f32, n: usize) {
     }
 }
 
-/// The first n of 2 elements (all, if n is more), the others 0.
+/// The first n of 2 elements (all if n is larger), the others 0.
 #[inline(always)]
 unsafe fn load_partial64(p: *const f64, n: usize) -> float64x2_t {
     unsafe {

@@ -1,21 +1,27 @@
-//! Copies of a matrix in the order in which the tiles read it.
+//! Packing: copies of a matrix in the order in which the tiles read it.
+//!
+//! # Method
+//!
+//! * Elements that are contiguous across the width are copied in whole vectors ([`straight`]).
+//! * Elements that are contiguous along the length are transposed in squares of a vector's width, in registers ([`transposed`]).
+//! * All others are copied one by one.
 
-use super::memory::LINE;
-use super::vector::{Isa, Vector, Vectors, isa_functions};
+use crate::engine::cpu::memory::LINE_BYTES;
+use crate::engine::simd::{Isa, Vector, Vectors, isa_functions};
 use crate::scalar::{Family, Scalar};
 
-/// Lines of the matrix that are asked for beforehand.
-const AHEAD: usize = 16;
-/// Lanes of the longest vector.
-const MOST_LANES: usize = 16;
+/// Lines of the source that are prefetched ahead.
+const PREFETCH_LINES: usize = 16;
+/// Lanes of the longest vector of any instruction set.
+const MAX_LANES: usize = 16;
 
-/// A copy: `width x length` elements with strides `(across, along)` come to lie so that `width` of them lie side by side,
-/// followed by zeros up to `step`.
+/// A copy of `width x length` elements with strides `(across, along)`: in the copy, the `width` elements of each line are contiguous and padded with
+/// zeros to `step`.
 pub(super) struct Panel<T> {
     pub from: *const T,
-    /// From an element to the next across the width.
+    /// Stride across the width, in elements.
     pub across: usize,
-    /// From an element to the next along the length.
+    /// Stride along the length, in elements.
     pub along: usize,
     pub width: usize,
     pub length: usize,
@@ -24,11 +30,11 @@ pub(super) struct Panel<T> {
 }
 
 /// # Safety
-/// The copy describes memory that may be read and `length * step` elements that may be written; `width <= step`; the
+/// `width x length` elements are readable at these strides and `length * step` elements are writable; `width <= step`; the
 /// machine has the instruction set.
 pub(super) type Pack<T> = unsafe fn(&Panel<T>);
 
-/// The loop of one instruction set.
+/// The packing loop of an instruction set.
 pub(super) fn pack<T: Scalar>(isa: Isa) -> Pack<T> {
     struct Packs;
     impl Family for Packs {
@@ -44,7 +50,7 @@ isa_functions!(copy_portable copy_neon copy_avx2 copy_avx512 = copy [] [] (panel
 
 #[inline(always)]
 unsafe fn copy<V: Vector>(panel: &Panel<V::T>) {
-    // SAFETY: the caller's promise.
+    // SAFETY: the caller's promise, see `Pack`.
     unsafe {
         match panel {
             Panel { across: 1, .. } => straight::<V>(panel),
@@ -57,18 +63,18 @@ unsafe fn copy<V: Vector>(panel: &Panel<V::T>) {
 #[inline(always)]
 unsafe fn straight<V: Vector>(panel: &Panel<V::T>) {
     let Panel { width, step, along, .. } = *panel;
-    // Lines that are read and written in whole vectors: what one has too much lies within the next.
+    // Lines that are copied in whole vectors: the elements that a vector copies beyond its line are overwritten by the next line.
     let margin = if step.is_multiple_of(V::LANES) { 0 } else { V::LANES.div_ceil(step) };
     let free =
         if width == step && along >= V::LANES { panel.length.saturating_sub(margin) } else { 0 };
     let (mut from, mut to) = (panel.from, panel.to);
     for _ in 0..free {
-        // No hardware prefetcher foresees lines far apart.
-        for w in (0..=step).step_by(LINE / size_of::<V::T>()) {
-            V::prefetch(from.wrapping_add(AHEAD * along + w));
+        // No hardware prefetcher foresees lines that are far apart.
+        for w in (0..=step).step_by(LINE_BYTES / size_of::<V::T>()) {
+            V::prefetch(from.wrapping_add(PREFETCH_LINES * along + w));
         }
         for w in (0..step).step_by(V::LANES) {
-            // SAFETY: the caller's promise; what lies beyond the width is followed by other lines.
+            // SAFETY: at least `margin` lines follow, so the vector ends within the source and the copy.
             unsafe { V::load(from.add(w)).store(to.add(w)) }
         }
         from = from.wrapping_add(along);
@@ -77,16 +83,16 @@ unsafe fn straight<V: Vector>(panel: &Panel<V::T>) {
     for l in free..panel.length {
         for w in (0..step).step_by(V::LANES) {
             let from = panel.from.wrapping_add(w + l * along);
-            // SAFETY: no more is read than the width has.
+            // SAFETY: at most `width - w` elements are read.
             unsafe { store(panel, load::<V>(from, width.saturating_sub(w)), w, l) }
         }
     }
 }
 
-/// Squares of as many elements as a vector has lanes, transposed in registers.
+/// Transposes squares of `LANES x LANES` elements in registers.
 #[inline(always)]
 unsafe fn transposed<V: Vector>(panel: &Panel<V::T>) {
-    // From the last on, so that what one writes beyond the step is overwritten by the next.
+    // From the last square to the first: elements that one writes beyond the step are overwritten by the next.
     for w in (0..panel.step).step_by(V::LANES).rev() {
         for l in (0..panel.length).step_by(V::LANES) {
             let (rows, steps) =
@@ -94,7 +100,7 @@ unsafe fn transposed<V: Vector>(panel: &Panel<V::T>) {
             // SAFETY: the rows are within the width, the steps within the length.
             unsafe {
                 if rows == V::LANES && steps == V::LANES {
-                    // The same with constants, so that the compiler keeps the square in registers.
+                    // With constants, so that the compiler keeps the square in registers.
                     square::<V>(panel, (w, V::LANES), (l, V::LANES));
                 } else {
                     square::<V>(panel, (w, rows), (l, steps));
@@ -110,21 +116,21 @@ unsafe fn square<V: Vector>(
     (w, rows): (usize, usize),
     (l, steps): (usize, usize),
 ) {
-    let mut square = [V::of(0.0); MOST_LANES];
+    let mut square = [V::of(0.0); MAX_LANES];
     for (i, row) in square.iter_mut().enumerate().take(rows) {
-        // SAFETY: the caller's promise.
+        // SAFETY: `rows` are within the width and `steps` within the length.
         *row = unsafe { load(panel.from.add((w + i) * panel.across + l), steps) };
     }
     for (i, row) in transpose(square).into_iter().enumerate().take(steps) {
-        // SAFETY: the caller's promise.
+        // SAFETY: line `l + i` is within the length.
         unsafe { store(panel, row, w, l + i) }
     }
 }
 
-/// Each round interleaves the upper half of the rows with the lower half, which rotates the bits of (row, lane) by one;
-/// when half of the bits are round, rows have become lanes.
+/// Each round interleaves the first half of the rows with the second, which rotates the bits of the index (row, lane) by one. When half of the
+/// bits have been rotated, rows have become lanes.
 #[inline(always)]
-fn transpose<V: Vector>(mut rows: [V; MOST_LANES]) -> [V; MOST_LANES] {
+fn transpose<V: Vector>(mut rows: [V; MAX_LANES]) -> [V; MAX_LANES] {
     let half = V::LANES / 2;
     for _ in 0..V::LANES.ilog2() {
         let old = rows;
@@ -137,16 +143,16 @@ fn transpose<V: Vector>(mut rows: [V; MOST_LANES]) -> [V; MOST_LANES] {
 
 #[inline(always)]
 unsafe fn load<V: Vector>(p: *const V::T, n: usize) -> V {
-    // SAFETY: the caller's promise.
+    // SAFETY: the caller promises n readable elements.
     unsafe { if n >= V::LANES { V::load(p) } else { V::load_partial(p, n) } }
 }
 
-/// Stores whole vectors: what goes beyond the step is overwritten by what comes next, so that only the end needs care.
+/// Stores whole vectors wherever the copy has room: elements beyond the step are overwritten by the next store.
 #[inline(always)]
 unsafe fn store<V: Vector>(panel: &Panel<V::T>, x: V, w: usize, l: usize) {
     let start = l * panel.step + w;
     let room = panel.length * panel.step - start;
-    // SAFETY: the caller promises room for `length * step` elements.
+    // SAFETY: the caller promises `length * step` writable elements, and `room` of them follow.
     unsafe {
         let to = panel.to.add(start);
         if room >= V::LANES { x.store(to) } else { x.store_partial(to, room) }
@@ -156,7 +162,7 @@ unsafe fn store<V: Vector>(panel: &Panel<V::T>, x: V, w: usize, l: usize) {
 unsafe fn one_by_one<T: Scalar>(panel: &Panel<T>) {
     for l in 0..panel.length {
         for w in 0..panel.step {
-            // SAFETY: the caller's promise.
+            // SAFETY: the element is read only if it is within the width; the copy has `length * step` elements.
             unsafe {
                 let from = panel.from.wrapping_add(w * panel.across + l * panel.along);
                 *panel.to.add(l * panel.step + w) =
