@@ -16,7 +16,9 @@ use cudarc::cublaslt::sys::{
 use cudarc::driver::sys::{CUdeviceptr, CUstream};
 
 use super::super::Missing;
-use super::super::gpu::driver::{Epilogue, Factors, LibraryProduct, MASK_STEP, Place, Shape};
+use super::super::gpu::driver::{
+    Epilogue, Factors, LibraryProduct, MASK_COLUMN_BITS, Place, Shape,
+};
 use super::address;
 use super::failure::Failure;
 
@@ -238,7 +240,7 @@ fn described(shape: &Shape) -> Result<(Desc, [Layout; 3]), Failure> {
     };
     desc.set(DescAttribute::CUBLASLT_MATMUL_DESC_EPILOGUE, &epilogue)?;
     if matches!(shape.epilogue, Epilogue::ReluWithMask | Epilogue::ReluDerivative) {
-        let step = shape.m.next_multiple_of(MASK_STEP) as i64;
+        let step = shape.m.next_multiple_of(MASK_COLUMN_BITS) as i64;
         desc.set(DescAttribute::CUBLASLT_MATMUL_DESC_EPILOGUE_AUX_LD, &step)?;
     }
     let Shape { m, n, k, turned, steps, .. } = *shape;

@@ -32,7 +32,7 @@ pub(super) struct Launch {
     function: CUfunction,
     grid: [u32; 3],
     items: u32,
-    arguments: [u64; Arguments::MOST],
+    arguments: [u64; Arguments::MAX],
     count: usize,
 }
 
@@ -43,7 +43,7 @@ impl Launch {
         items: usize,
         arguments: &[Argument],
     ) -> Self {
-        let mut words = [0; Arguments::MOST];
+        let mut words = [0; Arguments::MAX];
         words.iter_mut().zip(arguments).for_each(|(word, argument)| *word = launch::word(argument));
         Launch {
             function,

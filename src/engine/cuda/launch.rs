@@ -31,8 +31,8 @@ pub(super) fn word(argument: &Argument) -> u64 {
 }
 
 /// Where each argument lies, without memory from the heap.
-pub(super) fn addresses(words: &[u64]) -> [*mut c_void; Arguments::MOST] {
-    let mut addresses = [ptr::null_mut(); Arguments::MOST];
+pub(super) fn addresses(words: &[u64]) -> [*mut c_void; Arguments::MAX] {
+    let mut addresses = [ptr::null_mut(); Arguments::MAX];
     addresses
         .iter_mut()
         .zip(words)

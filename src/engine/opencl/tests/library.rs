@@ -3,7 +3,9 @@
 use std::sync::Mutex;
 
 use super::*;
-use crate::engine::gpu::driver::{Epilogue, Factors, LibraryProduct, MASK_STEP, Place, Shape};
+use crate::engine::gpu::driver::{
+    Epilogue, Factors, LibraryProduct, MASK_COLUMN_BITS, Place, Shape,
+};
 use crate::matrix::MatrixRef;
 use crate::optimizer::{Adam, Clip};
 use crate::random::Purpose;
@@ -133,7 +135,7 @@ impl WithLibrary {
             if turned { x[j + i * rows] } else { x[i + j * rows] }
         };
         let mut new = vec![0_f32; m * n];
-        let (step, has_mask) = (m.next_multiple_of(MASK_STEP) / 8, mask.is_some());
+        let (step, has_mask) = (m.next_multiple_of(MASK_COLUMN_BITS) / 8, mask.is_some());
         assert_eq!(has_mask, matches!(epilogue, Epilogue::ReluWithMask | Epilogue::ReluDerivative));
         let mut bits = vec![0_u8; if has_mask { step * n } else { 0 }];
         let whole = |at: Place| Rectangle {
