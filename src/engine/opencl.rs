@@ -113,7 +113,7 @@ unsafe impl Send for Kernel {}
 
 impl Drop for Kernel {
     fn drop(&mut self) {
-        // SAFETY: both are ours. A failure leaves nobody anything to do.
+        // SAFETY: both are ours. A failure has no cure.
         unsafe {
             let _ = release_kernel(self.kernel);
             let _ = release_program(self.program);
@@ -412,7 +412,7 @@ impl Driver for OpenCl {
 
 impl Drop for OpenCl {
     fn drop(&mut self) {
-        // SAFETY: nothing uses the queue any more. A failure leaves nobody anything to do.
+        // SAFETY: nothing uses the queue any more. A failure has no cure.
         unsafe {
             let _ = finish(self.queue);
             let _ = release_command_queue(self.queue);
