@@ -1,4 +1,4 @@
-//! The matrix product: shapes of the networks in `docs/benchmarks.md`, square ones, and odd ones between them. Items are
+//! The matrix product: shapes of the networks in `docs/benchmarks/`, square ones, and odd ones between them. Items are
 //! floating-point operations: items a second are FLOP/s.
 //!
 //!     cargo bench --bench gemm                       # all, on one thread and on all (0)

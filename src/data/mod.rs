@@ -43,7 +43,8 @@ mod parquet;
 mod split;
 mod standardization;
 mod stream;
-mod text;
+mod target_scale;
+pub(crate) mod text;
 
 pub use augment::Augmentation;
 pub use csv::{CsvOptions, read_csv, read_frame};
@@ -59,4 +60,5 @@ pub use parquet::read_parquet;
 pub use split::Split;
 pub use standardization::Standardization;
 pub use stream::{Stream, StreamOptions};
+pub use target_scale::TargetScale;
 pub use text::MISSING;
