@@ -14,16 +14,27 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::random::Philox;
 use crate::scalar::{Family, Scalar};
 
+#[cfg(not(all(feature = "cuda", feature = "opencl")))]
+mod absent;
+#[cfg(any(feature = "cuda", feature = "opencl"))]
 mod cache;
 mod counting;
 pub(crate) mod cpu;
+#[cfg(feature = "cuda")]
 mod cuda;
 pub(crate) mod formula;
+#[cfg(any(feature = "cuda", feature = "opencl"))]
 mod gpu;
 mod network;
 mod normalize;
+#[cfg(feature = "opencl")]
 mod opencl;
 mod settings;
+
+#[cfg(not(feature = "cuda"))]
+use self::absent::cuda;
+#[cfg(not(feature = "opencl"))]
+use self::absent::opencl;
 
 pub use counting::{Counting, Counts};
 pub use formula::{Map, Update, UpdateRule, Zip};
