@@ -1,4 +1,4 @@
-//! Deformed images: more to learn from than there are samples.
+//! Deformed images, drawn anew for every epoch: more training samples than the data set has.
 
 use std::f64::consts::PI;
 use std::ops::{ControlFlow, Range};
@@ -9,13 +9,13 @@ use super::Dataset;
 use crate::random::{Philox, Purpose};
 use crate::{Error, Result, Scalar};
 
-/// Deformations of gray images, drawn anew for every epoch: a function of (seed, epoch, sample).
+/// Deformations of gray images, drawn anew for every epoch; a function of (seed, epoch, sample).
 ///
 /// * Elastic (Simard, Steinkraus and Platt 2003): each pixel is moved by a field of uniform random numbers, smoothed by a
 ///   normal distribution and multiplied by a strength.
-/// * Affine (Ciresan et al. 2010): a rotation around the middle, and a scaling of width and height of their own.
+/// * Affine (Ciresan et al. 2010): a rotation around the center, and a scaling of width and of height.
 ///
-/// A pixel of the new image is interpolated between the four around the place that it comes from; beyond the border all is 0.
+/// A pixel of the new image is interpolated between the four pixels around its source; beyond the border all pixels are 0.
 ///
 /// ```
 /// use travertine::data::{self, Augmentation};
@@ -32,16 +32,16 @@ pub struct Augmentation {
     height: usize,
     /// In pixels.
     strength: f64,
-    /// `exp(-d^2 / 2 smoothness^2)` for d from 0 on, divided by the sum over both sides; empty: nothing is moved.
+    /// `exp(-d^2 / 2 smoothness^2)` for d from 0 on, divided by the sum over both sides; empty without elastic deformations.
     kernel: Vec<f64>,
     /// In radians.
     rotation: f64,
-    /// A share of the size.
+    /// As a share of the size.
     scaling: f64,
 }
 
 impl Augmentation {
-    /// Leaves images of `width x height` pixels, row after row, as they are.
+    /// No deformation of images of `width x height` pixels, row after row.
     ///
     /// # Errors
     /// A side of 0 pixels, or of more than 65,535.
@@ -61,7 +61,7 @@ impl Augmentation {
         })
     }
 
-    /// With elastic deformations: strength and smoothness in pixels. Simard takes 34 and 4 for images of 28 x 28 pixels, which
+    /// With elastic deformations; strength and smoothness in pixels. Simard uses 34 and 4 for images of 28 x 28 pixels, which
     /// moves a pixel by 1.4 in each direction on average (root of the mean square).
     ///
     /// # Errors
@@ -81,7 +81,7 @@ impl Augmentation {
         Ok(self)
     }
 
-    /// With rotations of up to so many degrees in either direction, each angle as likely as another.
+    /// With rotations of up to `degrees` in either direction, uniformly distributed.
     ///
     /// # Errors
     /// An angle below 0 or above 180.
@@ -93,7 +93,7 @@ impl Augmentation {
         Ok(self)
     }
 
-    /// With widths and heights that are up to this share larger or smaller.
+    /// With widths and heights that are larger or smaller by up to this share, uniformly distributed.
     ///
     /// # Errors
     /// A share below 0, or of 1 and more.
@@ -108,13 +108,13 @@ impl Augmentation {
     /// All samples, deformed.
     ///
     /// # Errors
-    /// Samples that are not images of this size; numbers so large that interpolation leaves the range of the precision.
+    /// Samples that are not images of this size; numbers whose interpolation overflows.
     pub fn apply<T: Scalar>(&self, data: &Dataset<T>, seed: u64, epoch: u32) -> Result<Dataset<T>> {
         let (width, height) = (self.width, self.height);
         if data.inputs() != width * height {
             let found = data.inputs();
             return Err(wrong(format!(
-                "the samples have {found} features; images of {width} x {height} have others"
+                "the samples have {found} features; images of {width} x {height} pixels have another number"
             )));
         }
         let stream = Philox::new(seed, Purpose::Augment, epoch);
@@ -126,10 +126,10 @@ impl Augmentation {
         data.with_features(features)
     }
 
-    /// Calls `train` with the data set of each of these epochs, until it breaks off; while it works, a thread makes the next one.
+    /// Calls `train` with the data set of each of these epochs, until it breaks. Meanwhile a thread makes the next data set.
     ///
     /// # Errors
-    /// As [`Augmentation::apply`], and those of `train`, which end it.
+    /// As [`Augmentation::apply`]; those of `train`, after which no more epochs follow.
     pub fn each_epoch<T: Scalar>(
         &self,
         data: &Dataset<T>,
@@ -137,12 +137,12 @@ impl Augmentation {
         mut train: impl FnMut(&Dataset<T>) -> Result<ControlFlow<()>>,
     ) -> Result<()> {
         thread::scope(|scope| {
-            // No room in the channel: there are never more than two data sets beside the original.
+            // The channel has no room, so that there are at most two data sets besides the original.
             let (sender, receiver) = mpsc::sync_channel(0);
             scope.spawn(move || {
                 for epoch in epochs {
                     if sender.send(self.apply(data, seed, epoch)).is_err() {
-                        break; // whoever listened wants no more
+                        break; // `train` has ended
                     }
                 }
             });
@@ -163,7 +163,7 @@ impl Augmentation {
         scratch: &mut Scratch,
         to: &mut Vec<T>,
     ) {
-        // Numbers of a sample: three for the affine map, then the two fields.
+        // Random numbers of a sample, from -1 to 1: three for the affine map, then the two fields.
         let numbers = |n: u64| 2.0 * stream.uniform(i << 34 | n) - 1.0;
         let angle = self.rotation * numbers(0);
         let (sine, cosine) = angle.sin_cos();
@@ -188,7 +188,7 @@ impl Augmentation {
         }
     }
 
-    /// Between the four pixels around a place.
+    /// The value at a point, interpolated between the four pixels around it.
     fn interpolate<T: Scalar>(&self, image: &[T], x: f64, y: f64) -> f64 {
         let (left, top) = (x.floor(), y.floor());
         let (right, below) = (x - left, y - top);
@@ -200,7 +200,7 @@ impl Augmentation {
             if inside { image[row as usize * self.width + column as usize].to_f64() } else { 0.0 }
         };
         let line = |row: f64| {
-            // Not read where it has no weight, so that a pixel that stays in its place keeps its very value.
+            // A pixel of weight 0 is not read, so that a pixel that is not moved keeps its exact value.
             let first = if right < 1.0 { (1.0 - right) * pixel(left, row) } else { 0.0 };
             if right > 0.0 { first + right * pixel(left + 1.0, row) } else { first }
         };
@@ -208,9 +208,9 @@ impl Augmentation {
     }
 }
 
-/// What one image needs on the way, `width x height` each.
+/// Buffers for one image, `width x height` each.
 struct Scratch {
-    /// Where pixels come from, to the right and down.
+    /// The displacements of pixels, to the right and down.
     fields: [Vec<f64>; 2],
     rows: Vec<f64>,
 }
@@ -221,7 +221,7 @@ impl Scratch {
     }
 }
 
-/// Convolves with the kernel along the rows, then along the columns; beyond the border all is 0.
+/// Convolves with the kernel along the rows, then along the columns; beyond the border all values are 0.
 fn smooth(field: &mut [f64], rows: &mut [f64], kernel: &[f64], width: usize) {
     let height = field.len() / width;
     rows.fill(0.0);

@@ -6,7 +6,7 @@ use super::Split;
 use super::split::check_chosen;
 use crate::{Error, ErrorKind, Result, Scalar};
 
-/// What a network should learn to answer.
+/// What a network learns to predict.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Targets<T> {
     /// Each sample belongs to one class.
@@ -23,7 +23,7 @@ pub enum Targets<T> {
         /// One name for each output.
         names: Vec<String>,
     },
-    /// Nothing is known, as when a network shall predict.
+    /// No targets: the samples are for prediction alone.
     None,
 }
 
@@ -44,7 +44,7 @@ impl<T: Scalar> Targets<T> {
 
 /// Samples in host memory: features `features x samples` in column-major order, and their [`Targets`].
 ///
-/// It is never empty, and every number in it is finite.
+/// A data set has at least one sample, and every number in it is finite.
 ///
 /// ```
 /// use travertine::data::{Dataset, Targets};
@@ -70,7 +70,7 @@ impl<T: Scalar> Dataset<T> {
     /// A data set of samples with `inputs` features each; `features` is `inputs x samples`, one sample after the other.
     ///
     /// # Errors
-    /// An argument error if there is no sample or no feature, if lengths do not fit each other, if a label has no
+    /// An argument error if there is no sample or no feature, if lengths do not match, if a label has no
     /// class, if class names repeat, or if a number is infinite or NaN.
     pub fn new(inputs: usize, features: Vec<T>, targets: Targets<T>) -> Result<Self> {
         check_features(inputs, &features)
@@ -102,12 +102,12 @@ impl<T: Scalar> Dataset<T> {
         Ok(Dataset { feature_names: names, ..self })
     }
 
-    /// Names what is to be learned, such as the label's column.
+    /// Names the target, such as the label's column.
     pub fn with_target_name(self, name: impl Into<String>) -> Self {
         Dataset { target_name: Some(name.into()), ..self }
     }
 
-    /// Says that the samples are gray images of `width x height` pixels, row after row.
+    /// Declares the samples gray images of `width x height` pixels, row after row.
     ///
     /// # Errors
     /// An argument error unless a sample has as many features as such an image has pixels.
@@ -150,7 +150,7 @@ impl<T: Scalar> Dataset<T> {
         self.features.chunks_exact(self.inputs).nth(i)
     }
 
-    /// What is to be learned.
+    /// What is learned.
     pub fn targets(&self) -> &Targets<T> {
         &self.targets
     }
@@ -160,7 +160,7 @@ impl<T: Scalar> Dataset<T> {
         &self.feature_names
     }
 
-    /// The name of what is to be learned, where it has one.
+    /// The name of the target, where it has one.
     pub fn target_name(&self) -> Option<&str> {
         self.target_name.as_deref()
     }
@@ -170,8 +170,8 @@ impl<T: Scalar> Dataset<T> {
         self.image_size
     }
 
-    /// Targets as a network's outputs, `outputs x samples`: classes one-hot (two classes, too, are two rows), values as
-    /// they are, nothing without targets.
+    /// Targets as a network's outputs, `outputs x samples`: classes one-hot (two classes are two rows), values unchanged; empty without
+    /// targets.
     ///
     /// # Errors
     /// A memory error: with very many classes, one-hot columns are far larger than the labels.
@@ -186,10 +186,10 @@ impl<T: Scalar> Dataset<T> {
     /// The first `n` samples, or all if there are fewer.
     ///
     /// # Errors
-    /// An argument error if `n` is 0, as a data set is never empty.
+    /// An argument error if `n` is 0, because a data set has at least one sample.
     pub fn take(&self, n: usize) -> Result<Self> {
         if n == 0 {
-            return Err(Error::argument("Dataset::take", "0 samples asked for; take at least 1"));
+            return Err(Error::argument("Dataset::take", "0 samples requested; take at least 1"));
         }
         self.select(&(0..n.min(self.samples())).collect::<Vec<_>>())
     }
@@ -204,10 +204,10 @@ impl<T: Scalar> Dataset<T> {
         Ok((self.select(&train)?, self.select(&held_out)?))
     }
 
-    /// The samples of these numbers, in this order; a [`Split`] tells such numbers.
+    /// The samples of these numbers, in this order; a [`Split`] has such numbers.
     ///
     /// # Errors
-    /// No samples, or one that is not there.
+    /// No samples, or one that does not exist.
     pub fn select(&self, chosen: &[usize]) -> Result<Self> {
         check_chosen("Dataset::select", chosen, self.samples())?;
         Ok(Dataset {
@@ -220,7 +220,7 @@ impl<T: Scalar> Dataset<T> {
         })
     }
 
-    /// The same samples with other features, as many.
+    /// The same samples with other features of the same number.
     pub(super) fn with_features(&self, features: Vec<T>) -> Result<Self> {
         let made = Dataset::new(self.inputs, features, self.targets.clone())?;
         let (feature_names, target_name) = (self.feature_names.clone(), self.target_name.clone());

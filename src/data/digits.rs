@@ -1,4 +1,4 @@
-//! The data set that is always at hand.
+//! A data set that is part of the library.
 
 use std::io::Read;
 
@@ -7,10 +7,15 @@ use flate2::read::GzDecoder;
 use super::{Dataset, Targets};
 use crate::{Error, Result, Scalar};
 
-/// Made by `scripts/make-digits.py`.
+/// Samples of 64 pixels (0 to 16) and a label each, compressed by gzip; made by `scripts/make-digits.py`.
 const PACKED: &[u8] = include_bytes!("digits.gz");
+/// Pixels along a side of an image.
 const SIDE: usize = 8;
+/// Pixels of an image.
 const PIXELS: usize = SIDE * SIDE;
+/// The value of a black pixel.
+const BLACK: f64 = 16.0;
+const CLASSES: u32 = 10;
 
 /// The UCI optical digits: 1,797 handwritten digits, 8x8 pixels from 0 to 1, ten classes. No file is needed.
 ///
@@ -36,10 +41,10 @@ pub fn digits<T: Scalar>() -> Result<Dataset<T>> {
     for (i, &byte) in bytes.iter().enumerate() {
         match i % (PIXELS + 1) {
             PIXELS => labels.push(u32::from(byte)),
-            _ => features.push(T::from_f64(f64::from(byte) / 16.0)),
+            _ => features.push(T::from_f64(f64::from(byte) / BLACK)),
         }
     }
-    let names = (0..10).map(|digit| digit.to_string()).collect();
+    let names = (0..CLASSES).map(|digit| digit.to_string()).collect();
     let digits = Dataset::new(PIXELS, features, Targets::Classes { labels, names })?
         .with_target_name("digit");
     digits.with_image_size(SIDE, SIDE)

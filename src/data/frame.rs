@@ -1,18 +1,18 @@
-//! Tables whose columns are numbers or texts, with values missing.
+//! Tables: columns of numbers and of texts, with missing values.
 
 use super::split::check_chosen;
 use super::{Dataset, Targets};
 use crate::{Error, Result, Scalar};
 
-/// Samples as a table holds them: columns of numbers and of texts, any of which may miss values. An
-/// [`Encoder`](super::Encoder) makes a [`Dataset`] of them.
+/// Samples as a table: columns of numbers and of texts, with missing values. An [`Encoder`](super::Encoder) makes a [`Dataset`] of
+/// them.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Frame<T: Scalar> {
     pub(super) samples: usize,
     pub(super) columns: Vec<Column<T>>,
     pub(super) targets: Targets<T>,
     pub(super) target_name: Option<String>,
-    /// Whether the names of columns are those of a header.
+    /// Whether the names of columns come from a header.
     pub(super) named: bool,
 }
 
@@ -25,10 +25,10 @@ pub struct Column<T> {
     pub values: Values<T>,
 }
 
-/// What stands in a column.
+/// The values of a column.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Values<T> {
-    /// Numbers, NaN where one is missing.
+    /// Numbers; NaN is a missing value.
     Numbers(Vec<T>),
     /// Texts: for each sample the index of its text in `names`, or [`MISSING`](super::MISSING).
     Texts {
@@ -50,7 +50,7 @@ impl<T: Scalar> Frame<T> {
         &self.columns
     }
 
-    /// What is to be learned.
+    /// What is learned.
     pub fn targets(&self) -> &Targets<T> {
         &self.targets
     }
@@ -82,7 +82,7 @@ impl<T: Scalar> Frame<T> {
         })
     }
 
-    /// Whether every column has numbers and no value is missing: then nothing needs to be encoded.
+    /// Whether every column has numbers and no value is missing, so that no encoder is needed.
     pub fn is_complete(&self) -> bool {
         let complete = |column: &Column<T>| match &column.values {
             Values::Numbers(numbers) => numbers.iter().all(|x| x.is_finite()),
@@ -91,10 +91,10 @@ impl<T: Scalar> Frame<T> {
         self.columns.iter().all(complete)
     }
 
-    /// The numbers as they are.
+    /// The numbers, unchanged.
     ///
     /// # Errors
-    /// A column of texts, or one that misses values.
+    /// A column of texts, or one with missing values.
     pub fn into_dataset(self) -> Result<Dataset<T>> {
         let mut numbers = Vec::with_capacity(self.columns.len());
         for column in &self.columns {
@@ -104,7 +104,7 @@ impl<T: Scalar> Frame<T> {
                 }
                 _ => {
                     let reason = format!(
-                        "column '{}' has texts or misses values; fit an Encoder",
+                        "column '{}' has texts or missing values; fit an Encoder",
                         column.name
                     );
                     return Err(Error::argument("Frame::into_dataset", reason));
@@ -121,7 +121,7 @@ impl<T: Scalar> Frame<T> {
         self.dataset(self.columns.len(), features, names)
     }
 
-    /// These features with the frame's targets.
+    /// A data set of these features with the frame's targets.
     pub(super) fn dataset(
         &self,
         inputs: usize,

@@ -1,4 +1,6 @@
 //! IDX files, the format of MNIST: a magic number, the sizes, then bytes.
+//!
+//! The magic number is two zero bytes, the type of an element and the number of dimensions. All numbers are big-endian.
 
 use std::fs::File;
 use std::io::{self, BufReader, Cursor, Read};
@@ -8,6 +10,21 @@ use flate2::read::MultiGzDecoder;
 
 use super::{Dataset, Targets};
 use crate::{Error, Result, Scalar};
+
+/// What the first two bytes of a gzip file are.
+const GZIP_MAGIC: [u8; 2] = [0x1f, 0x8b];
+/// The type of an element: unsigned bytes.
+const UNSIGNED_BYTES: u8 = 0x08;
+/// The byte where the sizes begin, behind the magic number.
+const SIZES_OFFSET: u64 = 4;
+/// The byte where the height of an image is, behind the magic number and the number of images.
+const HEIGHT_OFFSET: u64 = 8;
+/// The value of a white pixel.
+const WHITE: f64 = 255.0;
+/// MNIST has ten classes, even if a file lacks some of them.
+const MNIST_CLASSES: usize = 10;
+/// Bytes of a number.
+const WORD_BYTES: u64 = 4;
 
 /// The images of an IDX file.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -55,14 +72,14 @@ pub fn read_idx<T: Scalar>(
     pair.into_dataset(classes)
 }
 
-/// Reads MNIST, or whatever has the same four files (Fashion-MNIST, KMNIST), as (train, test). Pixels are divided by
+/// Reads MNIST, or a data set with the same four files (Fashion-MNIST, KMNIST), as (train, test). Pixels are divided by
 /// 255, and there are at least ten classes.
 ///
 /// The files may be gzipped and are found under their usual names: `train-images-idx3-ubyte`,
 /// `train-labels.idx1-ubyte`, `t10k-images-idx3-ubyte.gz` ...
 ///
 /// # Errors
-/// As [`read_idx`]; also an I/O error if a file is not there, and a format error if train and test images differ in
+/// As [`read_idx`]; also an I/O error if a file does not exist, and a format error if train and test images differ in
 /// size.
 ///
 /// ```no_run
@@ -79,12 +96,12 @@ pub fn mnist<T: Scalar>(folder: impl AsRef<Path>) -> Result<(Dataset<T>, Dataset
         let describe = |(rows, columns)| format!("images of {rows}x{columns}");
         return Err(Error::format(
             &test.file,
-            "byte 8",
+            format!("byte {HEIGHT_OFFSET}"),
             describe(train.size()),
             describe(test.size()),
         ));
     }
-    let classes = train.classes().max(test.classes()).max(10);
+    let classes = train.classes().max(test.classes()).max(MNIST_CLASSES);
     Ok((train.into_dataset(classes)?, test.into_dataset(classes)?))
 }
 
@@ -114,7 +131,7 @@ impl Pair {
             let found = format!("{} labels", labels.len());
             return Err(Error::format(
                 labels_path.display().to_string(),
-                "byte 4",
+                format!("byte {SIZES_OFFSET}"),
                 expected,
                 found,
             ));
@@ -132,7 +149,7 @@ impl Pair {
 
     fn into_dataset<T: Scalar>(self, classes: usize) -> Result<Dataset<T>> {
         let features =
-            self.images.pixels.iter().map(|&pixel| T::from_f64(f64::from(pixel) / 255.0)).collect();
+            self.images.pixels.iter().map(|&pixel| T::from_f64(f64::from(pixel) / WHITE)).collect();
         let labels = self.labels.into_iter().map(u32::from).collect();
         let names = (0..classes).map(|class| class.to_string()).collect();
         let (width, height) = (self.images.columns, self.images.rows);
@@ -141,7 +158,7 @@ impl Pair {
     }
 }
 
-/// A file, unpacked on the way if it is gzipped.
+/// A file, which is unpacked while it is read if it is gzipped.
 struct Source {
     path: PathBuf,
     reader: Box<dyn Read>,
@@ -154,14 +171,14 @@ impl Source {
         let mut file = File::open(path).map_err(|e| Error::io("read", path, e))?;
         let mut start = Vec::new();
         file.by_ref().take(2).read_to_end(&mut start).map_err(|e| Error::io("read", path, e))?;
-        let packed = start == [0x1f, 0x8b];
+        let packed = start == GZIP_MAGIC;
         let whole = BufReader::new(Cursor::new(start).chain(file));
         let reader: Box<dyn Read> =
             if packed { Box::new(MultiGzDecoder::new(whole)) } else { Box::new(whole) };
         Ok(Source { path: path.to_owned(), reader, packed, position: 0 })
     }
 
-    /// Reads a whole file of bytes with `RANK` sizes.
+    /// Reads a whole file of bytes with `RANK` dimensions.
     fn read_array<const RANK: usize>(&mut self, what: &str) -> Result<([usize; RANK], Vec<u8>)> {
         self.read_magic(RANK, what)?;
         let mut sizes = [0; RANK];
@@ -170,11 +187,15 @@ impl Source {
         }
         let shape = sizes.map(|size| size.to_string()).join(" x ");
         match sizes.iter().try_fold(1u64, |product, &size| product.checked_mul(size as u64)) {
-            Some(0) => {
-                Err(self.unexpected(4, format!("at least one of {what}, and not empty"), shape))
-            }
+            Some(0) => Err(self.unexpected(
+                SIZES_OFFSET,
+                format!("at least one of {what}, and not empty"),
+                shape,
+            )),
             Some(promised) => Ok((sizes, self.read_body(promised)?)),
-            None => Err(self.unexpected(4, "sizes whose product fits in 64 bits", shape)),
+            None => {
+                Err(self.unexpected(SIZES_OFFSET, "sizes whose product fits in 64 bits", shape))
+            }
         }
     }
 
@@ -185,7 +206,7 @@ impl Source {
             let found = format!("bytes {zero:#04x} {zero_too:#04x}");
             return Err(self.unexpected(0, "an IDX file, which starts with two zero bytes", found));
         }
-        if code != 0x08 {
+        if code != UNSIGNED_BYTES {
             return Err(self.unexpected(
                 2,
                 "type code 0x08 (unsigned bytes)",
@@ -203,7 +224,7 @@ impl Source {
     }
 
     fn read_word(&mut self, what: &str) -> Result<u32> {
-        let bytes = self.read_up_to(4)?;
+        let bytes = self.read_up_to(WORD_BYTES)?;
         <[u8; 4]>::try_from(bytes).map(u32::from_be_bytes).map_err(|_| {
             self.unexpected(
                 self.position,
@@ -229,7 +250,7 @@ impl Source {
         }
     }
 
-    /// Reads until `limit` or the end. Memory grows with what arrives, not with `limit`, which a file may invent.
+    /// Reads up to `limit` bytes. Memory grows with the bytes that are read, not with `limit`, which the file claims.
     fn read_up_to(&mut self, limit: u64) -> Result<Vec<u8>> {
         let mut bytes = Vec::new();
         let outcome = self.reader.by_ref().take(limit).read_to_end(&mut bytes);

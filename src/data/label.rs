@@ -1,4 +1,4 @@
-//! From the labels of a file to targets: which column they are, and whether they are classes or values.
+//! Labels of a file as targets: which column they are, and whether they are classes or values.
 
 use std::collections::{HashMap, HashSet};
 use std::path::Path;
@@ -7,13 +7,13 @@ use super::text::{is_missing, listed, number, quoted};
 use super::{Dataset, Targets};
 use crate::{Error, Result, Scalar};
 
-/// Integers with more distinct values than this are taken for measurements, not classes.
-const MOST_INTEGER_CLASSES: usize = 100;
+/// Integers with more distinct values are read as values, not as classes.
+const MAX_INTEGER_CLASSES: usize = 100;
 
-/// Above this not every integer is an `f64`, and two labels might become one.
+/// From here on not every integer is an `f64`, so that two labels might become one.
 const EXACT_INTEGERS: f64 = (1u64 << 53) as f64;
 
-/// Which column of a file is the label: what is to be learned.
+/// Which column of a file is the label, which is learned.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum Label {
     /// The last column.
@@ -23,11 +23,11 @@ pub enum Label {
     Name(String),
     /// The column of this number, counted from 1.
     Number(usize),
-    /// There is none: every column is a feature.
+    /// No label: every column is a feature.
     None,
 }
 
-/// What labels mean.
+/// The meaning of labels.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Task {
     /// Names of classes (classification).
@@ -36,20 +36,20 @@ pub enum Task {
     Values,
 }
 
-/// The labels of a file, one for each sample, as they were written there.
+/// The labels of a file, one for each sample, as text.
 pub(super) struct Labels<'a> {
     pub(super) file: &'a str,
     /// The column's name, for the targets.
     pub(super) name: String,
     pub(super) texts: Vec<String>,
-    /// Where label `i` stands in the file.
+    /// The place of label `i` in the file, for messages.
     pub(super) place: &'a dyn Fn(usize) -> String,
 }
 
-/// More different labels than this are values.
-const MOST_DISTINCT: usize = 100_000;
+/// More distinct labels than this are values.
+const MAX_DISTINCT: usize = 100_000;
 
-/// The labels of a file that is read block by block, each of them once.
+/// The distinct labels of a file that is read block by block.
 pub(super) struct Distinct {
     task: Option<Task>,
     texts: HashSet<String>,
@@ -61,18 +61,18 @@ impl Distinct {
         Distinct { task, texts: HashSet::new(), are_values: task == Some(Task::Values) }
     }
 
-    /// Those of a block, which were read as classes.
+    /// Adds those of a block, which were read as classes.
     pub(super) fn add<T: Scalar>(&mut self, data: &Dataset<T>, path: &Path) -> Result<()> {
         let Targets::Classes { names, .. } = data.targets() else {
             return Err(Error::format(
                 path.display().to_string(),
                 "label",
-                "a label column to learn",
+                "a label column",
                 "features alone",
             ));
         };
         let file = || path.display().to_string();
-        if self.are_values || self.texts.len() > MOST_DISTINCT {
+        if self.are_values || self.texts.len() > MAX_DISTINCT {
             if let Some(name) =
                 names.iter().find(|name| number(name).is_none_or(|x| !x.is_finite()))
             {
@@ -87,19 +87,19 @@ impl Distinct {
         } else {
             self.texts.extend(names.iter().cloned());
         }
-        if self.task == Some(Task::Classes) && self.texts.len() > MOST_DISTINCT {
-            let found = format!("more than {MOST_DISTINCT}");
+        if self.task == Some(Task::Classes) && self.texts.len() > MAX_DISTINCT {
+            let found = format!("more than {MAX_DISTINCT}");
             return Err(Error::format(
                 file(),
                 "label",
-                format!("at most {MOST_DISTINCT} classes"),
+                format!("at most {MAX_DISTINCT} classes"),
                 found,
             ));
         }
         Ok(())
     }
 
-    /// The classes, sorted; `None`: labels are values.
+    /// The classes, sorted; `None` if labels are values.
     pub(super) fn classes(self, path: &Path) -> Result<Option<Vec<String>>> {
         if self.are_values {
             return Ok(None);
@@ -115,8 +115,8 @@ impl Distinct {
 }
 
 impl Labels<'_> {
-    /// Classes or values, as `task` says. If it says nothing: classes if a label is no number, or if all are integers
-    /// with few distinct values; otherwise values. Known classes keep their order and admit no others.
+    /// Classes or values, as `task` says. Without a task: classes if a label is not a number, or if all are integers with few distinct
+    /// values; otherwise values. Known classes keep their order, and other labels are refused.
     pub(super) fn into_targets<T: Scalar>(
         self,
         task: Option<Task>,
@@ -135,14 +135,14 @@ impl Labels<'_> {
         if self.texts.iter().any(|text| !is_missing(text) && number(text).is_none()) {
             return Ok(Task::Classes);
         }
-        // Else one "NA" among a thousand prices would turn them into a thousand classes.
+        // Refused, because one "NA" among a thousand prices would otherwise turn them into a thousand classes.
         if let Some(i) = self.texts.iter().position(|text| is_missing(text)) {
             return Err(self.unexpected(i, "a number, as the other labels are"));
         }
         let values = || self.texts.iter().filter_map(|text| number(text));
         let distinct: HashSet<u64> = values().map(f64::to_bits).collect();
         let few_integers =
-            distinct.len() <= MOST_INTEGER_CLASSES && values().all(|x| x.fract() == 0.0);
+            distinct.len() <= MAX_INTEGER_CLASSES && values().all(|x| x.fract() == 0.0);
         Ok(if few_integers { Task::Classes } else { Task::Values })
     }
 

@@ -1,29 +1,28 @@
-//! Data sets: where samples come from, and what is done to them before training.
+//! Data sets: their sources, and what is done to samples before training.
 //!
-//! A [`Dataset`] lives on the host. Its features are one vector, one sample after the other, which is the matrix
-//! `features x samples` in column-major order that the rest of the library computes with; its [`Targets`] are classes,
-//! values (regression), or nothing at all (prediction).
+//! A [`Dataset`] is in host memory. Its features are one vector, one sample after the other: the matrix `features x samples` in column-major
+//! order that the rest of the library computes with. Its [`Targets`] are classes, values (regression), or absent (prediction).
 //!
 //! | source | function |
 //! |---|---|
 //! | the UCI optical digits, embedded in the library | [`digits`] |
 //! | MNIST and other IDX files, plain or gzipped | [`mnist`], [`read_idx`], [`read_images`], [`read_labels`] |
-//! | CSV, with commas, semicolons or tabs | [`read_csv`]; with texts and gaps [`read_frame`], [`Encoder`] |
+//! | CSV, with commas, semicolons or tabs | [`read_csv`]; with texts and missing values [`read_frame`], [`Encoder`] |
 //! | NumPy arrays | [`read_npy`] |
 //! | Parquet, with the feature `parquet` | `read_parquet`, [`Encoder`] |
 //! | CSV and NumPy files larger than memory | [`Stream`] |
 //! | your own numbers | [`Dataset::new`] |
 //! | images, deformed anew for every epoch | [`Augmentation`] |
 //!
-//! Files are not trusted. Whatever is wrong with one is told as an [`Error`](crate::Error) with the file, the line or
-//! byte, what was expected there and what was found; no size that a file merely claims is ever allocated.
+//! Files are not trusted. A fault in a file is an [`Error`](crate::Error) with the file, the line or byte, what was expected there and what was
+//! found. Allocations are bounded by the size of a file, not by sizes that it claims.
 //!
 //! ```
 //! use travertine::data::{self, Standardization};
 //! let (mut train, mut held_out) = data::digits::<f32>()?.split(0.2, 1)?;
 //! let standardization = Standardization::fit(&train)?;
 //! standardization.apply(&mut train)?;
-//! standardization.apply(&mut held_out)?; // by what the training part taught
+//! standardization.apply(&mut held_out)?; // fitted on the training part
 //! assert_eq!((train.samples(), held_out.samples()), (1438, 359));
 //! # Ok::<(), travertine::Error>(())
 //! ```

@@ -20,29 +20,35 @@
 //! compute, and the types of their arguments, are hidden from this documentation; they check nothing and may change in any
 //! release. Use [`crate::ops`], or [`MatrixRef::as_slice`](crate::MatrixRef::as_slice) for loops of your own on the CPU.
 
+#[cfg(not(all(feature = "cuda", feature = "opencl")))]
+mod absent;
+#[cfg(any(feature = "cuda", feature = "opencl"))]
 mod cache;
 mod call;
 mod counting;
 pub(crate) mod cpu;
+#[cfg(feature = "cuda")]
 mod cuda;
 mod device;
 pub(crate) mod formula;
+#[cfg(any(feature = "cuda", feature = "opencl"))]
 mod gpu;
 mod interface;
 mod memory;
 mod network;
 mod normalize;
 mod open;
+#[cfg(feature = "opencl")]
 mod opencl;
 mod settings;
 pub(crate) mod simd;
 
-// The engines for GPUs import these from here.
 use device::unavailable;
 
-use crate::error::{Error, ErrorKind, Result};
-use crate::random::Philox;
-use crate::scalar::Scalar;
+#[cfg(not(feature = "cuda"))]
+use self::absent::cuda;
+#[cfg(not(feature = "opencl"))]
+use self::absent::opencl;
 
 pub use counting::{Counting, Counts};
 pub use device::{Device, Missing, TunedTile};

@@ -33,7 +33,7 @@ const ENGINE_FLOORS: &[&[&str]] = &[
     &["mod"],
     &["cache", "counting"],
     &["cpu", "gpu"],
-    &["opencl", "cuda"],
+    &["opencl", "cuda", "absent"],
 ];
 
 /// The floors of the command line.

@@ -366,7 +366,7 @@ fn precisions_are_asked_for_by_name() {
         }
     }
     run(&folder, &format!("{LARGE} --precision bf16"), &[("CAPABILITY", 75)])
-        .fails(2, &["cuda:0", "its compute capability is 7.5, bf16 needs 8.0", "take f32"]);
+        .fails(2, &["cuda:0", "its compute capability is 7.5, bf16 needs 8.0", "use f32"]);
     run(&folder, &format!("{LARGE} --precision f16"), &[("CAPABILITY", 75)]).ok();
     run(&folder, &format!("{LARGE} --precision tf32 --library never"), &[])
         .fails(2, &["tf32 needs the library"]);

@@ -1,4 +1,4 @@
-//! Which columns of a CSV file are features, and which one is the label.
+//! The choice of columns: which are features, and which is the label.
 
 use super::super::text::{counted, listed, quoted};
 use super::table::Table;
@@ -24,7 +24,7 @@ impl Columns {
     }
 }
 
-/// The column of that name, or else of that number from 1.
+/// The column with this name, or else with this number, counted from 1.
 pub(in crate::data) fn resolve(table: &Table, name: &str) -> Result<usize> {
     let by_number =
         || name.parse::<usize>().ok()?.checked_sub(1).filter(|&column| column < table.width());
@@ -32,7 +32,7 @@ pub(in crate::data) fn resolve(table: &Table, name: &str) -> Result<usize> {
     by_name.or_else(by_number).ok_or_else(|| missing_column(table, name))
 }
 
-/// The columns that an encoder knows, by name or, in a file without a header, "column N".
+/// The columns that an encoder was fitted on, by name or, in a file without a header, as "column N".
 pub(in crate::data) fn known_columns(
     table: &Table,
     names: &[String],
@@ -52,7 +52,7 @@ pub(in crate::data) fn known_columns(
     by_names(table, names, label, find)
 }
 
-/// The label is absent if it is not in the file, or if it would be one of the features.
+/// There is no label if the file does not have it, or if it is one of the features.
 fn by_name(table: &Table, names: &[String], label: &Label) -> Result<Columns> {
     by_names(table, names, label, |name| table.header().iter().position(|column| column == name))
 }

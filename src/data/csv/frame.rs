@@ -1,4 +1,4 @@
-//! Tables with texts and gaps.
+//! Tables with texts and missing values.
 
 use std::collections::HashMap;
 use std::path::Path;
@@ -13,15 +13,15 @@ use crate::data::frame::{Column, Frame, Values};
 use crate::data::text::{MISSING, is_missing, number, quoted};
 use crate::{Error, Result, Scalar};
 
-/// An unknown column with more different texts than this is no category.
-const MOST_TEXTS: usize = 1000;
-/// Up to so many different texts are categories, however few samples there are.
-const FEW_TEXTS: usize = 20;
-/// A column with so many numbers for each text has a typing error.
-const NUMBERS_FOR_A_TEXT: usize = 9;
+/// A column with more distinct texts is not read as categories, unless the options say so.
+const MAX_CATEGORIES: usize = 1000;
+/// A column with as many distinct texts or fewer is read as categories, for any number of samples.
+const FEW_CATEGORIES: usize = 20;
+/// A text among more numbers than this is a typing error.
+const MAX_NUMBERS_PER_TEXT: usize = 9;
 
-/// Reads a CSV file whose columns are numbers or texts, and may miss values: nothing, ?, NA, N/A, NaN, null or none, in any case of
-/// letters. A column is of texts if `categorical` names it, or if one of its values is a text.
+/// Reads a CSV file with columns of numbers and of texts. Missing values are empty fields, ?, NA, N/A, NaN, null and none, in upper or lower
+/// case. A column holds texts if `categorical` names it, or if one of its values is a text.
 ///
 /// # Errors
 /// As [`read_csv`](super::read_csv) but for texts and missing values; a text in a column of numbers; a column of texts that are
@@ -43,12 +43,12 @@ pub fn read_frame<T: Scalar>(path: impl AsRef<Path>, options: &CsvOptions) -> Re
     let columns = Columns::choose(&table, options)?;
     let forced: Vec<usize> =
         options.categorical.iter().map(|name| resolve(&table, name)).collect::<Result<_>>()?;
-    let kinds = columns
+    let types = columns
         .features
         .iter()
-        .map(|column| forced.contains(column).then_some(Kind::Texts))
+        .map(|column| forced.contains(column).then_some(ColumnType::Texts))
         .collect();
-    read(&table, &columns, kinds, options)
+    read(&table, &columns, types, options)
 }
 
 impl Encoder {
@@ -74,34 +74,38 @@ fn read_encoded_columns<T: Scalar>(
 ) -> Result<Frame<T>> {
     check(options)?;
     let names: Vec<String> = encoder.columns().iter().map(|column| column.name.clone()).collect();
-    // Whether the first row is a header is seen by the names.
+    // The names also say whether the first row is a header.
     let options = CsvOptions { features: Some(names), inputs: None, ..options.clone() };
     let table = Table::read(path, &options)?;
     let columns =
         known_columns(&table, options.features.as_deref().unwrap_or_default(), &options.label)?;
-    let kind = |coding: &Coding| match coding {
-        Coding::Mean(_) => Kind::Numbers,
-        Coding::Categories(_) => Kind::Texts,
+    let column_type = |coding: &Coding| match coding {
+        Coding::Mean(_) => ColumnType::Numbers,
+        Coding::Categories(_) => ColumnType::Texts,
     };
-    let kinds = encoder.columns().iter().map(|column| Some(kind(&column.coding))).collect();
-    read(&table, &columns, kinds, &options)
+    let types = encoder.columns().iter().map(|column| Some(column_type(&column.coding))).collect();
+    read(&table, &columns, types, &options)
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Kind {
+enum ColumnType {
     Numbers,
     Texts,
 }
 
-/// `kinds`: of the features, `None` where it is to be found out.
+/// `types`: of the features; `None` where the values decide.
 fn read<T: Scalar>(
     table: &Table,
     columns: &Columns,
-    kinds: Vec<Option<Kind>>,
+    types: Vec<Option<ColumnType>>,
     options: &CsvOptions,
 ) -> Result<Frame<T>> {
-    let mut builders: Vec<Builder<T>> =
-        columns.features.iter().zip(&kinds).map(|(&c, &kind)| Builder::new(c, kind)).collect();
+    let mut builders: Vec<Builder<T>> = columns
+        .features
+        .iter()
+        .zip(&types)
+        .map(|(&c, &column_type)| Builder::new(c, column_type))
+        .collect();
     let (mut labels, mut starts) = (Vec::new(), Vec::new());
     each_row(table, |start, row| {
         for builder in &mut builders {
@@ -122,9 +126,9 @@ fn read<T: Scalar>(
         ));
     }
     builders.iter().try_for_each(|builder| builder.refuse_typing_errors(table))?;
-    // A column that has turned out to hold texts is read once more, for those that looked like numbers.
+    // A column that turned out to hold texts is read once more, for its values that are numbers.
     let mut late: Vec<&mut Builder<T>> =
-        builders.iter_mut().filter(|builder| builder.has_turned()).collect();
+        builders.iter_mut().filter(|builder| builder.holds_texts()).collect();
     if !late.is_empty() {
         each_row(table, |_, row| {
             late.iter_mut().for_each(|builder| builder.texts.add(&row[builder.column]));
@@ -150,16 +154,17 @@ fn each_row(table: &Table, mut f: impl FnMut(usize, &StringRecord) -> Result<()>
     Ok(())
 }
 
-/// A column on its way from text.
+/// A column that is being read.
 struct Builder<T> {
     column: usize,
-    kind: Option<Kind>,
-    /// NaN where there is none.
+    /// `None` where the values decide.
+    column_type: Option<ColumnType>,
+    /// NaN where the value is missing.
     numbers: Vec<T>,
-    /// How many of them are there.
+    /// How many numbers are not missing.
     found: usize,
-    /// Texts in a column whose kind is not known: how many, the first one, and where its row starts.
-    strange: Option<(usize, String, usize)>,
+    /// Texts in a column whose type the values decide: how many, the first one, and where its row starts.
+    unexpected: Option<(usize, String, usize)>,
     texts: Texts,
 }
 
@@ -190,19 +195,19 @@ impl Texts {
 }
 
 impl<T: Scalar> Builder<T> {
-    fn new(column: usize, kind: Option<Kind>) -> Self {
+    fn new(column: usize, column_type: Option<ColumnType>) -> Self {
         Builder {
             column,
-            kind,
+            column_type,
             numbers: Vec::new(),
             found: 0,
-            strange: None,
+            unexpected: None,
             texts: Texts::default(),
         }
     }
 
     fn add(&mut self, table: &Table, start: usize, text: &str) -> Result<()> {
-        if self.kind == Some(Kind::Texts) {
+        if self.column_type == Some(ColumnType::Texts) {
             self.texts.add(text);
             return Ok(());
         }
@@ -216,8 +221,9 @@ impl<T: Scalar> Builder<T> {
                 self.found += 1;
                 Ok(())
             }
-            None if self.kind.is_none() => {
-                let (count, ..) = self.strange.get_or_insert_with(|| (0, text.to_owned(), start));
+            None if self.column_type.is_none() => {
+                let (count, ..) =
+                    self.unexpected.get_or_insert_with(|| (0, text.to_owned(), start));
                 *count += 1;
                 Ok(())
             }
@@ -233,18 +239,18 @@ impl<T: Scalar> Builder<T> {
         }
     }
 
-    fn has_turned(&self) -> bool {
-        self.strange.is_some()
+    fn holds_texts(&self) -> bool {
+        self.unexpected.is_some()
     }
 
     fn refuse_typing_errors(&self, table: &Table) -> Result<()> {
-        let Some((count, text, start)) = &self.strange else { return Ok(()) };
-        if self.found <= NUMBERS_FOR_A_TEXT * count {
+        let Some((count, text, start)) = &self.unexpected else { return Ok(()) };
+        if self.found <= MAX_NUMBERS_PER_TEXT * count {
             return Ok(());
         }
         let (found, all) = (self.found, self.found + count);
         let expected = format!(
-            "a finite number ({}), as {found} of {all} values here are; or make it categorical",
+            "a finite number ({}), as {found} of {all} values here are; or make it categorical (CsvOptions::categorical)",
             T::NAME
         );
         Err(Error::format(table.file(), table.place(*start, self.column), expected, quoted(text)))
@@ -252,15 +258,17 @@ impl<T: Scalar> Builder<T> {
 
     fn refuse_identifiers(&self, table: &Table, samples: usize) -> Result<()> {
         let texts = self.texts.names.len();
-        if self.kind.is_some() || texts <= FEW_TEXTS || texts <= MOST_TEXTS && 2 * texts <= samples
+        if self.column_type.is_some()
+            || texts <= FEW_CATEGORIES
+            || texts <= MAX_CATEGORIES && 2 * texts <= samples
         {
             return Ok(());
         }
         let place = format!("column {} ({})", self.column + 1, table.column_name(self.column));
-        let expected = "numbers, with a point for decimals, or texts that come again; leave the column out (--drop) or \
-                        make it categorical";
+        let expected = "numbers, with a point for decimals, or texts that repeat; leave the column out (CsvOptions::drop) or \
+                        make it categorical (CsvOptions::categorical)";
         let example = self
-            .strange
+            .unexpected
             .as_ref()
             .map_or(String::new(), |(_, text, _)| format!(", as {}", quoted(text)));
         let found = format!("{texts} different texts in {samples} samples{example}");
@@ -269,7 +277,7 @@ impl<T: Scalar> Builder<T> {
 
     fn finish(self, table: &Table) -> Column<T> {
         let name = table.column_name(self.column);
-        let is_texts = self.kind == Some(Kind::Texts) || self.has_turned();
+        let is_texts = self.column_type == Some(ColumnType::Texts) || self.holds_texts();
         let Texts { codes, names, .. } = self.texts;
         let values =
             if is_texts { Values::Texts { codes, names } } else { Values::Numbers(self.numbers) };

@@ -1,4 +1,4 @@
-//! CSV files.
+//! CSV files: one sample a line.
 
 mod blocks;
 mod columns;
@@ -22,7 +22,7 @@ use super::text::{is_missing, number, quoted};
 use super::{Dataset, Label, Targets, Task};
 use crate::{Error, Result, Scalar};
 
-/// How to read a CSV file; the default reads most files as they are meant.
+/// How to read a CSV file. The default is right for most files.
 ///
 /// ```
 /// use travertine::data::{CsvOptions, Label};
@@ -31,31 +31,31 @@ use crate::{Error, Result, Scalar};
 /// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct CsvOptions {
-    /// Whether the first row names the columns. `None` finds out: it does if it has a text above a number, or nothing
-    /// but different texts, or every name that the other options ask for.
+    /// Whether the first row is a header. `None` decides by the rows: it is one if it has a text above a number, or only
+    /// distinct texts, or all names that the other options have.
     pub header: Option<bool>,
-    /// The column to learn.
+    /// The column that is learned.
     pub label: Label,
-    /// Whether labels are classes or values. `None` finds out: classes if a label is not a number, or if all are
-    /// integers, at most 100 different ones; else values.
+    /// Whether labels are classes or values. `None` decides by the labels: classes if a label is not a number, or if all are
+    /// integers with at most 100 distinct values; else values.
     pub task: Option<Task>,
-    /// The classes that a model knows, in its order; any other label is an error.
+    /// The classes of a model, in its order; other labels are errors.
     pub classes: Option<Vec<String>>,
-    /// The features that a model expects, in its order. In a file with a header they are found by name, and other
+    /// The features of a model, in its order. In a file with a header they are found by name, and other
     /// columns are left out. The label may be absent.
     pub features: Option<Vec<String>>,
-    /// The number of features that a model expects, if their names are not known. A file with just so many columns has
+    /// The number of features of a model, if their names are not known. A file with exactly as many columns has
     /// no label.
     pub inputs: Option<usize>,
     /// Columns to leave out, by name or by number from 1.
     pub drop: Vec<String>,
-    /// Columns that [`read_frame`] takes for texts, whatever stands there: zip codes, for instance. By name or by number from 1.
+    /// Columns that [`read_frame`] reads as texts even if they are numbers, such as zip codes. By name or by number from 1.
     pub categorical: Vec<String>,
 }
 
-/// Reads a CSV file: one sample a line, numbers but for the label.
+/// Reads a CSV file: one sample a line; all columns but the label are numbers.
 ///
-/// Fields are separated by commas, semicolons or tabs, whichever the first line has most of, and may be quoted. Spaces
+/// Fields are separated by commas, semicolons or tabs, of which the first line has most, and may be quoted. Spaces
 /// around a field and a byte order mark are skipped.
 ///
 /// # Errors
@@ -92,7 +92,7 @@ fn dataset_of<T: Scalar>(table: &Table, options: &CsvOptions) -> Result<Dataset<
     })
 }
 
-/// What is to be learned, and its name.
+/// The targets and their name.
 fn targets_of<T: Scalar>(
     table: &Table,
     columns: &Columns,
@@ -125,7 +125,7 @@ fn check(options: &CsvOptions) -> Result<()> {
     }
 }
 
-/// The features of all rows; their labels, if there is such a column; and at which byte each row starts.
+/// The features of all rows; their labels, if there is a label column; and the byte where each row starts.
 fn read_rows<T: Scalar>(
     table: &Table,
     columns: &Columns,

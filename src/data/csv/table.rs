@@ -17,9 +17,9 @@ pub(in crate::data) struct Table {
     /// Empty if the file has none.
     header: Vec<String>,
     width: usize,
-    /// Lines of the file that stand before the text.
+    /// Lines of the file before the text.
     skipped: usize,
-    /// Where the columns are named.
+    /// The place of the columns' names, for messages.
     head: &'static str,
 }
 
@@ -31,7 +31,7 @@ impl Table {
         Table::of_text(&file, text, options, None, 0)
     }
 
-    /// A file that names its columns elsewhere, for choosing among them.
+    /// The columns of a file of another format, for choosing among them.
     #[cfg(feature = "parquet")]
     pub(in crate::data) fn of_names(file: &str, header: Vec<String>) -> Self {
         let (file, width) = (file.to_owned(), header.len());
@@ -46,7 +46,7 @@ impl Table {
         }
     }
 
-    /// The text, or a part of it that so many lines of the file stand before.
+    /// A text, or a part of one with `skipped` lines of the file before it.
     pub(super) fn of_text(
         file: &str,
         text: String,
@@ -90,7 +90,7 @@ impl Table {
         self.delimiter
     }
 
-    /// Where the columns are named.
+    /// The place of the columns' names, for messages.
     pub(super) fn head(&self) -> &'static str {
         self.head
     }
@@ -110,7 +110,7 @@ impl Table {
         ReaderBuilder::new()
             .has_headers(!self.header.is_empty())
             .delimiter(self.delimiter)
-            .flexible(true) // so that `next_row` tells the line of a row that is too short or too long
+            .flexible(true) // so that `next_row` reports the line of a row that is too short or too long
             .from_reader(self.text.as_bytes())
     }
 
@@ -163,7 +163,7 @@ impl Table {
         }
     }
 
-    /// The line of the row at byte `start`, or after the line ends that stand there: the parser's own count misses these.
+    /// The line of the row at byte `start`, or behind the line ends there, which the parser's own count misses.
     fn line(&self, start: usize) -> String {
         let (before, rest) = self.text.as_bytes().split_at(start.min(self.text.len()));
         let blank = rest.iter().take_while(|byte| matches!(byte, b'\r' | b'\n'));
@@ -204,7 +204,7 @@ pub(super) fn utf8(bytes: Vec<u8>, file: &str) -> Result<String> {
     }
 }
 
-/// What the first line has most of, outside of quotes. Commas lose a draw: in "0,5;1,5" they are decimal points.
+/// The delimiter that the first line has most of, outside of quotes. Commas lose a draw: in "0,5;1,5" they are decimal points.
 fn detect_delimiter(text: &str) -> u8 {
     let line = text.lines().find(|line| !line.is_empty()).unwrap_or_default();
     let unquoted: Vec<&str> = line.split('"').step_by(2).collect();
@@ -224,10 +224,10 @@ fn detect_header(first: &StringRecord, second: &StringRecord, options: &CsvOptio
     let text_above_number =
         first.iter().zip(second).any(|(above, below)| is_text(above) && number(below).is_some());
     let different_texts = fields.len() == first.len() && first.iter().all(is_text);
-    text_above_number || different_texts || asks_for_names(&fields, options)
+    text_above_number || different_texts || has_requested_names(&fields, options)
 }
 
-fn asks_for_names(fields: &HashSet<&str>, options: &CsvOptions) -> bool {
+fn has_requested_names(fields: &HashSet<&str>, options: &CsvOptions) -> bool {
     match (&options.features, &options.label) {
         (Some(names), _) if !names.is_empty() => {
             names.iter().all(|name| fields.contains(name.as_str()))

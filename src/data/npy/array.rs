@@ -3,10 +3,10 @@
 use std::fs;
 use std::path::Path;
 
-use super::header::{Header, Kind};
+use super::header::{Header, NumberType};
 use crate::{Error, Result, Scalar};
 
-/// A file's array as a table `rows x columns`: rows are samples, whatever other dimensions there are make the columns.
+/// A file's array as a table `rows x columns`: rows are samples, and all other dimensions together are the columns.
 pub(super) struct Array {
     file: String,
     bytes: Vec<u8>,
@@ -15,7 +15,7 @@ pub(super) struct Array {
     /// For each column, the distance of its elements from the start of the row, in elements.
     offsets: Vec<usize>,
     row_stride: usize,
-    /// Bytes and rows of the file that stand before these.
+    /// Bytes and rows of the file before these.
     before: (usize, usize),
 }
 
@@ -26,7 +26,7 @@ impl Array {
         let header = Header::parse(&bytes)
             .map_err(|e| Error::format(&*file, e.place, e.expected, e.found))?;
         check_length(&file, &header, bytes.len())?;
-        // The product of the sizes is known to be no more than the file has bytes.
+        // `check_length` has compared the product of the sizes with the bytes of the file.
         let (rows, columns) = match header.shape.split_first() {
             Some((&rows, rest)) => (rows, rest.iter().product()),
             None => (1, 1),
@@ -39,7 +39,7 @@ impl Array {
         Ok(Array { file, bytes, header, rows, offsets, row_stride, before: (0, 0) })
     }
 
-    /// Whole rows of a file in C order, `first` rows behind its first.
+    /// Whole rows of a file in C order, from row `first` on.
     pub(super) fn of_rows(file: &str, header: &Header, first: usize, bytes: Vec<u8>) -> Self {
         let columns: usize = header.shape[1..].iter().product();
         let row = columns * header.size;
@@ -72,7 +72,7 @@ impl Array {
     pub(super) fn number(&self, row: usize, column: usize) -> f64 {
         let start = self.position(row, column);
         decode(
-            self.header.kind,
+            self.header.number_type,
             self.header.big_endian,
             &self.bytes[start..start + self.header.size],
         )
@@ -133,8 +133,8 @@ pub(super) fn check_length(file: &str, header: &Header, length: usize) -> Result
     Err(Error::format(file, format!("byte {length} (the end)"), expected, format!("{found} bytes")))
 }
 
-/// The place of `column`, which counts the dimensions after the first in C order, where the first dimension is the one
-/// that varies fastest.
+/// The offset of `column`, which counts the dimensions after the first in C order, in an array whose first dimension varies
+/// fastest.
 fn fortran_offset(mut column: usize, shape: &[usize]) -> usize {
     let mut stride: usize = shape.iter().product();
     let mut offset = 0;
@@ -146,15 +146,15 @@ fn fortran_offset(mut column: usize, shape: &[usize]) -> usize {
     offset
 }
 
-fn decode(kind: Kind, big_endian: bool, bytes: &[u8]) -> f64 {
+fn decode(number_type: NumberType, big_endian: bool, bytes: &[u8]) -> f64 {
     let append = |word: u64, &byte: &u8| word << 8 | u64::from(byte);
     let word =
         if big_endian { bytes.iter().fold(0, append) } else { bytes.iter().rev().fold(0, append) };
     let unused_bits = 64 - 8 * bytes.len() as u32;
-    match kind {
-        Kind::Float if unused_bits == 32 => f64::from(f32::from_bits(word as u32)),
-        Kind::Float => f64::from_bits(word),
-        Kind::Signed => ((word << unused_bits) as i64 >> unused_bits) as f64,
-        Kind::Unsigned => word as f64,
+    match number_type {
+        NumberType::Float if unused_bits == 32 => f64::from(f32::from_bits(word as u32)),
+        NumberType::Float => f64::from_bits(word),
+        NumberType::Signed => ((word << unused_bits) as i64 >> unused_bits) as f64,
+        NumberType::Unsigned => word as f64,
     }
 }

@@ -11,8 +11,8 @@ use crate::data::block::Block;
 use crate::data::{Dataset, Task};
 use crate::{Error, Result, Scalar};
 
-/// More than any header has.
-const LONGEST_HEADER: u64 = 1 << 20;
+/// Bytes of a header, at most.
+const MAX_HEADER_BYTES: u64 = 1 << 20;
 
 /// What all blocks have in common.
 pub(in crate::data) struct NpyBlocks {
@@ -22,7 +22,7 @@ pub(in crate::data) struct NpyBlocks {
 }
 
 impl NpyBlocks {
-    /// Finds blocks of about so many bytes. Labels are classes until it is known what they are.
+    /// Divides a file into blocks of about `bytes` bytes. Labels are read as classes until all are known.
     pub fn cut(path: &Path, options: &NpyOptions, bytes: usize) -> Result<(Self, Vec<Block>)> {
         super::check(options)?;
         let file = path.display().to_string();
@@ -36,13 +36,12 @@ impl NpyBlocks {
         let mut start = Vec::new();
         let opened = File::open(path).map_err(io)?;
         let length = opened.metadata().map_err(io)?.len() as usize;
-        opened.take(LONGEST_HEADER).read_to_end(&mut start).map_err(io)?;
+        opened.take(MAX_HEADER_BYTES).read_to_end(&mut start).map_err(io)?;
         let header = Header::parse(&start)
             .map_err(|e| Error::format(&*file, e.place, e.expected, e.found))?;
         super::array::check_length(&file, &header, length)?;
         if header.fortran_order {
-            let expected =
-                "rows that lie side by side (C order); save it with numpy.ascontiguousarray";
+            let expected = "contiguous rows (C order); save it with numpy.ascontiguousarray";
             return Err(Error::format(file, "header", expected, "Fortran order"));
         }
         let (rows, row) =

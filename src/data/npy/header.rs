@@ -3,9 +3,16 @@
 
 use super::super::text::quoted;
 
-/// How the bits of a number are to be read.
+/// The first bytes of every file. A version of two bytes follows, then the length of the dictionary: 2 bytes in version 1, 4 in later
+/// ones.
+const MAGIC: &[u8] = b"\x93NUMPY";
+/// Where the major version is, and where the length of the dictionary begins.
+const VERSION_OFFSET: usize = MAGIC.len();
+const LENGTH_OFFSET: usize = VERSION_OFFSET + 2;
+
+/// The type of a number; its size is apart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Kind {
+pub(super) enum NumberType {
     Float,
     Signed,
     Unsigned,
@@ -13,7 +20,7 @@ pub(super) enum Kind {
 
 #[derive(Clone, Debug)]
 pub(super) struct Header {
-    pub(super) kind: Kind,
+    pub(super) number_type: NumberType,
     /// Bytes of a number: 1, 2, 4 or 8.
     pub(super) size: usize,
     pub(super) big_endian: bool,
@@ -23,7 +30,7 @@ pub(super) struct Header {
     pub(super) length: usize,
 }
 
-/// What is wrong with a header; the caller knows the file.
+/// A fault of a header. The caller adds the file.
 #[derive(Debug)]
 pub(super) struct Unexpected {
     pub(super) place: String,
@@ -56,8 +63,8 @@ impl Header {
             }
         }
         match (descr, fortran_order, shape) {
-            (Some((kind, size, big_endian)), Some(fortran_order), Some(shape)) => {
-                Ok(Header { kind, size, big_endian, fortran_order, shape, length })
+            (Some((number_type, size, big_endian)), Some(fortran_order), Some(shape)) => {
+                Ok(Header { number_type, size, big_endian, fortran_order, shape, length })
             }
             _ => Err(parser.unexpected(start, "a dictionary with descr, fortran_order and shape")),
         }
@@ -72,25 +79,34 @@ fn dictionary_range(bytes: &[u8]) -> Result<(usize, usize), Unexpected> {
         found,
     };
     let end_of_file = |expected| unexpected(bytes.len(), expected, "the end of the file".into());
-    if !bytes.starts_with(b"\x93NUMPY") {
-        let found = format!("{:02x?}", &bytes[..bytes.len().min(6)]);
+    if !bytes.starts_with(MAGIC) {
+        let found = format!("{:02x?}", &bytes[..bytes.len().min(MAGIC.len())]);
         return Err(unexpected(0, "a NumPy file, which starts with 93 N U M P Y", found));
     }
-    let (start, length) = match (bytes.get(6), bytes.get(8..12)) {
-        (Some(1), Some(&[a, b, ..])) => (10, u32::from(u16::from_le_bytes([a, b]))),
-        (Some(2 | 3), Some(&[a, b, c, d])) => (12, u32::from_le_bytes([a, b, c, d])),
-        (Some(1..=3) | None, _) => return Err(end_of_file("the rest of the header")),
-        (Some(version), _) => {
-            return Err(unexpected(6, "format version 1, 2 or 3", version.to_string()));
-        }
-    };
+    let (start, length) =
+        match (bytes.get(VERSION_OFFSET), bytes.get(LENGTH_OFFSET..LENGTH_OFFSET + 4)) {
+            (Some(1), Some(&[a, b, ..])) => {
+                (LENGTH_OFFSET + 2, u32::from(u16::from_le_bytes([a, b])))
+            }
+            (Some(2 | 3), Some(&[a, b, c, d])) => {
+                (LENGTH_OFFSET + 4, u32::from_le_bytes([a, b, c, d]))
+            }
+            (Some(1..=3) | None, _) => return Err(end_of_file("the rest of the header")),
+            (Some(version), _) => {
+                return Err(unexpected(
+                    VERSION_OFFSET,
+                    "format version 1, 2 or 3",
+                    version.to_string(),
+                ));
+            }
+        };
     match usize::try_from(length).ok().and_then(|length| length.checked_add(start)) {
         Some(end) if end <= bytes.len() => Ok((start, end)),
         _ => Err(end_of_file(&format!("a header of {length} bytes"))),
     }
 }
 
-/// Reads the few Python literals that a header has. Every method skips spaces first.
+/// A parser of the Python literals that a header has. Every method skips spaces first.
 struct Parser<'a> {
     /// The file up to the end of the header.
     bytes: &'a [u8],
@@ -170,16 +186,16 @@ impl<'a> Parser<'a> {
     }
 
     /// The kind and size of an element such as '<f8', and whether it is big-endian.
-    fn element_type(&mut self) -> Result<(Kind, usize, bool), Unexpected> {
+    fn element_type(&mut self) -> Result<(NumberType, usize, bool), Unexpected> {
         const EXPECTED: &str =
             "a type of number: f4, f8, i1 to i8, u1 to u8 or b1, with < > or | before it";
         self.skip_spaces();
         let start = self.position;
         let known = match self.string() {
             Ok([order @ (b'<' | b'>' | b'|'), kind, size]) => match (kind, size) {
-                (b'f', b'4' | b'8') => Some(Kind::Float),
-                (b'i', b'1' | b'2' | b'4' | b'8') => Some(Kind::Signed),
-                (b'u', b'1' | b'2' | b'4' | b'8') | (b'b', b'1') => Some(Kind::Unsigned),
+                (b'f', b'4' | b'8') => Some(NumberType::Float),
+                (b'i', b'1' | b'2' | b'4' | b'8') => Some(NumberType::Signed),
+                (b'u', b'1' | b'2' | b'4' | b'8') | (b'b', b'1') => Some(NumberType::Unsigned),
                 _ => None,
             }
             .filter(|_| *order != b'|' || *size == b'1')

@@ -22,17 +22,17 @@ use crate::{Error, Result, Scalar};
 /// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct NpyOptions {
-    /// A second file with the labels, one for each sample; several columns are several values to learn. `label` is not
-    /// used then.
+    /// A second file with the labels, one for each sample; several columns are several values that are learned. `label` is
+    /// not used then.
     pub labels: Option<PathBuf>,
-    /// The column to learn; columns have no names, so [`Label::Name`] is an error.
+    /// The column that is learned. Columns have no names, so [`Label::Name`] is an error.
     pub label: Label,
-    /// Whether labels are classes or values. `None` finds out: classes if all are integers, at most 100 different ones;
-    /// else values.
+    /// Whether labels are classes or values. `None` decides by the labels: classes if all are integers with at most
+    /// 100 distinct values; else values.
     pub task: Option<Task>,
-    /// The classes that a model knows, in its order; any other label is an error.
+    /// The classes of a model, in its order; other labels are errors.
     pub classes: Option<Vec<String>>,
-    /// The number of features that a model expects. An array with just so many columns has no label.
+    /// The number of features of a model. An array with exactly as many columns has no label.
     pub inputs: Option<usize>,
 }
 
@@ -43,7 +43,7 @@ pub struct NpyOptions {
 ///
 /// # Errors
 /// A format error with byte or row and column if the file is not a sound NumPy file of numbers, holds a number that is
-/// not finite, or does not have the columns asked for; an I/O error if it cannot be read; an argument error if the
+/// not finite, or does not have the requested columns; an I/O error if it cannot be read; an argument error if the
 /// options contradict each other.
 ///
 /// ```no_run

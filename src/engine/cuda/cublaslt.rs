@@ -1,12 +1,12 @@
-//! cuBLASLt: plans for products, one a shape, and the calls that run them.
+//! cuBLASLt: a plan for each shape of products, and the calls that run them.
 //!
-//! Of its versions those from 12 on are used, whose enums and structures have been compared with our declarations.
+//! Versions from 12 on are used: their enums and structures have been compared with our declarations. A plan is made when a shape first comes, with
+//! the kernel that the library deems fastest. Kernels are not raced: the winner of a race, and with it the bits of a sum, would depend on chance.
 
 use std::collections::HashMap;
-use std::ffi::{CStr, c_int, c_void};
+use std::ffi::{c_int, c_void};
 use std::{mem, ptr};
 
-use cudarc::cublaslt::result::CublasError;
 use cudarc::cublaslt::sys::{
     self, cublasComputeType_t as ComputeType, cublasLtHandle_t, cublasLtMatmulDesc_t,
     cublasLtMatmulDescAttributes_t as DescAttribute, cublasLtMatmulHeuristicResult_t,
@@ -15,25 +15,27 @@ use cudarc::cublaslt::sys::{
 };
 use cudarc::driver::sys::{CUdeviceptr, CUstream};
 
-use super::super::Missing;
-use super::super::gpu::driver::{Epilogue, Factors, LibraryProduct, MASK_STEP, Place, Shape};
-use super::address;
-use super::failure::Failure;
+use super::failure::{Failure, library_checked};
+use super::launch::address;
+use crate::engine::Missing;
+use crate::engine::gpu::driver::{
+    Epilogue, Factors, LibraryProduct, MASK_COLUMN_BITS, Place, Shape,
+};
 
 pub(super) const NAME: &str = "cuBLASLt";
-/// `CUBLAS_OP_N` and `CUBLAS_OP_T`, which cudarc has for another library alone.
+/// `CUBLAS_OP_N` and `CUBLAS_OP_T`; cudarc declares them only for cuBLAS.
 const OPERATIONS: [i32; 2] = [0, 1];
-/// The oldest major version.
-const OLDEST: c_int = 12;
+/// The oldest major version that is used.
+const MIN_VERSION: c_int = 12;
 
-/// The version of this machine's library, if it is one that this driver runs.
+/// The version of this machine's library, if the driver is new enough for it.
 pub(super) fn find(driver: i32) -> Result<String, Missing> {
     let (library, path) = match cfg!(windows) {
         true => ("cublasLt64_13.dll", "PATH"),
         false => ("libcublasLt.so", "LD_LIBRARY_PATH"),
     };
-    let wanted = (driver / 1000).max(OLDEST);
-    let package = if wanted == OLDEST { "nvidia-cublas-cu12" } else { "nvidia-cublas" };
+    let wanted = (driver / 1000).max(MIN_VERSION);
+    let package = if wanted == MIN_VERSION { "nvidia-cublas-cu12" } else { "nvidia-cublas" };
     let cure = format!(
         "pip install {package} and put the folder of its library into {path}, or install the CUDA toolkit"
     );
@@ -43,13 +45,13 @@ pub(super) fn find(driver: i32) -> Result<String, Missing> {
     }
     let [major, minor, patch] =
         [Property::MAJOR_VERSION, Property::MINOR_VERSION, Property::PATCH_LEVEL].map(property);
-    if major < OLDEST {
+    if major < MIN_VERSION {
         return Err(Missing {
-            reason: format!("{NAME} is {major}.{minor}, {OLDEST}.0 is needed"),
+            reason: format!("{NAME} is {major}.{minor}, {MIN_VERSION}.0 is needed"),
             cure,
         });
     }
-    // SAFETY: a call without demands.
+    // SAFETY: the call has no arguments.
     let cuda = unsafe { sys::cublasLtGetCudartVersion() } as i32;
     if cuda / 1000 > driver / 1000 {
         let (library, driver) = (cuda / 1000, driver / 1000);
@@ -59,31 +61,14 @@ pub(super) fn find(driver: i32) -> Result<String, Missing> {
     Ok(format!("{major}.{minor}.{patch}"))
 }
 
-/// A part of the version; 0 where the library does not tell it.
+/// A part of the version; 0 if the library does not report it.
 fn property(which: Property) -> c_int {
     let mut value = 0;
-    // SAFETY: the number is there to be written.
+    // SAFETY: `value` is alive and written to.
     match unsafe { sys::cublasLtGetProperty(which, &mut value) } {
         cublasStatus_t::CUBLAS_STATUS_SUCCESS => value,
         _ => 0,
     }
-}
-
-/// What a status means, in the library's words.
-pub(super) fn told(status: cublasStatus_t) -> String {
-    // SAFETY: the library answers every status with a text of its own that stays.
-    unsafe {
-        let text = sys::cublasLtGetStatusString(status);
-        if text.is_null() {
-            format!("{status:?}")
-        } else {
-            CStr::from_ptr(text).to_string_lossy().into_owned()
-        }
-    }
-}
-
-fn checked(call: &'static str, status: cublasStatus_t) -> Result<(), Failure> {
-    status.result().map_err(|CublasError(status)| Failure::Library(call, status))
 }
 
 /// The library in one context.
@@ -92,35 +77,35 @@ pub(super) struct CublasLt {
     workspace: CUdeviceptr,
     bytes: usize,
     /// `None`: the library has no kernel for the shape.
-    plans: HashMap<Shape, Option<Plan>>,
+    plans: HashMap<Shape, Option<MatmulPlan>>,
 }
 
 impl CublasLt {
-    /// In the current context, with `bytes` bytes of its memory to work in.
+    /// Opens the library in the current context, with a workspace of `bytes` bytes.
     pub fn new(workspace: CUdeviceptr, bytes: usize) -> Result<Self, Failure> {
         let mut handle = ptr::null_mut();
-        // SAFETY: the handle is there to be written.
-        checked("cublasLtCreate", unsafe { sys::cublasLtCreate(&mut handle) })?;
+        // SAFETY: `handle` is alive and written to.
+        library_checked("cublasLtCreate", unsafe { sys::cublasLtCreate(&mut handle) })?;
         Ok(CublasLt { handle, workspace, bytes, plans: HashMap::new() })
     }
 
-    /// Whether the library computes products of this shape; plans the first.
+    /// Whether the library has a kernel for this shape; makes the plan if the shape is new.
     pub fn plan(&mut self, shape: &Shape) -> Result<bool, Failure> {
         if let Some(plan) = self.plans.get(shape) {
             return Ok(plan.is_some());
         }
-        let plan = Plan::new(self.handle, shape, self.bytes)?;
+        let plan = MatmulPlan::new(self.handle, shape, self.bytes)?;
         let is_there = plan.is_some();
         self.plans.insert(*shape, plan);
         Ok(is_there)
     }
 
-    /// Whether the product's kernels have run before: the first time loads them, which a stream cannot always capture.
+    /// Whether the product's kernels have run before: the first run loads them, which a capture does not always allow.
     pub fn has_run(&self, shape: &Shape) -> bool {
-        matches!(self.plans.get(shape), Some(Some(Plan { has_run: true, .. })))
+        matches!(self.plans.get(shape), Some(Some(MatmulPlan { has_run: true, .. })))
     }
 
-    /// Runs a product for whose shape there is a plan.
+    /// Runs a product of a shape that has a plan.
     ///
     /// # Safety
     /// The context is current, and the product's memory is alive until it has run.
@@ -151,8 +136,8 @@ impl CublasLt {
         let [a, b, c] = [product.a, product.b, product.c].map(|at| place(at) as *mut c_void);
         let ([layout_a, layout_b, layout_c], workspace) =
             (plan.layouts.each_ref(), self.workspace as *mut c_void);
-        // SAFETY: the caller's promise; descriptors and algorithm are those of one plan, alpha and beta are read before
-        // the call returns.
+        // SAFETY: context and memory are as the caller promises; descriptors and algorithm are those of one plan; alpha and beta are
+        // read before the call returns.
         let status = unsafe {
             sys::cublasLtMatmul(
                 self.handle,
@@ -173,7 +158,7 @@ impl CublasLt {
                 stream.cast(),
             )
         };
-        checked("cublasLtMatmul", status)?;
+        library_checked("cublasLtMatmul", status)?;
         plan.has_run = true;
         Ok(())
     }
@@ -182,7 +167,7 @@ impl CublasLt {
 impl Drop for CublasLt {
     fn drop(&mut self) {
         self.plans.clear();
-        // SAFETY: ours. A failure leaves nobody anything to do.
+        // SAFETY: it is ours, and not used any more. A failure has no cure.
         let _ = unsafe { sys::cublasLtDestroy(self.handle) };
     }
 }
@@ -191,24 +176,28 @@ fn place(at: Place) -> CUdeviceptr {
     address(at.handle) + at.offset as CUdeviceptr
 }
 
-/// How products of one shape are run.
-struct Plan {
+/// How products of one shape are computed.
+struct MatmulPlan {
     desc: Desc,
-    /// Of A, B and C.
+    /// The layouts of A, B and C.
     layouts: [Layout; 3],
     algorithm: sys::cublasLtMatmulAlgo_t,
-    /// Bytes.
+    /// Bytes of workspace that the algorithm needs.
     workspace: usize,
     has_run: bool,
 }
 
-impl Plan {
-    /// With the kernel that the library deems fastest; `None` if it has none.
-    fn new(handle: cublasLtHandle_t, shape: &Shape, bytes: usize) -> Result<Option<Plan>, Failure> {
+impl MatmulPlan {
+    /// A plan with the kernel that the library deems fastest; `None` if it has none.
+    fn new(
+        handle: cublasLtHandle_t,
+        shape: &Shape,
+        bytes: usize,
+    ) -> Result<Option<MatmulPlan>, Failure> {
         let (desc, layouts) = described(shape)?;
         let preference = Preference::new(bytes, shape.aligned)?;
         let found = best_kernel(handle, &desc, &layouts, &preference)?;
-        Ok(found.map(|found| Plan {
+        Ok(found.map(|found| MatmulPlan {
             desc,
             layouts,
             algorithm: found.algo,
@@ -218,10 +207,10 @@ impl Plan {
     }
 }
 
-/// A shape in the library's words.
+/// A shape as the library's descriptors.
 fn described(shape: &Shape) -> Result<(Desc, [Layout; 3]), Failure> {
     let (factor, number, compute) = types(shape.factors);
-    // The library takes the bias to be of the same type.
+    // The bias has the type of C.
     let stored = if shape.rounds { factor } else { number };
     let desc = Desc::new(compute, number)?;
     let [turn_a, turn_b] = shape.turned.map(|turned| OPERATIONS[usize::from(turned)]);
@@ -238,7 +227,7 @@ fn described(shape: &Shape) -> Result<(Desc, [Layout; 3]), Failure> {
     };
     desc.set(DescAttribute::CUBLASLT_MATMUL_DESC_EPILOGUE, &epilogue)?;
     if matches!(shape.epilogue, Epilogue::ReluWithMask | Epilogue::ReluDerivative) {
-        let step = shape.m.next_multiple_of(MASK_STEP) as i64;
+        let step = shape.m.next_multiple_of(MASK_COLUMN_BITS) as i64;
         desc.set(DescAttribute::CUBLASLT_MATMUL_DESC_EPILOGUE_AUX_LD, &step)?;
     }
     let Shape { m, n, k, turned, steps, .. } = *shape;
@@ -251,8 +240,8 @@ fn described(shape: &Shape) -> Result<(Desc, [Layout; 3]), Failure> {
     Ok((desc, [a, b, c]))
 }
 
-/// Types of the factors and of sums and other numbers, and how it is computed. Nothing of this lets the library round factors but
-/// for TF32, by name.
+/// The type of factors, the type of sums and other numbers, and the compute type. Only TF32, which is requested by name, lets the library round
+/// factors.
 fn types(factors: Factors) -> (DataType, DataType, ComputeType) {
     use {ComputeType::*, DataType::*};
     match factors {
@@ -271,7 +260,7 @@ fn best_kernel(
     preference: &Preference,
 ) -> Result<Option<cublasLtMatmulHeuristicResult_t>, Failure> {
     let (mut found, mut count) = (mem::MaybeUninit::<cublasLtMatmulHeuristicResult_t>::zeroed(), 0);
-    // SAFETY: the descriptors are alive, and there is room for the one result that is asked for.
+    // SAFETY: the descriptors are alive, and there is room for the one result that is requested.
     let status = unsafe {
         sys::cublasLtMatmulAlgoGetHeuristic(
             handle,
@@ -289,50 +278,50 @@ fn best_kernel(
     if status == cublasStatus_t::CUBLAS_STATUS_NOT_SUPPORTED {
         return Ok(None);
     }
-    checked("cublasLtMatmulAlgoGetHeuristic", status)?;
-    // SAFETY: all of its numbers may be 0, and the library has written a result over them if it found one.
+    library_checked("cublasLtMatmulAlgoGetHeuristic", status)?;
+    // SAFETY: all zeros is a valid value, which the library has overwritten if it found a kernel.
     let found = unsafe { found.assume_init() };
     Ok((count > 0 && found.state == cublasStatus_t::CUBLAS_STATUS_SUCCESS).then_some(found))
 }
 
-/// What a product does.
+/// The descriptor of a product.
 struct Desc(cublasLtMatmulDesc_t);
 
 impl Desc {
     fn new(compute: ComputeType, scale: DataType) -> Result<Self, Failure> {
         let mut desc = ptr::null_mut();
-        // SAFETY: the descriptor is there to be written.
-        checked("cublasLtMatmulDescCreate", unsafe {
+        // SAFETY: `desc` is alive and written to.
+        library_checked("cublasLtMatmulDescCreate", unsafe {
             sys::cublasLtMatmulDescCreate(&mut desc, compute, scale)
         })?;
         Ok(Desc(desc))
     }
 
-    /// The library wants the bytes of the attribute's own type, and refuses another number of them.
+    /// Sets an attribute. The library refuses a value of another size than the attribute's.
     fn set<A>(&self, attribute: DescAttribute, value: &A) -> Result<(), Failure> {
         let value = ptr::from_ref(value).cast();
-        // SAFETY: ours; the value is copied.
+        // SAFETY: the descriptor is ours and alive; the value is copied.
         let status = unsafe {
             sys::cublasLtMatmulDescSetAttribute(self.0, attribute, value, size_of::<A>())
         };
-        checked("cublasLtMatmulDescSetAttribute", status)
+        library_checked("cublasLtMatmulDescSetAttribute", status)
     }
 }
 
 impl Drop for Desc {
     fn drop(&mut self) {
-        // SAFETY: ours. A failure leaves nobody anything to do.
+        // SAFETY: it is ours, and not used any more. A failure has no cure.
         let _ = unsafe { sys::cublasLtMatmulDescDestroy(self.0) };
     }
 }
 
-/// How a matrix lies in memory, its columns side by side.
+/// The layout of a column-major matrix.
 struct Layout(cublasLtMatrixLayout_t);
 
 impl Layout {
     fn new(number: DataType, [rows, columns]: [usize; 2], step: usize) -> Result<Self, Failure> {
         let mut layout = ptr::null_mut();
-        // SAFETY: the layout is there to be written.
+        // SAFETY: `layout` is alive and written to.
         let made = unsafe {
             sys::cublasLtMatrixLayoutCreate(
                 &mut layout,
@@ -342,28 +331,28 @@ impl Layout {
                 step as i64,
             )
         };
-        checked("cublasLtMatrixLayoutCreate", made)?;
+        library_checked("cublasLtMatrixLayoutCreate", made)?;
         Ok(Layout(layout))
     }
 }
 
 impl Drop for Layout {
     fn drop(&mut self) {
-        // SAFETY: ours. A failure leaves nobody anything to do.
+        // SAFETY: it is ours, and not used any more. A failure has no cure.
         let _ = unsafe { sys::cublasLtMatrixLayoutDestroy(self.0) };
     }
 }
 
-/// What a kernel may need.
+/// What a kernel may require.
 struct Preference(sys::cublasLtMatmulPreference_t);
 
 impl Preference {
-    /// As much memory, and addresses of A, B and C that are multiples of so many bytes.
+    /// A workspace of at most `bytes` bytes, and addresses of A, B and C that are multiples of as many bytes as given.
     fn new(bytes: usize, [a, b, c]: [usize; 3]) -> Result<Self, Failure> {
         use PreferenceAttribute::*;
         let mut preference = ptr::null_mut();
-        // SAFETY: the preference is there to be written.
-        checked("cublasLtMatmulPreferenceCreate", unsafe {
+        // SAFETY: `preference` is alive and written to.
+        library_checked("cublasLtMatmulPreferenceCreate", unsafe {
             sys::cublasLtMatmulPreferenceCreate(&mut preference)
         })?;
         let made = Preference(preference);
@@ -377,17 +366,17 @@ impl Preference {
 
     fn set<A>(&self, attribute: PreferenceAttribute, value: &A) -> Result<(), Failure> {
         let value = ptr::from_ref(value).cast();
-        // SAFETY: ours; the value is copied.
+        // SAFETY: the descriptor is ours and alive; the value is copied.
         let status = unsafe {
             sys::cublasLtMatmulPreferenceSetAttribute(self.0, attribute, value, size_of::<A>())
         };
-        checked("cublasLtMatmulPreferenceSetAttribute", status)
+        library_checked("cublasLtMatmulPreferenceSetAttribute", status)
     }
 }
 
 impl Drop for Preference {
     fn drop(&mut self) {
-        // SAFETY: ours. A failure leaves nobody anything to do.
+        // SAFETY: it is ours, and not used any more. A failure has no cure.
         let _ = unsafe { sys::cublasLtMatmulPreferenceDestroy(self.0) };
     }
 }

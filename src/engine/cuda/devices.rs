@@ -7,41 +7,40 @@ use cudarc::driver::sys::{
     self, CUcomputemode_enum::CU_COMPUTEMODE_PROHIBITED, CUdevice, CUdevice_attribute, CUresult,
 };
 
-use super::super::gpu::Traits;
-use super::super::{Device, Missing, unavailable};
 use super::cublaslt;
-use super::failure::told;
+use super::failure::error_text;
 use super::nvrtc::{Nvrtc, Target, capability_text, version_text};
-
+use crate::engine::gpu::Traits;
+use crate::engine::{Device, Missing, unavailable};
 use crate::error::Result;
 
-/// The oldest driver that has every call made here; asking an older one for them would end in a panic of cudarc.
-const OLDEST: i32 = 11_020;
+/// The oldest driver that has every call made here. With an older one, cudarc would panic at the first missing call.
+const MIN_DRIVER: i32 = 11_020;
 
-/// A device and what its driver tells of it.
+/// A device, as its driver describes it.
 pub(super) struct Found {
     pub id: CUdevice,
     pub device: Device,
     pub traits: Traits,
     /// Whether memory can be allocated in the order of the stream.
     pub has_pools: bool,
-    /// What kernels are compiled to; none where the device cannot be used.
+    /// What kernels are compiled to; `None` where the device cannot be used.
     pub target: Option<Target>,
     pub versions: Versions,
     /// 10 major + minor
     pub capability: i32,
-    /// The version of cuBLASLt.
+    /// The version of cuBLASLt, or why it is not used.
     pub cublaslt: Result<String, Missing>,
 }
 
-/// Of the driver and of NVRTC.
+/// The versions of CUDA that the driver and NVRTC are for.
 #[derive(Clone, Copy)]
 pub(super) struct Versions {
     pub driver: i32,
     pub nvrtc: i32,
 }
 
-/// Every device, or why there is none.
+/// Every device; or why there is none.
 pub(super) fn find() -> Result<Vec<Found>, Missing> {
     let library = if cfg!(windows) { "nvcuda.dll" } else { "libcuda.so.1" };
     let missing = |reason: String, cure: &str| Missing { reason, cure: cure.to_owned() };
@@ -53,17 +52,17 @@ pub(super) fn find() -> Result<Vec<Found>, Missing> {
         ));
     }
     let mut driver = 0;
-    // SAFETY: the number is there to be written. Any driver has this call.
+    // SAFETY: `driver` is alive and written to. Every driver has this call.
     call("cuDriverGetVersion", unsafe { sys::cuDriverGetVersion(&mut driver) })?;
-    if driver < OLDEST {
+    if driver < MIN_DRIVER {
         let reason = format!(
             "the driver is for CUDA {}, {} is needed",
             version_text(driver),
-            version_text(OLDEST)
+            version_text(MIN_DRIVER)
         );
         return Err(missing(reason, "install a newer NVIDIA driver"));
     }
-    // SAFETY: a call without demands.
+    // SAFETY: the call has no preconditions.
     call("cuInit", unsafe { sys::cuInit(0) })?;
     let count = device::get_count().map_err(|error| refused("cuDeviceGetCount", error.0))?;
     if count == 0 {
@@ -73,7 +72,7 @@ pub(super) fn find() -> Result<Vec<Found>, Missing> {
         ));
     }
     let (nvrtc, cublaslt) = (Nvrtc::find(), cublaslt::find(driver));
-    (0..count).map(|number| look_at(number, driver, nvrtc.as_ref(), &cublaslt)).collect()
+    (0..count).map(|number| describe(number, driver, nvrtc.as_ref(), &cublaslt)).collect()
 }
 
 /// The device that `cuda` or `cuda:N` means: without a number, the first that can be used.
@@ -101,7 +100,7 @@ pub(super) fn choose(mut found: Vec<Found>, device: &str) -> Result<Found> {
     }
 }
 
-fn look_at(
+fn describe(
     number: c_int,
     driver: i32,
     nvrtc: Result<&Nvrtc, &Missing>,
@@ -109,11 +108,11 @@ fn look_at(
 ) -> Result<Found, Missing> {
     use CUdevice_attribute::*;
     let id = device::get(number).map_err(|error| refused("cuDeviceGet", error.0))?;
-    // SAFETY: the device is the driver's.
+    // SAFETY: the id is one of the driver's.
     let ask = |attribute| unsafe { device::get_attribute(id, attribute) }.unwrap_or(0);
     let count = |attribute| ask(attribute).max(1) as usize;
     let name = device::get_name(id).map_err(|error| refused("cuDeviceGetName", error.0))?;
-    // SAFETY: as above.
+    // SAFETY: the id is one of the driver's.
     let memory =
         unsafe { device::total_mem(id) }.map_err(|error| refused("cuDeviceTotalMem", error.0))?;
     let capability = 10 * ask(CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR)
@@ -154,7 +153,7 @@ fn look_at(
     Ok(Found { id, device, traits, has_pools, target: target.ok(), versions, capability, cublaslt })
 }
 
-/// What compiled kernels and measurements hold for.
+/// What compiled kernels and measurements are valid for.
 pub(super) fn identity(name: &str, capability: i32, versions: Versions) -> String {
     let Versions { driver, nvrtc } = versions;
     let (capability, driver, nvrtc) =
@@ -166,9 +165,9 @@ fn call(call: &'static str, result: CUresult) -> Result<(), Missing> {
     result.result().map_err(|error| refused(call, error.0))
 }
 
-/// A driver that is there and does not work.
+/// A driver that is installed and does not work.
 fn refused(call: &'static str, code: CUresult) -> Missing {
-    let reason = format!("{call} failed with code {}: {}", code as u32, told(code));
+    let reason = format!("{call} failed with code {}: {}", code as u32, error_text(code));
     Missing { reason, cure: cure(code).to_owned() }
 }
 

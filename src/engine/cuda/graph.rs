@@ -1,38 +1,34 @@
 //! Steps of training as CUDA graphs: the kernels of a step are held back and started with one call.
 //!
-//! A product of cuBLASLt is kernels that only the library knows. A stream of its own captures them, and they become a graph
-//! within the graph.
+//! Steps of one kind run the same kernels; a few arguments change (the offsets of samples and losses, the optimizer's
+//! numbers). So a graph is made from the first step's list of launches and kept. For every later step, only the nodes are updated whose
+//! launches differ from those of the step before. Numbers that change therefore need no device memory, and kernels do not depend on graphs.
 //!
-//! Steps of one kind run the same kernels; a few arguments change (where the samples and losses are, the optimizer's
-//! numbers). So a graph is made from the first step's list of launches and kept. Of every later step, its nodes are told only
-//! the launches that differ from those of the step before.
+//! A product of cuBLASLt is a graph within the graph; see `capture.rs`.
 
 use std::ptr;
 
-use cudarc::driver::result::DriverError;
-use cudarc::driver::sys::{
-    self, CUfunction, CUgraph, CUgraphExec, CUgraphNode, CUresult, CUstream,
-};
+use cudarc::driver::sys::{self, CUfunction, CUgraph, CUgraphExec, CUgraphNode, CUstream};
 
-use super::super::gpu::driver::{Argument, Arguments, LibraryProduct};
 use super::capture::Captured;
-use super::failure::Failure;
+use super::failure::{Failure, checked};
 use super::launch;
+use crate::engine::gpu::driver::{Argument, Arguments, LibraryProduct};
 
-/// The oldest driver whose calls for graphs are those made here.
-pub(super) const OLDEST: i32 = 12_000;
-/// Kinds of steps that are kept: full batches, an epoch's last, those of another network beside this one.
-const KEPT: usize = 4;
-/// Launches that a step may hold back; more of them, and they go out one by one.
-const MOST: usize = 1024;
+/// The oldest driver that has the calls for graphs that are made here; as CUDA numbers versions.
+pub(super) const MIN_DRIVER: i32 = 12_000;
+/// Graphs that are kept: for full batches, for an epoch's last batch, and as many for another network.
+const MAX_GRAPHS: usize = 4;
+/// Launches that a step holds back. More than these are started one by one.
+const MAX_HELD: usize = 1024;
 
-/// A launch as CUDA takes it; arguments bit by bit, so that equal launches are equal.
+/// A launch in CUDA's form, with the bits of its arguments, so that equal launches compare equal.
 #[derive(Clone, Copy, PartialEq)]
 pub(super) struct Launch {
     function: CUfunction,
     grid: [u32; 3],
     items: u32,
-    arguments: [u64; Arguments::MOST],
+    arguments: [u64; Arguments::MAX],
     count: usize,
 }
 
@@ -43,7 +39,7 @@ impl Launch {
         items: usize,
         arguments: &[Argument],
     ) -> Self {
-        let mut words = [0; Arguments::MOST];
+        let mut words = [0; Arguments::MAX];
         words.iter_mut().zip(arguments).for_each(|(word, argument)| *word = launch::word(argument));
         Launch {
             function,
@@ -54,12 +50,14 @@ impl Launch {
         }
     }
 
+    /// Launches the kernel.
+    ///
     /// # Safety
     /// The arguments are those of the kernel, and the memory is alive until it has run.
     pub unsafe fn start(&self, stream: CUstream) -> Result<(), Failure> {
         let mut addresses = launch::addresses(&self.arguments[..self.count]);
         let ([x, y, z], arguments, extra) = (self.grid, addresses.as_mut_ptr(), ptr::null_mut());
-        // SAFETY: the caller's promise.
+        // SAFETY: arguments and memory are as the caller promises.
         let launched = unsafe {
             sys::cuLaunchKernel(
                 self.function,
@@ -78,11 +76,11 @@ impl Launch {
         checked("cuLaunchKernel", launched)
     }
 
-    /// Hands it to `take` as a graph's node has it.
-    fn as_node<R>(&self, take: impl FnOnce(&sys::CUDA_KERNEL_NODE_PARAMS) -> R) -> R {
+    /// Calls `use_node` with the launch in the form of a graph's node.
+    fn with_node<R>(&self, use_node: impl FnOnce(&sys::CUDA_KERNEL_NODE_PARAMS) -> R) -> R {
         let mut addresses = launch::addresses(&self.arguments[..self.count]);
         let [x, y, z] = self.grid;
-        take(&sys::CUDA_KERNEL_NODE_PARAMS {
+        use_node(&sys::CUDA_KERNEL_NODE_PARAMS {
             func: self.function,
             gridDimX: x,
             gridDimY: y,
@@ -99,11 +97,7 @@ impl Launch {
     }
 }
 
-pub(super) fn checked(call: &'static str, result: CUresult) -> Result<(), Failure> {
-    result.result().map_err(|DriverError(code)| Failure::Driver(call, code))
-}
-
-/// What a step is made of.
+/// A part of a step.
 #[derive(Clone, Copy, PartialEq)]
 enum Work {
     Kernel(Launch),
@@ -111,7 +105,7 @@ enum Work {
 }
 
 impl Work {
-    /// Whether a graph's node for the one can be told to do the other.
+    /// Whether a graph's node for `self` can be updated to do `other`.
     fn is_like(&self, other: &Work) -> bool {
         match (self, other) {
             (Work::Kernel(ours), Work::Kernel(theirs)) => ours.function == theirs.function,
@@ -120,6 +114,8 @@ impl Work {
         }
     }
 
+    /// Starts the work outside of a graph.
+    ///
     /// # Safety
     /// As [`Launch::start`].
     unsafe fn start(
@@ -127,7 +123,7 @@ impl Work {
         library: &mut Option<Captured>,
         stream: CUstream,
     ) -> Result<(), Failure> {
-        // SAFETY: the caller's promise.
+        // SAFETY: arguments and memory are as the caller promises.
         unsafe {
             match (self, library) {
                 (Work::Kernel(launch), _) => launch.start(stream),
@@ -138,7 +134,7 @@ impl Work {
     }
 }
 
-/// Kernels one after the other; `works` is what the nodes were told last.
+/// A chain of kernels and products; `works` is what its nodes do now.
 struct Graph {
     works: Vec<Work>,
     nodes: Vec<CUgraphNode>,
@@ -151,7 +147,7 @@ impl Graph {
         let (nodes, graph, instance) =
             (Vec::with_capacity(works.len()), ptr::null_mut(), ptr::null_mut());
         let mut made = Graph { works: works.to_vec(), nodes, graph, instance };
-        // SAFETY: what is made here is dropped with `made`; nodes are those of this graph.
+        // SAFETY: what is made here is destroyed with `made`; nodes are those of this graph.
         unsafe {
             checked("cuGraphCreate", sys::cuGraphCreate(&mut made.graph, 0))?;
             for work in works {
@@ -165,7 +161,7 @@ impl Graph {
         Ok(made)
     }
 
-    /// Adds a node behind the last.
+    /// Adds a node that depends on the last.
     fn add(&mut self, work: &Work, library: &mut Option<Captured>) -> Result<(), Failure> {
         let (before, mut node) =
             (self.nodes.last().map_or(ptr::null(), ptr::from_ref), ptr::null_mut());
@@ -174,7 +170,7 @@ impl Graph {
         unsafe {
             match (work, library) {
                 (Work::Kernel(launch), _) => {
-                    let added = launch.as_node(|it| {
+                    let added = launch.with_node(|it| {
                         sys::cuGraphAddKernelNode_v2(&mut node, graph, before, count, it)
                     });
                     checked("cuGraphAddKernelNode", added)?;
@@ -192,13 +188,14 @@ impl Graph {
         Ok(())
     }
 
+    /// Whether the graph can be updated to a step.
     fn fits(&self, works: &[Work]) -> bool {
         self.works.len() == works.len()
             && self.works.iter().zip(works).all(|(ours, theirs)| ours.is_like(theirs))
     }
 
-    /// Tells the nodes what is new. Work that was started before keeps what it was started with.
-    fn tell(&mut self, works: &[Work], library: &mut Option<Captured>) -> Result<(), Failure> {
+    /// Updates the nodes whose work has changed. A run that was started before keeps its arguments.
+    fn update(&mut self, works: &[Work], library: &mut Option<Captured>) -> Result<(), Failure> {
         for ((known, work), node) in self.works.iter_mut().zip(works).zip(&self.nodes) {
             if known == work {
                 continue;
@@ -210,13 +207,13 @@ impl Graph {
                         let set = |it: &_| {
                             sys::cuGraphExecKernelNodeSetParams_v2(self.instance, *node, it)
                         };
-                        checked("cuGraphExecKernelNodeSetParams", launch.as_node(set))?;
+                        checked("cuGraphExecKernelNodeSetParams", launch.with_node(set))?;
                     }
                     (Work::Product(product), Some(library)) => {
                         let child = library.capture(product)?;
-                        let told =
+                        let updated =
                             sys::cuGraphExecChildGraphNodeSetParams(self.instance, *node, child.0);
-                        checked("cuGraphExecChildGraphNodeSetParams", told)?;
+                        checked("cuGraphExecChildGraphNodeSetParams", updated)?;
                     }
                     (Work::Product(_), None) => {}
                 }
@@ -229,7 +226,7 @@ impl Graph {
 
 impl Drop for Graph {
     fn drop(&mut self) {
-        // SAFETY: ours. A failure leaves nobody anything to do.
+        // SAFETY: it is ours, and not used any more. A failure has no cure.
         unsafe {
             if !self.instance.is_null() {
                 let _ = sys::cuGraphExecDestroy(self.instance);
@@ -241,15 +238,15 @@ impl Drop for Graph {
     }
 }
 
-/// What is held back, and the graphs there are.
+/// The work that is held back, and the graphs that are kept.
 #[derive(Default)]
 pub(super) struct Steps {
     /// Steps that have begun and not ended.
     open: usize,
-    /// Something had to go out in the middle: the rest follows as it comes.
+    /// Whether work was started in the middle of the step: the rest of the step is started one by one.
     is_broken: bool,
     held: Vec<Work>,
-    /// The oldest first.
+    /// In the order in which they were made.
     graphs: Vec<Graph>,
     library: Option<Captured>,
 }
@@ -266,16 +263,16 @@ impl Steps {
         self.open += 1;
     }
 
-    /// Takes a launch, now or later.
+    /// Starts a launch, or holds it back.
     ///
     /// # Safety
-    /// As [`Launch::start`]; memory is given back after [`Steps::flush`] alone.
+    /// As [`Launch::start`]; memory is freed only after [`Steps::flush`].
     pub unsafe fn launch(&mut self, launch: Launch, stream: CUstream) -> Result<(), Failure> {
-        // SAFETY: the caller's promise.
-        unsafe { self.take(Work::Kernel(launch), stream) }
+        // SAFETY: arguments and memory are as the caller promises.
+        unsafe { self.accept(Work::Kernel(launch), stream) }
     }
 
-    /// Takes a product, now or later; false where the library has no kernel for it.
+    /// Starts a product, or holds it back; false where the library has no kernel for it.
     ///
     /// # Safety
     /// As [`Steps::launch`].
@@ -288,33 +285,34 @@ impl Steps {
         if !library.cublaslt.plan(&product.shape)? {
             return Ok(false);
         }
-        // SAFETY: the caller's promise.
-        unsafe { self.take(Work::Product(*product), stream) }.map(|()| true)
+        // SAFETY: arguments and memory are as the caller promises.
+        unsafe { self.accept(Work::Product(*product), stream) }.map(|()| true)
     }
 
-    unsafe fn take(&mut self, work: Work, stream: CUstream) -> Result<(), Failure> {
-        if self.open > 0 && self.held.len() == MOST {
+    unsafe fn accept(&mut self, work: Work, stream: CUstream) -> Result<(), Failure> {
+        if self.open > 0 && self.held.len() == MAX_HELD {
             self.flush(stream)?;
         }
         if self.open == 0 || self.is_broken {
-            // SAFETY: the caller's promise.
+            // SAFETY: arguments and memory are as the caller promises.
             return unsafe { work.start(&mut self.library, stream) };
         }
         self.held.push(work);
         Ok(())
     }
 
-    /// Starts what is held back, before somebody waits for it or takes its memory.
+    /// Starts the work that is held back, before a call that waits, reads or frees.
     pub fn flush(&mut self, stream: CUstream) -> Result<(), Failure> {
         self.is_broken = self.open > 0;
         let mut done = Ok(());
         for work in self.held.drain(..) {
-            // SAFETY: promised when it was handed in.
+            // SAFETY: arguments and memory are as promised when the work was held back.
             done = done.and_then(|()| unsafe { work.start(&mut self.library, stream) });
         }
         done
     }
 
+    /// Ends a step: starts the work that is held back as a graph, or one by one if it is not worth one.
     pub fn end(&mut self, stream: CUstream) -> Result<(), Failure> {
         self.open = self.open.saturating_sub(1);
         if self.open > 0 {
@@ -329,6 +327,7 @@ impl Steps {
         done
     }
 
+    /// Whether all products have run before; see `capture.rs`.
     fn can_be_captured(&self) -> bool {
         self.held.iter().all(|work| match (work, &self.library) {
             (Work::Product(product), Some(library)) => library.cublaslt.has_run(&product.shape),
@@ -338,25 +337,25 @@ impl Steps {
 
     fn start_as_graph(&mut self, stream: CUstream) -> Result<(), Failure> {
         let known = self.graphs.iter().position(|graph| graph.fits(&self.held));
-        // The library may take other kernels for other factors, which a graph cannot be told: a new one takes its place.
-        let told = known.filter(|&index| {
-            let told = self.graphs[index].tell(&self.held, &mut self.library).is_ok();
-            if !told {
+        // The library may choose other kernels for other factors, to which a graph cannot be updated: a new one replaces it.
+        let updated = known.filter(|&index| {
+            let updated = self.graphs[index].update(&self.held, &mut self.library).is_ok();
+            if !updated {
                 self.graphs.remove(index);
             }
-            told
+            updated
         });
-        let index = match told {
+        let index = match updated {
             Some(index) => index,
             None => {
-                if self.graphs.len() == KEPT {
+                if self.graphs.len() == MAX_GRAPHS {
                     self.graphs.remove(0);
                 }
                 self.graphs.push(Graph::new(&self.held, &mut self.library)?);
                 self.graphs.len() - 1
             }
         };
-        // SAFETY: the launches' memory and arguments are as promised when they were handed in.
+        // SAFETY: arguments and memory are as promised when the work was held back.
         checked("cuGraphLaunch", unsafe { sys::cuGraphLaunch(self.graphs[index].instance, stream) })
     }
 }

@@ -1,25 +1,32 @@
-//! The forms in which CUDA takes grids, arguments and rectangles.
+//! Grids, arguments and rectangles in CUDA's forms.
 
 use std::ffi::c_void;
 use std::ptr;
 
-use cudarc::driver::sys::{CUDA_MEMCPY2D, CUmemorytype_enum::*};
+use cudarc::driver::sys::{CUDA_MEMCPY2D, CUdeviceptr, CUmemorytype_enum::*};
 
-use super::super::gpu::Rectangle;
-use super::super::gpu::driver::{Argument, Arguments};
-use super::address;
+use crate::engine::Handle;
+use crate::engine::gpu::Rectangle;
+use crate::engine::gpu::driver::{Argument, Arguments};
 
-/// Most groups along a grid's second and third side.
-const MOST: usize = 65_535;
+/// Groups along a grid's second and third dimension, at most.
+const MAX_GROUPS: usize = 65_535;
+/// The longest distance between two runs that a copy of rectangles supports.
+pub(super) const MAX_PITCH: usize = i32::MAX as usize;
 
-/// Groups as the three sides of a grid: the second side is folded into the third where it is too long for CUDA. The groups
-/// that this adds beyond the end have nothing to do, and every kernel sees that.
+/// A handle as an address of the device.
+pub(super) fn address(handle: Handle) -> CUdeviceptr {
+    handle.0 as CUdeviceptr
+}
+
+/// Groups as the three dimensions of a grid: the second is folded into the third where it is too large for CUDA. The groups that this adds
+/// are beyond the end, which every kernel checks.
 pub(super) fn grid(groups: [usize; 2]) -> [u32; 3] {
-    let folds = groups[1].div_ceil(MOST).max(1);
+    let folds = groups[1].div_ceil(MAX_GROUPS).max(1);
     [groups[0], groups[1].div_ceil(folds), folds].map(|side| side as u32)
 }
 
-/// An argument's bits; CUDA reads as many of them as the kernel declares, from the front (all its hosts are little-endian).
+/// An argument's bits. CUDA reads as many bytes as the kernel declares, the lowest first: all hosts of CUDA are little-endian.
 pub(super) fn word(argument: &Argument) -> u64 {
     match argument {
         Argument::Memory(handle) => address(*handle),
@@ -30,9 +37,9 @@ pub(super) fn word(argument: &Argument) -> u64 {
     }
 }
 
-/// Where each argument lies, without memory from the heap.
-pub(super) fn addresses(words: &[u64]) -> [*mut c_void; Arguments::MOST] {
-    let mut addresses = [ptr::null_mut(); Arguments::MOST];
+/// The address of each argument.
+pub(super) fn addresses(words: &[u64]) -> [*mut c_void; Arguments::MAX] {
+    let mut addresses = [ptr::null_mut(); Arguments::MAX];
     addresses
         .iter_mut()
         .zip(words)
@@ -61,7 +68,7 @@ fn rectangle(at: Rectangle) -> CUDA_MEMCPY2D {
     }
 }
 
-/// From the host, where runs lie side by side.
+/// A copy from the host, where runs are contiguous.
 pub(super) fn write_rectangle(from: *const u8, to: Rectangle) -> CUDA_MEMCPY2D {
     CUDA_MEMCPY2D {
         srcHost: from.cast(),
@@ -72,7 +79,7 @@ pub(super) fn write_rectangle(from: *const u8, to: Rectangle) -> CUDA_MEMCPY2D {
     }
 }
 
-/// To the host.
+/// A copy to the host, where runs are contiguous.
 pub(super) fn read_rectangle(from: Rectangle, to: *mut u8) -> CUDA_MEMCPY2D {
     CUDA_MEMCPY2D {
         srcMemoryType: CU_MEMORYTYPE_DEVICE,

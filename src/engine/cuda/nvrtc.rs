@@ -1,17 +1,18 @@
-//! NVRTC, the compiler that comes as a library: kernels become machine code for one architecture or, for a device that is
-//! newer than the compiler, PTX that the driver finishes.
+//! NVRTC, CUDA's compiler as a library. It compiles kernels to machine code of one architecture, which a driver that is older than the compiler
+//! accepts within a major version of CUDA, where it would refuse PTX. A device that is newer than the compiler gets PTX, which its driver
+//! translates.
 
 use std::ffi::{CStr, CString, c_char};
 
 use cudarc::nvrtc::result::{compile_program, create_program, destroy_program, get_program_log};
 use cudarc::nvrtc::sys::{self, nvrtcProgram, nvrtcResult};
 
-use super::super::Missing;
+use crate::engine::Missing;
 
-/// The oldest NVRTC that has every call made here; asking an older one for them would end in a panic of cudarc.
-const OLDEST: i32 = 11_020;
+/// The oldest NVRTC that has every call made here. With an older one, cudarc would panic at the first missing call.
+const MIN_VERSION: i32 = 11_020;
 
-/// Versions as CUDA writes them in one number: 1000 major + 10 minor.
+/// A version as text; CUDA has it as 1000 major + 10 minor.
 pub fn version_text(version: i32) -> String {
     format!("{}.{}", version / 1000, version % 1000 / 10)
 }
@@ -19,25 +20,25 @@ pub fn version_text(version: i32) -> String {
 /// The compiler of this machine.
 pub struct Nvrtc {
     pub version: i32,
-    /// What it compiles for, 10 major + minor of compute capabilities, ascending.
+    /// The compute capabilities that it compiles for, as 10 major + minor, ascending.
     architectures: Vec<i32>,
 }
 
-/// What is compiled to.
+/// What kernels are compiled to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Target {
     /// Machine code for the devices of a compute capability.
     Cubin(i32),
-    /// Code that a driver translates for these devices and later ones.
+    /// Code that a driver translates for devices of this compute capability and later ones.
     Ptx(i32),
 }
 
-/// Code, and what the compiler said on the way.
+/// Compiled code, and the compiler's log.
 pub struct Compiled {
     pub image: Vec<u8>,
     #[cfg_attr(
         not(test),
-        expect(dead_code, reason = "the check without a GPU wants silence; nobody else reads it")
+        expect(dead_code, reason = "only the test that kernels compile without warnings reads it")
     )]
     pub log: String,
 }
@@ -69,9 +70,12 @@ impl Nvrtc {
         }
         let version = version()
             .map_err(|failure| Missing { reason: failure.to_string(), cure: cure.clone() })?;
-        if version < OLDEST {
-            let reason =
-                format!("NVRTC is {}, {} is needed", version_text(version), version_text(OLDEST));
+        if version < MIN_VERSION {
+            let reason = format!(
+                "NVRTC is {}, {} is needed",
+                version_text(version),
+                version_text(MIN_VERSION)
+            );
             return Err(Missing { reason, cure });
         }
         let architectures =
@@ -79,7 +83,7 @@ impl Nvrtc {
         Ok(Nvrtc { version, architectures })
     }
 
-    /// What to compile to for a device.
+    /// What kernels are compiled to for a device.
     pub fn target(&self, capability: i32) -> Result<Target, Missing> {
         target(&self.architectures, capability).ok_or_else(|| {
             let version = version_text(self.version);
@@ -98,7 +102,7 @@ pub fn capability_text(capability: i32) -> String {
     format!("{}.{}", capability / 10, capability % 10)
 }
 
-/// The device's own architecture or, if the compiler is older than the device, the latest that both know.
+/// The device's own architecture or, if the compiler is older than the device, the latest architecture that the compiler has for it.
 fn target(architectures: &[i32], capability: i32) -> Option<Target> {
     if architectures.contains(&capability) {
         return Some(Target::Cubin(capability));
@@ -106,7 +110,7 @@ fn target(architectures: &[i32], capability: i32) -> Option<Target> {
     architectures.iter().copied().filter(|known| *known < capability).max().map(Target::Ptx)
 }
 
-/// Compiles without fast-math: division, roots and denormal numbers are those of IEEE 754, as they are on the CPU.
+/// Compiles for a target. There is no fast-math: division, roots and denormal numbers are those of IEEE 754, as on the CPU.
 pub fn compile(source: &str, target: Target, options: &[&str]) -> Result<Compiled, Failure> {
     let source = CString::new(source).unwrap_or_default();
     let program = Program(
@@ -117,9 +121,9 @@ pub fn compile(source: &str, target: Target, options: &[&str]) -> Result<Compile
         Target::Ptx(capability) => format!("--gpu-architecture=compute_{capability}"),
     };
     let options = [&[architecture.as_str()], options].concat();
-    // SAFETY: the program is ours and alive; the source outlives it.
+    // SAFETY: the program is ours and alive, and the source outlives it.
     let done = unsafe { compile_program(program.0, &options) };
-    // SAFETY: as above.
+    // SAFETY: the program is ours and alive.
     let log = unsafe { get_program_log(program.0) }.map(|log| text(&log)).unwrap_or_default();
     if let Err(error) = done {
         return Err(Failure { detail: log, ..failure("nvrtcCompileProgram", error.0) });
@@ -129,10 +133,10 @@ pub fn compile(source: &str, target: Target, options: &[&str]) -> Result<Compile
         Target::Ptx(_) => (sys::nvrtcGetPTXSize, sys::nvrtcGetPTX),
     };
     let mut bytes = 0;
-    // SAFETY: as above.
+    // SAFETY: the program is ours and alive, and `bytes` is written to.
     checked("nvrtcGetCUBINSize or nvrtcGetPTXSize", unsafe { size(program.0, &mut bytes) })?;
     let mut image = vec![0_u8; bytes];
-    // SAFETY: as above, with room for as many bytes as were announced.
+    // SAFETY: the program is ours and alive, and there is room for as many bytes as it announced.
     checked("nvrtcGetCUBIN or nvrtcGetPTX", unsafe { copy(program.0, image.as_mut_ptr().cast()) })?;
     Ok(Compiled { image, log })
 }
@@ -140,29 +144,29 @@ pub fn compile(source: &str, target: Target, options: &[&str]) -> Result<Compile
 type SizeCall = unsafe fn(nvrtcProgram, *mut usize) -> nvrtcResult;
 type CopyCall = unsafe fn(nvrtcProgram, *mut c_char) -> nvrtcResult;
 
-/// A program that is given back whatever happens.
+/// A program, which is destroyed when it is dropped.
 struct Program(nvrtcProgram);
 
 impl Drop for Program {
     fn drop(&mut self) {
-        // SAFETY: ours. A failure leaves nobody anything to do.
+        // SAFETY: it is ours, and not used any more. A failure has no cure.
         let _ = unsafe { destroy_program(self.0) };
     }
 }
 
 fn version() -> Result<i32, Failure> {
     let (mut major, mut minor) = (0, 0);
-    // SAFETY: both are there to be written.
+    // SAFETY: both numbers are alive and written to.
     checked("nvrtcVersion", unsafe { sys::nvrtcVersion(&mut major, &mut minor) })?;
     Ok(1000 * major + 10 * minor)
 }
 
 fn architectures() -> Result<Vec<i32>, Failure> {
     let mut count = 0;
-    // SAFETY: the number is there to be written.
+    // SAFETY: `count` is alive and written to.
     checked("nvrtcGetNumSupportedArchs", unsafe { sys::nvrtcGetNumSupportedArchs(&mut count) })?;
     let mut all = vec![0; count.max(0) as usize];
-    // SAFETY: there is room for as many as were announced.
+    // SAFETY: there is room for as many numbers as were announced.
     checked("nvrtcGetSupportedArchs", unsafe { sys::nvrtcGetSupportedArchs(all.as_mut_ptr()) })?;
     Ok(all)
 }
@@ -172,7 +176,7 @@ fn checked(call: &'static str, result: nvrtcResult) -> Result<(), Failure> {
 }
 
 fn failure(call: &'static str, result: nvrtcResult) -> Failure {
-    // SAFETY: NVRTC answers every code with a text of its own that stays.
+    // SAFETY: NVRTC returns a constant string for every code.
     let detail = unsafe {
         let text = sys::nvrtcGetErrorString(result);
         if text.is_null() {
@@ -190,7 +194,7 @@ impl std::fmt::Display for Failure {
     }
 }
 
-/// A text of C without its end and blank lines around it.
+/// A string of C, without its closing zero and blank lines around it.
 fn text(log: &[c_char]) -> String {
     let bytes: Vec<u8> = log.iter().map(|c| *c as u8).take_while(|byte| *byte != 0).collect();
     String::from_utf8_lossy(&bytes).trim().to_owned()

@@ -1,15 +1,23 @@
-//! What can be held without a GPU: launches as CUDA takes them, the cache's keys, what is told where something is missing;
-//! and, where NVRTC is at hand, every kernel.
+//! Tests that need no GPU: launches in CUDA's form, the cache's keys, messages where something is missing; and, where NVRTC is installed,
+//! the compilation of every kernel.
 
 #![allow(
     clippy::undocumented_unsafe_blocks,
     reason = "addresses point into arguments that are alive"
 )]
 
+use std::ffi::c_void;
 use std::path::PathBuf;
 
+use cudarc::driver::sys::CUresult;
+
 use super::devices::{Versions, identity};
+use super::launch::MAX_PITCH;
 use super::*;
+use crate::engine::Handle;
+use crate::engine::gpu::driver::Argument;
+use crate::engine::gpu::{self, Rectangle};
+use crate::error::ErrorKind;
 
 mod kernels;
 
@@ -41,7 +49,7 @@ fn long_grids_are_folded() {
 }
 
 #[test]
-fn arguments_are_passed_where_they_lie() {
+fn arguments_are_passed_by_address() {
     let handle = Handle(0x1234_5678_9abc_usize as *mut c_void);
     let arguments = [
         Argument::Memory(handle),
@@ -78,10 +86,10 @@ fn rectangles_have_gaps_on_the_device_alone() {
     );
 }
 
-/// Every byte belongs to one piece, in the order of the host's memory, and no piece is larger than a half.
+/// Every byte belongs to one piece, pieces are in the order of the host's memory, and none is larger than a half.
 #[test]
 fn pieces_fit_the_staging_and_cover_the_whole() {
-    use staging::HALF;
+    use staging::HALF_BYTES as HALF;
     let handle = Handle(4096 as *mut c_void);
     for (width, rows, pitch, count) in [
         (20, 1, 20, 1),
@@ -91,7 +99,7 @@ fn pieces_fit_the_staging_and_cover_the_whole() {
         (1000, 3, 1200, 1),
         (HALF / 2, 5, HALF, 3),
         (HALF / 2 + 4, 3, HALF, 3),
-        (16, 3, MOST_PITCH + 1, 3),
+        (16, 3, MAX_PITCH + 1, 3),
     ] {
         let all = Rectangle { handle, offset: 8, width, rows, pitch };
         let (mut next, mut number) = (0, 0);
@@ -99,7 +107,7 @@ fn pieces_fit_the_staging_and_cover_the_whole() {
             assert!(piece.width * piece.rows <= HALF && piece.width * piece.rows > 0);
             assert!(
                 piece.rows == 1
-                    || piece.width == width && piece.pitch == pitch && pitch <= MOST_PITCH
+                    || piece.width == width && piece.pitch == pitch && pitch <= MAX_PITCH
             );
             assert_eq!(
                 (offset, piece.offset),
@@ -114,7 +122,7 @@ fn pieces_fit_the_staging_and_cover_the_whole() {
 }
 
 #[test]
-fn compiled_kernels_are_those_of_device_driver_compiler_and_source() {
+fn cached_kernels_belong_to_device_driver_compiler_and_source() {
     let folder = Folder::new("cuda-cache");
     let cache = |name: &str, capability, driver, nvrtc| {
         Cache::new(&folder.0, "cuda", &identity(name, capability, Versions { driver, nvrtc }))
@@ -133,7 +141,7 @@ fn compiled_kernels_are_those_of_device_driver_compiler_and_source() {
     }
 }
 
-/// A machine has a driver, or says what is missing; nothing panics either way.
+/// Devices are found, or what is missing is reported with a cure; nothing panics.
 #[test]
 fn absence_is_an_ordinary_answer() {
     let all = probe();
@@ -173,7 +181,7 @@ fn every_tile_multiplies() {
 }
 
 #[test]
-fn a_device_that_is_lost_is_told_with_its_cure() {
+fn codes_of_a_lost_device_are_recognized() {
     for (code, lost) in [
         (CUresult::CUDA_ERROR_INVALID_VALUE, false),
         (CUresult::CUDA_ERROR_ILLEGAL_ADDRESS, true),

@@ -1,6 +1,11 @@
-//! Kernels that take a matrix column by column: softmax, losses, hits.
+//! Kernels of columns: softmax, losses, hits. A group has one column.
 
-use super::*;
+use super::device::Gpu;
+use super::driver::{Argument, Arguments, Driver};
+use super::program::{Key, Text};
+use crate::engine::{Derivative, LossCall, LossFormula, Span};
+use crate::error::Result;
+use crate::scalar::Scalar;
 
 #[allow(
     clippy::undocumented_unsafe_blocks,
@@ -11,12 +16,12 @@ impl<T: Scalar, D: Driver> Gpu<T, D> {
         self.key(Text::Columns, kernel, self.width(), items)
     }
 
-    /// `a = softmax(z)`, column by column; a may be z. Rows of both lie side by side.
+    /// `a = softmax(z)`, column by column; a may be z. Rows of both are contiguous.
     pub(super) unsafe fn softmax(&self, z: Span, a: Span) -> Result<()> {
         unsafe { self.softmax_kernel("softmax", z, a) }
     }
 
-    /// `delta = a ⊙ (delta - 1 (a · delta))`, column by column. Rows of both lie side by side.
+    /// `delta = a ⊙ (delta - 1 (a · delta))`, column by column. Rows of both are contiguous.
     pub(super) unsafe fn softmax_derivative(&self, a: Span, delta: Span) -> Result<()> {
         unsafe { self.softmax_kernel("softmax_derivative", a, delta) }
     }
@@ -31,6 +36,7 @@ impl<T: Scalar, D: Driver> Gpu<T, D> {
         unsafe { self.launch(key, [to.columns, 1], items, &arguments) }
     }
 
+    /// The loss of every column, and its gradient.
     pub(super) unsafe fn loss_of_columns(&self, call: &LossCall) -> Result<()> {
         let LossCall { formula, output, target, values, delta, derivative } = *call;
         let items = self.items(64);
@@ -70,6 +76,7 @@ impl<T: Scalar, D: Driver> Gpu<T, D> {
         unsafe { self.launch(key, [output.columns, 1], items, &arguments) }
     }
 
+    /// 1 for every column whose class is predicted right, else 0.
     pub(super) unsafe fn hits_of_columns(
         &self,
         output: Span,

@@ -1,44 +1,21 @@
-//! The API's own library beside our kernels: measured once, kept beside the tiles.
+//! Comparing the API's own library with our kernel. Results are kept in the file of measurements.
 
 use std::collections::BTreeMap;
 
-use serde::{Deserialize, Serialize};
-
-use super::library::{Policy, SIZES};
+use super::device::Gpu;
+use super::driver::Driver;
+use super::measure::{Buffer, ROUNDS, rate};
+use super::measurements::{Compared, Comparison, LARGE, Measurements, SIZES, SMALL};
+use super::policy::Policy;
 use super::tile::Tiles;
-use super::tune::{Buffer, LARGE, Measurements, ROUNDS, SMALL, rate};
-use super::*;
-
-/// The library beside our own kernel.
-#[derive(Clone, Serialize, Deserialize)]
-pub(super) struct Comparison {
-    version: String,
-    sizes: Vec<Compared>,
-}
-
-/// GFLOP/s of a product of this size; 0 where the library refused it.
-#[derive(Clone, Serialize, Deserialize)]
-struct Compared {
-    size: [usize; 3],
-    ours: f64,
-    library: f64,
-}
-
-impl Comparison {
-    /// Whether the library is faster, if these are the sizes that are asked for.
-    fn wins(&self) -> Option<[bool; SIZES.len()]> {
-        let mut wins = [false; SIZES.len()];
-        for ((win, compared), size) in wins.iter_mut().zip(&self.sizes).zip(SIZES) {
-            *win = compared.library > compared.ours;
-            (compared.size == size).then_some(())?;
-        }
-        (self.sizes.len() == SIZES.len()).then_some(wins)
-    }
-}
+use crate::engine::TunedTile;
+use crate::engine::cache::Cache;
+use crate::error::{Error, Result};
+use crate::scalar::Scalar;
 
 impl<T: Scalar, D: Driver> Gpu<T, D> {
-    /// Takes from the file which products the library is to have or, where it is silent about this version of the library,
-    /// measures and writes that.
+    /// Takes from the file which products the library computes, or measures that where the file has nothing about this version of the
+    /// library.
     pub(super) fn choose_products(
         &mut self,
         mut known: BTreeMap<String, Comparison>,
@@ -60,7 +37,7 @@ impl<T: Scalar, D: Driver> Gpu<T, D> {
                     version: version.to_owned(),
                     sizes: self.measure_library(&self.tiles)?,
                 };
-                keep(policy, &comparison, cache);
+                save(policy, &comparison, cache);
                 comparison
             }
         };
@@ -83,10 +60,10 @@ impl<T: Scalar, D: Driver> Gpu<T, D> {
         Ok(all)
     }
 
-    /// With copies of both factors in 16 bits, where it works with them, as if both had just been written.
+    /// GFLOP/s of the library. In 16 bits the copies of both factors are part of the measurement, as if both had just been written.
     fn rate_of_library(&self, size: [usize; 3], buffers: &[Buffer<'_, T, D>; 3]) -> Result<f64> {
         rate(size, buffers, |call| {
-            [call.a, call.b].into_iter().for_each(|span| self.touch(span.handle));
+            [call.a, call.b].into_iter().for_each(|span| self.invalidate_copy(span.handle));
             // SAFETY: the buffers have room for these shapes.
             let done = unsafe { self.product_by_library(call)? };
             let refused = || Error::argument("tune", "the library refuses this product");
@@ -95,8 +72,8 @@ impl<T: Scalar, D: Driver> Gpu<T, D> {
         })
     }
 
-    /// The library as if it were a tile, if it is there; kept in the cache, too.
-    pub(super) fn compare_and_tell(
+    /// Measures the library, saves the result and returns it in the form of a tile; `None` without a library.
+    pub(super) fn compare_and_report(
         &self,
         tiles: &Tiles,
         cache: Option<&Cache>,
@@ -107,11 +84,11 @@ impl<T: Scalar, D: Driver> Gpu<T, D> {
         let comparison =
             Comparison { version: version.to_owned(), sizes: self.measure_library(tiles)? };
         if let Some(cache) = cache {
-            keep(policy, &comparison, cache);
+            save(policy, &comparison, cache);
         }
         let wins = comparison.wins().unwrap_or_default();
-        let at = |wanted: [usize; 3]| SIZES.iter().position(|size| *size == wanted).unwrap_or(0);
-        let (large, small) = (at(LARGE), at(SMALL));
+        let index = |wanted: [usize; 3]| SIZES.iter().position(|size| *size == wanted).unwrap_or(0);
+        let (large, small) = (index(LARGE), index(SMALL));
         Ok(Some(TunedTile {
             tile: format!("{} {version}", D::LIBRARY),
             large: comparison.sizes[large].library,
@@ -122,8 +99,8 @@ impl<T: Scalar, D: Driver> Gpu<T, D> {
     }
 }
 
-/// Writes how the library did beside what else is in the file.
-fn keep(policy: Policy, comparison: &Comparison, cache: &Cache) {
+/// Writes the rates of the library into the file, which keeps all else.
+fn save(policy: Policy, comparison: &Comparison, cache: &Cache) {
     let mut all =
         Measurements::load(cache).ok().flatten().unwrap_or_else(|| Measurements::empty(cache));
     all.library.insert(policy.name().to_owned(), comparison.clone());

@@ -1,17 +1,16 @@
-//! What an API for GPUs must offer, and nothing beyond it.
+//! The interface between the mathematics of GPUs and an API: seven calls, an optional library of products, and what they take.
 
 use crate::engine::{Device, Handle, Span};
 use crate::error::Result;
 
-/// A device's share of an API: memory, kernels, launches. Everything is done in the order of the calls; calls enqueue, and
-/// `read` and `finish` wait.
+/// A device behind an API: memory, kernels, launches. Work is done in the order of the calls. Calls enqueue; `read` and `finish` wait.
 pub(in crate::engine) trait Driver: Send + Sync {
     /// A compiled kernel.
     type Kernel: Send;
 
-    /// The neutral words of the kernels in this API's language.
+    /// The dialect: the neutral words of the kernels in this API's language.
     const DIALECT: &'static str;
-    /// What the API's own library of products is called.
+    /// The name of the API's own library of products.
     const LIBRARY: &'static str = "none";
 
     fn device(&self) -> &Device;
@@ -19,16 +18,28 @@ pub(in crate::engine) trait Driver: Send + Sync {
 
     /// Memory of at least one byte, all 0.
     fn allocate(&self, bytes: usize) -> Result<Handle>;
-    /// Gives memory back; a failure is told by the next call that returns a result.
+    /// Frees memory. A failure is returned by the next call that returns a result.
+    ///
+    /// # Safety
+    /// The memory is this driver's, and no later call uses it.
     unsafe fn free(&self, handle: Handle);
-    /// Copies a rectangle from the host, which may use its memory again at once.
+    /// Copies a rectangle from the host. When this returns, the host may change its memory.
+    ///
+    /// # Safety
+    /// The rectangle is within an allocation of this driver, and `from` has as many bytes.
     unsafe fn write(&self, from: *const u8, to: Rectangle) -> Result<()>;
     /// Copies a rectangle to the host.
+    ///
+    /// # Safety
+    /// The rectangle is within an allocation of this driver, and `to` has room for as many bytes.
     unsafe fn read(&self, from: Rectangle, to: *mut u8) -> Result<()>;
 
-    /// Compiles `source` and takes the kernel `name` out of it.
+    /// Compiles `source` and returns its kernel `name`.
     fn compile(&self, source: &str, name: &str) -> Result<Self::Kernel>;
     /// Runs `groups[0] x groups[1]` groups of `items` items.
+    ///
+    /// # Safety
+    /// The arguments are those of the kernel, and their memory is alive until it has run.
     unsafe fn launch(
         &self,
         kernel: &Self::Kernel,
@@ -36,27 +47,33 @@ pub(in crate::engine) trait Driver: Send + Sync {
         items: usize,
         arguments: &[Argument],
     ) -> Result<()>;
-    /// The version of the API's own library of products, where it is there.
+    /// The version of the API's own library of products; `None` without one.
     fn library(&self) -> Option<&str> {
         None
     }
-    /// Leaves a product to that library; false where it cannot compute this one.
+    /// Computes a product by that library; false where it has no kernel for it.
+    ///
+    /// # Safety
+    /// The product describes memory of this driver that is alive until it has run.
     unsafe fn library_product(&self, _product: &LibraryProduct) -> Result<bool> {
         Ok(false)
     }
-    /// Launches up to the matching [`Driver::end_step`] may be held back and started together: they will come again.
+    /// Begins a step: launches up to the matching [`Driver::end_step`] will be repeated, and may be held back and started together.
     fn begin_step(&self) {}
+    /// Starts the launches that were held back.
     fn end_step(&self) -> Result<()> {
         Ok(())
     }
-    /// Waits until everything enqueued is done.
+    /// Waits until all enqueued work is done.
     fn finish(&self) -> Result<()>;
 }
 
-/// Bits whose multiple lies between columns of a mask.
-pub(in crate::engine) const MASK_STEP: usize = 128;
+/// Columns of a mask begin at multiples of as many bits.
+pub(in crate::engine) const MASK_COLUMN_BITS: usize = 128;
+/// Every allocation begins at a multiple of as many bytes.
+pub(in crate::engine) const ALLOCATION_ALIGNMENT: usize = 256;
 
-/// `C = f(alpha A B + beta C + bias 1^T)` as libraries take it: columns of A, B and C lie side by side.
+/// `C = f(alpha A B + beta C + bias 1^T)` as libraries compute it: A, B and C are column-major.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(in crate::engine) struct LibraryProduct {
     pub shape: Shape,
@@ -67,56 +84,56 @@ pub(in crate::engine) struct LibraryProduct {
     pub c: Place,
     /// `m x 1`, where the epilogue has one
     pub bias: Option<Place>,
-    /// A bit for each element of C where the epilogue has a mask: columns of `m` bits, [`MASK_STEP`] or a multiple of it apart.
+    /// A bit for each element of C, where the epilogue has a mask: columns of `m` bits, padded to a multiple of [`MASK_COLUMN_BITS`].
     pub mask: Option<Place>,
 }
 
-/// All that a library's choice of a kernel depends on.
+/// Everything that a library's choice of a kernel depends on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(in crate::engine) struct Shape {
     pub factors: Factors,
     pub m: usize,
     pub n: usize,
     pub k: usize,
-    /// Whether memory holds the transposed matrix, for A and B.
+    /// Whether memory holds the transposed matrix; of A and B.
     pub turned: [bool; 2],
-    /// Elements from a column in memory to the next, of A, B and C.
+    /// Elements from a column in memory to the next; of A, B and C.
     pub steps: [usize; 3],
-    /// Bytes whose multiple the address is, at most 256, of A, B and C.
+    /// Bytes of which the address is a multiple, at most [`ALLOCATION_ALIGNMENT`]; of A, B and C.
     pub aligned: [usize; 3],
     /// Whether beta is not 0.
     pub reads_c: bool,
     pub has_bias: bool,
     /// f
     pub epilogue: Epilogue,
-    /// Whether C and the bias are in 16 bits, as A and B then are.
+    /// Whether C and the bias are in 16 bits, as are A and B then.
     pub rounds: bool,
 }
 
-/// What a library does to the product on its way to C.
+/// What a library does to the product before it stores C.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(in crate::engine) enum Epilogue {
     Nothing,
     /// `max(x, 0)`
     Relu,
-    /// The same; a mask tells which elements were above 0.
+    /// `max(x, 0)`, and a mask of the elements that were above 0
     ReluWithMask,
-    /// x where a mask says so, else 0.
+    /// x where the mask is set, else 0
     ReluDerivative,
 }
 
-/// What A and B consist of. Sums are f32, for f64 factors f64, and so are C and the bias but where [`Shape::rounds`] says otherwise.
+/// The precision of A and B. Sums are f32, and f64 for f64 factors; so are C and the bias unless [`Shape::rounds`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(in crate::engine) enum Factors {
     F32,
-    /// f32, rounded on the way
+    /// f32 in memory, rounded to TF32 where it is multiplied
     Tf32,
     Bf16,
     F16,
     F64,
 }
 
-/// An element in a device's memory.
+/// The place of an element in a device's memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::engine) struct Place {
     pub handle: Handle,
@@ -124,26 +141,26 @@ pub(in crate::engine) struct Place {
     pub offset: usize,
 }
 
-/// What a device can do, read off its driver or, in tests, made smaller.
+/// The limits of a device, as its driver reports them or, in tests, smaller.
 #[derive(Clone, Debug)]
 pub(in crate::engine) struct Traits {
-    /// Kernels are to be those for CPUs: groups of one item, vectors, no shared memory.
+    /// Whether kernels are those for CPUs: groups of one item, vectors, no shared memory.
     pub is_cpu: bool,
-    /// Groups that run at the same time, at least.
+    /// Compute units: as many groups at least run at the same time.
     pub units: usize,
     /// Most items in a group.
     pub items: usize,
-    /// Bytes that a group shares.
+    /// Bytes of memory that a group shares.
     pub shared: usize,
     /// Lanes of a vector of f32 and of f64.
     pub width: [usize; 2],
-    /// Whether f64 is there.
+    /// Whether the device has f64.
     pub fp64: bool,
-    /// Device, driver and their versions: what compiled kernels and measurements hold for.
+    /// Device, driver and their versions. Compiled kernels and measurements are valid for the same identity alone.
     pub identity: String,
 }
 
-/// `rows` runs of `width` bytes in a device's memory, `pitch` bytes apart; on the host they lie side by side.
+/// `rows` runs of `width` bytes in a device's memory, `pitch` bytes apart. On the host the runs are contiguous.
 #[derive(Clone, Copy)]
 pub(in crate::engine) struct Rectangle {
     pub handle: Handle,
@@ -158,29 +175,29 @@ pub(in crate::engine) struct Rectangle {
 #[derive(Clone, Copy)]
 pub(in crate::engine) enum Argument {
     Memory(Handle),
-    /// `int`, or `WORD` bit by bit.
+    /// `int`, or the bits of a `WORD`.
     Int(i32),
     /// `INDEX`
     Index(i64),
-    /// `REAL`, when it is f32.
+    /// `REAL` of f32 kernels.
     Single(f32),
-    /// `REAL`, when it is f64.
+    /// `REAL` of f64 kernels.
     Double(f64),
 }
 
 /// The arguments of a launch, in order.
 #[derive(Clone, Copy)]
 pub(in crate::engine) struct Arguments {
-    list: [Argument; Arguments::MOST],
+    list: [Argument; Arguments::MAX],
     count: usize,
 }
 
 impl Arguments {
-    /// More than any kernel takes.
-    pub const MOST: usize = 40;
+    /// No kernel has more.
+    pub const MAX: usize = 40;
 
     pub fn new() -> Self {
-        Arguments { list: [Argument::Int(0); Arguments::MOST], count: 0 }
+        Arguments { list: [Argument::Int(0); Arguments::MAX], count: 0 }
     }
 
     pub fn push(&mut self, argument: Argument) {
@@ -188,20 +205,20 @@ impl Arguments {
         self.count += 1;
     }
 
-    /// Memory, first element, distance to the next row and column.
+    /// Pushes memory, first element, and the distances to the next row and column.
     pub fn push_span(&mut self, span: Span) {
         self.push_vector(span, span.row_stride);
         self.push(Argument::Index(span.column_stride as i64));
     }
 
-    /// Memory, first element, distance to the next.
+    /// Pushes memory, first element, and the distance to the next.
     pub fn push_vector(&mut self, span: Span, stride: usize) {
         self.push(Argument::Memory(span.handle));
         self.push(Argument::Index(span.offset as i64));
         self.push(Argument::Index(stride as i64));
     }
 
-    /// The memory among them.
+    /// The memory among the arguments.
     pub fn memory(&self) -> impl Iterator<Item = Handle> {
         self.as_slice().iter().filter_map(|argument| match argument {
             Argument::Memory(handle) => Some(*handle),

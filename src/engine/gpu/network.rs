@@ -1,61 +1,74 @@
-//! Small networks in one launch: the activations of a group's samples stay in its shared memory.
+//! Small networks in one launch, as fully fused MLPs are (Müller et al. 2021): the activations of a group's samples stay in its shared memory.
+//!
+//! `Engine::takes_network` decides, once, when a trainer or an inference is built. A kernel has up to 4 dense layers. `infer` gives every group
+//! some samples; `train` is one group for the whole step: gather, forward, loss, hits, backward, and the gradients into their sinks. So a step of
+//! 784-30-10 is one launch instead of nine. The kernel is compiled for the network: sizes, formulas and batch are constants of its text.
 
-use super::*;
+use super::device::Gpu;
+use super::driver::{Argument, Arguments, Driver};
+use super::program::{Key, Text};
 use crate::engine::network::{MOST_LAYERS, NetworkForward, NetworkLayer, NetworkStep};
+use crate::engine::{Fusion, LossFormula, Transfer};
+use crate::error::{Error, Result};
+use crate::scalar::Scalar;
 
 /// Items of a group, at most: enough to hide the latency of memory, few enough for 128 registers each.
-const ITEMS: usize = 512;
-/// Weights that each item multiplies, at least, where a group is made smaller.
-const SHARE_OF_ITEM: usize = 4;
-/// Bytes of samples that an item holds in registers.
+const MAX_ITEMS: usize = 512;
+/// Items of a group, at least: those of a warp.
+const MIN_ITEMS: usize = 32;
+/// A group has no more items than one for as many weights of the largest layer.
+const WEIGHTS_PER_ITEM: usize = 4;
+/// Bytes of sums that an item holds in registers.
 const TILE_BYTES: usize = 64;
-/// Floating-point operations up to which one group is done before the launches of a kernel for each layer are.
-const MOST_WORK: usize = 4_000_000;
-/// Numbers of the weights count in `int`, by far.
-const MOST_WEIGHTS: usize = 1 << 24;
+/// Floating-point operations up to which one group is faster than a kernel for each layer: about what one multiprocessor does while eight
+/// kernels are launched. Reckoned, not measured.
+const MAX_FLOPS: usize = 4_000_000;
+/// Weights of a network, at most: the kernels index them in `int`.
+const MAX_WEIGHTS: usize = 1 << 24;
 
-/// How a network is cut.
+/// How a group is divided among items, and its shared memory among layers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Plan {
+pub(super) struct Layout {
     /// Items in a group.
     pub items: usize,
     /// Samples of a group, a multiple of `tile`.
     pub samples: usize,
     /// Samples in an item's registers.
     pub tile: usize,
-    /// Elements of shared memory that partial sums and staged inputs take turns in.
+    /// Elements of shared memory that partial sums and staged inputs use in turns.
     pub work: usize,
     /// All elements of shared memory.
     pub memory: usize,
 }
 
-impl Plan {
-    /// For layers of these sizes, inputs first; `None` where that does not fit into `shared` bytes.
+impl Layout {
+    /// For layers of these sizes, the inputs first; `None` if the network does not fit into `shared` bytes.
     fn new(
         sizes: &[usize],
         samples: usize,
         trains: bool,
         items: usize,
         (shared, scalar): (usize, usize),
-    ) -> Option<Plan> {
+    ) -> Option<Layout> {
         let lanes = 16 / scalar;
         let (rows, outputs) = (sizes[1..].iter().sum::<usize>(), sizes[sizes.len() - 1]);
         let kept = if trains { 2 * rows + outputs } else { rows };
-        let plan = |tile: usize, items: usize| {
+        let layout = |tile: usize, items: usize| {
             let samples = samples.div_ceil(tile) * tile;
-            // As network.kernel has it.
+            // The stride of network.kernel.
             let stride = ((samples / lanes) | 1) * lanes;
             let work = (items * tile).max((outputs + 1) * stride);
-            Plan { items, samples, tile, work, memory: work + kept * stride }
+            Layout { items, samples, tile, work, memory: work + kept * stride }
         };
         // A weight is read once for each tile: that costs about as much as multiplying it by one vector.
         let cost = |tile: usize| samples.div_ceil(tile) * (tile + lanes);
         let mut tiles = [4, 3, 2, 1].map(|vectors| vectors * TILE_BYTES / 4 / scalar);
         tiles.sort_by_key(|&tile| cost(tile));
-        let halves =
-            std::iter::successors(Some(items), |items| (items / 2 >= 32).then_some(items / 2));
-        let mut plans = halves.flat_map(|items| tiles.map(|tile| plan(tile, items)));
-        plans.find(|plan| plan.memory * scalar <= shared)
+        let halves = std::iter::successors(Some(items), |items| {
+            (items / 2 >= MIN_ITEMS).then_some(items / 2)
+        });
+        let mut layouts = halves.flat_map(|items| tiles.map(|tile| layout(tile, items)));
+        layouts.find(|layout| layout.memory * scalar <= shared)
     }
 }
 
@@ -64,13 +77,13 @@ impl Plan {
     reason = "the callers of every block keep the promises of the engine's methods"
 )]
 impl<T: Scalar, D: Driver> Gpu<T, D> {
-    /// How a network would be cut; `None` where it is not to be computed in one launch.
-    pub(super) fn network_plan(
+    /// The layout of a network's kernel; `None` where the network is computed layer by layer.
+    pub(super) fn network_layout(
         &self,
         sizes: &[usize],
         samples: usize,
         trains: bool,
-    ) -> Option<Plan> {
+    ) -> Option<Layout> {
         let weights: usize = sizes
             .windows(2)
             .map(|pair| pair[0].saturating_mul(pair[1]))
@@ -79,7 +92,7 @@ impl<T: Scalar, D: Driver> Gpu<T, D> {
         if self.fusion == Fusion::Never
             || uses_library
             || sizes.len() > MOST_LAYERS + 1
-            || weights > MOST_WEIGHTS
+            || weights > MAX_WEIGHTS
         {
             return None;
         }
@@ -90,26 +103,27 @@ impl<T: Scalar, D: Driver> Gpu<T, D> {
             samples.div_ceil(units).next_power_of_two().min(TILE_BYTES / scalar)
         };
         let largest = sizes.windows(2).map(|pair| pair[0] * pair[1]).max().unwrap_or(1);
-        let items = self.items((largest / SHARE_OF_ITEM).next_power_of_two().clamp(32, ITEMS));
-        let plan = Plan::new(sizes, of_group, trains, items, (self.traits().shared, scalar))?;
+        let items = self
+            .items((largest / WEIGHTS_PER_ITEM).next_power_of_two().clamp(MIN_ITEMS, MAX_ITEMS));
+        let layout = Layout::new(sizes, of_group, trains, items, (self.traits().shared, scalar))?;
         // Forward, delta and gradient, a multiplication and an addition each.
-        let work = if trains { 6 } else { 2 } * weights * plan.samples;
+        let work = if trains { 6 } else { 2 } * weights * layout.samples;
         let pays = !self.traits().is_cpu
-            && work <= MOST_WORK
-            && (trains || samples <= units * plan.samples);
-        (pays || self.fusion == Fusion::Always).then_some(plan)
+            && work <= MAX_FLOPS
+            && (trains || samples <= units * layout.samples);
+        (pays || self.fusion == Fusion::Always).then_some(layout)
     }
 
-    fn plan_of(&self, layers: &[NetworkLayer], samples: usize, trains: bool) -> Result<Plan> {
+    fn layout_of(&self, layers: &[NetworkLayer], samples: usize, trains: bool) -> Result<Layout> {
         let mut sizes = [layers[0].weights.columns; MOST_LAYERS + 1];
         sizes[1..].iter_mut().zip(layers).for_each(|(size, layer)| *size = layer.weights.rows);
-        self.network_plan(&sizes[..=layers.len()], samples, trains).ok_or_else(|| {
-            Error::argument("network", "it is not one that this device computes in one kernel")
+        self.network_layout(&sizes[..=layers.len()], samples, trains).ok_or_else(|| {
+            Error::argument("network", "this device does not compute this network in one kernel; see Engine::takes_network")
         })
     }
 
-    /// Options that both kernels have, and formulas.
-    fn network_key(&self, layers: &[NetworkLayer], plan: Plan, trains: bool) -> Key {
+    /// Options of both kernels, and formulas.
+    fn network_key(&self, layers: &[NetworkLayer], layout: Layout, trains: bool) -> Key {
         let (text, kernel) = if trains { (Text::Train, "train") } else { (Text::Network, "infer") };
         let size = |l: usize| {
             if l == 0 {
@@ -126,7 +140,7 @@ impl<T: Scalar, D: Driver> Gpu<T, D> {
                 .sum::<usize>()
         };
         let last = layers[layers.len() - 1];
-        let mut key = self.key(text, kernel, 1, plan.items).with(&[
+        let mut key = self.key(text, kernel, 1, layout.items).with(&[
             ("TRAIN", usize::from(trains)),
             ("LAYERS", layers.len()),
             ("LAST", layers.len() - 1),
@@ -135,10 +149,10 @@ impl<T: Scalar, D: Driver> Gpu<T, D> {
             ("SIZE_2", size(2)),
             ("SIZE_3", size(3)),
             ("SIZE_4", size(4)),
-            ("SAMPLES", plan.samples),
-            ("TILE", plan.tile),
-            ("WORK", plan.work),
-            ("MEMORY", plan.memory),
+            ("SAMPLES", layout.samples),
+            ("TILE", layout.tile),
+            ("WORK", layout.work),
+            ("MEMORY", layout.memory),
             ("MAPS", bits(&|layer| matches!(layer.transfer, Transfer::Map(..)))),
             ("KEEPS_Z", bits(&|layer| trains && matches!(layer.derivative, Some((_, true))))),
             ("SOFTMAX", usize::from(matches!(last.transfer, Transfer::Softmax))),
@@ -159,7 +173,7 @@ impl<T: Scalar, D: Driver> Gpu<T, D> {
         key
     }
 
-    /// Weights, bias and the formula's number of every layer; of those that are not there something of the right kind.
+    /// Weights, bias and the parameter of the formula of every layer. The arguments of absent layers are those of the first.
     fn push_layers(&self, arguments: &mut Arguments, layers: &[NetworkLayer]) {
         for l in 0..MOST_LAYERS {
             let layer = layers.get(l).unwrap_or(&layers[0]);
@@ -170,24 +184,26 @@ impl<T: Scalar, D: Driver> Gpu<T, D> {
         }
     }
 
+    /// Forward through all layers.
     pub(super) unsafe fn infer_network(&self, call: &NetworkForward<'_>) -> Result<()> {
         let NetworkForward { layers, input, output } = *call;
-        let plan = self.plan_of(layers, input.columns, false)?;
+        let layout = self.layout_of(layers, input.columns, false)?;
         let mut arguments = Arguments::new();
         self.push_layers(&mut arguments, layers);
         arguments.push(self.int(input.columns)?);
         arguments.push_vector(input, input.column_stride);
         arguments.push_vector(output, output.column_stride);
-        let key = self.network_key(layers, plan, false);
+        let key = self.network_key(layers, layout, false);
         unsafe {
-            self.launch(key, [input.columns.div_ceil(plan.samples), 1], plan.items, &arguments)
+            self.launch(key, [input.columns.div_ceil(layout.samples), 1], layout.items, &arguments)
         }
     }
 
+    /// A step of training.
     pub(super) unsafe fn train_network(&self, call: &NetworkStep<'_>) -> Result<()> {
         let NetworkStep { layers, sinks, samples, order, losses, hits, .. } = *call;
-        let plan = self.plan_of(layers, call.batch, true)?;
-        let mut key = self.network_key(layers, plan, true).with(&[
+        let layout = self.layout_of(layers, call.batch, true)?;
+        let mut key = self.network_key(layers, layout, true).with(&[
             ("GATHER", usize::from(order.is_some())),
             ("HITS", usize::from(hits.is_some())),
             ("ELEMENTS", usize::from(matches!(call.loss, LossFormula::Elements { .. }))),
@@ -223,6 +239,6 @@ impl<T: Scalar, D: Driver> Gpu<T, D> {
         arguments.push(self.real(call.threshold));
         let hits = hits.unwrap_or(losses);
         arguments.push_vector(hits, hits.column_stride);
-        unsafe { self.launch(key, [1, 1], plan.items, &arguments) }
+        unsafe { self.launch(key, [1, 1], layout.items, &arguments) }
     }
 }

@@ -1,26 +1,31 @@
 //! Normalization of rows and of columns.
 
-use super::*;
+use super::device::Gpu;
+use super::driver::{Argument, Arguments, Driver};
+use super::program::{Key, Text};
+use crate::engine::{Along, Normalize, NormalizePropagate, Span};
+use crate::error::Result;
+use crate::scalar::Scalar;
 
-/// Vectors of rows that a group of items takes: neighbors read neighboring memory.
-const SIDE: usize = 32;
+/// Vectors of rows in a group along rows: neighboring items then read contiguous memory.
+const VECTORS_OF_ROWS: usize = 32;
 
 #[allow(
     clippy::undocumented_unsafe_blocks,
     reason = "the callers of every block keep the promises of the engine's methods"
 )]
 impl<T: Scalar, D: Driver> Gpu<T, D> {
-    /// A kernel of normalize.kernel; writes: 0, 1, 2 as told there.
+    /// A kernel of `normalize.kernel`, its items, and those of them that share columns. `writes`: the option `WRITES` of that text.
     fn normalize_key(&self, kernel: &'static str, writes: usize) -> (Key, usize, usize) {
         let items = self.items(256);
-        let side = SIDE.min(items);
+        let side = VECTORS_OF_ROWS.min(items);
         let key = self.key(Text::Normalize, kernel, self.width(), items);
         let options =
             [("SIDE", side), ("SLOTS_MORE", usize::from(items > side)), ("WRITES", writes)];
         (key.with(&options), items, side)
     }
 
-    /// Groups that take all rows, or all columns.
+    /// Groups for all rows, or for all columns.
     fn lines(&self, along: Along, span: Span, side: usize) -> [usize; 2] {
         match along {
             Along::Rows => [span.rows.div_ceil(side * self.width()), 1],
@@ -28,6 +33,8 @@ impl<T: Scalar, D: Driver> Gpu<T, D> {
         }
     }
 
+    /// Normalizes rows or columns. The option `WRITES` says what the kernel does with the moments: 0 computes them, 1 computes and stores
+    /// them, 2 reads them.
     pub(super) unsafe fn normalize_matrix(&self, call: &Normalize) -> Result<()> {
         let Normalize { along, input, weights, bias, epsilon, moments, given, normalized, output } =
             *call;
@@ -51,6 +58,7 @@ impl<T: Scalar, D: Driver> Gpu<T, D> {
         unsafe { self.launch(key, self.lines(along, input, side), items, &arguments) }
     }
 
+    /// The gradient by the input.
     pub(super) unsafe fn normalize_back(&self, call: &NormalizePropagate) -> Result<()> {
         let NormalizePropagate {
             along,
@@ -74,6 +82,7 @@ impl<T: Scalar, D: Driver> Gpu<T, D> {
         unsafe { self.launch(key, self.lines(along, delta, side), items, &arguments) }
     }
 
+    /// `sums_i = alpha sum_j x_ij y_ij + beta sums_i`
     pub(super) unsafe fn row_dots_of(
         &self,
         alpha: f64,

@@ -1,4 +1,5 @@
-//! Kernels: the neutral text, a dialect in front of it, formulas and options in between.
+//! Kernels: one neutral text for all APIs, put together at run time with options, a dialect and formulas in front of it. So an activation is
+//! inlined into the epilogue of the product, and an API is a dialect of some fifteen lines.
 
 use std::collections::HashMap;
 use std::fmt::Write;
@@ -6,7 +7,7 @@ use std::fmt::Write;
 use super::driver::Driver;
 use crate::error::Result;
 
-/// The kernels, by the file they stand in.
+/// The files of kernels.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Text {
     Elements,
@@ -47,8 +48,7 @@ impl Text {
     }
 }
 
-/// A formula as a device function of this name; as many operands as its expression has, or 0 for the statements of an
-/// optimizer's rule.
+/// A formula as a device function of this name, with the number of its operands; 0 for the statements of an optimizer's rule.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Function {
     pub name: &'static str,
@@ -56,7 +56,7 @@ pub(super) struct Function {
     pub expression: &'static str,
 }
 
-/// Everything that makes a kernel what it is.
+/// Everything that determines a kernel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Key {
     pub text: Text,
@@ -67,7 +67,7 @@ pub(super) struct Key {
 }
 
 impl Key {
-    /// More than any text has.
+    /// No text has more.
     const OPTIONS: usize = 24;
     /// Two for each layer of a network, two for its loss.
     const FUNCTIONS: usize = 10;
@@ -97,8 +97,7 @@ impl Key {
         expression: &'static str,
     ) -> Self {
         let free = self.functions.iter_mut().find(|function| function.is_none());
-        *free.expect("no kernel takes more formulas") =
-            Some(Function { name, operands, expression });
+        *free.expect("no kernel has more formulas") = Some(Function { name, operands, expression });
         self
     }
 
@@ -106,7 +105,7 @@ impl Key {
         self.with_function(name, 0, statements)
     }
 
-    /// Options, scalar, dialect, functions, formulas, text.
+    /// The source: options, scalar, dialect, functions, formulas, text.
     pub fn source(&self, dialect: &str) -> String {
         let mut source = String::new();
         for (name, value) in &self.options[..self.count] {
@@ -136,7 +135,7 @@ impl Key {
     }
 }
 
-/// Compiled kernels by what makes them what they are.
+/// Compiled kernels by their keys.
 pub(super) struct Programs<D: Driver>(HashMap<Key, D::Kernel>);
 
 impl<D: Driver> Programs<D> {
@@ -144,7 +143,7 @@ impl<D: Driver> Programs<D> {
         Programs(HashMap::new())
     }
 
-    /// The kernel, compiled when it is first asked for.
+    /// The kernel, which is compiled when it is first requested.
     pub fn get(&mut self, driver: &D, key: &Key) -> Result<&D::Kernel> {
         if !self.0.contains_key(key) {
             let kernel = driver.compile(&key.source(D::DIALECT), key.kernel)?;

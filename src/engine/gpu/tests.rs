@@ -1,4 +1,4 @@
-//! What the engine asks of its driver, read off a driver that only keeps books.
+//! What the engine requests of its driver, seen with a driver that computes nothing and records its calls.
 
 #![allow(
     clippy::undocumented_unsafe_blocks,
@@ -7,13 +7,20 @@
 
 use std::collections::BTreeSet;
 use std::ptr;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
-use super::halves::Store;
-use super::product::{Call, Form};
-use super::tile::Tile;
-use super::*;
-use crate::engine::formula::formula;
+use super::device::{Gpu, MAX_COUNT};
+use super::driver::{Argument, Driver, LibraryProduct, Rectangle, Traits};
+use super::product_call::{Call, Output};
+use super::reduced_precision::Store;
+use super::tile::{Tile, Tiles};
+use crate::engine::formula::{Map, Zip, formula};
+use crate::engine::{
+    DenseForward, Derivative, Device, Engine, Handle, Library, MatmulPrecision, Settings, Span,
+    Transfer,
+};
+use crate::error::Result;
+use crate::scalar::Scalar;
 
 pub(in crate::engine) mod tiles;
 
@@ -22,14 +29,14 @@ formula!(Slope = "slope", |g, _a, _p| g, "x * (V(1.0) - y * y)");
 static CURVE: Map = Map::of::<Curve>();
 static SLOPE: Zip = Zip::of::<Slope>();
 
-/// Memory that nobody looks at.
+/// Memory that is never accessed.
 const NOWHERE: Handle = Handle(ptr::dangling_mut::<f64>().cast());
 
-/// A driver that computes nothing and keeps what it is asked to compile, in CUDA's dialect, and to launch.
+/// A driver that computes nothing, and records what it is to compile, in CUDA's dialect, and to launch.
 pub(in crate::engine) struct Recorder {
     device: Device,
     traits: Traits,
-    /// Whether it takes products as a library would.
+    /// Whether it has a library of products.
     has_library: bool,
     record: Arc<Mutex<Record>>,
 }
@@ -106,7 +113,7 @@ impl Driver for Recorder {
         self.has_library.then_some("recorder")
     }
 
-    unsafe fn library_product(&self, _product: &driver::LibraryProduct) -> Result<bool> {
+    unsafe fn library_product(&self, _product: &LibraryProduct) -> Result<bool> {
         Ok(true)
     }
 
@@ -115,7 +122,7 @@ impl Driver for Recorder {
     }
 }
 
-/// What a GPU without vectors has, here with many units, so that small matrices take small tiles.
+/// The limits of a GPU without vectors, with many units, so that small matrices are computed by small tiles.
 pub(in crate::engine) fn gpu_traits(shared: usize) -> Traits {
     Traits {
         is_cpu: false,
@@ -132,7 +139,7 @@ fn span(rows: usize, columns: usize) -> Span {
     Span { handle: NOWHERE, offset: 0, rows, columns, row_stride: 1, column_stride: rows }
 }
 
-/// Products with every form of C for every tile that the tuner may choose.
+/// The kernels of products with every output, for every candidate of the tuner.
 pub(in crate::engine) fn every_product<T: Scalar>(traits: Traits) -> BTreeSet<(String, String)> {
     let (recorder, record) = Recorder::new(traits);
     let gpu = Gpu::<T, _>::new(recorder, None, &Settings::default()).unwrap();
@@ -140,13 +147,13 @@ pub(in crate::engine) fn every_product<T: Scalar>(traits: Traits) -> BTreeSet<(S
         let tiles = Tiles { large: tile, small: tile };
         let [a, b, c] = [span(5, 7), span(7, 3), span(5, 3)];
         let plain = Call::plain(1.0, a, b, 0.0, c);
-        let map = Form::Map { f: &CURVE, p: [0.0; 4], out: c, keeps_c: true };
-        let zip = Form::Zip { f: &SLOPE, p: [0.0; 4], kept: c };
+        let map = Output::Map { f: &CURVE, p: [0.0; 4], out: c, keeps_c: true };
+        let zip = Output::Zip { f: &SLOPE, p: [0.0; 4], kept: c };
         for call in [
             plain,
             Call { sums: Some(span(5, 1)), ..plain },
-            Call { bias: Some(span(5, 1)), form: map, ..plain },
-            Call { form: zip, ..plain },
+            Call { bias: Some(span(5, 1)), output: map, ..plain },
+            Call { output: zip, ..plain },
         ] {
             unsafe { gpu.product_with(&tiles, &call) }.unwrap();
         }
@@ -154,7 +161,7 @@ pub(in crate::engine) fn every_product<T: Scalar>(traits: Traits) -> BTreeSet<(S
     std::mem::take(&mut record.lock().unwrap().kernels)
 }
 
-/// The kernels that write 16 bits, or read them.
+/// The kernels that read or write 16-bit copies.
 pub(in crate::engine) fn every_copy(traits: Traits) -> BTreeSet<(String, String)> {
     let mut kernels = BTreeSet::new();
     for matmul in [MatmulPrecision::Bf16, MatmulPrecision::F16] {
@@ -166,7 +173,7 @@ pub(in crate::engine) fn every_copy(traits: Traits) -> BTreeSet<(String, String)
         let at = |handle, rows, columns| Span { handle, ..span(rows, columns) };
         let derivative = Derivative::Zip(&SLOPE, [0.0; 4], at(kept, 3, 5));
         unsafe {
-            // Operands as they are, one of them in 16 bits, both; a copy beside the result, and alone.
+            // No operand in 16 bits, one, both; the result with its copy, and the copy alone.
             gpu.elements_stored("x", [0.0; 4], at(a, 4, 3), None, at(b, 4, 3), Store::Both)
                 .unwrap();
             gpu.dense_propagate(at(a, 4, 3), at(b, 4, 5), derivative, at(c, 3, 5)).unwrap();
@@ -209,7 +216,7 @@ fn tiles_cover_c_exactly_once() {
         for lanes in [2, 4] {
             assert_eq!(rows_and_columns(&tile, lanes), expected(block), "{tile:?}");
         }
-        // As the items of a group share a slice among them.
+        // The items of a group divide a slice evenly.
         let [rows, columns] = block;
         for side in [rows, columns, tile.slice] {
             assert!(tile.items % side == 0 && side % 4 == 0, "{tile:?}");
@@ -232,8 +239,7 @@ fn tiles_cover_c_exactly_once() {
     }
 }
 
-/// Rows and columns of C that the items of a group hold, as product.kernel lays them out for scalars of which `lanes` lie
-/// side by side.
+/// Rows and columns of C that the items of a group hold, in the layout of product.kernel with `lanes` contiguous scalars.
 fn rows_and_columns(tile: &Tile, lanes: usize) -> BTreeSet<(usize, usize)> {
     let down = tile.items / tile.across;
     let place = |index: usize, stride: usize, item: usize| {
@@ -253,7 +259,7 @@ fn expected([rows, columns]: [usize; 2]) -> BTreeSet<(usize, usize)> {
     (0..rows).flat_map(|i| (0..columns).map(move |j| (i, j))).collect()
 }
 
-/// Tiles that a device has no room for are not even measured.
+/// Tiles that do not fit the device are not measured.
 #[test]
 fn tiles_fit_the_memory_of_a_group() {
     for shared in [16 << 10, 48 << 10] {
@@ -267,10 +273,10 @@ fn tiles_fit_the_memory_of_a_group() {
             );
         }
     }
-    // What the refusal of a smaller device promises.
+    // The smallest device, as the refusal of a smaller one states it.
     let smallest = Traits { items: 64, ..gpu_traits(5 << 10) };
-    assert!([4, 8].iter().all(|&scalar| Tiles::usual(&smallest, scalar).is_some()));
-    assert_eq!(Tiles::usual(&Traits { items: 63, ..smallest }, 4), None);
+    assert!([4, 8].iter().all(|&scalar| Tiles::untuned(&smallest, scalar).is_some()));
+    assert_eq!(Tiles::untuned(&Traits { items: 63, ..smallest }, 4), None);
 }
 
 #[test]
@@ -301,7 +307,7 @@ fn large_matrices_are_counted_right_or_refused() {
     let launch = record.lock().unwrap().launches.pop().unwrap();
     assert!(matches!(launch.arguments[..2], [Argument::Int(0x10_0000), Argument::Int(0x1000)]));
     assert!(launch.groups.iter().all(|side| *side <= 65_535));
-    let x = span(MOST_COUNT + 1, 1);
+    let x = span(MAX_COUNT + 1, 1);
     let error = unsafe { gpu.map(&CURVE, [0.0; 4], x, x) }.unwrap_err();
     assert!(error.to_string().contains("rows or columns"), "{error}");
 }

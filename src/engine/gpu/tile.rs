@@ -1,21 +1,21 @@
-//! Sizes of tiles: what the tuner chooses among, and what holds without it.
+//! Sizes of tiles: the candidates of the tuner, and the tiles that are used without it.
 
 use serde::{Deserialize, Serialize};
 
 use super::driver::Traits;
 
-/// How a product is cut for one kind of device.
+/// The part of C that a group computes at a time, and its division among items.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Tile {
-    /// Items in a group; 1: the kernel for CPUs.
+    /// Items in a group; 1 for CPUs.
     pub items: usize,
-    /// Items side by side along the rows of C.
+    /// Items along the rows of C.
     pub across: usize,
     /// Vectors in an item's tile, along the rows of C.
     pub vectors: usize,
     /// Columns of C in an item's tile, at most.
     pub columns: usize,
-    /// Steps of k between two looks at memory that is shared, or copied.
+    /// Steps of k at a time: those of a slice of A and B in shared memory, or of a packed copy.
     pub slice: usize,
 }
 
@@ -25,9 +25,9 @@ impl Tile {
         [self.across * self.vectors * width, self.items / self.across * self.columns]
     }
 
-    /// Bytes that a group shares, for tiles of GPUs.
+    /// Bytes of shared memory that the slices of A and B take, for tiles of GPUs.
     pub fn shared(&self, width: usize, scalar: usize) -> usize {
-        // As product.kernel lays the slices out.
+        // The layout of product.kernel: 4 elements of padding a slice.
         let [rows, columns] = self.block(width);
         (rows + 4 + columns + 4) * self.slice * scalar
     }
@@ -39,7 +39,7 @@ impl Tile {
     }
 }
 
-/// The tiles that a device uses: one where there is work enough to fill the device with large ones, one for the rest.
+/// The tiles that a device uses: one for products that fill the device with large tiles, one for the others.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Tiles {
     pub large: Tile,
@@ -54,9 +54,10 @@ const fn gpu(items: usize, across: usize, vectors: usize, columns: usize, slice:
     Tile { items, across, vectors, columns, slice }
 }
 
-/// Tiles worth measuring on a CPU: as many vectors as instruction sets have registers for.
+/// Candidates for CPUs: as many vectors as the registers of instruction sets hold.
 const CPU: [Tile; 4] = [cpu(2, 6), cpu(2, 12), cpu(4, 6), cpu(1, 6)];
-/// The same on a GPU, for vectors of four and scalars of four bytes.
+/// Candidates for GPUs, for vectors of four lanes and scalars of four bytes. A tile of 32x64 with 64 items is not among them: it spills
+/// registers.
 const GPU: [Tile; 7] = [
     gpu(64, 8, 2, 8, 8),
     gpu(64, 8, 1, 4, 16),
@@ -73,11 +74,11 @@ fn width(traits: &Traits, scalar: usize) -> usize {
 }
 
 impl Tiles {
-    /// What the tuner measures: tiles that the device has room for.
+    /// The candidates of the tuner: tiles that fit the device.
     pub fn candidates(traits: &Traits, scalar: usize) -> Vec<Tile> {
         let all: &[Tile] = if traits.is_cpu { &CPU } else { &GPU };
-        // A device without vectors has more of them. Slices have as many bytes for every scalar: an item carries its share of the
-        // next one in registers.
+        // A device without vectors has more vectors of one lane. Slices have as many bytes for every scalar: an item loads its share of the next
+        // slice into registers.
         let wide = |tile: &Tile| Tile {
             vectors: tile.vectors * 4 / width(traits, scalar).min(4),
             slice: tile.slice * 4 / scalar,
@@ -87,8 +88,8 @@ impl Tiles {
         tiles.filter(|tile| tile.fits(traits, scalar)).collect()
     }
 
-    /// What holds where nothing was measured; `None` for a device that is too small for every tile.
-    pub fn usual(traits: &Traits, scalar: usize) -> Option<Tiles> {
+    /// The tiles where nothing was measured; `None` for a device that is too small for every tile.
+    pub fn untuned(traits: &Traits, scalar: usize) -> Option<Tiles> {
         let candidates = Tiles::candidates(traits, scalar);
         let large = *candidates.first()?;
         Some(Tiles {

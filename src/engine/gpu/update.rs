@@ -1,12 +1,18 @@
-//! What optimizers ask for: one pass over a parameter, and sums of squares that stay on the device.
+//! Optimizers: one pass over a parameter and its state, and sums of squares that stay on the device.
 
-use super::*;
+use super::device::{CHUNKS, Gpu};
+use super::driver::{Argument, Arguments, Driver};
+use super::program::Text;
+use crate::engine::{Span, UpdateCall};
+use crate::error::Result;
+use crate::scalar::Scalar;
 
 #[allow(
     clippy::undocumented_unsafe_blocks,
     reason = "the callers of every block keep the promises of the engine's methods"
 )]
 impl<T: Scalar, D: Driver> Gpu<T, D> {
+    /// Runs an optimizer's rule over all elements of a parameter.
     pub(super) unsafe fn update_elements(&self, call: &UpdateCall) -> Result<()> {
         let UpdateCall { rule, p, parameter, gradient, moments } = *call;
         let items = self.items(256);
@@ -25,6 +31,7 @@ impl<T: Scalar, D: Driver> Gpu<T, D> {
         unsafe { self.launch(key, self.grid(count, 1, items), items, &arguments) }
     }
 
+    /// `sums_j` becomes the sum of squares of the j-th share of x.
     pub(super) unsafe fn squares_of_shares(&self, x: Span, sums: Span) -> Result<()> {
         let items = self.items(64);
         let mut arguments = Arguments::new();

@@ -1,4 +1,4 @@
-//! The OpenCL devices of this machine: found through the ICD loader, numbered in the order that it gives.
+//! The OpenCL devices of this machine, in the order of the ICD loader.
 
 use std::sync::{Mutex, PoisonError};
 
@@ -14,14 +14,14 @@ use cl3::error_codes::error_text;
 use cl3::platform::{CL_PLATFORM_NAME, get_platform_data, get_platform_ids};
 use cl3::types::{cl_device_id, cl_device_info};
 
-use super::super::gpu::Traits;
-use super::super::{Device, Limits, Missing, Settings, unavailable};
+use crate::engine::gpu::Traits;
+use crate::engine::{Device, Limits, Missing, Settings, unavailable};
 use crate::error::Result;
 
-/// `clGetDeviceIDs` where a platform has none.
+/// The code of `clGetDeviceIDs` for a platform without devices.
 const DEVICE_NOT_FOUND: i32 = -1;
 
-/// A device and what its driver tells of it.
+/// A device, as its driver describes it.
 pub(super) struct Found {
     pub id: cl_device_id,
     pub device: Device,
@@ -32,12 +32,13 @@ pub(super) struct Found {
     is_gpu: bool,
 }
 
-/// Drivers set themselves up when they are first asked, and not all of them survive two threads asking (PoCL 3.1).
-static ASKING: Mutex<()> = Mutex::new(());
+/// Held while drivers are queried, because they set themselves up at the first query, and PoCL 3.1 crashes when two threads do that. The
+/// library's only static lock.
+static QUERY: Mutex<()> = Mutex::new(());
 
-/// Every device, or why there is none.
+/// Every device; or why there is none.
 pub(super) fn find(settings: &Settings) -> Result<Vec<Found>, Missing> {
-    let _alone = ASKING.lock().unwrap_or_else(PoisonError::into_inner);
+    let _guard = QUERY.lock().unwrap_or_else(PoisonError::into_inner);
     let missing = |reason: String, cure: &str| Missing { reason, cure: cure.to_owned() };
     if !cl3::is_opencl_runtime_available() {
         return Err(missing(
@@ -66,7 +67,7 @@ pub(super) fn find(settings: &Settings) -> Result<Vec<Found>, Missing> {
     Ok(all
         .into_iter()
         .enumerate()
-        .map(|(number, (id, platform))| look_at(number, id, &platform, settings))
+        .map(|(number, (id, platform))| describe(number, id, &platform, settings))
         .collect())
 }
 
@@ -95,15 +96,15 @@ pub(super) fn choose(mut found: Vec<Found>, device: &str) -> Result<Found> {
     }
 }
 
-fn look_at(number: usize, id: cl_device_id, platform: &str, settings: &Settings) -> Found {
-    let tell = |info| text(get_device_data(id, info));
+fn describe(number: usize, id: cl_device_id, platform: &str, settings: &Settings) -> Found {
+    let string = |info| text(get_device_data(id, info));
     let count = |info| number_of(id, info).unwrap_or(0);
-    let kind = count(CL_DEVICE_TYPE);
+    let device_type = count(CL_DEVICE_TYPE);
     let (name, driver, version) =
-        (tell(CL_DEVICE_NAME), tell(CL_DRIVER_VERSION), tell(CL_DEVICE_VERSION));
+        (string(CL_DEVICE_NAME), string(CL_DRIVER_VERSION), string(CL_DEVICE_VERSION));
     let fp64 = count(CL_DEVICE_DOUBLE_FP_CONFIG) != 0;
-    // A simulator may say that it is both; it is asked for what GPUs do.
-    let is_cpu = kind & CL_DEVICE_TYPE_CPU != 0 && kind & CL_DEVICE_TYPE_GPU == 0;
+    // A simulator may report that it is both; it then runs the kernels for GPUs.
+    let is_cpu = device_type & CL_DEVICE_TYPE_CPU != 0 && device_type & CL_DEVICE_TYPE_GPU == 0;
     let device = Device {
         name: format!("opencl:{number}"),
         description: format!("{name} ({platform})"),
@@ -146,11 +147,11 @@ fn look_at(number: usize, id: cl_device_id, platform: &str, settings: &Settings)
         traits,
         largest: count(CL_DEVICE_MAX_MEM_ALLOC_SIZE),
         memory: count(CL_DEVICE_GLOBAL_MEM_SIZE),
-        is_gpu: kind & CL_DEVICE_TYPE_GPU != 0,
+        is_gpu: device_type & CL_DEVICE_TYPE_GPU != 0,
     }
 }
 
-/// Why a device cannot be used, if so.
+/// Why a device cannot be used; `None` if it can.
 fn fault(version: &str, count: &dyn Fn(cl_device_info) -> u64) -> Option<Missing> {
     let rules = [
         (
@@ -166,7 +167,7 @@ fn fault(version: &str, count: &dyn Fn(cl_device_info) -> u64) -> Option<Missing
         (count(CL_DEVICE_ENDIAN_LITTLE) != 0, "it is big-endian", "use another device"),
         (
             !version.starts_with("OpenCL 1.0") && !version.starts_with("OpenCL 1.1"),
-            "it speaks OpenCL 1.1 at most, and 1.2 is needed",
+            "it supports OpenCL 1.1 at most, and 1.2 is needed",
             "install a newer driver",
         ),
     ];
@@ -174,7 +175,7 @@ fn fault(version: &str, count: &dyn Fn(cl_device_info) -> u64) -> Option<Missing
     Some(Missing { reason: reason.to_owned(), cure: cure.to_owned() })
 }
 
-/// Drivers end their strings with zeros and pad them with blanks.
+/// A string of a driver, which ends in zeros and may be padded with blanks.
 fn text(data: Result<Vec<u8>, i32>) -> String {
     let data = data.unwrap_or_default();
     String::from_utf8_lossy(&data).trim_matches(|c: char| c == '\0' || c.is_whitespace()).to_owned()

@@ -1,14 +1,20 @@
-//! Faults that no test can cause from outside: a kernel that does not compile, a queue that fails.
+//! Faults that a test from outside cannot cause: a kernel that does not compile, a queue that fails.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use super::driver::{Kernel, OpenCl};
 use super::*;
+use crate::engine::gpu::driver::Argument;
+use crate::engine::gpu::{self, Driver, Rectangle, Traits};
+use crate::engine::{Handle, Library, Limits, MatmulPrecision};
 use crate::optimizer::Sgd;
+use crate::random::Philox;
 use crate::{Activation, Loss, Matrix, Network, Trainer};
 
 mod library;
 
-fn driver() -> Option<OpenCl> {
+fn open_driver() -> Option<OpenCl> {
     match devices::find(&Settings::default()) {
         Ok(found) => Some(OpenCl::new(devices::choose(found, "").unwrap(), None).unwrap()),
         Err(missing) => {
@@ -21,10 +27,10 @@ fn driver() -> Option<OpenCl> {
 
 #[test]
 fn a_kernel_that_does_not_compile_shows_its_name_and_the_log() {
-    let Some(driver) = driver() else { return };
-    let source = "__kernel void broken(__global float *x) { x[0] = nobody_knows_this; }";
+    let Some(driver) = open_driver() else { return };
+    let source = "__kernel void broken(__global float *x) { x[0] = undeclared_name; }";
     let error = driver.compile(source, "broken").err().unwrap().to_string();
-    for part in ["clBuildProgram", "-11", "kernel 'broken'", "nobody_knows_this"] {
+    for part in ["clBuildProgram", "-11", "kernel 'broken'", "undeclared_name"] {
         assert!(error.contains(part), "{part} in {error}");
     }
     let error = driver.compile("__kernel void other() {}", "missing").err().unwrap().to_string();
@@ -43,7 +49,7 @@ fn every_tile_multiplies() {
             &Gpu::new(driver, None, &settings).unwrap(),
         );
     }
-    if driver().is_some() {
+    if open_driver().is_some() {
         [1, 4].into_iter().for_each(on::<f32>);
         [1, 4].into_iter().for_each(on::<f64>);
     }
@@ -111,7 +117,7 @@ impl Driver for Failing {
 #[test]
 fn a_queue_that_fails_names_the_call_and_leaves_the_parameters_readable() {
     static LAUNCHES_LEFT: AtomicUsize = AtomicUsize::new(usize::MAX);
-    let Some(inner) = driver() else { return };
+    let Some(inner) = open_driver() else { return };
     let engine: Arc<dyn Engine<f32>> = Arc::new(
         Gpu::new(Failing { inner, launches_left: &LAUNCHES_LEFT }, None, &Settings::default())
             .unwrap(),

@@ -1,8 +1,9 @@
-//! What the library itself says about our descriptions. No GPU is needed.
+//! Our descriptors, checked by the library itself. No GPU is needed.
 
+use super::super::failure::status_text;
 use super::*;
 
-/// Whether the library is there; where it has to be and is not, the test fails. No GPU is needed.
+/// Whether the library is installed; if `TRAVERTINE_ENSURE_CUBLASLT` requires it and it is not, the test fails.
 fn has_library() -> bool {
     let Err(missing) = find(i32::MAX) else { return true };
     let left_out = format!("LEFT OUT: {}; {}", missing.reason, missing.cure);
@@ -49,7 +50,7 @@ fn shapes() -> Vec<Shape> {
     all
 }
 
-/// The library knows every attribute and value that we name, and that they have the sizes we give them: it refuses others.
+/// The library accepts every attribute, value and size that we use: it refuses others.
 #[test]
 fn the_library_takes_our_descriptions() {
     if !has_library() {
@@ -61,10 +62,10 @@ fn the_library_takes_our_descriptions() {
         desc.set(DescAttribute::CUBLASLT_MATMUL_DESC_EPILOGUE_AUX_POINTER, &4096_u64).unwrap();
         assert!(
             desc.set(DescAttribute::CUBLASLT_MATMUL_DESC_BIAS_POINTER, &0_u8).is_err(),
-            "sizes are looked at"
+            "a value of another size is refused"
         );
         let preference = Preference::new(WORKSPACE, shape.aligned).unwrap();
-        // Without a device there is no handle; what fails is the call, not its name.
+        // Without a device there is no handle: the call fails, but it exists.
         let failure = best_kernel(ptr::null_mut(), &desc, &layouts, &preference).err().unwrap();
         assert!(
             matches!(failure, Failure::Library("cublasLtMatmulAlgoGetHeuristic", _)),
@@ -80,9 +81,9 @@ fn every_call_is_there() {
     if !has_library() {
         return;
     }
-    assert!(!told(cublasStatus_t::CUBLAS_STATUS_NOT_SUPPORTED).is_empty());
+    assert!(!status_text(cublasStatus_t::CUBLAS_STATUS_NOT_SUPPORTED).is_empty());
     let (nothing, shape) = (ptr::null_mut(), shapes()[0]);
-    let plan = Plan {
+    let plan = MatmulPlan {
         desc: described(&shape).unwrap().0,
         layouts: described(&shape).unwrap().1,
         algorithm: sys::cublasLtMatmulAlgo_t { data: [0; 8] },

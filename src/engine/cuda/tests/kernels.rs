@@ -1,19 +1,23 @@
 //! Every kernel that the engine has, compiled by NVRTC for every architecture; no GPU is needed.
 //!
-//! The engine's own code, run on a driver that keeps books, tells which kernels there are. All of them are compiled for one
-//! architecture. The others get every text, scalar and form of the product, but each with one formula and the product with
-//! the tile that needs most registers: the compiler's first half is the same for all, and its second half sees the same loops.
+//! The library runs on a driver that records kernels, so that every kernel that it needs is known. All are compiled for one
+//! architecture. For the others every text, scalar and output of the product is compiled, but with one formula each, and the product with
+//! the tile that needs most registers: the compiler's front end is the same for all architectures, and its back end sees the same loops.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::super::nvrtc::{Nvrtc, Target, compile};
-use super::*;
 use crate::data::Task;
+use crate::engine::gpu::Gpu;
 use crate::engine::gpu::tests::{Record, Recorder, every_copy, every_product, gpu_traits};
+use crate::engine::*;
 use crate::ops::{self, Function};
 use crate::optimizer::{Adam, Clip, Optimizer, RmsProp, Sgd, WeightDecay};
-use crate::random::Purpose;
+use crate::error::Result;
+use crate::random::{Philox, Purpose};
+use crate::scalar::Scalar;
 use crate::{Activation, Dropout, Loss, Matrix, Network, Samples, Trainer};
 
 const ALL_KERNELS: i32 = 90;

@@ -1,7 +1,6 @@
-//! Products by every tile that the tuner may choose, on a device: without it, most of them run for the first time where they are measured.
+//! Products by every candidate of the tuner, on a device. Without this test, most tiles first run where they are measured.
 
 use super::*;
-use crate::engine::gpu::product::Call;
 
 /// Multiples of an eighth, so that sums of their products are exact.
 fn numbers<T: Scalar>(count: usize, seed: usize) -> Vec<T> {
@@ -19,14 +18,17 @@ fn held<T: Scalar, D: Driver>(gpu: &Gpu<T, D>, [rows, columns]: [usize; 2], valu
     span
 }
 
-#[allow(clippy::undocumented_unsafe_blocks, reason = "as above")]
+#[allow(
+    clippy::undocumented_unsafe_blocks,
+    reason = "the span is all of an allocation that is alive"
+)]
 fn read<T: Scalar, D: Driver>(gpu: &Gpu<T, D>, from: Span) -> Vec<f64> {
     let mut values = vec![T::default(); from.rows * from.columns];
     unsafe { gpu.read(from, &mut values) }.unwrap();
     values.into_iter().map(T::to_f64).collect()
 }
 
-/// A block and a few rows of the next, steps of k beyond a slice, factors as they lie and turned, every form of C.
+/// A block and a few rows of the next, steps of k beyond a slice, factors plain and transposed, every output.
 pub(in crate::engine) fn every_tile_multiplies<T: Scalar, D: Driver>(gpu: &Gpu<T, D>) {
     let turned = [[false, false], [true, false], [false, true]].into_iter().cycle();
     for (tile, turned) in Tiles::candidates(gpu.traits(), size_of::<T>()).into_iter().zip(turned) {
@@ -35,7 +37,10 @@ pub(in crate::engine) fn every_tile_multiplies<T: Scalar, D: Driver>(gpu: &Gpu<T
     }
 }
 
-#[allow(clippy::undocumented_unsafe_blocks, reason = "as above; C is no factor")]
+#[allow(
+    clippy::undocumented_unsafe_blocks,
+    reason = "spans are all of allocations that are alive, and C is no factor"
+)]
 fn multiplies<T: Scalar, D: Driver>(
     gpu: &Gpu<T, D>,
     tile: Tile,
@@ -76,14 +81,14 @@ fn multiplies<T: Scalar, D: Driver>(
     check("sums", read(gpu, sums), &|i| 2.0 * row(i) + 0.5 * bias[i].to_f64(), 0.0);
 
     let (z, out) = (held(gpu, [m, n], &old), held(gpu, [m, n], &old));
-    let form = Form::Map { f: &CURVE, p: [0.0; 4], out, keeps_c: true };
-    unsafe { gpu.product_with(&tiles, &Call { bias: Some(in_bias), form, ..plain(z) }) }.unwrap();
+    let output = Output::Map { f: &CURVE, p: [0.0; 4], out, keeps_c: true };
+    unsafe { gpu.product_with(&tiles, &Call { bias: Some(in_bias), output, ..plain(z) }) }.unwrap();
     let biased = |at: usize| 2.0 * product[at] + bias[at % m].to_f64();
     check("z", read(gpu, z), &biased, 0.0);
     check("out", read(gpu, out), &|at| biased(at).tanh(), 1e-6);
 
-    let form = Form::Zip { f: &SLOPE, p: [0.0; 4], kept: in_kept };
-    unsafe { gpu.product_with(&tiles, &Call { form, ..plain(c) }) }.unwrap();
+    let output = Output::Zip { f: &SLOPE, p: [0.0; 4], kept: in_kept };
+    unsafe { gpu.product_with(&tiles, &Call { output, ..plain(c) }) }.unwrap();
     let slope = |at: usize| 1.0 - kept[at].to_f64().powi(2);
     check("delta", read(gpu, c), &|at| 2.0 * product[at] * slope(at), 1e-6 * k as f64);
     for span in [in_a, in_b, in_bias, in_kept, sums, c, z, out] {

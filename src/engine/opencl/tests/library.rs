@@ -1,24 +1,29 @@
-//! Products that are left to a library: here one that computes on the host, in f64, and looks at what it is handed.
+//! Products by a library. This one computes on the host, in f64, and checks its arguments.
+//!
+//! It covers everything around the library on PoCL: layouts, epilogues, refused products, and 16-bit copies, which must give the same bits as
+//! rounding where a product is computed.
 
 use std::sync::Mutex;
 
 use super::*;
-use crate::engine::gpu::driver::{Epilogue, Factors, LibraryProduct, MASK_STEP, Place, Shape};
+use crate::engine::gpu::driver::{
+    Epilogue, Factors, LibraryProduct, MASK_COLUMN_BITS, Place, Shape,
+};
 use crate::matrix::MatrixRef;
 use crate::optimizer::{Adam, Clip};
 use crate::random::Purpose;
 use crate::{Dropout, ops};
 
-/// How many products it computed.
+/// Products that the library has computed.
 static PRODUCTS: AtomicUsize = AtomicUsize::new(0);
-/// How often it took a derivative from a mask.
+/// Derivatives that the library has read from a mask.
 static MASKS: AtomicUsize = AtomicUsize::new(0);
-/// The tests count; they take turns.
+/// Held by a test while it counts.
 static TURN: Mutex<()> = Mutex::new(());
 
 struct WithLibrary {
     inner: OpenCl,
-    /// What it rounds f32 factors to on the way: what copies in 16 bits hold.
+    /// The precision that f32 factors are rounded to: that of 16-bit copies.
     rounds_to: Option<Factors>,
     refuses: bool,
 }
@@ -57,7 +62,7 @@ fn half(bits: u16, factors: Factors) -> f64 {
     if sign == 1 { -size } else { size }
 }
 
-/// The opposite of [`half`], for numbers that are rounded first.
+/// The inverse of [`half`], for rounded numbers.
 fn bits_of_half(x: f64, factors: Factors) -> u16 {
     let x = rounded_to(factors, x);
     if factors == Factors::Bf16 {
@@ -133,7 +138,7 @@ impl WithLibrary {
             if turned { x[j + i * rows] } else { x[i + j * rows] }
         };
         let mut new = vec![0_f32; m * n];
-        let (step, has_mask) = (m.next_multiple_of(MASK_STEP) / 8, mask.is_some());
+        let (step, has_mask) = (m.next_multiple_of(MASK_COLUMN_BITS) / 8, mask.is_some());
         assert_eq!(has_mask, matches!(epilogue, Epilogue::ReluWithMask | Epilogue::ReluDerivative));
         let mut bits = vec![0_u8; if has_mask { step * n } else { 0 }];
         let whole = |at: Place| Rectangle {
@@ -270,7 +275,7 @@ fn engine(
     refuses: bool,
 ) -> Option<Arc<dyn Engine<f32>>> {
     let settings = Settings { matmul, library: Library::Always, ..Settings::default() };
-    let driver = WithLibrary { inner: driver()?, rounds_to, refuses };
+    let driver = WithLibrary { inner: open_driver()?, rounds_to, refuses };
     Some(Arc::new(Gpu::new(driver, None, &settings).unwrap()))
 }
 
@@ -281,12 +286,12 @@ fn random(engine: &Arc<dyn Engine<f32>>, rows: usize, columns: usize, seed: u64)
     Matrix::from_slice(engine, rows, columns, &numbers).unwrap()
 }
 
-/// A few steps of everything that training does, and inference between them.
+/// The numbers after a few steps with each part of training, with inference in between.
 fn trained(engine: &Arc<dyn Engine<f32>>, hidden: Activation, output: Activation) -> Vec<f32> {
     let builder = Network::builder(engine, 12).dense(9, hidden).dense(8, hidden).dense(5, output);
     let mut network = builder.seed(3).build().unwrap();
     let (x, t) = (random(engine, 12, 16, 1), random(engine, 5, 16, 2));
-    let mut told = network.infer(x.view()).unwrap().to_vec().unwrap();
+    let mut outcome = network.infer(x.view()).unwrap().to_vec().unwrap();
     let mut trainer = Trainer::builder(&mut network, Loss::Quadratic, Adam::new(0.01).unwrap())
         .batch(16)
         .seed(1)
@@ -310,12 +315,12 @@ fn trained(engine: &Arc<dyn Engine<f32>>, hidden: Activation, output: Activation
         trainer.step(x.view(), t.view()).unwrap();
     }
     drop(trainer);
-    told.extend(network.infer(x.view()).unwrap().to_vec().unwrap());
+    outcome.extend(network.infer(x.view()).unwrap().to_vec().unwrap());
     for layer in network.layers() {
-        told.extend(layer.weights().to_vec().unwrap());
-        told.extend(layer.bias().to_vec().unwrap());
+        outcome.extend(layer.weights().to_vec().unwrap());
+        outcome.extend(layer.bias().to_vec().unwrap());
     }
-    told
+    outcome
 }
 
 #[test]
@@ -331,14 +336,14 @@ fn networks_learn_the_same_with_a_library_as_on_the_cpu() {
             (trained(&with, activation, activation), trained(&cpu, activation, activation));
         assert!(
             PRODUCTS.load(Ordering::Relaxed) >= before + 2 * 3 + 6 * 8,
-            "{activation}: the library was left out"
+            "{activation}: the library was not used"
         );
         let apart = ours.iter().zip(&theirs).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
         assert!(ours.len() == theirs.len() && apart < 1e-4, "{activation}: {apart:.1e} apart");
     }
 }
 
-/// A network of relu layers, trained by plain SGD on the quadratic loss, as 16-bit storage has it: written once more, in f64.
+/// A reference in f64: a network of relu layers, trained by plain SGD on the quadratic loss, which rounds where 16-bit storage does.
 struct Reference {
     factors: Factors,
     /// For every layer weights, column after column, and bias.
@@ -354,7 +359,7 @@ impl Reference {
         x.iter().map(|x| self.round(*x)).collect()
     }
 
-    /// Activations of all layers for one sample, the input first: rounded, but for the last.
+    /// Activations of all layers for one sample, the input first; all but the last are rounded.
     fn forward(&self, x: &[f64]) -> Vec<Vec<f64>> {
         let mut all = vec![self.all_rounded(x)];
         for (l, [weights, bias]) in self.layers.iter().enumerate() {
@@ -472,7 +477,7 @@ fn hidden_layers_are_stored_in_16_bits() {
     }
 }
 
-/// Everything else that training does stays as near to f32 as rounding allows, and a copy that did not follow its matrix would not.
+/// All else in training stays as near to f32 as rounding allows; a copy that was not updated with its matrix would not.
 #[test]
 fn copies_in_16_bits_are_what_the_matrices_hold() {
     let _turn = TURN.lock();
@@ -499,7 +504,7 @@ fn copies_in_16_bits_are_what_the_matrices_hold() {
 
 /// Every kind of number, in columns with gaps between them.
 #[test]
-fn numbers_are_rounded_to_16_bits_as_ieee_has_it() {
+fn numbers_are_rounded_to_16_bits_as_ieee_defines() {
     let _turn = TURN.lock();
     let mut numbers = vec![
         0.0,
@@ -535,7 +540,7 @@ fn numbers_are_rounded_to_16_bits_as_ieee_has_it() {
         let count = numbers.len() / 3;
         let x = Matrix::from_slice(&engine, count, 3, &numbers[..3 * count]).unwrap();
         let rows = x.view().sub_rows(1..count - 1).unwrap();
-        // Times the unit matrix of one element: every number by itself.
+        // A product with a matrix of one element, 1, rounds every number by itself.
         let one = Matrix::from_slice(&engine, 1, 1, &[1.0]).unwrap();
         for j in 0..3 {
             let column = rows.sub_columns(j..j + 1).unwrap();
@@ -549,7 +554,7 @@ fn numbers_are_rounded_to_16_bits_as_ieee_has_it() {
 }
 
 #[test]
-fn what_the_library_refuses_our_kernels_compute() {
+fn our_kernels_compute_what_the_library_refuses() {
     let _turn = TURN.lock();
     let Some(refusing) = engine(MatmulPrecision::Full, None, true) else { return };
     let cpu = crate::engine::open("cpu").unwrap();
@@ -560,7 +565,7 @@ fn what_the_library_refuses_our_kernels_compute() {
     assert!(ours.iter().zip(&theirs).all(|(a, b)| (a - b).abs() < 1e-4));
 }
 
-/// NaN must come out of relu, or nobody would see that training diverged.
+/// relu must return NaN for NaN, or divergence of training would not be seen.
 #[test]
 fn nan_passes_relu() {
     let _turn = TURN.lock();
@@ -570,7 +575,7 @@ fn nan_passes_relu() {
     assert!(network.infer(x.view()).unwrap().to_vec().unwrap().iter().all(|a| a.is_nan()));
 }
 
-/// Views whose rows or columns do not lie side by side, transposed ones, odd places.
+/// Views without contiguous rows or columns, transposed views, odd offsets.
 fn multiplied(engine: &Arc<dyn Engine<f32>>) -> Vec<f32> {
     let (a, b) = (random(engine, 9, 11, 7), random(engine, 13, 9, 8));
     let mut all = Vec::new();
