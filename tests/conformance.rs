@@ -413,7 +413,7 @@ fn uniform<T: Scalar>(engine: &Arc<dyn Engine<T>>) {
         let (rows, columns) = (37, 29);
         let mut guarded =
             Guarded::new(engine, view, rows, columns, &vec![T::default(); rows * columns]);
-        ops::uniform(&stream, held.get_mut()).unwrap();
+        ops::uniform(&stream, guarded.get_mut()).unwrap();
         // The same bits, not close numbers.
         let expected: Vec<f64> =
             (0..(rows * columns) as u64).map(|i| T::from_f64(stream.uniform(i)).to_f64()).collect();

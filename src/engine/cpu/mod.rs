@@ -37,6 +37,7 @@ mod streams;
 #[cfg(test)]
 mod tests;
 
+#[cfg(feature = "opencl")]
 pub(super) use memory::available as available_memory;
 
 pub(super) fn probe() -> Vec<Device> {
