@@ -17,6 +17,7 @@ pub(super) fn product<T: Scalar>(alpha: T, a: Span, b: Span, beta: T, c: Span) -
         c: strided_mut(c),
         epilogue: None,
         alone: false,
+        fixed_k_step: false,
     }
 }
 
@@ -72,7 +73,9 @@ impl<T: Scalar> Cpu<T> {
         let product = product(T::from_f64(1.0), call.weights, call.input, T::from_f64(0.0), sum);
         let a_packed = call.packed.map_or(std::ptr::null(), |packed| at(packed, 0));
         let alone = call.trains && self.trains_alone(call.weights, call.input.columns);
-        unsafe { self.multiply(Product { a_packed, epilogue: Some(epilogue), alone, ..product }) }
+        // The answer for a sample must not depend on the samples that share its batch. Training has one batch size.
+        let product = Product { alone, fixed_k_step: !call.trains, ..product };
+        unsafe { self.multiply(Product { a_packed, epilogue: Some(epilogue), ..product }) }
     }
 
     /// The same, one after the other, for memory with gaps.

@@ -77,6 +77,8 @@ pub(super) struct Product<T> {
     pub epilogue: Option<Epilogue<T>>,
     /// One thread computes it, however large it is.
     pub alone: bool,
+    /// The steps of k do not depend on n: a column of C has the same bits, however many other columns there are.
+    pub fixed_k_step: bool,
 }
 
 /// What happens to C while it is in a cache: `C += bias 1^T`, then [`Finish`]. Needs rows of C and out side by side.
@@ -160,7 +162,8 @@ impl<T: Scalar> Gemm<T> {
             return unsafe { Block::whole(self, &product).few(pool, threads) };
         }
         let (pack_a, pack_b) = (self.packs_a(&product), self.packs_b(&product));
-        let k_most = if pack_a || pack_b { k_most::<T>() } else { K_DIRECT };
+        let is_packed = pack_a || pack_b || product.fixed_k_step;
+        let k_most = if is_packed { k_most::<T>() } else { K_DIRECT };
         let k_step = k.div_ceil(k.div_ceil(k_most));
         for k0 in (0..k).step_by(k_step) {
             for n0 in (0..n).step_by(COLUMNS) {
