@@ -261,7 +261,7 @@ fn what_does_not_fit_is_named() {
             json!({"dtype": "F32", "shape": [1], "data_offsets": [end, end + 4]});
     })
     .refused(&["tensor more"]);
-    changed(&|parts| parts.data.push(0)).refused(&["bytes, as the header tells"]);
+    changed(&|parts| parts.data.push(0)).refused(&["bytes, as the header says"]);
     let offset =
         Parts::new().header["layers.0.weight"]["data_offsets"][0].as_u64().unwrap() as usize;
     changed(&|parts| parts.data[offset + 4..offset + 8].copy_from_slice(&f32::NAN.to_le_bytes()))

@@ -5,12 +5,13 @@ use std::fs;
 use std::path::Path;
 
 use flate2::Crc;
+use safetensors::SafeTensors;
 use safetensors::tensor::TensorView;
-use safetensors::{Dtype, SafeTensors};
 use serde::{Deserialize, Serialize};
 
 use super::header::Source;
-use super::write::replace;
+use super::numbers::{dtype, from_bytes, to_bytes};
+use super::replace_file;
 use crate::error::{Error, Result};
 use crate::scalar::Scalar;
 use crate::trainer::Snapshot;
@@ -64,7 +65,7 @@ pub fn save_checkpoint<T: Scalar>(
 ) -> Result<()> {
     let bad = |error: String| Error::argument("save checkpoint", error);
     let tensors: Vec<(&String, Vec<u8>)> =
-        snapshot.tensors.iter().map(|(name, values)| (name, bytes_of(values))).collect();
+        snapshot.tensors.iter().map(|(name, values)| (name, to_bytes(values))).collect();
     let mut sum = Crc::new();
     tensors.iter().for_each(|(_, bytes)| sum.update(bytes));
     let json = Json {
@@ -90,7 +91,7 @@ pub fn save_checkpoint<T: Scalar>(
     let metadata = HashMap::from([(KEY.to_owned(), json)]);
     let bytes =
         safetensors::serialize(views, Some(metadata)).map_err(|error| bad(error.to_string()))?;
-    replace(path.as_ref(), &bytes)
+    replace_file(path, &bytes)
 }
 
 /// Reads what [`save_checkpoint`] wrote.
@@ -124,7 +125,7 @@ pub fn load_checkpoint<T: Scalar>(path: impl AsRef<Path>) -> Result<(Snapshot<T>
             return Err(bad(&format!("tensor {name}"), T::NAME, format!("{:?}", view.dtype())));
         }
         sum.update(view.data());
-        tensors.insert(name, numbers(view.data()));
+        tensors.insert(name, from_bytes(view.dtype(), view.data()).unwrap_or_default());
     }
     if sum.sum() != json.sum {
         return Err(bad(
@@ -135,28 +136,4 @@ pub fn load_checkpoint<T: Scalar>(path: impl AsRef<Path>) -> Result<(Snapshot<T>
     }
     let Json { epoch, step, first_step, position, pace: schedule, settings, notes, .. } = json;
     Ok((Snapshot { epoch, step, first_step, position, schedule, settings, tensors }, notes))
-}
-
-fn dtype<T: Scalar>() -> Dtype {
-    if size_of::<T>() == 8 { Dtype::F64 } else { Dtype::F32 }
-}
-
-/// Little-endian, whatever the numbers are: an epoch that diverges is told after it.
-fn bytes_of<T: Scalar>(values: &[T]) -> Vec<u8> {
-    match size_of::<T>() {
-        8 => values.iter().flat_map(|x| x.to_f64().to_le_bytes()).collect(),
-        _ => values.iter().flat_map(|x| (x.to_f64() as f32).to_le_bytes()).collect(),
-    }
-}
-
-fn numbers<T: Scalar>(bytes: &[u8]) -> Vec<T> {
-    match size_of::<T>() {
-        8 => bytes.as_chunks().0.iter().map(|&b| T::from_f64(f64::from_le_bytes(b))).collect(),
-        _ => bytes
-            .as_chunks()
-            .0
-            .iter()
-            .map(|&b| T::from_f64(f64::from(f32::from_le_bytes(b))))
-            .collect(),
-    }
 }

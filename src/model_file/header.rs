@@ -52,7 +52,6 @@ pub(super) struct JsonLayer {
 
 /// What the head of a file says, found to fit together.
 pub(super) struct Header {
-    pub(super) file: String,
     /// Bytes in front of the tensors.
     pub(super) offset: u64,
     pub(super) bytes: u64,
@@ -64,18 +63,8 @@ pub(super) struct Header {
 
 /// `("layers.2.weight", [outputs, inputs])`, `("layers.2.bias", [outputs])` and, for batch normalization, its statistics.
 pub(super) fn tensors_of(number: usize, layer: &LayerDescription) -> Vec<(String, Vec<usize>)> {
-    let tensor = |name: &str, shape: Vec<usize>| (format!("layers.{number}.{name}"), shape);
-    let outputs = vec![layer.outputs];
-    let weights = if layer.kind == LayerKind::Dense {
-        vec![layer.outputs, layer.inputs]
-    } else {
-        outputs.clone()
-    };
-    let mut tensors = vec![tensor("weight", weights), tensor("bias", outputs.clone())];
-    if layer.kind == LayerKind::BatchNorm {
-        tensors.extend([tensor("running_mean", outputs.clone()), tensor("running_var", outputs)]);
-    }
-    tensors
+    let name = format!("layers.{number}");
+    super::tensors::tensors_of(&name, layer.kind, (layer.inputs, layer.outputs))
 }
 
 /// A model file, or the bytes of one in memory.
@@ -136,30 +125,36 @@ impl<R: Read + Seek> Source<R> {
     }
 }
 
-impl Header {
-    pub(super) fn read<R: Read + Seek>(source: &mut Source<R>) -> Result<Header> {
-        let file = source.file();
-        let (head, bytes) = source.head()?;
-        // Reading it as metadata checks that the tensors lie side by side and are as long as their shapes say.
+impl<R: Read + Seek> Source<R> {
+    /// The header of a safetensors file, checked against itself and the length of the file; the offset of the tensors; and
+    /// the length of the file.
+    pub(super) fn metadata(&mut self) -> Result<(Metadata, u64, u64)> {
+        let file = self.file();
+        let (head, bytes) = self.head()?;
+        // Parsing it as metadata checks that the tensors are contiguous and as long as their shapes say.
         let tensors: Metadata = serde_json::from_slice(&head[8..]).map_err(|error| {
             Error::format(&file, "header", "a safetensors header", error.to_string())
         })?;
         let offset = head.len() as u64;
         let end = offset.saturating_add(tensors.data_len() as u64);
         if bytes != end {
-            let expected = format!("{end} bytes, as the header tells");
-            return Err(Error::format(
-                &file,
-                format!("byte {bytes}"),
-                expected,
-                format!("{bytes} bytes"),
-            ));
+            let (place, found) = (format!("byte {bytes}"), format!("{bytes} bytes"));
+            let expected = format!("{end} bytes, as the header says");
+            return Err(Error::format(file, place, expected, found));
         }
+        Ok((tensors, offset, bytes))
+    }
+}
+
+impl Header {
+    pub(super) fn read<R: Read + Seek>(source: &mut Source<R>) -> Result<Header> {
+        let file = source.file();
+        let (tensors, offset, bytes) = source.metadata()?;
         let json = parse(&file, &tensors)?;
         let layers = layers(&file, &json)?;
         let info = info(&file, json, &layers)?;
         let dtype = check_tensors(&file, &tensors, &layers)?;
-        Ok(Header { file, offset, bytes, dtype, layers, info, tensors })
+        Ok(Header { offset, bytes, dtype, layers, info, tensors })
     }
 
     pub(super) fn describe(self) -> Description {

@@ -21,7 +21,11 @@
 
 mod checkpoint;
 mod header;
+mod numbers;
 mod read;
+mod replace;
+mod tensors;
+mod weights;
 mod write;
 
 use std::path::Path;
@@ -29,6 +33,8 @@ use std::sync::Arc;
 
 pub use self::checkpoint::{load_checkpoint, save_checkpoint};
 use self::header::{Header, Source};
+pub use self::replace::replace_file;
+pub use self::weights::{save_weights, sequential_names};
 use crate::activation::Activation;
 use crate::data::{Encoder, Standardization};
 use crate::engine::Engine;

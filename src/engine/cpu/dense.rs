@@ -25,6 +25,7 @@ pub(super) fn product<T: Scalar>(alpha: T, a: Span, b: Span, beta: T, c: Span) -
         c: strided_mut(c),
         epilogue: None,
         single_threaded: false,
+        fixed_k_step: false,
     }
 }
 
@@ -79,6 +80,8 @@ impl<T: Scalar> CpuEngine<T> {
         product.epilogue = Some(epilogue);
         product.single_threaded =
             call.trains && self.is_single_threaded(call.weights, call.input.columns);
+        // The answer for a sample must not depend on the samples that share its batch. Training has one batch size.
+        product.fixed_k_step = !call.trains;
         unsafe { self.multiply(product) }
     }
 

@@ -117,7 +117,8 @@ impl<T: Scalar> Gemm<T> {
         let Product { n, k, .. } = *product;
         let packs_a = self.thresholds.packs_a(product);
         let packs_b = self.thresholds.packs_b(product);
-        let k_max = if packs_a || packs_b { packed_k::<T>() } else { DIRECT_K };
+        let is_packed = packs_a || packs_b || product.fixed_k_step;
+        let k_max = if is_packed { packed_k::<T>() } else { DIRECT_K };
         let k_step = k.div_ceil(k.div_ceil(k_max));
         let a_is_packed = !product.a_packed.is_null();
         for k0 in (0..k).step_by(k_step) {

@@ -46,6 +46,8 @@ pub(in crate::engine::cpu) struct Product<T> {
     pub epilogue: Option<Epilogue<T>>,
     /// Whether one thread computes the product, however large it is.
     pub single_threaded: bool,
+    /// Whether the blocks of k do not depend on n: a column of C then has the same bits, however many other columns there are.
+    pub fixed_k_step: bool,
 }
 
 impl<T> Product<T> {

@@ -1,0 +1,104 @@
+//! The tensors of a layer, out of a file and into one.
+
+use std::io::{Read, Seek};
+
+use safetensors::tensor::Metadata;
+
+use super::header::Source;
+use super::numbers::from_bytes;
+use crate::error::{Error, Result};
+use crate::layer::{LayerKind, Layer};
+use crate::matrix::MatrixMut;
+use crate::scalar::Scalar;
+
+/// Names and shapes of a layer's tensors: `{name}.weight`, `{name}.bias` and, for batch normalization, its statistics.
+pub(super) fn tensors_of(
+    name: &str,
+    kind: LayerKind,
+    (inputs, outputs): (usize, usize),
+) -> Vec<(String, Vec<usize>)> {
+    let weight = if kind == LayerKind::Dense { vec![outputs, inputs] } else { vec![outputs] };
+    let mut parts = vec![("weight", weight), ("bias", vec![outputs])];
+    if kind == LayerKind::BatchNorm {
+        parts.extend([("running_mean", vec![outputs]), ("running_var", vec![outputs])]);
+    }
+    parts.into_iter().map(|(part, shape)| (format!("{name}.{part}"), shape)).collect()
+}
+
+/// The values of a layer's tensors, in the order of [`tensors_of`].
+pub(super) fn values_of<T: Scalar>(layer: &dyn Layer<T>) -> Result<Vec<Vec<T>>> {
+    // Row-major in the file is the transposed matrix column-major.
+    let mut values = vec![layer.weights().t().to_vec()?, layer.bias().to_vec()?];
+    if let Some(statistics) = layer.statistics() {
+        values.extend([statistics.column(0)?.to_vec()?, statistics.column(1)?.to_vec()?]);
+    }
+    Ok(values)
+}
+
+/// Writes what [`Tensors::values`] read into a layer.
+pub(super) fn write<T: Scalar>(layer: &mut dyn Layer<T>, values: &[Vec<T>]) -> Result<()> {
+    layer.weights_mut().t().write(&values[0])?;
+    layer.bias_mut().write(&values[1])?;
+    let statistics = values[2..].concat();
+    let write = |mut matrix: MatrixMut<'_, T>| matrix.write(&statistics);
+    layer.statistics_mut().map_or(Ok(()), write)
+}
+
+/// The tensors of a file.
+pub(super) struct Tensors<'s, R> {
+    pub(super) source: &'s mut Source<R>,
+    pub(super) metadata: &'s Metadata,
+    /// Bytes in front of the tensors.
+    pub(super) offset: u64,
+}
+
+impl<R: Read + Seek> Tensors<'_, R> {
+    /// The values of tensors with these names and shapes, as [`tensors_of`] returns them for one layer.
+    pub(super) fn values<T: Scalar>(
+        &mut self,
+        tensors: &[(String, Vec<usize>)],
+    ) -> Result<Vec<Vec<T>>> {
+        let values: Vec<Vec<T>> =
+            tensors.iter().map(|(name, shape)| self.tensor(name, shape)).collect::<Result<_>>()?;
+        let negative = |x: &T| *x < T::from_f64(0.0);
+        let variance = values
+            .get(3)
+            .and_then(|variance| Some((variance, variance.iter().position(negative)?)));
+        match variance {
+            Some((variance, index)) => {
+                let found = format!("{} at {index}", variance[index]);
+                Err(self.bad(&tensors[3].0, "variances not below 0".to_owned(), found))
+            }
+            None => Ok(values),
+        }
+    }
+
+    fn tensor<T: Scalar>(&mut self, name: &str, shape: &[usize]) -> Result<Vec<T>> {
+        let Some(info) = self.metadata.info(name) else {
+            return Err(self.bad(name, format!("shape {shape:?}"), "no such tensor".to_owned()));
+        };
+        if info.shape != shape {
+            return Err(self.bad(name, format!("shape {shape:?}"), format!("{:?}", info.shape)));
+        }
+        let (from, to) = info.data_offsets;
+        let bytes = self.source.bytes(self.offset + from as u64, (to - from) as u64);
+        let bytes = bytes.map_err(|error| self.source.failed(error))?;
+        if bytes.len() != to - from {
+            return Err(self.bad(name, format!("{} bytes", to - from), bytes.len().to_string()));
+        }
+        let Some(values) = from_bytes::<T>(info.dtype, &bytes) else {
+            let expected = "numbers in F64, F32, F16 or BF16".to_owned();
+            return Err(self.bad(name, expected, format!("{:?}", info.dtype)));
+        };
+        match values.iter().position(|x| !x.is_finite()) {
+            Some(i) => {
+                Err(self.bad(name, "finite numbers".to_owned(), format!("{} at {i}", values[i])))
+            }
+            None => Ok(values),
+        }
+    }
+
+    fn bad(&self, tensor: &str, expected: String, found: String) -> Error {
+        Error::format(self.source.file(), format!("tensor {tensor}"), expected, found)
+    }
+}
