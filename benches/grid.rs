@@ -63,8 +63,11 @@ fn forward<const T: usize>(bencher: Bencher<'_, '_>, work: &str) {
 fn train<const T: usize>(bencher: Bencher<'_, '_>, work: &str) {
     let (mut network, x, t, batch) = prepare(work, T);
     let engine = network.engine().clone();
-    let mut trainer =
-        Trainer::new(&mut network, Loss::Quadratic, Sgd::new(1e-3).unwrap(), batch, 1).unwrap();
+    let mut trainer = Trainer::builder(&mut network, Loss::Quadratic, Sgd::new(1e-3).unwrap())
+        .batch(batch)
+        .seed(1)
+        .build()
+        .unwrap();
     bencher.counter(ItemsCount::new(batch)).bench_local(|| {
         trainer.step(x.view(), t.view()).unwrap();
         engine.synchronize().unwrap();

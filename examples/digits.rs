@@ -6,17 +6,20 @@ use travertine::{Activation, Loss, Network, Samples, Trainer, data, engine, opti
 fn main() -> travertine::Result<()> {
     let cpu = engine::open::<f32>("cpu")?;
     let (train, test) = data::digits()?.split(0.2, 1)?;
-    let (mut train, mut test) = (Samples::new(&cpu, &train)?, Samples::new(&cpu, &test)?);
+    let (mut train, test) = (Samples::new(&cpu, &train)?, Samples::new(&cpu, &test)?);
 
     let mut network = Network::builder(&cpu, 64)
         .dense(100, Activation::Relu)
         .dense(10, Activation::Softmax)
         .seed(1)
         .build()?;
-    let mut trainer = Trainer::new(&mut network, Loss::SoftmaxCrossEntropy, Sgd::new(0.1)?, 32, 1)?;
+    let mut trainer = Trainer::builder(&mut network, Loss::SoftmaxCrossEntropy, Sgd::new(0.1)?)
+        .batch(32)
+        .seed(1)
+        .build()?;
     for epoch in 1..=20 {
         let seen = trainer.epoch(&mut train)?;
-        let held_out = trainer.evaluate(&mut test)?;
+        let held_out = trainer.evaluate(&test)?;
         println!(
             "epoch {epoch:2}: loss {:.4}, held-out accuracy {:.4}",
             seen.loss,

@@ -1,5 +1,6 @@
 //! The regression of the article series: f(x) = sin x0 + cos x1 + tanh x2 + x3^2 on uniform points.
 
+use travertine::data::Task;
 use travertine::random::{Philox, Purpose};
 use travertine::{Activation, Loss, Matrix, Network, Samples, Trainer, engine, optimizer::Sgd};
 
@@ -24,10 +25,10 @@ fn main() -> travertine::Result<()> {
         Samples::from_matrices(
             Matrix::from_samples(&cpu, count, 4, &x)?,
             Matrix::from_samples(&cpu, count, 1, &y)?,
-            false,
+            Task::Values,
         )
     };
-    let (mut train, mut test) = (samples(10_000, 1)?, samples(1_000, 2)?);
+    let (mut train, test) = (samples(10_000, 1)?, samples(1_000, 2)?);
 
     let mut network = Network::builder(&cpu, 4)
         .dense(64, Activation::Relu)
@@ -35,11 +36,14 @@ fn main() -> travertine::Result<()> {
         .dense(1, Activation::Identity)
         .seed(1)
         .build()?;
-    let mut trainer = Trainer::new(&mut network, Loss::Quadratic, Sgd::new(0.05)?, 100, 1)?;
-    println!("{}\n", trainer.plan());
+    let mut trainer = Trainer::builder(&mut network, Loss::Quadratic, Sgd::new(0.05)?)
+        .batch(100)
+        .seed(1)
+        .build()?;
+    println!("{}\n", trainer.memory_plan());
     for epoch in 1..=10 {
         let seen = trainer.epoch(&mut train)?;
-        let held_out = trainer.evaluate(&mut test)?;
+        let held_out = trainer.evaluate(&test)?;
         println!("epoch {epoch:2}: cost {:.5}, held-out cost {:.5}", seen.loss, held_out.loss);
     }
     drop(trainer);

@@ -10,18 +10,21 @@
 //! # fn main() -> travertine::Result<()> {
 //! let cpu = engine::open::<f32>("cpu")?;
 //! let (train, test) = data::digits()?.split(0.2, 1)?;
-//! let (mut train, mut test) = (Samples::new(&cpu, &train)?, Samples::new(&cpu, &test)?);
+//! let (mut train, test) = (Samples::new(&cpu, &train)?, Samples::new(&cpu, &test)?);
 //!
 //! let mut network = Network::builder(&cpu, 64)
 //!     .dense(100, Activation::Relu)
 //!     .dense(10, Activation::Softmax)
 //!     .seed(1)
 //!     .build()?;
-//! let mut trainer = Trainer::new(&mut network, Loss::SoftmaxCrossEntropy, Sgd::new(0.1)?, 32, 1)?;
+//! let mut trainer = Trainer::builder(&mut network, Loss::SoftmaxCrossEntropy, Sgd::new(0.1)?)
+//!     .batch(32)
+//!     .seed(1)
+//!     .build()?;
 //! for _ in 0..5 {
 //!     trainer.epoch(&mut train)?;
 //! }
-//! let report = trainer.evaluate(&mut test)?;
+//! let report = trainer.evaluate(&test)?;
 //! assert!(report.accuracy.unwrap() > 0.9);
 //!
 //! let probabilities = network.infer(test.inputs())?; // 10 x samples
@@ -68,6 +71,7 @@ pub mod layer;
 mod loss;
 mod matrix;
 pub mod metrics;
+mod model;
 pub mod model_file;
 mod network;
 pub mod ops;
@@ -82,13 +86,15 @@ pub use error::{Error, ErrorKind, Result};
 pub use init::Init;
 pub use loss::Loss;
 pub use matrix::{Matrix, MatrixMut, MatrixRef};
+pub use model::{Evaluation, InputColumn, InputKind, Model, Prediction, Predictions, Predictor};
 pub use network::{Builder, Inference, Network};
 pub use samples::{Report, Samples};
 #[doc(hidden)]
 pub use scalar::Family;
 pub use scalar::Scalar;
 pub use trainer::{
-    Buffer, Dropout, GradientCheck, LossScale, Plan, Progress, Snapshot, Trainer, check_gradients,
+    Buffer, Dropout, GradientCheck, LossScale, MemoryPlan, Progress, Snapshot, Trainer,
+    TrainerBuilder, check_gradients,
 };
 
 /// The Rust examples of the README and of the guide compile and run.

@@ -1,24 +1,25 @@
 //! A chain of layers.
 
 mod fold;
+mod inference;
+mod summary;
+mod target_scale;
 mod whole;
 
 use std::sync::Arc;
 
+pub use self::inference::Inference;
+pub(crate) use self::inference::{INFERENCE_BATCH, Prepared};
 use crate::activation::Activation;
 use crate::engine::Engine;
 use crate::error::{Error, Result};
 use crate::init::Init;
-use crate::layer::{Kind, Layer, Role};
+use crate::layer::{Layer, LayerKind};
 use crate::loss::Loss;
-use crate::matrix::{Matrix, MatrixRef};
-use crate::ops::fused;
-use crate::samples::{Report, Samples};
-use crate::scalar::Scalar;
 
-/// Samples that [`Network::infer`] takes at once: enough for the matrix product to be at its best, few enough for the
-/// buffers to stay in a cache.
-const INFERENCE_BATCH: usize = 256;
+use crate::ops::fused;
+use crate::samples::{Report, Samples, Scores};
+use crate::scalar::Scalar;
 
 /// A chain of layers that infers.
 ///
@@ -45,7 +46,7 @@ pub struct Builder<'e, T: Scalar> {
     engine: &'e Arc<dyn Engine<T>>,
     inputs: usize,
     /// Kind, outputs and activation.
-    layers: Vec<(Kind, usize, Activation)>,
+    layers: Vec<(LayerKind, usize, Activation)>,
     init: Init,
     seed: u64,
 }
@@ -53,20 +54,20 @@ pub struct Builder<'e, T: Scalar> {
 impl<T: Scalar> Builder<'_, T> {
     /// One more dense layer.
     pub fn dense(self, outputs: usize, activation: Activation) -> Self {
-        self.layer(Kind::Dense, outputs, activation)
+        self.layer(LayerKind::Dense, outputs, activation)
     }
 
     /// Batch normalization of what the last layer puts out, which usually is a dense one with [`Activation::Identity`]: the
     /// activation then stands behind the normalization.
     pub fn batch_norm(self, activation: Activation) -> Self {
         let features = self.outputs();
-        self.layer(Kind::BatchNorm, features, activation)
+        self.layer(LayerKind::BatchNorm, features, activation)
     }
 
     /// Layer normalization, as [`Builder::batch_norm`].
     pub fn layer_norm(self, activation: Activation) -> Self {
         let features = self.outputs();
-        self.layer(Kind::LayerNorm, features, activation)
+        self.layer(LayerKind::LayerNorm, features, activation)
     }
 
     /// Rows of what the last layer puts out.
@@ -74,7 +75,7 @@ impl<T: Scalar> Builder<'_, T> {
         self.layers.last().map_or(self.inputs, |layer| layer.1)
     }
 
-    fn layer(mut self, kind: Kind, outputs: usize, activation: Activation) -> Self {
+    fn layer(mut self, kind: LayerKind, outputs: usize, activation: Activation) -> Self {
         self.layers.push((kind, outputs, activation));
         self
     }
@@ -191,138 +192,22 @@ impl<T: Scalar> Network<T> {
             .sum()
     }
 
-    /// The outputs for a batch of any size: input `inputs x samples`, result `outputs x samples`.
-    ///
-    /// # Errors
-    /// An input with another number of rows; no memory; a device that fails.
-    pub fn infer(&self, input: MatrixRef<'_, T>) -> Result<Matrix<T>> {
-        let samples = input.columns();
-        let mut output = Matrix::zeros(self.engine(), self.outputs(), samples)?;
-        let mut inference = self.inference_for(samples)?;
-        for first in (0..samples).step_by(INFERENCE_BATCH) {
-            let range = first..samples.min(first + INFERENCE_BATCH);
-            let part = inference.run(input.sub_columns(range.clone())?)?;
-            crate::ops::copy(part, output.view_mut().sub_columns(range)?)?;
-        }
-        Ok(output)
-    }
-
-    /// Buffers to infer with again and again, for up to `batch` samples at a time. Weights that the engine reads faster in an
-    /// order of its own (on the CPU those of more than 2 MiB a layer) are copied into it, and take their memory twice; so are
-    /// those that batch normalization is folded into ([`Network::fold`]).
-    ///
-    /// # Errors
-    /// A batch of 0; no memory.
-    pub fn inference(&self, batch: usize) -> Result<Inference<'_, T>> {
-        let network = self.fold()?.map_or(Held::Whole(self), Held::Folded);
-        let packed: Result<Vec<_>> =
-            network.get().layers.iter().map(|layer| layer.pack_weights()).collect();
-        Inference::new(network, packed?, batch)
-    }
-
-    /// For so many samples, [`INFERENCE_BATCH`] at a time: copies weights where there are batches enough to share the price.
-    fn inference_for(&self, samples: usize) -> Result<Inference<'_, T>> {
-        let batch = samples.min(INFERENCE_BATCH);
-        if samples > 2 * INFERENCE_BATCH {
-            self.inference(batch)
-        } else {
-            Inference::new(Held::Whole(self), Vec::new(), batch)
-        }
-    }
-
     /// Mean loss and, for classes, accuracy.
     ///
     /// # Errors
     /// Samples of other sizes than the network's; a device that fails.
-    pub fn evaluate(&self, loss: Loss, samples: &mut Samples<'_, T>) -> Result<Report> {
+    pub fn evaluate(&self, loss: Loss, samples: &Samples<'_, T>) -> Result<Report> {
         let count = samples.count();
         let mut inference = self.inference_for(count)?;
+        let mut scores = Scores::new(self.engine(), count)?;
         for first in (0..count).step_by(INFERENCE_BATCH) {
-            let (x, t, losses, hits) = samples.part(first..count.min(first + INFERENCE_BATCH))?;
+            let range = first..count.min(first + INFERENCE_BATCH);
+            let ([x, t], [losses, hits]) =
+                (samples.range(range.clone())?, scores.range_mut(range)?);
             let output = inference.run_for(loss, x)?;
             fused::loss(loss.formula(), output, t, losses, None)?;
             fused::hits(output, t, loss.threshold(), hits)?;
         }
-        samples.report(count)
-    }
-}
-
-/// The network that an inference runs.
-enum Held<'n, T: Scalar> {
-    Whole(&'n Network<T>),
-    Folded(Network<T>),
-}
-
-impl<T: Scalar> Held<'_, T> {
-    fn get(&self) -> &Network<T> {
-        match self {
-            Held::Whole(network) => network,
-            Held::Folded(network) => network,
-        }
-    }
-}
-
-/// Inference with two buffers that the layers write to in turn; nothing is allocated in [`Inference::run`].
-pub struct Inference<'n, T: Scalar> {
-    network: Held<'n, T>,
-    batch: usize,
-    /// For every layer a copy of its weights in the engine's order, if it has one; or nothing at all.
-    packed: Vec<Option<Matrix<T>>>,
-    /// The widest of the even and of the odd layers, `outputs x batch`.
-    buffers: [Matrix<T>; 2],
-}
-
-impl<'n, T: Scalar> Inference<'n, T> {
-    fn new(network: Held<'n, T>, packed: Vec<Option<Matrix<T>>>, batch: usize) -> Result<Self> {
-        let (layers, engine) = (&network.get().layers, network.get().engine());
-        let width = |parity: usize| {
-            layers.iter().skip(parity).step_by(2).map(|l| l.outputs()).max().unwrap_or(1)
-        };
-        let buffer = |parity: usize| Matrix::zeros(engine, width(parity), batch);
-        let buffers = [buffer(0)?, buffer(1)?];
-        Ok(Inference { network, batch, packed, buffers })
-    }
-
-    /// The outputs for up to `batch` samples: input `inputs x samples`, result `outputs x samples`.
-    ///
-    /// # Errors
-    /// An input with another number of rows or too many columns; a device that fails.
-    pub fn run(&mut self, input: MatrixRef<'_, T>) -> Result<MatrixRef<'_, T>> {
-        self.run_layers(input, false)
-    }
-
-    /// What a loss reads: the outputs, or the last layer's z.
-    fn run_for(&mut self, loss: Loss, input: MatrixRef<'_, T>) -> Result<MatrixRef<'_, T>> {
-        self.run_layers(input, loss.is_fused_with(self.network.get().last().activation()))
-    }
-
-    /// `logits`: the last layer's activation is left out.
-    fn run_layers(&mut self, input: MatrixRef<'_, T>, logits: bool) -> Result<MatrixRef<'_, T>> {
-        let samples = input.columns();
-        if samples > self.batch {
-            let reason = format!(
-                "the input has {samples} samples, the buffers were made for {}",
-                self.batch
-            );
-            return Err(Error::argument("infer", reason));
-        }
-        let network = self.network.get();
-        let layers = &network.layers;
-        let [even, odd] = &mut self.buffers;
-        let last = if layers.len() % 2 == 1 { &mut *even } else { &mut *odd };
-        if whole::infer(network, logits, input, last.front_mut(network.outputs(), samples))? {
-            return Ok(
-                if layers.len() % 2 == 1 { even } else { odd }.front(network.outputs(), samples)
-            );
-        }
-        for (i, layer) in layers.iter().enumerate() {
-            let (from, to) = if i % 2 == 0 { (&*odd, &mut *even) } else { (&*even, &mut *odd) };
-            let from = if i == 0 { input } else { from.front(layer.inputs(), samples) };
-            let to = to.front_mut(layer.outputs(), samples);
-            let role = Role::before(layers.get(i + 1).map(|next| next.kind()), logits);
-            layer.infer(role, self.packed.get(i).and_then(Option::as_ref), from, to)?;
-        }
-        let written = if layers.len() % 2 == 1 { even } else { odd };
-        Ok(written.front(network.outputs(), samples))
+        scores.report(count, samples.task())
     }
 }

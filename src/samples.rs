@@ -1,9 +1,9 @@
-//! A data set where the engine computes.
+//! A data set in an engine's memory.
 
 use std::ops::Range;
 use std::sync::Arc;
 
-use crate::data::{Dataset, Targets};
+use crate::data::{Dataset, Targets, Task};
 use crate::engine::Engine;
 use crate::error::{Error, Result};
 use crate::matrix::{Matrix, MatrixMut, MatrixRef};
@@ -11,8 +11,11 @@ use crate::ops::fused::{Indices, gather};
 use crate::random::{Philox, Purpose};
 use crate::scalar::Scalar;
 
-/// Inputs and targets in an engine's memory, with room for the loss of every sample. On the CPU the inputs are the data
+/// Inputs and targets in an engine's memory, with a place for the loss of every sample. On the CPU the inputs are the data
 /// set's own memory.
+///
+/// [`Samples::new`] borrows the data set; [`Samples::from_dataset`] and [`Samples::into_owned`] give samples that borrow
+/// nothing and can be kept in a struct.
 ///
 /// ```
 /// use travertine::{Samples, data, engine};
@@ -26,38 +29,77 @@ pub struct Samples<'d, T: Scalar> {
     inputs: Inputs<'d, T>,
     /// `outputs x samples`
     targets: Matrix<T>,
-    classes: bool,
+    task: Task,
     weights: Option<Weights<T>>,
-    /// `1 x samples`
-    losses: Matrix<T>,
-    /// `1 x samples`
-    hits: Matrix<T>,
+    /// Of the current epoch, in its order.
+    scores: Scores<T>,
     /// The order of the samples in this epoch.
     order: Vec<u32>,
     indices: Indices<T>,
 }
 
-/// What the loss of every sample is multiplied by, each `1 x samples`.
+/// Factors of the losses of all samples, each `1 x samples`.
 struct Weights<T: Scalar> {
-    as_they_lie: Matrix<T>,
-    /// In the order of the epoch.
-    in_order: Matrix<T>,
+    in_memory_order: Matrix<T>,
+    in_epoch_order: Matrix<T>,
 }
-
-/// Inputs, targets, losses, hits.
-pub(crate) type Part<'a, T> =
-    (MatrixRef<'a, T>, MatrixRef<'a, T>, MatrixMut<'a, T>, MatrixMut<'a, T>);
 
 /// Inputs and targets of all samples, their order, results of some.
 pub(crate) type All<'a, T> = (MatrixRef<'a, T>, MatrixRef<'a, T>, &'a Indices<T>, Results<'a, T>);
 
-/// What a step of training writes for its samples, and reads of them beside inputs and targets; each `1 x n`.
+/// What a training step writes for its samples, and the weights that it reads; each `1 x n`.
 pub(crate) struct Results<'a, T: Scalar> {
     pub losses: MatrixMut<'a, T>,
     /// 1 for a sample whose class is right.
     pub hits: Option<MatrixMut<'a, T>>,
-    /// What losses are multiplied by.
+    /// Factors of the losses.
     pub weights: Option<MatrixRef<'a, T>>,
+}
+
+/// Losses and hits of samples, each `1 x samples`.
+pub(crate) struct Scores<T: Scalar> {
+    losses: Matrix<T>,
+    /// 1 for a sample whose class is right.
+    hits: Matrix<T>,
+}
+
+impl<T: Scalar> Scores<T> {
+    /// For so many samples.
+    pub(crate) fn new(engine: &Arc<dyn Engine<T>>, samples: usize) -> Result<Self> {
+        let row = || Matrix::zeros(engine, 1, samples);
+        Ok(Scores { losses: row()?, hits: row()? })
+    }
+
+    /// The number of samples that fit.
+    pub(crate) fn capacity(&self) -> usize {
+        self.losses.columns()
+    }
+
+    /// Losses and hits of some samples, each `1 x n`.
+    pub(crate) fn range_mut(&mut self, range: Range<usize>) -> Result<[MatrixMut<'_, T>; 2]> {
+        let losses = self.losses.view_mut().sub_columns(range.clone())?;
+        Ok([losses, self.hits.view_mut().sub_columns(range)?])
+    }
+
+    /// Losses and hits of all samples, each `1 x samples`.
+    pub(crate) fn rows_mut(&mut self) -> [MatrixMut<'_, T>; 2] {
+        [self.losses.view_mut(), self.hits.view_mut()]
+    }
+
+    /// Names and matrices of what this has allocated.
+    pub(crate) fn buffers(&self) -> [(&'static str, &Matrix<T>); 2] {
+        [("losses", &self.losses), ("hits", &self.hits)]
+    }
+
+    /// Mean loss and, for classes, accuracy of the first `samples` samples.
+    pub(crate) fn report(&self, samples: usize, task: Task) -> Result<Report> {
+        let mean = |row: &Matrix<T>| -> Result<f64> {
+            let values = row.view().sub_columns(0..samples)?.to_vec()?;
+            Ok(values.iter().map(|x| x.to_f64()).sum::<f64>() / samples as f64)
+        };
+        let accuracy = if task == Task::Classes { Some(mean(&self.hits)?) } else { None };
+        Ok(Report { samples, loss: mean(&self.losses)?, accuracy })
+    }
 }
 
 /// `features x samples`
@@ -66,63 +108,107 @@ enum Inputs<'d, T: Scalar> {
     Owned(Matrix<T>),
 }
 
+impl<T: Scalar> Inputs<'_, T> {
+    fn view(&self) -> MatrixRef<'_, T> {
+        match self {
+            Inputs::Borrowed(view) => *view,
+            Inputs::Owned(matrix) => matrix.view(),
+        }
+    }
+}
+
+impl<T: Scalar> Samples<'static, T> {
+    /// A data set on an engine, copied, so that the samples borrow neither.
+    ///
+    /// ```
+    /// use std::sync::Arc;
+    /// use travertine::{Samples, data, engine};
+    /// struct Experiment {
+    ///     train: Samples<'static, f32>,
+    /// }
+    /// let cpu = engine::open("cpu")?;
+    /// let experiment = Experiment { train: Samples::from_dataset(&cpu, data::digits()?)? };
+    /// drop(cpu);
+    /// assert_eq!(experiment.train.count(), 1797);
+    /// # Ok::<(), travertine::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// As [`Samples::new`].
+    pub fn from_dataset(engine: &Arc<dyn Engine<T>>, data: Dataset<T>) -> Result<Self> {
+        let targets = targets_of(engine, &data)?;
+        let (rows, count) = (data.inputs(), data.samples());
+        let inputs = Inputs::Owned(Matrix::from_slice(engine, rows, count, data.features())?);
+        Self::assemble(inputs, targets, task_of(&data))
+    }
+
+    /// Inputs (`features x samples`) and targets (`outputs x samples`) that are matrices already. With [`Task::Classes`] the
+    /// target of a sample is 1 for its class and 0 for the others, and reports contain the accuracy.
+    ///
+    /// ```
+    /// use travertine::{Matrix, Samples, data::Task, engine};
+    /// let cpu = engine::open::<f32>("cpu")?;
+    /// let x = Matrix::from_slice(&cpu, 2, 3, &[0.1, 0.2, 0.3, 0.4, 0.5, 0.6])?;
+    /// let t = Matrix::from_slice(&cpu, 1, 3, &[0.3, 0.7, 1.1])?;
+    /// let samples = Samples::from_matrices(x, t, Task::Values)?;
+    /// assert_eq!((samples.count(), samples.task()), (3, Task::Values));
+    /// # Ok::<(), travertine::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// Matrices of different numbers of samples; no memory.
+    pub fn from_matrices(inputs: Matrix<T>, targets: Matrix<T>, task: Task) -> Result<Self> {
+        Self::assemble(Inputs::Owned(inputs), targets, task)
+    }
+}
+
 impl<'d, T: Scalar> Samples<'d, T> {
     /// A data set on an engine.
     ///
     /// # Errors
     /// A data set without targets; no memory.
     pub fn new(engine: &'d Arc<dyn Engine<T>>, data: &'d Dataset<T>) -> Result<Self> {
-        if data.outputs() == 0 {
-            return Err(Error::argument(
-                "samples",
-                "the data set has no targets; training and evaluation need them",
-            ));
-        }
+        let targets = targets_of(engine, data)?;
         let (rows, count) = (data.inputs(), data.samples());
         let inputs = match MatrixRef::borrow(engine, rows, count, data.features()) {
             Ok(view) => Inputs::Borrowed(view),
             Err(_) => Inputs::Owned(Matrix::from_slice(engine, rows, count, data.features())?),
         };
-        let targets = Matrix::from_slice(engine, data.outputs(), count, &data.target_columns()?)?;
-        Self::assemble(inputs, targets, matches!(data.targets(), Targets::Classes { .. }))
+        Self::assemble(inputs, targets, task_of(data))
     }
 
-    /// Inputs (`features x samples`) and targets (`outputs x samples`) that are matrices already. `classes`: the target
-    /// of a sample is 1 for its class and 0 for the others, so that accuracy means something.
+    fn assemble(inputs: Inputs<'d, T>, targets: Matrix<T>, task: Task) -> Result<Self> {
+        let (columns, count) = (inputs.view().columns(), targets.columns());
+        if columns != count {
+            let reason = format!("{columns} inputs and {count} targets; as many are needed");
+            return Err(Error::argument("samples", reason));
+        }
+        let Ok(end) = u32::try_from(count) else {
+            let reason = format!("{count} samples; at most {} fit", u32::MAX);
+            return Err(Error::argument("samples", reason));
+        };
+        let order: Vec<u32> = (0..end).collect();
+        let scores = Scores::new(targets.engine(), count)?;
+        let indices = Indices::in_order(&order, targets.view())?;
+        Ok(Samples { inputs, targets, task, weights: None, scores, order, indices })
+    }
+
+    /// The same samples with a copy of inputs that were borrowed, so that they can be kept in a struct.
     ///
     /// # Errors
-    /// Matrices of different numbers of samples; no memory.
-    pub fn from_matrices(inputs: Matrix<T>, targets: Matrix<T>, classes: bool) -> Result<Self> {
-        Self::assemble(Inputs::Owned(inputs), targets, classes)
+    /// No memory; a device that fails.
+    pub fn into_owned(self) -> Result<Samples<'static, T>> {
+        let inputs = match self.inputs {
+            Inputs::Borrowed(view) => view.copy()?,
+            Inputs::Owned(matrix) => matrix,
+        };
+        let Samples { targets, task, weights, scores, order, indices, .. } = self;
+        let inputs = Inputs::Owned(inputs);
+        Ok(Samples { inputs, targets, task, weights, scores, order, indices })
     }
 
-    fn assemble(inputs: Inputs<'d, T>, targets: Matrix<T>, classes: bool) -> Result<Self> {
-        let count = targets.columns();
-        let columns = match &inputs {
-            Inputs::Borrowed(view) => view.columns(),
-            Inputs::Owned(matrix) => matrix.columns(),
-        };
-        if columns != count {
-            return Err(Error::argument(
-                "samples",
-                format!("{columns} inputs and {count} targets; as many are needed"),
-            ));
-        }
-        let Ok(last) = u32::try_from(count) else {
-            return Err(Error::argument(
-                "samples",
-                format!("{count} samples; at most {} fit", u32::MAX),
-            ));
-        };
-        let order: Vec<u32> = (0..last).collect();
-        let row = || Matrix::zeros(targets.engine(), 1, count);
-        let (losses, hits) = (row()?, row()?);
-        let indices = Indices::in_order(&order, targets.view())?;
-        Ok(Samples { inputs, targets, classes, weights: None, losses, hits, order, indices })
-    }
-
-    /// With targets that are less sure: `(1 - share) t + share / outputs` (Szegedy et al. 2016, section 7). For training; its
-    /// losses are then those by these targets, accuracy is as before.
+    /// With targets that are less sure: `(1 - share) t + share / outputs` (Szegedy et al. 2016, section 7). For training: losses
+    /// are then those by these targets; accuracy is as before.
     ///
     /// # Errors
     /// Targets that are not classes; a share below 0 or not below 1; no memory.
@@ -132,7 +218,7 @@ impl<'d, T: Scalar> Samples<'d, T> {
             return wrong(format!("the share must be from 0 to less than 1, not {share}"));
         }
         let classes = self.targets.rows();
-        if !self.classes || classes < 2 {
+        if self.task != Task::Classes || classes < 2 {
             return wrong("targets must be classes, at least two".to_owned());
         }
         let smooth = |t: T| T::from_f64((1.0 - share) * t.to_f64() + share / classes as f64);
@@ -141,8 +227,8 @@ impl<'d, T: Scalar> Samples<'d, T> {
         Ok(self)
     }
 
-    /// With losses, in training, that count more for some classes: the loss of a sample and its gradient are multiplied by the
-    /// weight of its class. A target of one row, no or yes, is two classes. Evaluation does not weigh.
+    /// With a weight for each class: in training, the loss of a sample and its gradient are multiplied by the weight of its
+    /// class. A target of one row, no or yes, is two classes. Evaluation does not weigh.
     ///
     /// ```
     /// # use travertine::{Samples, data, engine};
@@ -157,37 +243,73 @@ impl<'d, T: Scalar> Samples<'d, T> {
     /// # Errors
     /// Targets that are not classes; another number of weights than classes; a weight that is not a finite number above 0; no
     /// memory.
-    pub fn with_class_weights(mut self, weights: &[f64]) -> Result<Self> {
+    pub fn with_class_weights(self, weights: &[f64]) -> Result<Self> {
         let wrong = |reason: String| Err(Error::argument("class weights", reason));
-        if !self.classes {
+        if self.task != Task::Classes {
             return wrong("targets must be classes".to_owned());
         }
         let rows = self.targets.rows();
         let classes = rows.max(2);
         if weights.len() != classes {
-            return wrong(format!(
-                "{} weights for {classes} classes; one for each is needed",
-                weights.len()
-            ));
+            let found = weights.len();
+            return wrong(format!("{found} weights for {classes} classes; one for each is needed"));
         }
         if let Some(weight) = weights.iter().find(|weight| !(weight.is_finite() && **weight > 0.0))
         {
             return wrong(format!("a weight must be a finite number above 0, not {weight}"));
         }
-        let class = |target: &[T]| match target {
-            [yes] => usize::from(yes.to_f64() > 0.5),
-            _ => (0..rows).fold(0, |best, i| if target[i] > target[best] { i } else { best }),
+        let targets = self.targets.to_vec()?;
+        let of_samples: Vec<f64> =
+            targets.chunks(rows).map(|target| weights[class_of(target)]).collect();
+        self.weigh(&of_samples)
+    }
+
+    /// With a weight for each sample: in training, its loss and its gradient are multiplied by it, and by that of its class where
+    /// there are class weights. A sample of weight 0 has no part in the gradient; a step still divides by the number of its
+    /// samples. Evaluation does not weigh.
+    ///
+    /// ```
+    /// # use travertine::{Samples, data, engine};
+    /// # let cpu = engine::open::<f32>("cpu")?;
+    /// # let digits = data::digits()?;
+    /// let mut weights = vec![1.0; digits.samples()];
+    /// weights[17] = 0.1; // a doubtful label
+    /// let samples = Samples::new(&cpu, &digits)?.with_weights(&weights)?;
+    /// # Ok::<(), travertine::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// Another number of weights than samples; a weight that is not a finite number of at least 0; weights of 0 alone; no memory.
+    pub fn with_weights(self, weights: &[f64]) -> Result<Self> {
+        let wrong = |reason: String| Err(Error::argument("sample weights", reason));
+        let (found, count) = (weights.len(), self.count());
+        if found != count {
+            return wrong(format!("{found} weights for {count} samples; one for each is needed"));
+        }
+        if let Some(i) = weights.iter().position(|w| !(w.is_finite() && *w >= 0.0)) {
+            let weight = weights[i];
+            return wrong(format!(
+                "a weight must be a finite number of at least 0, not {weight} as sample {i} has"
+            ));
+        }
+        if weights.iter().all(|weight| *weight == 0.0) {
+            return wrong("all weights are 0, so that nothing can be learned".to_owned());
+        }
+        self.weigh(weights)
+    }
+
+    /// Multiplies the weights of the samples.
+    fn weigh(mut self, weights: &[f64]) -> Result<Self> {
+        let before = match &self.weights {
+            Some(weights) => weights.in_memory_order.to_vec()?,
+            None => vec![T::from_f64(1.0); weights.len()],
         };
-        let of_samples: Vec<T> = self
-            .targets
-            .to_vec()?
-            .chunks(rows)
-            .map(|target| T::from_f64(weights[class(target)]))
-            .collect();
-        let as_they_lie =
-            Matrix::from_slice(self.targets.engine(), 1, of_samples.len(), &of_samples)?;
-        let in_order = as_they_lie.copy()?;
-        self.weights = Some(Weights { as_they_lie, in_order });
+        let product: Vec<T> =
+            before.iter().zip(weights).map(|(a, b)| T::from_f64(a.to_f64() * b)).collect();
+        let in_memory_order =
+            Matrix::from_slice(self.targets.engine(), 1, product.len(), &product)?;
+        let in_epoch_order = in_memory_order.copy()?;
+        self.weights = Some(Weights { in_memory_order, in_epoch_order });
         Ok(self)
     }
 
@@ -198,10 +320,7 @@ impl<'d, T: Scalar> Samples<'d, T> {
 
     /// `features x samples`
     pub fn inputs(&self) -> MatrixRef<'_, T> {
-        match &self.inputs {
-            Inputs::Borrowed(view) => *view,
-            Inputs::Owned(matrix) => matrix.view(),
-        }
+        self.inputs.view()
     }
 
     /// `outputs x samples`
@@ -209,21 +328,17 @@ impl<'d, T: Scalar> Samples<'d, T> {
         self.targets.view()
     }
 
-    /// Whether the targets are classes.
-    pub fn are_classes(&self) -> bool {
-        self.classes
+    /// Whether the targets are classes or values.
+    pub fn task(&self) -> Task {
+        self.task
     }
 
     /// Bytes that the samples own in the engine's memory.
     pub fn bytes(&self) -> usize {
         let inputs = if let Inputs::Owned(matrix) = &self.inputs { matrix.bytes() } else { 0 };
-        let weights = self.weights.as_ref().map_or(0, |weights| 2 * weights.in_order.bytes());
-        inputs
-            + self.targets.bytes()
-            + weights
-            + self.losses.bytes()
-            + self.hits.bytes()
-            + self.indices.bytes()
+        let weights = self.weights.as_ref().map_or(0, |weights| 2 * weights.in_epoch_order.bytes());
+        let scores: usize = self.scores.buffers().iter().map(|(_, row)| row.bytes()).sum();
+        inputs + self.targets.bytes() + weights + scores + self.indices.bytes()
     }
 
     /// Puts the samples in the order of an epoch: a function of the seed and the epoch alone.
@@ -232,8 +347,8 @@ impl<'d, T: Scalar> Samples<'d, T> {
         Philox::new(seed, Purpose::Shuffle, epoch as u32).shuffle(&mut self.order);
         self.indices.write(&self.order)?;
         match &mut self.weights {
-            Some(Weights { as_they_lie, in_order }) => {
-                gather(as_they_lie.view(), &self.indices, 0, in_order.view_mut())
+            Some(Weights { in_memory_order, in_epoch_order }) => {
+                gather(in_memory_order.view(), &self.indices, 0, in_epoch_order.view_mut())
             }
             None => Ok(()),
         }
@@ -250,64 +365,64 @@ impl<'d, T: Scalar> Samples<'d, T> {
         gather(self.targets(), &self.indices, first, t)
     }
 
-    /// The places for losses and hits of some samples in the order of the epoch, and their weights, each `1 x n`.
-    pub(crate) fn results(&mut self, range: Range<usize>) -> Result<Results<'_, T>> {
-        Ok(self.all_for(range)?.3)
-    }
-
     /// Inputs and targets of all samples, their order, and the places for the results of some of them.
     pub(crate) fn all_for(&mut self, range: Range<usize>) -> Result<All<'_, T>> {
-        let inputs = match &self.inputs {
-            Inputs::Borrowed(view) => *view,
-            Inputs::Owned(matrix) => matrix.view(),
-        };
-        let weights =
-            self.weights.as_ref().map(|weights| weights.in_order.view().sub_columns(range.clone()));
-        let results = Results {
-            losses: self.losses.view_mut().sub_columns(range.clone())?,
-            hits: self.classes.then(|| self.hits.view_mut().sub_columns(range)).transpose()?,
-            weights: weights.transpose()?,
-        };
-        Ok((inputs, self.targets.view(), &self.indices, results))
+        let weights = self.weights.as_ref().map(|weights| weights.in_epoch_order.view());
+        let weights = weights.map(|weights| weights.sub_columns(range.clone())).transpose()?;
+        let [losses, hits] = self.scores.range_mut(range)?;
+        let hits = (self.task == Task::Classes).then_some(hits);
+        let results = Results { losses, hits, weights };
+        Ok((self.inputs.view(), self.targets.view(), &self.indices, results))
     }
 
     /// Losses and hits of all samples, each `1 x samples`.
     pub(crate) fn rows_mut(&mut self) -> [MatrixMut<'_, T>; 2] {
-        [self.losses.view_mut(), self.hits.view_mut()]
+        self.scores.rows_mut()
     }
 
-    /// Some samples as they lie, with the places for their losses and hits.
-    pub(crate) fn part(&mut self, range: Range<usize>) -> Result<Part<'_, T>> {
-        let inputs = match &self.inputs {
-            Inputs::Borrowed(view) => *view,
-            Inputs::Owned(matrix) => matrix.view(),
-        };
-        Ok((
-            inputs.sub_columns(range.clone())?,
-            self.targets.view().sub_columns(range.clone())?,
-            self.losses.view_mut().sub_columns(range.clone())?,
-            self.hits.view_mut().sub_columns(range)?,
-        ))
+    /// Inputs and targets of some samples in memory order.
+    pub(crate) fn range(&self, range: Range<usize>) -> Result<[MatrixRef<'_, T>; 2]> {
+        let inputs = self.inputs.view().sub_columns(range.clone())?;
+        Ok([inputs, self.targets.view().sub_columns(range)?])
     }
 
     /// The loss of every sample, in the order of the epoch.
     pub(crate) fn losses(&self) -> Result<Vec<T>> {
-        self.losses.to_vec()
+        self.scores.losses.to_vec()
     }
 
-    /// Loss and accuracy over the first `count` samples that were written to `losses` and `hits`.
+    /// Mean loss and accuracy of the first `count` samples of the epoch.
     pub(crate) fn report(&self, count: usize) -> Result<Report> {
-        let mean = |row: &Matrix<T>| -> Result<f64> {
-            let values = row.view().sub_columns(0..count)?.to_vec()?;
-            Ok(values.iter().map(|x| x.to_f64()).sum::<f64>() / count as f64)
-        };
-        let accuracy = if self.classes { Some(mean(&self.hits)?) } else { None };
-        Ok(Report { samples: count, loss: mean(&self.losses)?, accuracy })
+        self.scores.report(count, self.task)
+    }
+}
+
+/// `outputs x samples`
+fn targets_of<T: Scalar>(engine: &Arc<dyn Engine<T>>, data: &Dataset<T>) -> Result<Matrix<T>> {
+    if data.outputs() == 0 {
+        let reason = "the data set has no targets; training and evaluation need them";
+        return Err(Error::argument("samples", reason));
+    }
+    Matrix::from_slice(engine, data.outputs(), data.samples(), &data.target_columns()?)
+}
+
+fn task_of<T: Scalar>(data: &Dataset<T>) -> Task {
+    match data.targets() {
+        Targets::Classes { .. } => Task::Classes,
+        _ => Task::Values,
+    }
+}
+
+/// The class that a target names: of one row, yes or no; else the first of its largest numbers.
+fn class_of<T: Scalar>(target: &[T]) -> usize {
+    match target {
+        [yes] => usize::from(yes.to_f64() > 0.5),
+        _ => (1..target.len()).fold(0, |best, i| if target[i] > target[best] { i } else { best }),
     }
 }
 
 impl Report {
-    /// That of both data sets together.
+    /// The report of both data sets together.
     #[must_use]
     pub fn and(self, other: Report) -> Report {
         let (mine, all) = (self.samples as f64, (self.samples + other.samples) as f64);
@@ -324,10 +439,10 @@ impl Report {
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct Report {
-    /// Samples it is the mean of.
+    /// Number of samples.
     pub samples: usize,
     /// Mean loss of a sample.
     pub loss: f64,
-    /// Share of samples whose class was right, where the targets are classes.
+    /// Share of samples whose class is right, where the targets are classes.
     pub accuracy: Option<f64>,
 }

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 
 use common::{one_hot, random};
+use travertine::data::Task;
 use travertine::engine::{self, Counting, Engine, Settings};
 use travertine::optimizer::{Adam, Clip, Optimizer, RmsProp, Schedule, Sgd, WeightDecay};
 use travertine::{Activation, Dropout, Loss, Matrix, Network, Samples, Trainer};
@@ -80,8 +81,11 @@ fn a_thousand_steps_allocate_nothing() {
         let t = Matrix::from_slice(&cpu, 10, 32, &one_hot(10, 32)).unwrap();
         for (hidden, output, loss) in CASES {
             let mut network = network(&cpu, hidden, output);
-            let mut trainer =
-                Trainer::new(&mut network, loss, Sgd::new(0.01).unwrap(), 32, 1).unwrap();
+            let mut trainer = Trainer::builder(&mut network, loss, Sgd::new(0.01).unwrap())
+                .batch(32)
+                .seed(1)
+                .build()
+                .unwrap();
             let partial = |m: &Matrix<f32>, n| m.view().sub_columns(0..n).unwrap().copy().unwrap();
             let (x7, t7) = (partial(&x, 7), partial(&t, 7));
             let count = allocations_of(|| {
@@ -116,19 +120,16 @@ fn trainer<'n>(
     clip: Option<Clip>,
     regularized: bool,
 ) -> Trainer<'n, f32> {
-    let mut trainer = Trainer::new(network, Loss::SoftmaxCrossEntropy, optimizer, 32, 1).unwrap();
-    if regularized {
-        trainer = trainer
-            .with_dropout(Dropout { inputs: 0.2, hidden: 0.5 })
-            .unwrap()
-            .with_max_norm(1.0)
-            .unwrap();
-    }
-    let trainer = trainer.with_schedule(Schedule::Cosine { steps: 50, last: 0.1 }).unwrap();
-    match clip {
-        Some(clip) => trainer.with_clip(clip).unwrap(),
-        None => trainer,
-    }
+    let dropout = regularized.then_some(Dropout { inputs: 0.2, hidden: 0.5 });
+    Trainer::builder(network, Loss::SoftmaxCrossEntropy, optimizer)
+        .batch(32)
+        .seed(1)
+        .dropout(dropout)
+        .max_norm(regularized.then_some(1.0))
+        .schedule(Schedule::Cosine { steps: 50, last: 0.1 })
+        .clip(clip)
+        .build()
+        .unwrap()
 }
 
 fn steps_of_every_optimizer_allocate_nothing() {
@@ -149,7 +150,7 @@ fn steps_of_every_optimizer_allocate_nothing() {
                 let planned = counting.counts();
                 assert_eq!(
                     planned.live_bytes - before,
-                    parameters + trainer.plan().bytes(),
+                    parameters + trainer.memory_plan().bytes(),
                     "{what}"
                 );
                 let count = allocations_of(|| {
@@ -168,14 +169,18 @@ fn steps_of_an_epoch_allocate_nothing() {
     let epoch = |samples: usize| {
         let x = Matrix::from_slice(&cpu, 40, samples, &random(40 * samples, 1)).unwrap();
         let t = Matrix::from_slice(&cpu, 10, samples, &one_hot(10, samples)).unwrap();
-        let mut samples = Samples::from_matrices(x, t, true).unwrap();
+        let mut samples = Samples::from_matrices(x, t, Task::Classes).unwrap();
         let mut network = network(&cpu, Activation::Relu, Activation::Softmax);
         let sgd = Sgd::new(0.01).unwrap();
-        let mut trainer = Trainer::new(&mut network, Loss::SoftmaxCrossEntropy, sgd, 4, 1).unwrap();
+        let mut trainer = Trainer::builder(&mut network, Loss::SoftmaxCrossEntropy, sgd)
+            .batch(4)
+            .seed(1)
+            .build()
+            .unwrap();
         trainer.epoch(&mut samples).unwrap();
         allocations_of(|| {
             trainer.epoch(&mut samples).unwrap();
-            trainer.evaluate(&mut samples).unwrap();
+            trainer.evaluate(&samples).unwrap();
         })
     };
     assert_eq!(epoch(40), epoch(4002)); // 10 and 1,001 steps, the last one partial
@@ -197,7 +202,7 @@ fn steps_of_layers_that_normalize_allocate_nothing() {
             .unwrap();
         let live = counting.counts().live_bytes;
         let mut trainer = trainer(&mut network, Box::new(Adam::new(0.01).unwrap()), CLIPS[1], true);
-        assert_eq!(counting.counts().live_bytes, live + trainer.plan().bytes());
+        assert_eq!(counting.counts().live_bytes, live + trainer.memory_plan().bytes());
         trainer.step(x.view(), t.view()).unwrap();
         let allocations = counting.counts().allocations;
         let count =
@@ -231,13 +236,17 @@ fn the_engine_allocates_what_the_plan_says_and_takes_all_back() {
         let x = Matrix::from_slice(&engine, 40, 8, &random(40 * 8, 1)).unwrap();
         let t = Matrix::from_slice(&engine, 10, 8, &one_hot(10, 8)).unwrap();
         let data = x.bytes() + t.bytes();
-        let mut trainer = Trainer::new(&mut network, loss, Sgd::new(0.01).unwrap(), 8, 1).unwrap();
+        let mut trainer = Trainer::builder(&mut network, loss, Sgd::new(0.01).unwrap())
+            .batch(8)
+            .seed(1)
+            .build()
+            .unwrap();
         let planned = counting.counts();
         assert_eq!(
             planned.live_bytes,
-            parameters + data + trainer.plan().bytes(),
+            parameters + data + trainer.memory_plan().bytes(),
             "{}",
-            trainer.plan()
+            trainer.memory_plan()
         );
         (0..100).for_each(|_| trainer.step(x.view(), t.view()).unwrap());
         let after = counting.counts();

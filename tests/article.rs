@@ -93,8 +93,11 @@ fn three_layers<T: Scalar>(engine: &Arc<dyn Engine<T>>, bound: f64) {
         .collect();
     assert!(relative(&a, &expected) < bound, "forward: {:e}", relative(&a, &expected));
 
-    let mut trainer =
-        Trainer::new(&mut network, Loss::Quadratic, Sgd::new(0.5).unwrap(), samples, 1).unwrap();
+    let mut trainer = Trainer::builder(&mut network, Loss::Quadratic, Sgd::new(0.5).unwrap())
+        .batch(samples)
+        .seed(1)
+        .build()
+        .unwrap();
     for _ in 0..20 {
         trainer.step(x.view(), t.view()).unwrap();
         common::sgd_step(&mut reference, &x_columns, &t_columns, 0.5);

@@ -7,6 +7,7 @@ mod common;
 use std::sync::Arc;
 
 use common::{one_hot, random};
+use travertine::data::Task;
 use travertine::engine::{Engine, Settings};
 use travertine::layer::{Dense, Layer as _};
 use travertine::ops::{self, Function};
@@ -502,8 +503,12 @@ fn step<T: Scalar>(network: &mut Network<T>, loss: Loss, x: &[T], t: &[T]) -> Re
     let count = x.len() / inputs;
     let x = Matrix::from_slice(&engine, inputs, count, x).unwrap();
     let t = Matrix::from_slice(&engine, outputs, count, t).unwrap();
-    let mut samples = Samples::from_matrices(x, t, true).unwrap();
-    let mut trainer = Trainer::new(network, loss, Sgd::new(0.3).unwrap(), count, 1).unwrap();
+    let mut samples = Samples::from_matrices(x, t, Task::Classes).unwrap();
+    let mut trainer = Trainer::builder(network, loss, Sgd::new(0.3).unwrap())
+        .batch(count)
+        .seed(1)
+        .build()
+        .unwrap();
     trainer.epoch(&mut samples).unwrap()
 }
 

@@ -1,5 +1,6 @@
 //! Whatever is wrong, the message names the operation, every operand, every rule broken.
 
+use travertine::data::Task;
 use travertine::engine::{self, Settings};
 use travertine::layer::Dense;
 use travertine::optimizer::Sgd;
@@ -161,10 +162,17 @@ fn networks() {
     refused(network.inference(2).unwrap().run(x.view()), &["5 samples", "made for 2"]);
     refused(network.inference(0), &["zeros"]);
     let sgd = || Sgd::new(0.1).unwrap();
-    refused(Trainer::new(&mut network, Loss::Quadratic, sgd(), 0, 1), &["batch"]);
-    refused(Trainer::new(&mut network, Loss::Huber(0.0), sgd(), 1, 1), &["huber", "above 0"]);
+    refused(
+        Trainer::builder(&mut network, Loss::Quadratic, sgd()).batch(0).seed(1).build(),
+        &["batch"],
+    );
+    refused(
+        Trainer::builder(&mut network, Loss::Huber(0.0), sgd()).batch(1).seed(1).build(),
+        &["huber", "above 0"],
+    );
     refused(Sgd::new(-1.0), &["sgd", "-1"]);
-    let mut trainer = Trainer::new(&mut network, Loss::Quadratic, sgd(), 4, 1).unwrap();
+    let mut trainer =
+        Trainer::builder(&mut network, Loss::Quadratic, sgd()).batch(4).seed(1).build().unwrap();
     refused(trainer.step(x.view(), t.view()), &["sub_matrix", "0..5"]);
     let four = x.view().sub_columns(0..4).unwrap();
     refused(
@@ -173,7 +181,7 @@ fn networks() {
     );
     refused(trainer.last_loss(0), &["sub_matrix"]);
     refused(
-        Samples::from_matrices(zeros(&cpu, 4, 5), zeros(&cpu, 2, 6), true),
+        Samples::from_matrices(zeros(&cpu, 4, 5), zeros(&cpu, 2, 6), Task::Classes),
         &["5 inputs and 6 targets"],
     );
 }

@@ -5,6 +5,7 @@ mod common;
 use std::sync::Arc;
 
 use common::{engines, one_hot, random};
+use travertine::data::Task;
 use travertine::engine::{self, Engine};
 use travertine::optimizer::{Adam, Clip, Optimizer, Sgd};
 use travertine::{
@@ -33,7 +34,7 @@ fn samples<T: Scalar>(engine: &Arc<dyn Engine<T>>, count: usize, size: f64) -> S
     let targets: Vec<T> =
         one_hot::<T>(3, count).into_iter().map(|t| T::from_f64(size * t.to_f64())).collect();
     let t = Matrix::from_slice(engine, 3, count, &targets).unwrap();
-    Samples::from_matrices(x, t, true).unwrap()
+    Samples::from_matrices(x, t, Task::Classes).unwrap()
 }
 
 fn parameters<T: Scalar>(network: &Network<T>) -> Vec<T> {
@@ -54,11 +55,13 @@ fn scaling_changes_no_bit<T: Scalar>() {
                 let mut network = network(&engine);
                 let optimizer = optimizers().into_iter().nth(which).unwrap();
                 let mut trainer =
-                    Trainer::new(&mut network, Loss::SoftmaxCrossEntropy, optimizer, 8, 1).unwrap();
-                trainer = trainer.with_clip(NO_BOUND).unwrap();
-                if let Some(scale) = scale {
-                    trainer = trainer.with_loss_scale(scale).unwrap();
-                }
+                    Trainer::builder(&mut network, Loss::SoftmaxCrossEntropy, optimizer)
+                        .batch(8)
+                        .seed(1)
+                        .clip(NO_BOUND)
+                        .loss_scale(scale)
+                        .build()
+                        .unwrap();
                 let report = trainer.epoch(&mut samples(&engine, 60, 1.0)).unwrap();
                 // 8 steps, of which the fifth doubles the scale.
                 assert_eq!(trainer.loss_scale(), scale.map(|scale| 2.0 * scale.initial), "{name}");
@@ -96,10 +99,13 @@ fn steps_that_overflow_are_skipped_and_halve_the_scale() {
         // Adam counts its steps: one that is skipped must not count.
         let adam = || Adam::new(0.1).unwrap();
         let (mut network, mut twin) = (build(), build());
-        let mut plain = Trainer::new(&mut twin, Loss::Quadratic, adam(), 2, 1).unwrap();
-        let mut trainer = Trainer::new(&mut network, Loss::Quadratic, adam(), 2, 1)
-            .unwrap()
-            .with_loss_scale(scale(2f64.powi(100), 1000))
+        let mut plain =
+            Trainer::builder(&mut twin, Loss::Quadratic, adam()).batch(2).seed(1).build().unwrap();
+        let mut trainer = Trainer::builder(&mut network, Loss::Quadratic, adam())
+            .batch(2)
+            .seed(1)
+            .loss_scale(scale(2f64.powi(100), 1000))
+            .build()
             .unwrap();
         let mut scales = Vec::new();
         for _ in 0..14 {
@@ -124,9 +130,11 @@ fn the_scale_doubles_after_good_steps_in_a_row() {
     let cpu = engine::open::<f32>("cpu").unwrap();
     let mut network = network(&cpu);
     let mut trainer =
-        Trainer::new(&mut network, Loss::SoftmaxCrossEntropy, Sgd::new(0.1).unwrap(), 4, 1)
-            .unwrap()
-            .with_loss_scale(scale(8.0, 3))
+        Trainer::builder(&mut network, Loss::SoftmaxCrossEntropy, Sgd::new(0.1).unwrap())
+            .batch(4)
+            .seed(1)
+            .loss_scale(scale(8.0, 3))
+            .build()
             .unwrap();
     let x = Matrix::from_slice(&cpu, 6, 4, &random(24, 1)).unwrap();
     let t = Matrix::from_slice(&cpu, 3, 4, &one_hot(3, 4)).unwrap();
@@ -147,18 +155,14 @@ fn divergence_is_told_as_without_scaling() {
     for (name, engine) in engines::<f32>() {
         let told = [None, Some(scale(4.0, 2))].map(|scale| {
             let mut network = network(&engine);
-            let mut trainer = Trainer::new(
-                &mut network,
-                Loss::SoftmaxCrossEntropy,
-                Sgd::new(1e38).unwrap(),
-                4,
-                1,
-            )
-            .unwrap();
-            trainer = trainer.with_clip(NO_BOUND).unwrap();
-            if let Some(scale) = scale {
-                trainer = trainer.with_loss_scale(scale).unwrap();
-            }
+            let mut trainer =
+                Trainer::builder(&mut network, Loss::SoftmaxCrossEntropy, Sgd::new(1e38).unwrap())
+                    .batch(4)
+                    .seed(1)
+                    .clip(NO_BOUND)
+                    .loss_scale(scale)
+                    .build()
+                    .unwrap();
             let error = trainer.epoch(&mut samples(&engine, 32, 1.0)).unwrap_err();
             assert_eq!(
                 trainer.loss_scale(),
@@ -186,10 +190,13 @@ fn snapshots_hold_the_scale() {
     let cpu = engine::open::<f32>("cpu").unwrap();
     let build = || network_with(&cpu, Activation::Identity);
     let trainer = |network| {
-        let trainer =
-            Trainer::new(network, Loss::Quadratic, Adam::new(0.01).unwrap(), 8, 1).unwrap();
-        let trainer = trainer.with_dropout(Dropout { inputs: 0.0, hidden: 0.3 }).unwrap();
-        trainer.with_loss_scale(scale(2f64.powi(100), 7)).unwrap()
+        Trainer::builder(network, Loss::Quadratic, Adam::new(0.01).unwrap())
+            .batch(8)
+            .seed(1)
+            .dropout(Dropout { inputs: 0.0, hidden: 0.3 })
+            .loss_scale(scale(2f64.powi(100), 7))
+            .build()
+            .unwrap()
     };
     // Large targets, so that the first steps overflow.
     let data = || samples(&cpu, 70, 1e9);
@@ -233,8 +240,11 @@ fn snapshots_hold_the_scale() {
     assert_eq!(parameters(&third), parameters(&network));
 
     let mut other = build();
-    let mut unscaled =
-        Trainer::new(&mut other, Loss::Quadratic, Adam::new(0.01).unwrap(), 8, 1).unwrap();
+    let mut unscaled = Trainer::builder(&mut other, Loss::Quadratic, Adam::new(0.01).unwrap())
+        .batch(8)
+        .seed(1)
+        .build()
+        .unwrap();
     let error = unscaled.restore(&snapshot, &mut rest).unwrap_err().to_string();
     assert!(error.contains("the loss is scaled in the snapshot, here it is not"), "{error}");
 }
@@ -255,10 +265,11 @@ fn scales_that_make_no_sense_are_refused() {
     ] {
         let mut network = network(&cpu);
         let trainer =
-            Trainer::new(&mut network, Loss::SoftmaxCrossEntropy, Sgd::new(0.1).unwrap(), 4, 1)
-                .unwrap();
-        let error =
-            trainer.with_loss_scale(scale(initial, growth_interval)).err().unwrap().to_string();
+            Trainer::builder(&mut network, Loss::SoftmaxCrossEntropy, Sgd::new(0.1).unwrap())
+                .batch(4)
+                .seed(1)
+                .loss_scale(scale(initial, growth_interval));
+        let error = trainer.build().err().unwrap().to_string();
         assert!(error.contains(part), "{error}");
     }
 }

@@ -5,6 +5,7 @@ mod common;
 use std::sync::Arc;
 
 use common::{engines, one_hot, random};
+use travertine::data::Task;
 use travertine::engine::{self, Engine, Settings};
 use travertine::layer::{Layer, Normalization, Role};
 use travertine::model_file::{self, ModelInfo};
@@ -278,7 +279,11 @@ fn steps_are_those_of_pytorch() {
             let t = Matrix::from_samples(&device, 5, 2, &filled(10, 3, 8)).unwrap();
 
             let mut trainer =
-                Trainer::new(&mut network, Loss::Quadratic, Sgd::new(0.2).unwrap(), 5, 1).unwrap();
+                Trainer::builder(&mut network, Loss::Quadratic, Sgd::new(0.2).unwrap())
+                    .batch(5)
+                    .seed(1)
+                    .build()
+                    .unwrap();
             for loss in theirs.losses {
                 trainer.step(x.view(), t.view()).unwrap();
                 assert_close(&[trainer.last_loss(5).unwrap()], &[loss], 1e-12, words);
@@ -306,10 +311,13 @@ fn trained<T: Scalar>(device: &Device<T>, kind: &str) -> Network<T> {
     let mut network = network(device, kind, 6, &[20, 9], Activation::Relu);
     let x = Matrix::from_slice(device, 6, 40, &random(240, 8)).unwrap();
     let t = Matrix::from_slice(device, 3, 40, &one_hot(3, 40)).unwrap();
-    let mut samples = Samples::from_matrices(x, t, true).unwrap();
+    let mut samples = Samples::from_matrices(x, t, Task::Classes).unwrap();
     let optimizer = Adam::new(0.01).unwrap();
-    let mut trainer =
-        Trainer::new(&mut network, Loss::SoftmaxCrossEntropy, optimizer, 13, 1).unwrap();
+    let mut trainer = Trainer::builder(&mut network, Loss::SoftmaxCrossEntropy, optimizer)
+        .batch(13)
+        .seed(1)
+        .build()
+        .unwrap();
     // 40 = 3 batches of 13 and a sample.
     (0..5).for_each(|_| {
         trainer.epoch(&mut samples).unwrap();
@@ -351,7 +359,10 @@ fn a_batch_of_one_sample() {
     assert!(refused.to_string().contains("a batch of 1 sample has no variance"), "{refused}");
     let mut network = network(&cpu, "batch", 2, &[2], Activation::Relu);
     assert!(
-        Trainer::new(&mut network, Loss::SoftmaxCrossEntropy, Sgd::new(0.1).unwrap(), 1, 1)
+        Trainer::builder(&mut network, Loss::SoftmaxCrossEntropy, Sgd::new(0.1).unwrap())
+            .batch(1)
+            .seed(1)
+            .build()
             .is_err()
     );
 }
@@ -395,18 +406,18 @@ fn the_same_bits_for_any_number_of_threads_and_after_a_restart() {
             let device = engine::open_with::<f32>("cpu", &Settings::threads(threads)).unwrap();
             let x = Matrix::from_slice(&device, 40, 600, &random(24_000, 8)).unwrap();
             let t = Matrix::from_slice(&device, 3, 600, &one_hot(3, 600)).unwrap();
-            let mut samples = Samples::from_matrices(x, t, true).unwrap();
+            let mut samples = Samples::from_matrices(x, t, Task::Classes).unwrap();
             let mut networks =
                 [(); 2].map(|()| network(&device, kind, 40, &[300, 200], Activation::Relu));
             let [first, second] = &mut networks;
             let trainer = |network| {
                 let optimizer = Adam::new(0.01).unwrap();
-                let trainer =
-                    Trainer::new(network, Loss::SoftmaxCrossEntropy, optimizer, 256, 1).unwrap();
-                trainer
-                    .with_dropout(Dropout { inputs: 0.1, hidden: 0.2 })
-                    .unwrap()
-                    .with_max_norm(2.0)
+                Trainer::builder(network, Loss::SoftmaxCrossEntropy, optimizer)
+                    .batch(256)
+                    .seed(1)
+                    .dropout(Dropout { inputs: 0.1, hidden: 0.2 })
+                    .max_norm(2.0)
+                    .build()
                     .unwrap()
             };
             let mut one = trainer(first);
@@ -442,10 +453,13 @@ fn divergence_gives_the_statistics_back() {
     )
     .unwrap();
     let t = Matrix::from_slice(&cpu, 3, 6, &one_hot(3, 6)).unwrap();
-    let mut samples = Samples::from_matrices(x, t, true).unwrap();
+    let mut samples = Samples::from_matrices(x, t, Task::Classes).unwrap();
     let before = network.layers()[1].statistics().unwrap().to_vec().unwrap();
     let mut trainer =
-        Trainer::new(&mut network, Loss::SoftmaxCrossEntropy, Sgd::new(0.1).unwrap(), 3, 1)
+        Trainer::builder(&mut network, Loss::SoftmaxCrossEntropy, Sgd::new(0.1).unwrap())
+            .batch(3)
+            .seed(1)
+            .build()
             .unwrap();
     let error = trainer.epoch(&mut samples).unwrap_err();
     assert!(matches!(error.kind(), ErrorKind::Diverged { .. }), "{error}");
@@ -460,7 +474,10 @@ fn the_best_parameters_are_kept_with_their_statistics() {
     let x = Matrix::from_slice(&cpu, 2, 6, &random(12, 1)).unwrap();
     let t = Matrix::from_slice(&cpu, 3, 6, &one_hot(3, 6)).unwrap();
     let mut trainer =
-        Trainer::new(&mut network, Loss::SoftmaxCrossEntropy, Sgd::new(0.1).unwrap(), 6, 1)
+        Trainer::builder(&mut network, Loss::SoftmaxCrossEntropy, Sgd::new(0.1).unwrap())
+            .batch(6)
+            .seed(1)
+            .build()
             .unwrap();
     let kept = trainer.parameters().unwrap();
     assert_eq!(kept.len(), 3 * 2 + 1);

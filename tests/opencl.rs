@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use common::{SMALL_DEVICE, engine_if_there, limited, one_hot, random};
+use travertine::data::Task;
 use travertine::engine::{Counting, Engine, Limits, Settings};
 use travertine::optimizer::Sgd;
 use travertine::{
@@ -22,7 +23,7 @@ fn trained<T: Scalar>(engine: &Arc<dyn Engine<T>>) -> Vec<common::Layer> {
     let (inputs, outputs, count) = (64, 10, 250);
     let x = Matrix::from_slice(engine, inputs, count, &random(inputs * count, 5)).unwrap();
     let t = Matrix::from_slice(engine, outputs, count, &one_hot(outputs, count)).unwrap();
-    let mut samples = Samples::from_matrices(x, t, true).unwrap();
+    let mut samples = Samples::from_matrices(x, t, Task::Classes).unwrap();
     let mut network = Network::builder(engine, inputs)
         .dense(50, Activation::Tanh)
         .dense(30, Activation::Gelu)
@@ -31,7 +32,10 @@ fn trained<T: Scalar>(engine: &Arc<dyn Engine<T>>) -> Vec<common::Layer> {
         .build()
         .unwrap();
     let mut trainer =
-        Trainer::new(&mut network, Loss::SoftmaxCrossEntropy, Sgd::new(0.1).unwrap(), 32, 7)
+        Trainer::builder(&mut network, Loss::SoftmaxCrossEntropy, Sgd::new(0.1).unwrap())
+            .batch(32)
+            .seed(7)
+            .build()
             .unwrap();
     while trainer.steps() < 100 {
         trainer.epoch(&mut samples).unwrap();
@@ -91,15 +95,18 @@ fn steps_allocate_nothing_and_everything_is_given_back() {
         .unwrap();
     let x = Matrix::from_slice(&engine, 20, 30, &random(600, 1)).unwrap();
     let t = Matrix::from_slice(&engine, 4, 30, &one_hot(4, 30)).unwrap();
-    let mut samples = Samples::from_matrices(x, t, true).unwrap();
+    let mut samples = Samples::from_matrices(x, t, Task::Classes).unwrap();
     let mut trainer =
-        Trainer::new(&mut network, Loss::SoftmaxCrossEntropy, Sgd::new(0.01).unwrap(), 8, 1)
+        Trainer::builder(&mut network, Loss::SoftmaxCrossEntropy, Sgd::new(0.01).unwrap())
+            .batch(8)
+            .seed(1)
+            .build()
             .unwrap();
     let before = counting.counts();
     for _ in 0..50 {
         trainer.epoch(&mut samples).unwrap();
     }
-    trainer.evaluate(&mut samples).unwrap();
+    trainer.evaluate(&samples).unwrap();
     let after = counting.counts();
     assert_eq!((before.allocations, before.live_bytes), (after.allocations, after.live_bytes));
     drop((trainer, samples));

@@ -10,7 +10,7 @@ use common::{Layer, random};
 use serde_json::{Value, json};
 use travertine::engine::{self, Engine};
 use travertine::optimizer::{Adam, Clip, Optimizer, RmsProp, Schedule, Sgd, WeightDecay};
-use travertine::{Activation, Loss, Matrix, Network, Scalar, Trainer};
+use travertine::{Activation, Loss, Matrix, Network, Scalar, Trainer, TrainerBuilder};
 
 #[derive(Clone, Copy, Debug)]
 enum Rule {
@@ -202,12 +202,13 @@ fn ours<T: Scalar>(
         Matrix::from_slice(&engine, rows, values.len() / rows, &values).unwrap()
     };
     let (x, t) = (matrix(x, inputs), matrix(t, outputs));
-    let mut trainer =
-        Trainer::new(network, Loss::Quadratic, case.optimizer::<T>(), BATCH, 1).unwrap();
-    trainer = trainer.with_schedule(case.schedule).unwrap();
-    if let Some(clip) = case.clip {
-        trainer = trainer.with_clip(clip).unwrap();
-    }
+    let mut trainer = Trainer::builder(network, Loss::Quadratic, case.optimizer::<T>())
+        .batch(BATCH)
+        .seed(1)
+        .schedule(case.schedule)
+        .clip(case.clip)
+        .build()
+        .unwrap();
     let mut states = Vec::new();
     for step in 0..STEPS {
         let part = step * BATCH..(step + 1) * BATCH;
@@ -456,11 +457,11 @@ fn settings_out_of_range_are_refused() {
         assert!(error.is_input() && error.to_string().contains(", not "), "{error}");
     }
     let mut network = network(&cpu, [2, 2, 1]);
-    let mut refuses = |change: &dyn Fn(Trainer<'_, f32>) -> bool| {
-        change(Trainer::new(&mut network, Loss::Quadratic, plain(), 1, 1).unwrap())
+    let mut refuses = |change: &dyn Fn(TrainerBuilder<'_, f32>) -> bool| {
+        change(Trainer::builder(&mut network, Loss::Quadratic, plain()))
     };
-    assert!(refuses(&|trainer| trainer.with_clip(Clip::Norm(0.0)).is_err()));
-    assert!(refuses(&|trainer| trainer.with_clip(Clip::Value(nan)).is_err()));
+    assert!(refuses(&|trainer| trainer.clip(Clip::Norm(0.0)).build().is_err()));
+    assert!(refuses(&|trainer| trainer.clip(Clip::Value(nan)).build().is_err()));
     for schedule in [
         Schedule::Step { every: 0, factor: 0.5 },
         Schedule::Step { every: 1, factor: 0.0 },
@@ -471,7 +472,7 @@ fn settings_out_of_range_are_refused() {
         Schedule::OneCycle { steps: 0 },
         Schedule::Plateau { patience: 1, factor: -1.0 },
     ] {
-        assert!(refuses(&|trainer| trainer.with_schedule(schedule).is_err()), "{schedule:?}");
+        assert!(refuses(&|trainer| trainer.schedule(schedule).build().is_err()), "{schedule:?}");
     }
 }
 
@@ -483,7 +484,11 @@ fn adam_stays_close<T: Scalar>(bound: f64) {
         let t = Matrix::from_slice(engine, outputs, 64, &common::one_hot(outputs, 64)).unwrap();
         let mut network = network(engine, sizes);
         let mut trainer =
-            Trainer::new(&mut network, Loss::Quadratic, Adam::new(0.001).unwrap(), 16, 1).unwrap();
+            Trainer::builder(&mut network, Loss::Quadratic, Adam::new(0.001).unwrap())
+                .batch(16)
+                .seed(1)
+                .build()
+                .unwrap();
         for step in 0..500 {
             let part = step % 4 * 16..(step % 4 + 1) * 16;
             trainer
@@ -530,7 +535,11 @@ fn means_that_fade_are_no_burden() {
         let name = optimizer.describe();
         let mut network =
             Network::builder(&cpu, 40).dense(3, Activation::Identity).seed(1).build().unwrap();
-        let mut trainer = Trainer::new(&mut network, Loss::Quadratic, optimizer, 1, 1).unwrap();
+        let mut trainer = Trainer::builder(&mut network, Loss::Quadratic, optimizer)
+            .batch(1)
+            .seed(1)
+            .build()
+            .unwrap();
         trainer.step(loud.view(), t.view()).unwrap();
         (0..1500).for_each(|_| trainer.step(silent.view(), t.view()).unwrap());
         for state in &trainer.states()[0][0][1..] {

@@ -3,6 +3,7 @@
 mod common;
 
 use common::{Layer, one_hot, random};
+use travertine::data::Task;
 use travertine::optimizer::Sgd;
 use travertine::random::{Philox, Purpose};
 use travertine::{Activation, Dropout, Loss, Matrix, Network, Samples, Scalar, Trainer, engine};
@@ -91,9 +92,13 @@ fn network<T: Scalar>(engine: &std::sync::Arc<dyn engine::Engine<T>>) -> Network
 }
 
 fn trainer<T: Scalar>(network: &mut Network<T>, batch: usize, seed: u64) -> Trainer<'_, T> {
-    let trainer =
-        Trainer::new(network, Loss::Quadratic, Sgd::new(RATE).unwrap(), batch, seed).unwrap();
-    trainer.with_dropout(DROPOUT).unwrap().with_max_norm(MAX_NORM).unwrap()
+    Trainer::builder(network, Loss::Quadratic, Sgd::new(RATE).unwrap())
+        .batch(batch)
+        .seed(seed)
+        .dropout(DROPOUT)
+        .max_norm(MAX_NORM)
+        .build()
+        .unwrap()
 }
 
 fn flat(layers: &[Layer]) -> Vec<f64> {
@@ -152,15 +157,15 @@ fn training_repeats_itself_and_evaluation_drops_nothing() {
         let mut network = network(&cpu);
         let x = Matrix::from_slice(&cpu, SIZES[0], 50, &random(SIZES[0] * 50, 3)).unwrap();
         let t = Matrix::from_slice(&cpu, SIZES[3], 50, &one_hot(SIZES[3], 50)).unwrap();
-        let mut samples = Samples::from_matrices(x, t, true).unwrap();
+        let mut samples = Samples::from_matrices(x, t, Task::Classes).unwrap();
         let mut trainer = trainer(&mut network, 8, seed);
         for _ in 0..3 {
             trainer.epoch(&mut samples).unwrap();
         }
-        let evaluated = trainer.evaluate(&mut samples).unwrap();
+        let evaluated = trainer.evaluate(&samples).unwrap();
         drop(trainer);
         let apart =
-            (evaluated.loss - network.evaluate(Loss::Quadratic, &mut samples).unwrap().loss).abs();
+            (evaluated.loss - network.evaluate(Loss::Quadratic, &samples).unwrap().loss).abs();
         assert!(apart < 1e-6 * evaluated.loss, "{apart:e}");
         flat(&common::layers(&network))
     };
@@ -180,10 +185,13 @@ fn divergence_is_replayed_with_what_was_dropped() {
     let before = flat(&common::layers(&network));
     let (x, t) = (random::<f64>(3 * 4000, 3), random::<f64>(2 * 4000, 4));
     let matrix = |rows, values: &[f64]| Matrix::from_slice(&cpu, rows, 4000, values).unwrap();
-    let mut samples = Samples::from_matrices(matrix(3, &x), matrix(2, &t), false).unwrap();
-    let trainer =
-        Trainer::new(&mut network, Loss::Quadratic, Sgd::new(3.0).unwrap(), 10, SEED).unwrap();
-    let mut trainer = trainer.with_dropout(DROPOUT).unwrap();
+    let mut samples = Samples::from_matrices(matrix(3, &x), matrix(2, &t), Task::Values).unwrap();
+    let mut trainer = Trainer::builder(&mut network, Loss::Quadratic, Sgd::new(3.0).unwrap())
+        .batch(10)
+        .seed(SEED)
+        .dropout(DROPOUT)
+        .build()
+        .unwrap();
     let first = trainer.epoch(&mut samples).unwrap_err().to_string();
     let second = trainer.epoch(&mut samples).unwrap_err().to_string();
     assert_eq!(first, second);
@@ -201,11 +209,14 @@ fn label_smoothing_spreads_targets() {
         let builder = Network::builder(&engine, SIZES[0]).dense(classes, Activation::Softmax);
         let network = builder.seed(1).build().unwrap();
         let probabilities = network.infer(x.view()).unwrap().to_vec().unwrap();
-        let mut plain = Samples::from_matrices(x.copy().unwrap(), t.copy().unwrap(), true).unwrap();
-        let mut smooth =
-            Samples::from_matrices(x, t, true).unwrap().with_label_smoothing(share).unwrap();
-        let [plain, smooth] = [&mut plain, &mut smooth]
-            .map(|s| network.evaluate(Loss::SoftmaxCrossEntropy, s).unwrap());
+        let plain =
+            Samples::from_matrices(x.copy().unwrap(), t.copy().unwrap(), Task::Classes).unwrap();
+        let smooth = Samples::from_matrices(x, t, Task::Classes)
+            .unwrap()
+            .with_label_smoothing(share)
+            .unwrap();
+        let [plain, smooth] =
+            [&plain, &smooth].map(|s| network.evaluate(Loss::SoftmaxCrossEntropy, s).unwrap());
         // PyTorch's definition: a share of the mean over all classes.
         let uniform = -probabilities.iter().map(|p| p.ln()).sum::<f64>() / (classes * count) as f64;
         let expected = (1.0 - share) * plain.loss + share * uniform;
@@ -247,7 +258,7 @@ fn class_weights_are_repeated_samples() {
                 Samples::from_matrices(
                     x,
                     Matrix::from_slice(&engine, outputs, order.len(), &t).unwrap(),
-                    true,
+                    Task::Classes,
                 )
                 .unwrap()
             };
@@ -258,7 +269,8 @@ fn class_weights_are_repeated_samples() {
                     .build()
                     .unwrap();
                 let (sgd, batch) = (Sgd::new(rate).unwrap(), samples.count());
-                let mut trainer = Trainer::new(&mut network, loss, sgd, batch, 1).unwrap();
+                let mut trainer =
+                    Trainer::builder(&mut network, loss, sgd).batch(batch).seed(1).build().unwrap();
                 let report = trainer.epoch(&mut samples).unwrap();
                 drop(trainer);
                 (flat(&common::layers(&network)), report.loss * batch as f64)
@@ -285,25 +297,29 @@ fn what_makes_no_sense_is_refused() {
     let mut deep = network(&cpu);
     for (inputs, hidden) in [(1.0, 0.0), (-0.1, 0.0), (0.0, f64::NAN), (0.0, 1.0)] {
         let trainer =
-            Trainer::new(&mut deep, Loss::Quadratic, Sgd::new(0.1).unwrap(), 4, 1).unwrap();
-        let error = trainer.with_dropout(Dropout { inputs, hidden }).err().unwrap().to_string();
+            Trainer::builder(&mut deep, Loss::Quadratic, Sgd::new(0.1).unwrap()).batch(4).seed(1);
+        let error = trainer.dropout(Dropout { inputs, hidden }).build().err().unwrap().to_string();
         assert!(error.contains("from 0 to less than 1"), "{error}");
     }
     for most in [0.0, -1.0, f64::NAN, f64::INFINITY] {
         let trainer =
-            Trainer::new(&mut deep, Loss::Quadratic, Sgd::new(0.1).unwrap(), 4, 1).unwrap();
-        assert!(trainer.with_max_norm(most).err().unwrap().to_string().contains("above 0"));
+            Trainer::builder(&mut deep, Loss::Quadratic, Sgd::new(0.1).unwrap()).batch(4).seed(1);
+        assert!(trainer.max_norm(most).build().err().unwrap().to_string().contains("above 0"));
     }
     let mut flat = Network::builder(&cpu, 3).dense(2, Activation::Softmax).build().unwrap();
-    let trainer = Trainer::new(&mut flat, Loss::Quadratic, Sgd::new(0.1).unwrap(), 4, 1).unwrap();
-    assert!(trainer.with_dropout(DROPOUT).err().unwrap().to_string().contains("no hidden layers"));
-    let trainer = Trainer::new(&mut flat, Loss::Quadratic, Sgd::new(0.1).unwrap(), 4, 1).unwrap();
-    assert!(trainer.with_max_norm(1.0).err().unwrap().to_string().contains("there are none"));
-    let samples = |rows, classes| {
+    let trainer =
+        Trainer::builder(&mut flat, Loss::Quadratic, Sgd::new(0.1).unwrap()).batch(4).seed(1);
+    assert!(
+        trainer.dropout(DROPOUT).build().err().unwrap().to_string().contains("no hidden layers")
+    );
+    let trainer =
+        Trainer::builder(&mut flat, Loss::Quadratic, Sgd::new(0.1).unwrap()).batch(4).seed(1);
+    assert!(trainer.max_norm(1.0).build().err().unwrap().to_string().contains("there are none"));
+    let samples = |rows, task| {
         let x = Matrix::zeros(&cpu, 3, 2).unwrap();
-        Samples::from_matrices(x, Matrix::zeros(&cpu, rows, 2).unwrap(), classes).unwrap()
+        Samples::from_matrices(x, Matrix::zeros(&cpu, rows, 2).unwrap(), task).unwrap()
     };
-    for samples in [samples(2, false), samples(1, true)] {
+    for samples in [samples(2, Task::Values), samples(1, Task::Classes)] {
         assert!(
             samples
                 .with_label_smoothing(0.1)
@@ -314,7 +330,7 @@ fn what_makes_no_sense_is_refused() {
         );
     }
     assert!(
-        samples(2, false)
+        samples(2, Task::Values)
             .with_class_weights(&[1.0, 2.0])
             .err()
             .unwrap()
@@ -322,7 +338,7 @@ fn what_makes_no_sense_is_refused() {
             .contains("must be classes")
     );
     assert!(
-        samples(3, true)
+        samples(3, Task::Classes)
             .with_class_weights(&[1.0, 2.0])
             .err()
             .unwrap()
@@ -330,7 +346,7 @@ fn what_makes_no_sense_is_refused() {
             .contains("2 weights for 3 classes")
     );
     assert!(
-        samples(2, true)
+        samples(2, Task::Classes)
             .with_class_weights(&[1.0, f64::NAN])
             .err()
             .unwrap()
@@ -338,7 +354,7 @@ fn what_makes_no_sense_is_refused() {
             .contains("above 0")
     );
     assert!(
-        samples(2, true)
+        samples(2, Task::Classes)
             .with_label_smoothing(1.0)
             .err()
             .unwrap()

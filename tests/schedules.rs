@@ -50,9 +50,13 @@ fn schedules_that_end_before_training_does() {
         ];
         for (schedule, last) in ends {
             let (mut network, mut plain) = (build(), build());
-            let trainer =
-                Trainer::new(&mut network, Loss::Quadratic, Sgd::new(0.5).unwrap(), 8, 1).unwrap();
-            let mut trainer = trainer.with_schedule(schedule).unwrap();
+            let mut trainer =
+                Trainer::builder(&mut network, Loss::Quadratic, Sgd::new(0.5).unwrap())
+                    .batch(8)
+                    .seed(1)
+                    .schedule(schedule)
+                    .build()
+                    .unwrap();
             (0..3).for_each(|_| trainer.step(x.view(), t.view()).unwrap());
             assert!(
                 (trainer.rate_factor() - last).abs() < 1e-12 * last,
@@ -60,7 +64,10 @@ fn schedules_that_end_before_training_does() {
                 trainer.rate_factor()
             );
             let mut constant =
-                Trainer::new(&mut plain, Loss::Quadratic, Sgd::new(0.5 * last).unwrap(), 8, 1)
+                Trainer::builder(&mut plain, Loss::Quadratic, Sgd::new(0.5 * last).unwrap())
+                    .batch(8)
+                    .seed(1)
+                    .build()
                     .unwrap();
             constant.set_parameters(&trainer.parameters().unwrap()).unwrap();
             for _ in 0..5 {

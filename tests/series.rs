@@ -2,6 +2,7 @@
 
 mod common;
 
+use travertine::data::Task;
 use travertine::optimizer::Adam;
 use travertine::random::{Philox, Purpose};
 use travertine::{Activation, Loss, Matrix, Network, Samples, Trainer};
@@ -26,8 +27,12 @@ fn one_epoch_of_adam() {
         let samples = |seed| {
             let (x, y) = points(seed, POINTS);
             let x = Matrix::from_slice(&engine, 4, POINTS, &x).unwrap();
-            Samples::from_matrices(x, Matrix::from_slice(&engine, 1, POINTS, &y).unwrap(), false)
-                .unwrap()
+            Samples::from_matrices(
+                x,
+                Matrix::from_slice(&engine, 1, POINTS, &y).unwrap(),
+                Task::Values,
+            )
+            .unwrap()
         };
         for seed in 1..4 {
             let mut network = Network::builder(&engine, 4)
@@ -37,11 +42,15 @@ fn one_epoch_of_adam() {
                 .seed(seed)
                 .build()
                 .unwrap();
-            let (mut train, mut test) = (samples(1), samples(2));
+            let (mut train, test) = (samples(1), samples(2));
             let adam = Adam::new(0.001).unwrap();
-            let mut trainer = Trainer::new(&mut network, Loss::Quadratic, adam, 100, seed).unwrap();
+            let mut trainer = Trainer::builder(&mut network, Loss::Quadratic, adam)
+                .batch(100)
+                .seed(seed)
+                .build()
+                .unwrap();
             trainer.epoch(&mut train).unwrap();
-            let cost = trainer.evaluate(&mut test).unwrap().loss;
+            let cost = trainer.evaluate(&test).unwrap().loss;
             eprintln!("{words}, seed {seed}: {cost:.5}");
             assert!(cost < 0.02, "{words}, seed {seed}: {cost}");
         }

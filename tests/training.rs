@@ -5,6 +5,7 @@ mod common;
 use std::sync::Arc;
 
 use common::{one_hot, random};
+use travertine::data::Task;
 use travertine::engine::{self, Engine, Settings};
 use travertine::optimizer::{Adam, Optimizer, Sgd};
 use travertine::random::{Philox, Purpose};
@@ -22,7 +23,7 @@ fn samples<T: Scalar>(
 ) -> Samples<'static, T> {
     let x = Matrix::from_slice(cpu, inputs, count, &random(inputs * count, 5)).unwrap();
     let t = Matrix::from_slice(cpu, classes, count, &one_hot(classes, count)).unwrap();
-    Samples::from_matrices(x, t, true).unwrap()
+    Samples::from_matrices(x, t, Task::Classes).unwrap()
 }
 
 /// The bits of all parameters after training; the products are large enough to be split among threads.
@@ -37,7 +38,10 @@ fn trained_bits<T: Scalar>(threads: usize, seed: u64) -> Vec<u64> {
         .unwrap();
     let mut samples = samples(&cpu, 784, 10, 150);
     let mut trainer =
-        Trainer::new(&mut network, Loss::SoftmaxCrossEntropy, Sgd::new(0.1).unwrap(), 64, seed)
+        Trainer::builder(&mut network, Loss::SoftmaxCrossEntropy, Sgd::new(0.1).unwrap())
+            .batch(64)
+            .seed(seed)
+            .build()
             .unwrap();
     for _ in 0..2 {
         trainer.epoch(&mut samples).unwrap();
@@ -75,8 +79,11 @@ fn an_epoch_is_these_steps_in_this_order() {
     let (x, t) = (random::<f64>(inputs * count, 5), one_hot::<f64>(outputs, count));
     let column = |values: &[f64], rows: usize, j: usize| values[j * rows..(j + 1) * rows].to_vec();
     let mut samples = samples(&cpu, inputs, outputs, count);
-    let mut trainer =
-        Trainer::new(&mut network, Loss::Quadratic, Sgd::new(rate).unwrap(), 4, seed).unwrap();
+    let mut trainer = Trainer::builder(&mut network, Loss::Quadratic, Sgd::new(rate).unwrap())
+        .batch(4)
+        .seed(seed)
+        .build()
+        .unwrap();
     for epoch in 0..3 {
         let mut order: Vec<usize> = (0..count).collect();
         Philox::new(seed, Purpose::Shuffle, epoch).shuffle(&mut order);
@@ -131,8 +138,8 @@ fn evaluation_agrees_with_the_formulas() {
                     |v: &[f64]| (0..v.len()).max_by(|&i, &j| v[i].total_cmp(&v[j])).unwrap();
                 hits += usize::from(largest(&common::activate(output, &z)) == largest(t));
             }
-            let mut samples = samples(&cpu, inputs, outputs, count);
-            let report = network.evaluate(loss, &mut samples).unwrap();
+            let samples = samples(&cpu, inputs, outputs, count);
+            let report = network.evaluate(loss, &samples).unwrap();
             let close = |a: f64, b: f64| (a - b).abs() < 1e-12 * (1.0 + b.abs());
             assert!(
                 close(report.loss, sum / count as f64),
@@ -143,10 +150,13 @@ fn evaluation_agrees_with_the_formulas() {
                 // relu puts out equal zeros, of which any may be the largest
                 assert_eq!(report.accuracy, Some(hits as f64 / count as f64), "{loss} {output}");
             }
-            let mut trainer =
-                Trainer::new(&mut network, loss, Sgd::new(0.1).unwrap(), 17, 1).unwrap();
+            let mut trainer = Trainer::builder(&mut network, loss, Sgd::new(0.1).unwrap())
+                .batch(17)
+                .seed(1)
+                .build()
+                .unwrap();
             assert!(
-                close(trainer.evaluate(&mut samples).unwrap().loss, report.loss),
+                close(trainer.evaluate(&samples).unwrap().loss, report.loss),
                 "{loss} {output}"
             );
         }
@@ -163,18 +173,22 @@ fn one_output_tells_two_classes_apart() {
         Matrix::from_slice(&cpu, 2, 400, &x).unwrap(),
         Matrix::from_slice(&cpu, 1, 400, &t).unwrap(),
     );
-    let mut samples = Samples::from_matrices(x, t, true).unwrap();
+    let mut samples = Samples::from_matrices(x, t, Task::Classes).unwrap();
     for loss in [Loss::BinaryCrossEntropy, Loss::Quadratic] {
         let mut network = Network::builder(&cpu, 2).dense(1, Activation::Sigmoid).build().unwrap();
         network.layers_mut()[0].weights_mut().write(&[0.0, 0.0]).unwrap();
         network.layers_mut()[0].bias_mut().write(&[1.0]).unwrap(); // says "yes" to everything
-        let says_yes = network.evaluate(loss, &mut samples).unwrap().accuracy.unwrap();
+        let says_yes = network.evaluate(loss, &samples).unwrap().accuracy.unwrap();
         assert!((says_yes - f64::from(positive)).abs() < 1e-6, "{says_yes} {positive}");
-        let mut trainer = Trainer::new(&mut network, loss, Sgd::new(5.0).unwrap(), 10, 1).unwrap();
+        let mut trainer = Trainer::builder(&mut network, loss, Sgd::new(5.0).unwrap())
+            .batch(10)
+            .seed(1)
+            .build()
+            .unwrap();
         for _ in 0..10 {
             trainer.epoch(&mut samples).unwrap();
         }
-        assert!(trainer.evaluate(&mut samples).unwrap().accuracy.unwrap() > 0.97);
+        assert!(trainer.evaluate(&samples).unwrap().accuracy.unwrap() > 0.97);
     }
 }
 
@@ -182,7 +196,7 @@ fn one_output_tells_two_classes_apart() {
 fn digits_are_learned() {
     let cpu = cpu::<f32>(2);
     let (train, test) = data::digits::<f32>().unwrap().split(0.2, 1).unwrap();
-    let (mut train, mut test) =
+    let (mut train, test) =
         (Samples::new(&cpu, &train).unwrap(), Samples::new(&cpu, &test).unwrap());
     let mut network = Network::builder(&cpu, 64)
         .dense(40, Activation::Relu)
@@ -191,11 +205,15 @@ fn digits_are_learned() {
         .build()
         .unwrap();
     let sgd = Sgd::new(0.1).unwrap();
-    let mut trainer = Trainer::new(&mut network, Loss::SoftmaxCrossEntropy, sgd, 16, 1).unwrap();
+    let mut trainer = Trainer::builder(&mut network, Loss::SoftmaxCrossEntropy, sgd)
+        .batch(16)
+        .seed(1)
+        .build()
+        .unwrap();
     for _ in 0..10 {
         trainer.epoch(&mut train).unwrap();
     }
-    let report = trainer.evaluate(&mut test).unwrap();
+    let report = trainer.evaluate(&test).unwrap();
     assert!(report.accuracy.unwrap() > 0.94, "{report:?}");
 }
 
@@ -209,7 +227,8 @@ fn divergence_is_told_exactly_and_undone() {
     let t: Vec<f32> = random(count, 6);
     let x = Matrix::from_slice(&cpu, 3, count, &x).unwrap();
     let mut samples =
-        Samples::from_matrices(x, Matrix::from_slice(&cpu, 1, count, &t).unwrap(), false).unwrap();
+        Samples::from_matrices(x, Matrix::from_slice(&cpu, 1, count, &t).unwrap(), Task::Values)
+            .unwrap();
     let mut network = Network::builder(&cpu, 3)
         .dense(4, Activation::LeakyRelu(0.5))
         .dense(1, Activation::Identity)
@@ -222,8 +241,11 @@ fn divergence_is_told_exactly_and_undone() {
     // The square of an error of 1e30 is beyond f32: the step of that sample itself has no finite loss.
     let expected = order.iter().position(|&j| j == poison).unwrap() as u64 / 5;
 
-    let mut trainer =
-        Trainer::new(&mut network, Loss::Quadratic, Sgd::new(0.1).unwrap(), 5, seed).unwrap();
+    let mut trainer = Trainer::builder(&mut network, Loss::Quadratic, Sgd::new(0.1).unwrap())
+        .batch(5)
+        .seed(seed)
+        .build()
+        .unwrap();
     let error = trainer.epoch(&mut samples).unwrap_err();
     let ErrorKind::Diverged { step, epoch, layer, what } = *error.kind() else { panic!("{error}") };
     assert_eq!((step, epoch, layer, what), (expected, 0, 1, "the loss behind"), "{error}");
@@ -240,7 +262,7 @@ fn divergence_is_told_exactly_and_undone() {
     }
     let x = Matrix::from_slice(&cpu, 3, count, &random(3 * count, 5)).unwrap();
     let t = Matrix::from_slice(&cpu, 1, count, &t).unwrap();
-    let mut healthy = Samples::from_matrices(x, t, false).unwrap();
+    let mut healthy = Samples::from_matrices(x, t, Task::Values).unwrap();
     assert!(trainer.epoch(&mut healthy).unwrap().loss.is_finite());
     assert_eq!((trainer.steps(), trainer.epochs()), (8, 1));
 }
@@ -257,7 +279,7 @@ fn optimizers_forget_an_epoch_that_diverged() {
         Samples::from_matrices(
             x,
             Matrix::from_slice(&cpu, 1, count, &random(count, 6)).unwrap(),
-            false,
+            Task::Values,
         )
         .unwrap()
     };
@@ -270,8 +292,11 @@ fn optimizers_forget_an_epoch_that_diverged() {
             let builder =
                 Network::builder(&cpu, 3).dense(4, Activation::Tanh).dense(1, Activation::Identity);
             let mut network = builder.seed(1).build().unwrap();
-            let mut trainer =
-                Trainer::new(&mut network, Loss::Quadratic, optimizer(), 5, 4).unwrap();
+            let mut trainer = Trainer::builder(&mut network, Loss::Quadratic, optimizer())
+                .batch(5)
+                .seed(4)
+                .build()
+                .unwrap();
             trainer.epoch(&mut samples(1.0)).unwrap();
             if diverges {
                 let error = trainer.epoch(&mut samples(f32::INFINITY)).unwrap_err();
@@ -312,14 +337,20 @@ fn gradient_norms_are_those_of_the_mean_gradient_and_change_nothing() {
         let (mut looked_at, mut moved) = (build(), build());
         let before = parameters(&moved);
         let sgd = || Sgd::new(1.0).unwrap();
-        let mut trainer =
-            Trainer::new(&mut looked_at, Loss::SoftmaxCrossEntropy, sgd(), 4, 1).unwrap();
+        let mut trainer = Trainer::builder(&mut looked_at, Loss::SoftmaxCrossEntropy, sgd())
+            .batch(4)
+            .seed(1)
+            .build()
+            .unwrap();
         let norms = trainer.gradient_norms(&samples).unwrap();
         drop(trainer);
         assert_eq!(parameters(&looked_at), before, "{name}");
 
-        let mut trainer =
-            Trainer::new(&mut moved, Loss::SoftmaxCrossEntropy, sgd(), 10, 1).unwrap();
+        let mut trainer = Trainer::builder(&mut moved, Loss::SoftmaxCrossEntropy, sgd())
+            .batch(10)
+            .seed(1)
+            .build()
+            .unwrap();
         trainer.step(samples.inputs(), samples.targets()).unwrap();
         drop(trainer);
         for ((norm, before), after) in norms.iter().zip(&before).zip(parameters(&moved)) {

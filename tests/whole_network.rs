@@ -7,9 +7,12 @@ use std::sync::Arc;
 use common::{
     CUDA_LIKE, SMALL_DEVICE, engine_if_there, limited, limited_whole, one_hot, random, relative,
 };
+use travertine::data::Task;
 use travertine::engine::{self, Counting, Engine, Fusion, Limits, Settings};
 use travertine::optimizer::{Adam, Clip, Optimizer, Schedule, Sgd};
-use travertine::{Activation, Dropout, Loss, Matrix, Network, Samples, Scalar, Trainer};
+use travertine::{
+    Activation, Dropout, Loss, Matrix, Network, Samples, Scalar, Trainer, TrainerBuilder,
+};
 
 /// Sizes, inputs first, and activations.
 struct Net {
@@ -107,9 +110,10 @@ fn epoch<T: Scalar>(
     let (inputs, outputs) = (net.sizes[0], net.outputs());
     let t = if outputs == 1 { random::<T>(count, 6) } else { one_hot(outputs, count) };
     let (x, t) = (matrix(engine, inputs, &random(inputs * count, 5)), matrix(engine, outputs, &t));
-    let mut samples = Samples::from_matrices(x, t, true).unwrap();
+    let mut samples = Samples::from_matrices(x, t, Task::Classes).unwrap();
     let mut network = net.build(engine);
-    let mut trainer = Trainer::new(&mut network, loss, optimizer, batch, 7).unwrap();
+    let mut trainer =
+        Trainer::builder(&mut network, loss, optimizer).batch(batch).seed(7).build().unwrap();
     let report = trainer.epoch(&mut samples).unwrap();
     drop(trainer);
     (flat(&common::layers(&network)), [report.loss, report.accuracy.unwrap()])
@@ -222,8 +226,11 @@ fn a_step_goes_down_the_gradient_of_the_reference() {
         for engine in engines::<f64>() {
             let mut network = net.build(&engine);
             let before = common::layers(&network);
-            let mut trainer =
-                Trainer::new(&mut network, loss, Sgd::new(1.0).unwrap(), 6, 1).unwrap();
+            let mut trainer = Trainer::builder(&mut network, loss, Sgd::new(1.0).unwrap())
+                .batch(6)
+                .seed(1)
+                .build()
+                .unwrap();
             trainer.step(matrix(&engine, 4, &x).view(), matrix(&engine, 3, &t).view()).unwrap();
             let last = trainer.last_loss(6).unwrap();
             drop(trainer);
@@ -268,8 +275,8 @@ fn inference_gives_what_the_reference_gives() {
     }
 }
 
-fn descent(network: &mut Network<f32>) -> Trainer<'_, f32> {
-    Trainer::new(network, Loss::SoftmaxCrossEntropy, Sgd::new(0.1).unwrap(), 5, 1).unwrap()
+fn builder(network: &mut Network<f32>) -> TrainerBuilder<'_, f32> {
+    Trainer::builder(network, Loss::SoftmaxCrossEntropy, Sgd::new(0.1).unwrap()).batch(5).seed(1)
 }
 
 /// Calls of the engine for a step, beside those that another precision, network or setting costs.
@@ -286,21 +293,27 @@ fn a_step_is_one_call_and_its_updates() {
         counting.counts().calls - before.calls
     };
     let mut network = net.build(&engine);
-    assert_eq!(calls(&mut descent(&mut network)), 1);
+    assert_eq!(calls(&mut builder(&mut network).build().unwrap()), 1);
     let schedule = Schedule::Cosine { steps: 9, last: 0.0 };
-    assert_eq!(calls(&mut descent(&mut network).with_schedule(schedule).unwrap()), 1);
+    assert_eq!(calls(&mut builder(&mut network).schedule(schedule).build().unwrap()), 1);
     // Weights and bias of two layers are updated.
     let momentum = Sgd::new(0.1).unwrap().momentum(0.9).unwrap();
-    let mut trainer =
-        Trainer::new(&mut network, Loss::SoftmaxCrossEntropy, momentum, 5, 1).unwrap();
+    let mut trainer = Trainer::builder(&mut network, Loss::SoftmaxCrossEntropy, momentum)
+        .batch(5)
+        .seed(1)
+        .build()
+        .unwrap();
     assert_eq!(calls(&mut trainer), 1 + 4);
     drop(trainer);
     // What the kernel does not know of takes the way by layers.
-    assert!(calls(&mut descent(&mut network).with_clip(Clip::Norm(1.0)).unwrap()) > 1);
-    assert!(calls(&mut descent(&mut network).with_max_norm(1.0).unwrap()) > 1);
+    assert!(calls(&mut builder(&mut network).clip(Clip::Norm(1.0)).build().unwrap()) > 1);
+    assert!(calls(&mut builder(&mut network).max_norm(1.0).build().unwrap()) > 1);
     assert!(
         calls(
-            &mut descent(&mut network).with_dropout(Dropout { inputs: 0.0, hidden: 0.5 }).unwrap()
+            &mut builder(&mut network)
+                .dropout(Dropout { inputs: 0.0, hidden: 0.5 })
+                .build()
+                .unwrap()
         ) > 1
     );
     let mut inference = network.inference(5).unwrap();
@@ -317,13 +330,16 @@ fn an_epoch_copies_no_samples() {
     let net = Net::new(&[6, 8, 3], Activation::Relu, Activation::Softmax);
     let steps_and_calls = |weights: Option<[f64; 3]>| {
         let (x, t) = (matrix(&engine, 6, &random(6 * 20, 1)), matrix(&engine, 3, &one_hot(3, 20)));
-        let mut samples = Samples::from_matrices(x, t, true).unwrap();
+        let mut samples = Samples::from_matrices(x, t, Task::Classes).unwrap();
         if let Some(weights) = weights {
             samples = samples.with_class_weights(&weights).unwrap();
         }
         let mut network = net.build(&engine);
         let mut trainer =
-            Trainer::new(&mut network, Loss::SoftmaxCrossEntropy, Sgd::new(0.1).unwrap(), 8, 1)
+            Trainer::builder(&mut network, Loss::SoftmaxCrossEntropy, Sgd::new(0.1).unwrap())
+                .batch(8)
+                .seed(1)
+                .build()
                 .unwrap();
         let mut calls = Vec::new();
         trainer
@@ -348,8 +364,11 @@ fn what_does_not_fit_is_trained_layer_by_layer() {
     for sizes in [wide, deep] {
         let net = Net::new(sizes, Activation::Tanh, Activation::Identity);
         let mut network = net.build(&engine);
-        let mut trainer =
-            Trainer::new(&mut network, Loss::Quadratic, Sgd::new(0.1).unwrap(), 4, 1).unwrap();
+        let mut trainer = Trainer::builder(&mut network, Loss::Quadratic, Sgd::new(0.1).unwrap())
+            .batch(4)
+            .seed(1)
+            .build()
+            .unwrap();
         let (x, t) = (matrix(&engine, 3, &random(12, 1)), matrix(&engine, 2, &random(8, 2)));
         let before = counting.counts().calls;
         trainer.step(x.view(), t.view()).unwrap();
@@ -374,11 +393,14 @@ fn divergence_is_told_as_by_layers() {
         let engine = engine_if_there::<f32>("opencl", &settings)?;
         let net = Net::new(&[4, 6, 2], Activation::Relu, Activation::Identity);
         let (x, t) = (matrix(&engine, 4, &random(4 * 30, 1)), matrix(&engine, 2, &random(60, 2)));
-        let mut samples = Samples::from_matrices(x, t, false).unwrap();
+        let mut samples = Samples::from_matrices(x, t, Task::Values).unwrap();
         let mut network = net.build(&engine);
         let before = flat(&common::layers(&network));
-        let mut trainer =
-            Trainer::new(&mut network, Loss::Quadratic, Sgd::new(1e6).unwrap(), 3, 1).unwrap();
+        let mut trainer = Trainer::builder(&mut network, Loss::Quadratic, Sgd::new(1e6).unwrap())
+            .batch(3)
+            .seed(1)
+            .build()
+            .unwrap();
         let error = trainer.epoch(&mut samples).unwrap_err().to_string();
         drop(trainer);
         assert!(

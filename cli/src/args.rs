@@ -6,7 +6,7 @@ use clap::builder::RangedU64ValueParser;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use travertine::data::{Label, Task};
 use travertine::engine::MatmulPrecision;
-use travertine::{Activation, Init, LossScale, Result, Scalar, Trainer};
+use travertine::{Activation, Init, LossScale, Result, Scalar, TrainerBuilder};
 
 use crate::augment::Augment;
 use crate::checkpoint::CheckpointArgs;
@@ -91,13 +91,9 @@ impl Precision {
     /// The trainer as this precision needs it: half precision has no room for small gradients.
     pub(crate) fn of_trainer<'n, T: Scalar>(
         self,
-        trainer: Trainer<'n, T>,
-    ) -> Result<Trainer<'n, T>> {
-        if self == Precision::F16 {
-            trainer.with_loss_scale(LossScale::default())
-        } else {
-            Ok(trainer)
-        }
+        trainer: TrainerBuilder<'n, T>,
+    ) -> TrainerBuilder<'n, T> {
+        trainer.loss_scale((self == Precision::F16).then(LossScale::default))
     }
 }
 

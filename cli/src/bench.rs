@@ -74,8 +74,8 @@ fn time_training<T: Scalar>(
 ) -> Result<f64> {
     let engine = Arc::clone(network.engine());
     let (input, target) = (work.input(&engine)?, work.target(&engine)?);
-    let mut trainer =
-        precision.of_trainer(Trainer::new(network, work.loss, optimizer, work.batch, 1)?)?;
+    let trainer = Trainer::builder(network, work.loss, optimizer).batch(work.batch).seed(1);
+    let mut trainer = precision.of_trainer(trainer).build()?;
     let seconds = median(|| {
         trainer.step(input.view(), target.view())?;
         engine.synchronize()

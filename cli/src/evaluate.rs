@@ -32,8 +32,8 @@ fn evaluate<T: Scalar>(EvaluateArgs { model_and_data: args, top_k }: &EvaluateAr
     let model = Model::<T>::open(args)?;
     check_top_k(*top_k, model.info.classes.len())?;
     let data = model.labeled(args)?;
-    let mut samples = model.samples(&data)?;
-    let report = model.network.evaluate(model.info.loss, &mut samples)?;
+    let samples = model.samples(&data)?;
+    let report = model.network.evaluate(model.info.loss, &samples)?;
     let outputs = model.outputs(&data)?;
     match data.targets() {
         Targets::Classes { labels, names } => {

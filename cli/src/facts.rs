@@ -1,7 +1,7 @@
 //! What is told of a training to checkpoints and to the model file.
 
 use travertine::data::{Dataset, Label};
-use travertine::layer::Kind;
+use travertine::layer::LayerKind;
 use travertine::model_file::ModelInfo;
 use travertine::{Network, Result, Scalar};
 
@@ -19,7 +19,7 @@ pub(crate) fn facts<T: Scalar>(
     network: &Network<T>,
 ) -> Result<Vec<(String, String)>> {
     let layers = network.layers().iter().map(|layer| match layer.kind() {
-        Kind::Dense => format!("{} {}", layer.outputs(), layer.activation()),
+        LayerKind::Dense => format!("{} {}", layer.outputs(), layer.activation()),
         kind => format!("{kind} {}", layer.activation()),
     });
     let layers: Vec<String> = std::iter::once(network.inputs().to_string()).chain(layers).collect();

@@ -76,7 +76,7 @@ impl<T: Scalar> Fit<'_, T> {
         &mut self,
         trainer: &mut Trainer<'_, T>,
         train: &mut Samples<'_, T>,
-        mut test: Option<&mut Samples<'_, T>>,
+        test: Option<&Samples<'_, T>>,
         out: &mut Output,
     ) -> End {
         let (args, engine, data, first) = (self.args, self.engine, self.data, trainer.epochs());
@@ -86,7 +86,7 @@ impl<T: Scalar> Fit<'_, T> {
         let mut end = End::Done;
         let ran = augment::each_epoch(args, engine, data, (&mut *train, first), |train| {
             part.take().map_or(Ok(()), |part| trainer.restore(&part?, train))?;
-            let Some(last) = self.next(trainer, train, test.as_deref_mut(), begin, out) else {
+            let Some(last) = self.next(trainer, train, test, begin, out) else {
                 return Ok(ControlFlow::Continue(()));
             };
             end = last;
@@ -113,7 +113,7 @@ impl<T: Scalar> Fit<'_, T> {
         &mut self,
         trainer: &mut Trainer<'_, T>,
         train: &mut Samples<'_, T>,
-        test: Option<&mut Samples<'_, T>>,
+        test: Option<&Samples<'_, T>>,
         begin: (Instant, f64),
         out: &mut Output,
     ) -> Option<End> {
@@ -142,7 +142,7 @@ impl<T: Scalar> Fit<'_, T> {
         &mut self,
         trainer: &mut Trainer<'_, T>,
         train: &mut Samples<'_, T>,
-        test: Option<&mut Samples<'_, T>>,
+        test: Option<&Samples<'_, T>>,
     ) -> Result<Option<Epoch>> {
         let number = trainer.epochs() as usize;
         if trainer.position() == 0 {

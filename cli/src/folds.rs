@@ -39,12 +39,12 @@ pub(crate) fn run<T: Scalar>(args: &TrainArgs, k: usize) -> Result<ExitCode> {
         let mut train = args
             .regularization
             .of_training_samples(Samples::new(&engine, &data.train)?, &data.train)?;
-        let mut test = Samples::new(&engine, test)?;
+        let test = Samples::new(&engine, test)?;
         let mut trainer = head::trainer(args, &mut network, head.learned, train.count())?;
         let mut last = None;
         augment::each_epoch(args, &engine, &data, (&mut train, 0), |train| {
             let trained = trainer.epoch(train)?;
-            let tested = trainer.evaluate(&mut test)?;
+            let tested = trainer.evaluate(&test)?;
             trainer.observe_loss(tested.loss);
             last = Some([trained, tested].map(|report| in_units(report, head.factor)));
             Ok(ControlFlow::Continue(()))

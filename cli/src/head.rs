@@ -2,13 +2,13 @@
 
 use std::sync::Arc;
 
-use travertine::data::Targets;
+use travertine::data::{TargetScale, Targets};
 use travertine::engine::Engine;
 use travertine::{Activation, Loss, Network, Result, Scalar, Trainer};
 
 use crate::args::TrainArgs;
 use crate::names::{self, Norm, wrong};
-use crate::target_scale::TargetScale;
+
 use crate::training_data::TrainingData;
 
 /// Output layer, losses and units of a training.
@@ -86,10 +86,10 @@ pub(crate) fn trainer<'n, T: Scalar>(
     let batch = args.batch.min(samples);
     let steps = samples.div_ceil(batch) as u64;
     let optimizer = args.optimizer.build(args.rate())?;
-    let mut trainer = Trainer::new(network, learned, optimizer, batch, args.seed)?
-        .with_schedule(args.course.schedule(args.epochs as u64, steps))?;
-    if let Some(clip) = args.course.clip() {
-        trainer = trainer.with_clip(clip)?;
-    }
-    args.precision.of_trainer(args.regularization.of_trainer(trainer)?)
+    let trainer = Trainer::builder(network, learned, optimizer)
+        .batch(batch)
+        .seed(args.seed)
+        .schedule(args.course.schedule(args.epochs as u64, steps))
+        .clip(args.course.clip());
+    args.precision.of_trainer(args.regularization.of_trainer(trainer)).build()
 }

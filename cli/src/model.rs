@@ -142,7 +142,7 @@ impl<T: Scalar> Model<T> {
                 Samples::from_matrices(
                     inputs,
                     Matrix::from_slice(engine, 1, yes.len(), &yes)?,
-                    true,
+                    Task::Classes,
                 )
             }
             _ => Samples::new(engine, data),

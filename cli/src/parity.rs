@@ -104,8 +104,9 @@ impl<'n, T: Scalar> Side<'n, T> {
         let (input, target) = (work.input(engine)?, work.target(engine)?);
         // The same batch again and again is learned fast enough.
         let rate = args.learning_rate.unwrap_or(args.optimizer.usual_rate().min(MOST_USUAL_RATE));
-        let trainer = Trainer::new(network, work.loss, args.optimizer.build(rate)?, work.batch, 1)?;
-        let trainer = args.precision.of_trainer(trainer)?;
+        let optimizer = args.optimizer.build(rate)?;
+        let trainer = Trainer::builder(network, work.loss, optimizer).batch(work.batch).seed(1);
+        let trainer = args.precision.of_trainer(trainer).build()?;
         Ok(Side { trainer, input, target })
     }
 

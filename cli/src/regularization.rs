@@ -2,7 +2,7 @@
 
 use clap::Args;
 use travertine::data::Dataset;
-use travertine::{Dropout, Result, Samples, Scalar, Trainer};
+use travertine::{Dropout, Result, Samples, Scalar, TrainerBuilder};
 
 use crate::args::{positive, share};
 use crate::class_weights::ClassWeights;
@@ -53,12 +53,10 @@ impl RegularizationArgs {
 
     pub(crate) fn of_trainer<'n, T: Scalar>(
         &self,
-        mut trainer: Trainer<'n, T>,
-    ) -> Result<Trainer<'n, T>> {
-        if let Some(most) = self.max_norm {
-            trainer = trainer.with_max_norm(most)?;
-        }
-        trainer.with_dropout(Dropout { inputs: self.input_dropout, hidden: self.dropout })
+        trainer: TrainerBuilder<'n, T>,
+    ) -> TrainerBuilder<'n, T> {
+        let dropout = Dropout { inputs: self.input_dropout, hidden: self.dropout };
+        trainer.max_norm(self.max_norm).dropout(dropout)
     }
 
     pub(crate) fn of_training_samples<'d, T: Scalar>(

@@ -269,17 +269,18 @@ fn training(
     let steps = (row.epochs * train.samples().div_ceil(row.batch)) as u64;
     let schedule =
         if row.falls { Schedule::Cosine { steps, last: 0.0 } } else { Schedule::Constant };
-    let mut trainer = Trainer::new(&mut network, row.loss, optimizer, row.batch, seed)?
-        .with_schedule(schedule)?;
-    if let Some(dropout) = row.dropout {
-        trainer = trainer.with_dropout(dropout)?;
-    }
-    let (mut samples, mut judged) = (Samples::new(&engine, train)?, Samples::new(&engine, judged)?);
+    let mut trainer = Trainer::builder(&mut network, row.loss, optimizer)
+        .batch(row.batch)
+        .seed(seed)
+        .schedule(schedule)
+        .dropout(row.dropout)
+        .build()?;
+    let (mut samples, judged) = (Samples::new(&engine, train)?, Samples::new(&engine, judged)?);
     let start = Instant::now();
     let mut outcome = Outcome { last: 0.0, best: 0.0, seconds: 0.0 };
     for epoch in 1..=row.epochs {
         let loss = trainer.epoch(&mut samples)?.loss;
-        outcome.last = 100.0 * trainer.evaluate(&mut judged)?.accuracy.unwrap_or(0.0);
+        outcome.last = 100.0 * trainer.evaluate(&judged)?.accuracy.unwrap_or(0.0);
         outcome.best = outcome.best.max(outcome.last);
         outcome.seconds = start.elapsed().as_secs_f64();
         let Outcome { last, seconds, .. } = outcome;

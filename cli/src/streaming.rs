@@ -189,7 +189,7 @@ impl<T: Scalar> Run<'_, T> {
         let mut all: Option<Report> = None;
         let mut add = |data: Dataset<T>| {
             let data = self.scaled(data)?;
-            let report = trainer.evaluate(&mut Samples::new(self.engine, &data)?)?;
+            let report = trainer.evaluate(&Samples::new(self.engine, &data)?)?;
             all = Some(all.map_or(report, |all| all.and(report)));
             Ok(ControlFlow::Continue(()))
         };

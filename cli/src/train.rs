@@ -76,7 +76,7 @@ pub(crate) fn run<T: Scalar>(args: &TrainArgs) -> Result<ExitCode> {
     let mut train = args
         .regularization
         .of_training_samples(Samples::new(&engine, &data.train)?, &data.train)?;
-    let mut test = data.test.as_ref().map(|test| Samples::new(&engine, test)).transpose()?;
+    let test = data.test.as_ref().map(|test| Samples::new(&engine, test)).transpose()?;
     let mut trainer = head::trainer(args, &mut network, head.learned, train.count())?;
     let batch = trainer.batch();
     let samples = data.train.samples();
@@ -95,7 +95,7 @@ pub(crate) fn run<T: Scalar>(args: &TrainArgs) -> Result<ExitCode> {
         fit.best = resumed.best();
         fit.course = resumed.course;
     }
-    let end = fit.run(&mut trainer, &mut train, test.as_mut(), &mut out);
+    let end = fit.run(&mut trainer, &mut train, test.as_ref(), &mut out);
     let (mut course, best) = (fit.course, fit.best);
     drop(fit.display);
     let steps = trainer.steps();

@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 
 use super::Split;
-use super::frame::check_chosen;
+use super::split::check_chosen;
 use crate::{Error, ErrorKind, Result, Scalar};
 
 /// What a network should learn to answer.

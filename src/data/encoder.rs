@@ -1,12 +1,11 @@
 //! From tables with texts and gaps to numbers.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
-use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
-use super::frame::MISSING;
-use super::{Column, CsvOptions, Dataset, Frame, Standardization, Values, csv};
+use super::text::MISSING;
+use super::{Column, Dataset, Frame, Standardization, Values};
 use crate::{Error, Result, Scalar};
 
 /// More categories than this make no sense in a column.
@@ -111,74 +110,37 @@ impl Encoder {
     /// # Errors
     /// Other columns, in name, kind or order.
     pub fn encode<T: Scalar>(&self, frame: &Frame<T>) -> Result<Encoded<T>> {
-        let wrong = |reason: String| Err(Error::argument("encode", reason));
-        if frame.columns.len() != self.columns.len() {
-            return wrong(format!(
-                "{} columns; fitted on {}",
-                frame.columns.len(),
-                self.columns.len()
-            ));
-        }
+        self.check_columns(frame)?;
         let (inputs, samples) = (self.features(), frame.samples);
         let mut features = vec![T::default(); inputs * samples];
         let (mut first, mut unknown) = (0, Vec::new());
         for (ours, column) in self.columns.iter().zip(&frame.columns) {
-            if ours.name != column.name {
-                return wrong(format!(
-                    "column '{}' stands where '{}' stood",
-                    column.name, ours.name
-                ));
-            }
-            let places = features.iter_mut().skip(first).step_by(inputs);
-            match (&ours.coding, &column.values) {
-                (&Coding::Mean(mean), Values::Numbers(numbers)) => {
-                    let mean = T::from_f64(mean);
-                    places
-                        .zip(numbers)
-                        .for_each(|(place, &x)| *place = if x.is_finite() { x } else { mean });
-                }
-                (Coding::Categories(texts), Values::Texts { codes, names }) => {
-                    let codes_of_texts: HashMap<&str, usize> =
-                        texts.iter().map(String::as_str).zip(0..).collect();
-                    let known: Vec<Option<usize>> = names
-                        .iter()
-                        .map(|name| codes_of_texts.get(name.as_str()).copied())
-                        .collect();
-                    for (sample, &code) in
-                        codes.iter().enumerate().filter(|(_, code)| **code != MISSING)
-                    {
-                        match known[code as usize] {
-                            Some(text) => {
-                                features[sample * inputs + first + text] = T::from_f64(1.0)
-                            }
-                            None => count(&mut unknown, &column.name, &names[code as usize]),
-                        }
-                    }
-                }
-                _ => {
-                    return wrong(format!(
-                        "column '{}' has texts where numbers were, or numbers for texts",
-                        ours.name
-                    ));
-                }
-            }
+            let places = Places { features: &mut features, inputs, first };
+            unknown.extend(ours.encode(column, places)?);
             first += ours.features();
         }
         let data = frame.dataset(inputs, features, self.feature_names())?;
         Ok(Encoded { data, unknown })
     }
 
-    /// Reads a CSV file as [`read_frame`](super::read_frame) does and encodes it. Columns are found by their names, whatever
-    /// others there are; "column N" is the N-th where the file has no header. The label may be absent.
-    ///
-    /// # Errors
-    /// As [`read_frame`](super::read_frame); columns that are missing, all named; a text where numbers were.
-    pub fn read_csv<T: Scalar>(
-        &self,
-        path: impl AsRef<Path>,
-        options: &CsvOptions,
-    ) -> Result<Encoded<T>> {
-        self.encode(&csv::read_known_frame(path.as_ref(), options, self)?)
+    /// Refuses a table with other columns, in number, name or order.
+    fn check_columns<T: Scalar>(&self, frame: &Frame<T>) -> Result<()> {
+        let (found, expected) = (frame.columns.len(), self.columns.len());
+        if found != expected {
+            let reason =
+                format!("the table has {found} columns; the encoder was fitted on {expected}");
+            return Err(Error::argument("Encoder::encode", reason));
+        }
+        let differs =
+            self.columns.iter().zip(&frame.columns).find(|(ours, theirs)| ours.name != theirs.name);
+        match differs {
+            Some((ours, theirs)) => {
+                let reason =
+                    format!("found column '{}' where '{}' was expected", theirs.name, ours.name);
+                Err(Error::argument("Encoder::encode", reason))
+            }
+            None => Ok(()),
+        }
     }
 
     /// As [`Standardization::fit`], but for features made of texts, which stay 0 and 1. `data`: what this encoder made of the
@@ -231,7 +193,44 @@ impl Encoder {
     }
 }
 
+/// Where the features of one column go.
+struct Places<'a, T> {
+    /// `inputs x samples`
+    features: &'a mut [T],
+    inputs: usize,
+    /// The row of the column's first feature.
+    first: usize,
+}
+
 impl EncodedColumn {
+    /// Writes the features of a column of the table; returns the texts that training did not see.
+    fn encode<T: Scalar>(
+        &self,
+        column: &Column<T>,
+        places: Places<'_, T>,
+    ) -> Result<Option<Unknown>> {
+        match (&self.coding, &column.values) {
+            (&Coding::Mean(mean), Values::Numbers(numbers)) => {
+                write_numbers(numbers, T::from_f64(mean), places);
+                Ok(None)
+            }
+            (Coding::Categories(texts), Values::Texts { codes, names }) => {
+                Ok(write_categories(&self.name, texts, (codes, names), places))
+            }
+            (coding, _) => {
+                let (expected, found) = match coding {
+                    Coding::Mean(_) => ("numbers", "texts"),
+                    Coding::Categories(_) => ("texts", "numbers"),
+                };
+                let reason = format!(
+                    "column '{}' has {found}; the encoder was fitted on {expected}",
+                    self.name
+                );
+                Err(Error::argument("Encoder::encode", reason))
+            }
+        }
+    }
+
     fn features(&self) -> usize {
         match &self.coding {
             Coding::Mean(_) => 1,
@@ -276,13 +275,34 @@ fn fit_column<T: Scalar>(column: &Column<T>) -> Result<EncodedColumn> {
     Ok(EncodedColumn { name, coding })
 }
 
-fn count(unknown: &mut Vec<Unknown>, column: &str, example: &str) {
-    match unknown.last_mut().filter(|last| last.column == column) {
-        Some(last) => last.samples += 1,
-        None => unknown.push(Unknown {
-            column: column.to_owned(),
-            samples: 1,
-            example: example.to_owned(),
-        }),
+fn write_numbers<T: Scalar>(numbers: &[T], mean: T, places: Places<'_, T>) {
+    let places = places.features.iter_mut().skip(places.first).step_by(places.inputs);
+    places.zip(numbers).for_each(|(place, &x)| *place = if x.is_finite() { x } else { mean });
+}
+
+/// 1 in the feature of each sample's text, where `texts` has it.
+fn write_categories<T: Scalar>(
+    column: &str,
+    texts: &[String],
+    (codes, names): (&[u32], &[String]),
+    places: Places<'_, T>,
+) -> Option<Unknown> {
+    let categories: HashMap<&str, usize> = texts.iter().map(String::as_str).zip(0..).collect();
+    let known: Vec<Option<usize>> =
+        names.iter().map(|name| categories.get(name.as_str()).copied()).collect();
+    let mut unknown: Option<Unknown> = None;
+    for (sample, &code) in codes.iter().enumerate().filter(|(_, code)| **code != MISSING) {
+        match known[code as usize] {
+            Some(text) => {
+                let place = sample * places.inputs + places.first + text;
+                places.features[place] = T::from_f64(1.0);
+            }
+            None => {
+                let example = || names[code as usize].clone();
+                let new = || Unknown { column: column.to_owned(), samples: 0, example: example() };
+                unknown.get_or_insert_with(new).samples += 1;
+            }
+        }
     }
+    unknown
 }

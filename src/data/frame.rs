@@ -1,5 +1,6 @@
 //! Tables whose columns are numbers or texts, with values missing.
 
+use super::split::check_chosen;
 use super::{Dataset, Targets};
 use crate::{Error, Result, Scalar};
 
@@ -29,7 +30,7 @@ pub struct Column<T> {
 pub enum Values<T> {
     /// Numbers, NaN where one is missing.
     Numbers(Vec<T>),
-    /// Texts: for each sample the place of its text in `names`, or [`MISSING`].
+    /// Texts: for each sample the index of its text in `names`, or [`MISSING`](super::MISSING).
     Texts {
         /// One for each sample.
         codes: Vec<u32>,
@@ -37,9 +38,6 @@ pub enum Values<T> {
         names: Vec<String>,
     },
 }
-
-/// The code of a text that is missing.
-pub const MISSING: u32 = u32::MAX;
 
 impl<T: Scalar> Frame<T> {
     /// Number of samples, at least 1.
@@ -60,7 +58,7 @@ impl<T: Scalar> Frame<T> {
     /// The samples of these numbers, in this order.
     ///
     /// # Errors
-    /// No samples, or one that is not there.
+    /// No samples, or one that does not exist.
     pub fn select(&self, chosen: &[usize]) -> Result<Self> {
         check_chosen("Frame::select", chosen, self.samples)?;
         let column = |column: &Column<T>| {
@@ -136,23 +134,5 @@ impl<T: Scalar> Frame<T> {
             Some(name) => data.with_target_name(name),
             None => data,
         })
-    }
-}
-
-/// Refuses no samples, and those that are not there.
-pub(super) fn check_chosen(
-    operation: &'static str,
-    chosen: &[usize],
-    samples: usize,
-) -> Result<()> {
-    if chosen.is_empty() {
-        return Err(Error::argument(operation, "no samples chosen; take at least 1"));
-    }
-    match chosen.iter().find(|&&i| i >= samples) {
-        Some(i) => Err(Error::argument(
-            operation,
-            format!("there is no sample {i}; {samples} are counted from 0"),
-        )),
-        None => Ok(()),
     }
 }

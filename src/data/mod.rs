@@ -29,6 +29,7 @@
 //! ```
 
 mod augment;
+mod block;
 mod csv;
 mod dataset;
 mod digits;
@@ -42,14 +43,15 @@ mod parquet;
 mod split;
 mod standardization;
 mod stream;
-mod text;
+mod target_scale;
+pub(crate) mod text;
 
 pub use augment::Augmentation;
 pub use csv::{CsvOptions, read_csv, read_frame};
 pub use dataset::{Dataset, Targets};
 pub use digits::digits;
 pub use encoder::{Coding, Encoded, EncodedColumn, Encoder, Unknown};
-pub use frame::{Column, Frame, MISSING, Values};
+pub use frame::{Column, Frame, Values};
 pub use idx::{Images, mnist, read_idx, read_images, read_labels};
 pub use label::{Label, Task};
 pub use npy::{NpyOptions, read_npy};
@@ -58,3 +60,5 @@ pub use parquet::read_parquet;
 pub use split::Split;
 pub use standardization::Standardization;
 pub use stream::{Stream, StreamOptions};
+pub use target_scale::TargetScale;
+pub use text::MISSING;

@@ -5,9 +5,9 @@ use serde::{Deserialize, Serialize};
 use super::Dataset;
 use crate::{Error, Result, Scalar};
 
-/// Shifts and scales every feature to mean 0 and standard deviation 1, as gradient descent likes them.
+/// Shifts and scales every feature to mean 0 and standard deviation 1, with which gradient descent converges fastest.
 ///
-/// Fit it on the training set alone, and apply the same to whatever the network sees later.
+/// Fit it on the training part alone, and apply it to all data that the network gets later.
 ///
 /// ```
 /// use travertine::data::{Dataset, Standardization, Targets};
@@ -26,7 +26,7 @@ pub struct Standardization {
 }
 
 impl Standardization {
-    /// Takes mean and deviation of each feature of `data`, in `f64` and two passes.
+    /// The mean and deviation of each feature of `data`, computed in `f64` and two passes.
     ///
     /// # Errors
     /// An argument error if a feature spreads so widely that its variance is not a finite number.
@@ -54,20 +54,27 @@ impl Standardization {
             return Err(Error::argument(OPERATION, reason));
         }
         self.check(OPERATION)?;
-        let scale = |(i, x): (usize, &T)| {
-            T::from_f64((x.to_f64() - self.mean[i % inputs]) / self.deviation[i % inputs])
-        };
-        let scaled: Vec<T> = data.features().iter().enumerate().map(scale).collect();
-        if let Some(i) = scaled.iter().position(|x| !x.is_finite()) {
-            let reason = format!(
-                "feature {} of sample {} (both counted from 0) overflows",
-                i % inputs,
-                i / inputs
-            );
-            return Err(Error::argument(OPERATION, reason));
+        let mut scaled = data.features().to_vec();
+        for (sample, features) in scaled.chunks_exact_mut(inputs).enumerate() {
+            if let Some(feature) = self.apply_to(features) {
+                let reason =
+                    format!("feature {feature} of sample {sample} (both counted from 0) overflows");
+                return Err(Error::argument(OPERATION, reason));
+            }
         }
         *data.features_mut() = scaled;
         Ok(())
+    }
+
+    /// Standardizes one sample in place: `(x - mean) / deviation`, computed in `f64`. The first feature whose result is not
+    /// finite is returned.
+    pub(crate) fn apply_to<T: Scalar>(&self, sample: &mut [T]) -> Option<usize> {
+        let mut is_finite = true;
+        for ((x, mean), deviation) in sample.iter_mut().zip(&self.mean).zip(&self.deviation) {
+            *x = T::from_f64((x.to_f64() - mean) / deviation);
+            is_finite &= x.is_finite();
+        }
+        if is_finite { None } else { sample.iter().position(|x| !x.is_finite()) }
     }
 
     pub(super) fn check(&self, operation: &'static str) -> Result<()> {

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::mpsc::sync_channel;
 use std::thread;
 
+use super::block::Block;
 use super::csv::CsvBlocks;
 use super::label::Distinct;
 use super::npy::NpyBlocks;
@@ -79,18 +80,6 @@ impl Default for StreamOptions {
         let (csv, npy) = (CsvOptions::default(), NpyOptions::default());
         StreamOptions { buffer: 32 << 20, held_out: 0.0, seed: 0, standardize: true, csv, npy }
     }
-}
-
-/// Samples that lie side by side in the file.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Block {
-    /// Bytes before it.
-    pub start: u64,
-    pub bytes: usize,
-    /// Lines or rows before it, the header's included.
-    pub before: usize,
-    /// 0 until they are counted.
-    pub samples: usize,
 }
 
 enum Format {

@@ -43,7 +43,7 @@ pub enum MatmulPrecision {
     /// bfloat16: the range of f32, 7 bits of fraction.
     Bf16,
     /// IEEE half precision: up to 65504, 10 bits of fraction. Training in it wants
-    /// [`Trainer::with_loss_scale`](crate::Trainer::with_loss_scale).
+    /// [`TrainerBuilder::loss_scale`](crate::TrainerBuilder::loss_scale).
     F16,
 }
 

@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
-use super::{Kind, Layer, LossOperands, Parts, Pass, Role, Training, TrainingLayer};
+use super::{
+    Layer, LayerKind, LossOperands, Parts, Pass, Role, Training, TrainingLayer, refuse_discarded,
+};
 use crate::activation::{Activation, Keeps};
 use crate::engine::Engine;
 use crate::error::{Error, Result};
@@ -75,8 +77,8 @@ impl<T: Scalar> Dense<T> {
 }
 
 impl<T: Scalar> Layer<T> for Dense<T> {
-    fn kind(&self) -> Kind {
-        Kind::Dense
+    fn kind(&self) -> LayerKind {
+        LayerKind::Dense
     }
 
     fn inputs(&self) -> usize {
@@ -144,6 +146,7 @@ impl<T: Scalar> Layer<T> for Dense<T> {
             z: if activation.keeps() == Keeps::Sum { Some(buffer()?) } else { None },
             a: buffer()?,
             delta: buffer()?,
+            discarded: false,
             weights: self.weights.view_mut(),
             bias: self.bias.view_mut(),
             activation,
@@ -184,11 +187,13 @@ pub struct DenseTraining<'l, T: Scalar> {
     a: Matrix<T>,
     /// dC/dz, `outputs x batch`
     delta: Matrix<T>,
+    /// See [`TrainingLayer::discard_pass`].
+    discarded: bool,
 }
 
 impl<T: Scalar> TrainingLayer<T> for DenseTraining<'_, T> {
-    fn kind(&self) -> Kind {
-        Kind::Dense
+    fn kind(&self) -> LayerKind {
+        LayerKind::Dense
     }
 
     fn inputs(&self) -> usize {
@@ -212,10 +217,12 @@ impl<T: Scalar> TrainingLayer<T> for DenseTraining<'_, T> {
     }
 
     fn output(&self, samples: usize) -> Result<MatrixRef<'_, T>> {
+        refuse_discarded(self.discarded, "output")?;
         self.a.view().sub_columns(0..samples)
     }
 
     fn delta(&self, samples: usize) -> Result<MatrixRef<'_, T>> {
+        refuse_discarded(self.discarded, "delta")?;
         self.delta.view().sub_columns(0..samples)
     }
 
@@ -228,6 +235,7 @@ impl<T: Scalar> TrainingLayer<T> for DenseTraining<'_, T> {
 
     fn forward_as(&mut self, _pass: Pass, input: MatrixRef<'_, T>) -> Result<()> {
         let samples = input.columns();
+        self.discarded = false;
         let output = self.a.view_mut().sub_columns(0..samples)?;
         let z = self.z.as_mut().map(|z| z.view_mut().sub_columns(0..samples)).transpose()?;
         let outputs = Outputs { z, a: output, rounds: self.role == Role::Hidden, trains: true };
@@ -259,6 +267,10 @@ impl<T: Scalar> TrainingLayer<T> for DenseTraining<'_, T> {
     fn descend(&mut self, input: MatrixRef<'_, T>, scale: f64, keep: f64) -> Result<()> {
         let delta = self.delta.view().sub_columns(0..input.columns())?;
         dense_gradient(delta, input, [self.weights.reborrow(), self.bias.reborrow()], scale, keep)
+    }
+
+    fn discard_pass(&mut self) {
+        self.discarded = true;
     }
 
     fn buffers(&self) -> Vec<(&'static str, &Matrix<T>)> {

@@ -17,7 +17,7 @@ pub use normalization::{Normalization, NormalizationTraining};
 
 use crate::activation::Activation;
 use crate::engine::Engine;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::init::Init;
 use crate::matrix::{Matrix, MatrixMut, MatrixRef};
 use crate::ops::fused::Fold;
@@ -26,7 +26,7 @@ use crate::scalar::Scalar;
 /// What a layer computes in front of its activation.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
-pub enum Kind {
+pub enum LayerKind {
     /// `W x + b`: [`Dense`].
     #[default]
     Dense,
@@ -36,21 +36,21 @@ pub enum Kind {
     LayerNorm,
 }
 
-impl Kind {
+impl LayerKind {
     /// Every kind.
-    pub const ALL: [Kind; 3] = [Kind::Dense, Kind::BatchNorm, Kind::LayerNorm];
+    pub const ALL: [LayerKind; 3] = [LayerKind::Dense, LayerKind::BatchNorm, LayerKind::LayerNorm];
 
     /// As files and the command line write it.
     pub fn name(self) -> &'static str {
         match self {
-            Kind::Dense => "dense",
-            Kind::BatchNorm => "batch_norm",
-            Kind::LayerNorm => "layer_norm",
+            LayerKind::Dense => "dense",
+            LayerKind::BatchNorm => "batch_norm",
+            LayerKind::LayerNorm => "layer_norm",
         }
     }
 }
 
-impl Kind {
+impl LayerKind {
     /// A layer of this kind before its parameters are drawn; all but dense ones have as many outputs as inputs.
     pub(crate) fn layer<T: Scalar>(
         self,
@@ -59,14 +59,14 @@ impl Kind {
         activation: Activation,
     ) -> Result<Box<dyn Layer<T>>> {
         Ok(match self {
-            Kind::Dense => Dense::new(engine, inputs, outputs, activation)?.into(),
-            Kind::BatchNorm => Normalization::batch(engine, outputs, activation)?.into(),
-            Kind::LayerNorm => Normalization::layer(engine, outputs, activation)?.into(),
+            LayerKind::Dense => Dense::new(engine, inputs, outputs, activation)?.into(),
+            LayerKind::BatchNorm => Normalization::batch(engine, outputs, activation)?.into(),
+            LayerKind::LayerNorm => Normalization::layer(engine, outputs, activation)?.into(),
         })
     }
 }
 
-impl fmt::Display for Kind {
+impl fmt::Display for LayerKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.name())
     }
@@ -102,9 +102,9 @@ impl Role {
     }
 
     /// Of the layer in front of a `next` one or, where there is none, of a loss that may take z.
-    pub(crate) fn before(next: Option<Kind>, logits: bool) -> Role {
+    pub(crate) fn before(next: Option<LayerKind>, logits: bool) -> Role {
         match next {
-            Some(Kind::Dense) => Role::Hidden,
+            Some(LayerKind::Dense) => Role::Hidden,
             None if logits => Role::Logits,
             _ => Role::Output,
         }
@@ -114,7 +114,7 @@ impl Role {
 /// An inference layer: owns its parameters and keeps nothing else.
 pub trait Layer<T: Scalar>: Send + Sync {
     /// What it computes.
-    fn kind(&self) -> Kind;
+    fn kind(&self) -> LayerKind;
 
     /// Rows of the input.
     fn inputs(&self) -> usize;
@@ -230,7 +230,7 @@ pub struct Parts<'a, T: Scalar> {
 /// A training layer: borrows an inference layer's parameters, keeps what backward needs. Dropping it ends the loan.
 pub trait TrainingLayer<T: Scalar>: Send + Sync {
     /// What it computes.
-    fn kind(&self) -> Kind;
+    fn kind(&self) -> LayerKind;
 
     /// Rows of the input.
     fn inputs(&self) -> usize;
@@ -260,13 +260,13 @@ pub trait TrainingLayer<T: Scalar>: Send + Sync {
     /// a of the first `samples` samples, `outputs x samples`; z where the layer was made for logits.
     ///
     /// # Errors
-    /// More samples than the batch, or none.
+    /// More samples than the batch, or none; the last step ran in one kernel, which keeps no outputs.
     fn output(&self, samples: usize) -> Result<MatrixRef<'_, T>>;
 
     /// dC/dz of the first `samples` samples, `outputs x samples`.
     ///
     /// # Errors
-    /// More samples than the batch, or none.
+    /// More samples than the batch, or none; the last step ran in one kernel, which keeps no gradients of layers.
     fn delta(&self, samples: usize) -> Result<MatrixRef<'_, T>>;
 
     /// The output, the place for the gradient by z, and f' that must be multiplied in: what a loss needs, and the layer behind.
@@ -316,6 +316,10 @@ pub trait TrainingLayer<T: Scalar>: Send + Sync {
     /// As [`TrainingLayer::gradient`].
     fn descend(&mut self, input: MatrixRef<'_, T>, scale: f64, keep: f64) -> Result<()>;
 
+    /// Declares output and delta to be of no pass, after a step that computed the whole network at once: to read them is an error
+    /// until the next [`TrainingLayer::forward_as`].
+    fn discard_pass(&mut self);
+
     /// Names and matrices of what this layer has allocated.
     fn buffers(&self) -> Vec<(&'static str, &Matrix<T>)>;
 
@@ -330,4 +334,13 @@ pub trait TrainingLayer<T: Scalar>: Send + Sync {
         let (a, delta, _) = self.loss_operands(samples)?;
         Ok((a, delta))
     }
+}
+
+fn refuse_discarded(discarded: bool, operation: &'static str) -> Result<()> {
+    if !discarded {
+        return Ok(());
+    }
+    let reason = "the last step ran in one kernel, which keeps neither outputs nor gradients of layers; open the engine \
+                  with `Settings::fusion` of `Fusion::Never` to have them";
+    Err(Error::argument(operation, reason))
 }

@@ -3,7 +3,9 @@
 
 use std::sync::Arc;
 
-use super::{Kind, Layer, LossOperands, Parts, Pass, Role, Training, TrainingLayer};
+use super::{
+    Layer, LayerKind, LossOperands, Parts, Pass, Role, Training, TrainingLayer, refuse_discarded,
+};
 use crate::activation::{Activation, Keeps};
 use crate::engine::{Along, Engine};
 use crate::error::{Error, Result};
@@ -91,8 +93,8 @@ impl<T: Scalar> Normalization<T> {
 }
 
 impl<T: Scalar> Layer<T> for Normalization<T> {
-    fn kind(&self) -> Kind {
-        if self.statistics.is_some() { Kind::BatchNorm } else { Kind::LayerNorm }
+    fn kind(&self) -> LayerKind {
+        if self.statistics.is_some() { LayerKind::BatchNorm } else { LayerKind::LayerNorm }
     }
 
     fn inputs(&self) -> usize {
@@ -190,6 +192,7 @@ impl<T: Scalar> Layer<T> for Normalization<T> {
             z: if activation.keeps() == Keeps::Sum { Some(buffer()?) } else { None },
             a: buffer()?,
             delta: buffer()?,
+            discarded: false,
             weights: self.weights.view_mut(),
             bias: self.bias.view_mut(),
             statistics: self.statistics.as_mut().map(Matrix::view_mut),
@@ -229,6 +232,8 @@ pub struct NormalizationTraining<'l, T: Scalar> {
     a: Matrix<T>,
     /// dC/dz, `features x batch`
     delta: Matrix<T>,
+    /// See [`TrainingLayer::discard_pass`].
+    discarded: bool,
 }
 
 impl<T: Scalar> NormalizationTraining<'_, T> {
@@ -251,8 +256,8 @@ impl<T: Scalar> NormalizationTraining<'_, T> {
 }
 
 impl<T: Scalar> TrainingLayer<T> for NormalizationTraining<'_, T> {
-    fn kind(&self) -> Kind {
-        if self.along == Along::Rows { Kind::BatchNorm } else { Kind::LayerNorm }
+    fn kind(&self) -> LayerKind {
+        if self.along == Along::Rows { LayerKind::BatchNorm } else { LayerKind::LayerNorm }
     }
 
     fn inputs(&self) -> usize {
@@ -283,10 +288,12 @@ impl<T: Scalar> TrainingLayer<T> for NormalizationTraining<'_, T> {
     }
 
     fn output(&self, samples: usize) -> Result<MatrixRef<'_, T>> {
+        refuse_discarded(self.discarded, "output")?;
         self.a.view().sub_columns(0..samples)
     }
 
     fn delta(&self, samples: usize) -> Result<MatrixRef<'_, T>> {
+        refuse_discarded(self.discarded, "delta")?;
         self.delta.view().sub_columns(0..samples)
     }
 
@@ -301,6 +308,7 @@ impl<T: Scalar> TrainingLayer<T> for NormalizationTraining<'_, T> {
         let (samples, lines) = (input.columns(), self.lines(input.columns()));
         let running = self.statistics.as_ref().filter(|_| pass == Pass::Inference || samples == 1);
         self.given = running.is_some();
+        self.discarded = false;
         normalize::forward(Forward {
             along: self.along,
             weights: self.weights.as_ref(),
@@ -367,6 +375,10 @@ impl<T: Scalar> TrainingLayer<T> for NormalizationTraining<'_, T> {
             scale,
             keep,
         )
+    }
+
+    fn discard_pass(&mut self) {
+        self.discarded = true;
     }
 
     fn buffers(&self) -> Vec<(&'static str, &Matrix<T>)> {

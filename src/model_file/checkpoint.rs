@@ -9,7 +9,7 @@ use safetensors::tensor::TensorView;
 use safetensors::{Dtype, SafeTensors};
 use serde::{Deserialize, Serialize};
 
-use super::header::read_head;
+use super::header::Source;
 use super::write::replace;
 use crate::error::{Error, Result};
 use crate::scalar::Scalar;
@@ -42,7 +42,7 @@ struct Json {
 /// # let digits = data::digits()?;
 /// # let mut samples = Samples::new(&cpu, &digits)?;
 /// # let mut network = Network::builder(&cpu, 64).dense(10, Activation::Softmax).build()?;
-/// # let mut trainer = Trainer::new(&mut network, Loss::SoftmaxCrossEntropy, Sgd::new(0.1)?, 32, 1)?;
+/// # let mut trainer = Trainer::builder(&mut network, Loss::SoftmaxCrossEntropy, Sgd::new(0.1)?).batch(32).seed(1).build()?;
 /// # let path = std::env::temp_dir().join("travertine-checkpoint-example.safetensors");
 /// let snapshot = trainer.snapshot(&mut samples)?;
 /// model_file::save_checkpoint(&path, &snapshot, "seed 1")?;
@@ -98,7 +98,7 @@ pub fn load_checkpoint<T: Scalar>(path: impl AsRef<Path>) -> Result<(Snapshot<T>
     let bad =
         |place: &str, expected: &str, found: String| Error::format(&file, place, expected, found);
     // Looks at the lengths before anything is read.
-    read_head(path)?;
+    Source::open(path)?.head()?;
     let bytes = fs::read(path).map_err(|source| Error::io("read", path, source))?;
     let checkpoint = "a checkpoint that is whole";
     let parsed = |error: safetensors::SafeTensorError| bad("header", checkpoint, error.to_string());

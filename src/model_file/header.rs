@@ -2,8 +2,8 @@
 //! against the length of the file, before a parameter is read.
 
 use std::fs::File;
-use std::io::Read;
-use std::path::Path;
+use std::io::{self, Cursor, Read, Seek, SeekFrom};
+use std::path::{Path, PathBuf};
 
 use safetensors::{Dtype, tensor::Metadata};
 use serde::{Deserialize, Serialize};
@@ -12,7 +12,7 @@ use super::{Description, LayerDescription, ModelInfo};
 use crate::activation::Activation;
 use crate::data::{Encoder, Standardization};
 use crate::error::{Error, Result};
-use crate::layer::Kind;
+use crate::layer::LayerKind;
 
 /// The version of the metadata.
 pub(super) const VERSION: u64 = 1;
@@ -66,19 +66,80 @@ pub(super) struct Header {
 pub(super) fn tensors_of(number: usize, layer: &LayerDescription) -> Vec<(String, Vec<usize>)> {
     let tensor = |name: &str, shape: Vec<usize>| (format!("layers.{number}.{name}"), shape);
     let outputs = vec![layer.outputs];
-    let weights =
-        if layer.kind == Kind::Dense { vec![layer.outputs, layer.inputs] } else { outputs.clone() };
+    let weights = if layer.kind == LayerKind::Dense {
+        vec![layer.outputs, layer.inputs]
+    } else {
+        outputs.clone()
+    };
     let mut tensors = vec![tensor("weight", weights), tensor("bias", outputs.clone())];
-    if layer.kind == Kind::BatchNorm {
+    if layer.kind == LayerKind::BatchNorm {
         tensors.extend([tensor("running_mean", outputs.clone()), tensor("running_var", outputs)]);
     }
     tensors
 }
 
+/// A model file, or the bytes of one in memory.
+pub(super) struct Source<R> {
+    /// The name in messages.
+    pub(super) path: PathBuf,
+    pub(super) reader: R,
+}
+
+impl Source<File> {
+    pub(super) fn open(path: &Path) -> Result<Self> {
+        let reader = File::open(path).map_err(|source| Error::io("read", path, source))?;
+        Ok(Source { path: path.to_owned(), reader })
+    }
+}
+
+impl<'b> Source<Cursor<&'b [u8]>> {
+    pub(super) fn of_bytes(bytes: &'b [u8]) -> Self {
+        Source { path: PathBuf::from("model bytes"), reader: Cursor::new(bytes) }
+    }
+}
+
+impl<R> Source<R> {
+    pub(super) fn file(&self) -> String {
+        self.path.display().to_string()
+    }
+
+    pub(super) fn failed(&self, source: io::Error) -> Error {
+        Error::io("read", &self.path, source)
+    }
+}
+
+impl<R: Read + Seek> Source<R> {
+    /// At most `count` bytes from `offset` on. No more is allocated than the file has.
+    pub(super) fn bytes(&mut self, offset: u64, count: u64) -> io::Result<Vec<u8>> {
+        let mut bytes = Vec::new();
+        self.reader.seek(SeekFrom::Start(offset))?;
+        (&mut self.reader).take(count).read_to_end(&mut bytes)?;
+        Ok(bytes)
+    }
+
+    /// The length word with the header behind it, and the length of the file.
+    pub(super) fn head(&mut self) -> Result<(Vec<u8>, u64)> {
+        let mut head = self.bytes(0, 8).map_err(|error| self.failed(error))?;
+        let bytes = self.reader.seek(SeekFrom::End(0)).map_err(|error| self.failed(error))?;
+        let bad =
+            |expected: String, found: String| Error::format(self.file(), "byte 0", expected, found);
+        let Ok(word) = <[u8; 8]>::try_from(&head[..]) else {
+            return Err(bad("the 8 bytes of a length".to_owned(), format!("{} bytes", head.len())));
+        };
+        let length = u64::from_le_bytes(word);
+        let most = bytes.saturating_sub(8).min(LONGEST_HEADER);
+        if length > most {
+            return Err(bad(format!("a header of at most {most} bytes"), length.to_string()));
+        }
+        head.append(&mut self.bytes(8, length).map_err(|error| self.failed(error))?);
+        Ok((head, bytes))
+    }
+}
+
 impl Header {
-    pub(super) fn read(path: &Path) -> Result<Header> {
-        let file = path.display().to_string();
-        let (head, bytes) = read_head(path)?;
+    pub(super) fn read<R: Read + Seek>(source: &mut Source<R>) -> Result<Header> {
+        let file = source.file();
+        let (head, bytes) = source.head()?;
         // Reading it as metadata checks that the tensors lie side by side and are as long as their shapes say.
         let tensors: Metadata = serde_json::from_slice(&head[8..]).map_err(|error| {
             Error::format(&file, "header", "a safetensors header", error.to_string())
@@ -114,36 +175,6 @@ impl Header {
     }
 }
 
-/// The length word and the header, and the length of the file. No more is allocated than the file has.
-pub(super) fn read_head(path: &Path) -> Result<(Vec<u8>, u64)> {
-    let name = path.display().to_string();
-    let io = |source| Error::io("read", path, source);
-    let file = File::open(path).map_err(io)?;
-    let bytes = file.metadata().map_err(io)?.len();
-    let mut head = Vec::new();
-    (&file).take(8).read_to_end(&mut head).map_err(io)?;
-    let Ok(word) = <[u8; 8]>::try_from(&head[..]) else {
-        return Err(Error::format(
-            name,
-            "byte 0",
-            "the 8 bytes of a length",
-            format!("{} bytes", head.len()),
-        ));
-    };
-    let length = u64::from_le_bytes(word);
-    let most = bytes.saturating_sub(8).min(LONGEST_HEADER);
-    if length > most {
-        return Err(Error::format(
-            name,
-            "byte 0",
-            format!("a header of at most {most} bytes"),
-            format!("{length}"),
-        ));
-    }
-    file.take(length).read_to_end(&mut head).map_err(io)?;
-    Ok((head, bytes))
-}
-
 fn parse(file: &str, tensors: &Metadata) -> Result<Json> {
     let Some(text) = tensors.metadata().as_ref().and_then(|entries| entries.get(KEY)) else {
         let expected = format!("an entry '{KEY}', as the models that travertine saves have");
@@ -175,16 +206,16 @@ fn layers(file: &str, json: &Json) -> Result<Vec<LayerDescription>> {
     for (number, layer) in json.layers.iter().enumerate() {
         let place = |what: &str| format!("layers.{number} {what}");
         let &JsonLayer { ref kind, inputs, outputs, ref activation } = layer;
-        let name = kind.as_deref().unwrap_or(Kind::Dense.name());
-        let Some(kind) = Kind::ALL.into_iter().find(|kind| kind.name() == name) else {
+        let name = kind.as_deref().unwrap_or(LayerKind::Dense.name());
+        let Some(kind) = LayerKind::ALL.into_iter().find(|kind| kind.name() == name) else {
             return Err(Error::format(
                 file,
                 place("kind"),
-                Kind::ALL.map(Kind::name).join(" or "),
+                LayerKind::ALL.map(LayerKind::name).join(" or "),
                 name,
             ));
         };
-        if kind != Kind::Dense && inputs != outputs {
+        if kind != LayerKind::Dense && inputs != outputs {
             return Err(Error::format(
                 file,
                 place("outputs"),
@@ -215,7 +246,7 @@ fn layers(file: &str, json: &Json) -> Result<Vec<LayerDescription>> {
                 "softmax",
             ));
         }
-        if activation == Activation::Softmax && kind != Kind::Dense {
+        if activation == Activation::Softmax && kind != LayerKind::Dense {
             return Err(Error::format(
                 file,
                 place("activation"),

@@ -28,12 +28,12 @@ use std::path::Path;
 use std::sync::Arc;
 
 pub use self::checkpoint::{load_checkpoint, save_checkpoint};
-use self::header::Header;
+use self::header::{Header, Source};
 use crate::activation::Activation;
 use crate::data::{Encoder, Standardization};
 use crate::engine::Engine;
 use crate::error::Result;
-use crate::layer::Kind;
+use crate::layer::LayerKind;
 use crate::loss::Loss;
 use crate::network::Network;
 use crate::scalar::Scalar;
@@ -91,7 +91,7 @@ pub struct Description {
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct LayerDescription {
     /// What it computes in front of its activation.
-    pub kind: Kind,
+    pub kind: LayerKind,
     /// Rows of the input.
     pub inputs: usize,
     /// Rows of the output.
@@ -103,7 +103,7 @@ pub struct LayerDescription {
 impl LayerDescription {
     /// Number of parameters.
     pub fn parameters(&self) -> usize {
-        let of_an_output = if self.kind == Kind::Dense { self.inputs + 1 } else { 2 };
+        let of_an_output = if self.kind == LayerKind::Dense { self.inputs + 1 } else { 2 };
         self.outputs * of_an_output
     }
 }
@@ -131,7 +131,27 @@ pub fn load<T: Scalar>(
     path: impl AsRef<Path>,
     engine: &Arc<dyn Engine<T>>,
 ) -> Result<(Network<T>, ModelInfo)> {
-    read::load(path.as_ref(), engine)
+    read::load(&mut Source::open(path.as_ref())?, engine)
+}
+
+/// As [`load`], from the bytes of a model file in memory, such as `include_bytes!` or a download.
+///
+/// # Errors
+/// As [`load`].
+pub fn load_from_bytes<T: Scalar>(
+    bytes: &[u8],
+    engine: &Arc<dyn Engine<T>>,
+) -> Result<(Network<T>, ModelInfo)> {
+    read::load(&mut Source::of_bytes(bytes), engine)
+}
+
+/// Refuses `info` that does not fit the network, as [`save`] does.
+pub(crate) fn check<T: Scalar>(
+    operation: &'static str,
+    network: &Network<T>,
+    info: &ModelInfo,
+) -> Result<()> {
+    write::check(operation, network, info)
 }
 
 /// Tells what is in a model file; needs no engine and does not read the parameters.
@@ -139,5 +159,5 @@ pub fn load<T: Scalar>(
 /// # Errors
 /// As [`load`].
 pub fn describe(path: impl AsRef<Path>) -> Result<Description> {
-    Ok(Header::read(path.as_ref())?.describe())
+    Ok(Header::read(&mut Source::open(path.as_ref())?)?.describe())
 }

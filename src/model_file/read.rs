@@ -1,32 +1,28 @@
 //! From a file to a network.
 
-use std::fs::File;
-use std::io::{Read, Seek, SeekFrom};
-use std::path::Path;
+use std::io::{Read, Seek};
 use std::sync::Arc;
 
 use safetensors::Dtype;
 
-use super::header::{Header, tensors_of};
+use super::header::{Header, Source, tensors_of};
 use super::{LayerDescription, ModelInfo};
 use crate::engine::Engine;
 use crate::error::{Error, Result};
 use crate::network::Network;
 use crate::scalar::Scalar;
 
-pub(super) fn load<T: Scalar>(
-    path: &Path,
+pub(super) fn load<T: Scalar, R: Read + Seek>(
+    source: &mut Source<R>,
     engine: &Arc<dyn Engine<T>>,
 ) -> Result<(Network<T>, ModelInfo)> {
-    let header = Header::read(path)?;
-    let mut file = File::open(path).map_err(|source| Error::io("read", path, source))?;
+    let header = Header::read(source)?;
     let mut layers = Vec::with_capacity(header.layers.len());
     for (number, description) in header.layers.iter().enumerate() {
         let &LayerDescription { kind, inputs, outputs, activation } = description;
         let mut layer = kind.layer(engine, (inputs, outputs), activation)?;
-        let mut read = |place: usize| {
-            tensor(&mut file, path, &header, &tensors_of(number, description)[place].0)
-        };
+        let mut read =
+            |place: usize| tensor(source, &header, &tensors_of(number, description)[place].0);
         // Row-major in the file is the transposed matrix column-major.
         layer.weights_mut().t().write(&read(0)?)?;
         layer.bias_mut().write(&read(1)?)?;
@@ -49,8 +45,11 @@ pub(super) fn load<T: Scalar>(
     Ok((Network::from_layers(layers)?, header.info))
 }
 
-fn tensor<T: Scalar>(file: &mut File, path: &Path, header: &Header, name: &str) -> Result<Vec<T>> {
-    let io = |source| Error::io("read", path, source);
+fn tensor<T: Scalar, R: Read + Seek>(
+    source: &mut Source<R>,
+    header: &Header,
+    name: &str,
+) -> Result<Vec<T>> {
     let bad = |expected: &str, found: String| {
         Error::format(&header.file, format!("tensor {name}"), expected, found)
     };
@@ -58,9 +57,8 @@ fn tensor<T: Scalar>(file: &mut File, path: &Path, header: &Header, name: &str) 
         return Err(bad("values", "no such tensor".to_owned()));
     };
     let (from, to) = info.data_offsets;
-    file.seek(SeekFrom::Start(header.offset + from as u64)).map_err(io)?;
-    let mut bytes = Vec::new();
-    file.take((to - from) as u64).read_to_end(&mut bytes).map_err(io)?;
+    let bytes = source.bytes(header.offset + from as u64, (to - from) as u64);
+    let bytes = bytes.map_err(|error| source.failed(error))?;
     if bytes.len() != to - from {
         return Err(bad(&format!("{} bytes", to - from), format!("{}", bytes.len())));
     }

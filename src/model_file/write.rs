@@ -11,7 +11,7 @@ use safetensors::{Dtype, tensor::TensorView};
 use super::header::{Json, JsonLayer, KEY, VERSION, VERSION_OF_MORE, misfit, tensors_of};
 use super::{LayerDescription, ModelInfo};
 use crate::error::{Error, Result};
-use crate::layer::Kind;
+use crate::layer::{Layer, LayerKind};
 use crate::network::Network;
 use crate::scalar::Scalar;
 
@@ -34,22 +34,8 @@ pub(super) fn replace(path: &Path, bytes: &[u8]) -> Result<()> {
 }
 
 fn serialize<T: Scalar>(network: &Network<T>, info: &ModelInfo) -> Result<Vec<u8>> {
-    let layers: Vec<LayerDescription> = network
-        .layers()
-        .iter()
-        .map(|layer| LayerDescription {
-            kind: layer.kind(),
-            inputs: layer.inputs(),
-            outputs: layer.outputs(),
-            activation: layer.activation(),
-        })
-        .collect();
-    if let Some((field, expected, found)) = misfit(info, &layers) {
-        return Err(Error::argument(
-            "save",
-            format!("{field}: expected {expected}, found {found}"),
-        ));
-    }
+    let layers = descriptions(network);
+    check("save", network, info)?;
     let mut tensors = Vec::new();
     for (number, layer) in network.layers().iter().enumerate() {
         let mut values = vec![layer.weights().t().to_vec()?, layer.bias().to_vec()?];
@@ -75,6 +61,32 @@ fn serialize<T: Scalar>(network: &Network<T>, info: &ModelInfo) -> Result<Vec<u8
     safetensors::serialize(views, Some(metadata)).map_err(|error| bad(error.to_string()))
 }
 
+/// The layers of a network as a file describes them.
+fn descriptions<T: Scalar>(network: &Network<T>) -> Vec<LayerDescription> {
+    let description = |layer: &Box<dyn Layer<T>>| LayerDescription {
+        kind: layer.kind(),
+        inputs: layer.inputs(),
+        outputs: layer.outputs(),
+        activation: layer.activation(),
+    };
+    network.layers().iter().map(description).collect()
+}
+
+/// Refuses `info` that does not fit the network.
+pub(super) fn check<T: Scalar>(
+    operation: &'static str,
+    network: &Network<T>,
+    info: &ModelInfo,
+) -> Result<()> {
+    match misfit(info, &descriptions(network)) {
+        Some((field, expected, found)) => {
+            let reason = format!("{field}: expected {expected}, found {found}");
+            Err(Error::argument(operation, reason))
+        }
+        None => Ok(()),
+    }
+}
+
 fn bytes_of<T: Scalar>(values: Vec<T>, layer: usize) -> Result<Vec<u8>> {
     if values.iter().any(|x| !x.is_finite()) {
         return Err(Error::argument("save", format!("a parameter of layer {layer} is not finite")));
@@ -91,12 +103,13 @@ fn bytes_of<T: Scalar>(values: Vec<T>, layer: usize) -> Result<Vec<u8>> {
 
 fn json(layers: &[LayerDescription], info: &ModelInfo) -> Json {
     let layer = |layer: &LayerDescription| JsonLayer {
-        kind: (layer.kind != Kind::Dense).then(|| layer.kind.to_string()),
+        kind: (layer.kind != LayerKind::Dense).then(|| layer.kind.to_string()),
         inputs: layer.inputs,
         outputs: layer.outputs,
         activation: layer.activation.to_string(),
     };
-    let is_plain = info.encoder.is_none() && layers.iter().all(|layer| layer.kind == Kind::Dense);
+    let is_plain =
+        info.encoder.is_none() && layers.iter().all(|layer| layer.kind == LayerKind::Dense);
     Json {
         version: if is_plain { VERSION } else { VERSION_OF_MORE },
         layers: layers.iter().map(layer).collect(),

@@ -3,7 +3,7 @@
 use super::Network;
 use crate::activation::Activation;
 use crate::error::Result;
-use crate::layer::{Dense, EPSILON, Kind, Layer};
+use crate::layer::{Dense, EPSILON, Layer, LayerKind};
 use crate::scalar::Scalar;
 
 impl<T: Scalar> Network<T> {
@@ -27,8 +27,8 @@ impl<T: Scalar> Network<T> {
     /// No memory; a device that fails.
     pub fn fold(&self) -> Result<Option<Network<T>>> {
         let melts = |layer: &dyn Layer<T>, next: Option<&Box<dyn Layer<T>>>| {
-            (layer.kind(), layer.activation()) == (Kind::Dense, Activation::Identity)
-                && next.is_some_and(|next| next.kind() == Kind::BatchNorm)
+            (layer.kind(), layer.activation()) == (LayerKind::Dense, Activation::Identity)
+                && next.is_some_and(|next| next.kind() == LayerKind::BatchNorm)
         };
         if !self.layers.iter().enumerate().any(|(i, layer)| melts(&**layer, self.layers.get(i + 1)))
         {

@@ -2,7 +2,7 @@
 
 use super::Network;
 use crate::error::Result;
-use crate::layer::{Kind, Layer};
+use crate::layer::{Layer, LayerKind};
 use crate::matrix::{MatrixMut, MatrixRef};
 use crate::ops::network::{Form, forward, takes_network};
 use crate::{activation::Activation, scalar::Scalar};
@@ -10,7 +10,7 @@ use crate::{activation::Activation, scalar::Scalar};
 /// The activation of a layer that is part of such a network.
 fn form<T: Scalar>(layer: &dyn Layer<T>, is_logits: bool) -> Option<Form> {
     let activation = if is_logits { Activation::Identity } else { layer.activation() };
-    (layer.kind() == Kind::Dense).then(|| activation.form()).flatten()
+    (layer.kind() == LayerKind::Dense).then(|| activation.form()).flatten()
 }
 
 impl<T: Scalar> Network<T> {

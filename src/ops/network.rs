@@ -122,12 +122,12 @@ pub(crate) struct Batch<'a, T: Scalar> {
     pub hits: Option<MatrixMut<'a, T>>,
 }
 
-impl<T: Scalar> Batch<'_, T> {
-    /// Whether all lies as one call wants it.
-    pub fn suits(&self) -> bool {
-        [self.input, self.target].iter().all(|matrix| matrix.span().row_stride == 1)
-    }
+/// Whether the rows of both are contiguous, as one call requires.
+pub(crate) fn are_contiguous<T: Scalar>(input: MatrixRef<'_, T>, target: MatrixRef<'_, T>) -> bool {
+    [input, target].iter().all(|matrix| matrix.span().row_stride == 1)
+}
 
+impl<T: Scalar> Batch<'_, T> {
     fn samples(&self) -> usize {
         self.losses.columns()
     }
@@ -168,7 +168,7 @@ pub(crate) fn step<'a, T: Scalar>(
     let rules = [
         (chains(layers, input.rows(), target.rows()), LAYERS_CHAIN),
         (sinks_fit, "gradients go into matrices of the shapes of the parameters"),
-        (batch.suits(), SIDE_BY_SIDE),
+        (are_contiguous(input, target), SIDE_BY_SIDE),
         (
             batch.columns_are_there(),
             "there must be a column of input and target for every sample, no more than the batch",

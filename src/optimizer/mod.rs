@@ -17,8 +17,8 @@ pub use clip::Clip;
 pub(crate) use clip::Clipper;
 pub use decay::WeightDecay;
 pub use rms_prop::RmsProp;
-pub(crate) use schedule::Pace;
 pub use schedule::Schedule;
+pub(crate) use schedule::ScheduleState;
 pub use sgd::Sgd;
 
 use crate::error::{Error, Result};

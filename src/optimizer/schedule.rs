@@ -122,7 +122,7 @@ fn one_cycle(t: f64, steps: f64) -> f64 {
 const PROGRESS: f64 = 1e-4;
 
 /// A schedule, and what it has seen.
-pub(crate) struct Pace {
+pub(crate) struct ScheduleState {
     schedule: Schedule,
     best: f64,
     epochs_without_progress: u64,
@@ -130,10 +130,15 @@ pub(crate) struct Pace {
     reduced: f64,
 }
 
-impl Pace {
+impl ScheduleState {
     pub(crate) fn new(schedule: Schedule) -> Result<Self> {
         let schedule = schedule.validate()?;
-        Ok(Pace { schedule, best: f64::INFINITY, epochs_without_progress: 0, reduced: 1.0 })
+        Ok(ScheduleState {
+            schedule,
+            best: f64::INFINITY,
+            epochs_without_progress: 0,
+            reduced: 1.0,
+        })
     }
 
     pub(crate) fn factor(&self, step: u64) -> f64 {

@@ -1,7 +1,7 @@
 //! Dropout.
 
 use crate::error::{Error, Result};
-use crate::layer::{Kind, Training, TrainingLayer};
+use crate::layer::{LayerKind, Training, TrainingLayer};
 use crate::matrix::{Matrix, MatrixMut, MatrixRef};
 use crate::ops::{self, regularize};
 use crate::random::{Philox, Purpose};
@@ -39,7 +39,7 @@ impl Dropout {
         }
         let rate = |i: usize| if i == 0 { self.inputs } else { self.hidden };
         let dropout = |(i, layer): (usize, &dyn TrainingLayer<T>)| {
-            (layer.kind() == Kind::Dense && rate(i) > 0.0)
+            (layer.kind() == LayerKind::Dense && rate(i) > 0.0)
                 .then(|| InputDropout::new(rate(i), seed, i, layer))
                 .transpose()
         };

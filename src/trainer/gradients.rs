@@ -1,11 +1,12 @@
 //! Are the gradients right? Backward against central differences. How long are they?
 
 use super::Trainer;
-use super::step::Stepper;
+use super::collected::zeros_like;
+use super::step::{Pair, Stepper};
 use crate::error::Result;
-use crate::layer::Kind;
+use crate::layer::{LayerKind, Pass};
 use crate::loss::Loss;
-use crate::matrix::{Matrix, MatrixRef};
+use crate::matrix::{Matrix, MatrixMut, MatrixRef};
 use crate::network::Network;
 use crate::optimizer::{Optimizer, Sink, Step};
 use crate::samples::Samples;
@@ -63,7 +64,8 @@ pub fn check_gradients<T: Scalar>(
     t: MatrixRef<'_, T>,
     h: f64,
 ) -> Result<GradientCheck> {
-    let mut trainer = Trainer::new(network, loss, Collect, x.columns(), 0)?;
+    let mut trainer =
+        Trainer::builder(network, loss, Collect).batch(x.columns()).seed(0).build()?;
     trainer.step(x, t)?;
     let mut gradients = Vec::new();
     for states in trainer.states() {
@@ -78,7 +80,7 @@ pub fn check_gradients<T: Scalar>(
                 && trainer
                     .layers()
                     .get(layer + 1)
-                    .is_some_and(|next| next.kind() == Kind::BatchNorm)
+                    .is_some_and(|next| next.kind() == LayerKind::BatchNorm)
             {
                 largest = largest.max(largest_of(&gradients[0]));
             }
@@ -96,7 +98,7 @@ pub fn check_gradients<T: Scalar>(
         }
     }
     // The step above went into the running statistics.
-    trainer.good.restore(&mut trainer.stepper, 0)?;
+    trainer.last_good.restore(&mut trainer.stepper, 0)?;
     Ok(worst)
 }
 
@@ -133,6 +135,39 @@ impl<T: Scalar> Trainer<'_, T> {
     }
 }
 
+impl<T: Scalar> Stepper<'_, T> {
+    /// The losses of a batch as a step computes them, without dropout; nothing but buffers changes.
+    fn loss_of(&mut self, (x, t): Pair<'_, T>, losses: MatrixMut<'_, T>) -> Result<()> {
+        self.forward(x, Pass::Look)?;
+        self.loss(t, losses)
+    }
+
+    /// `sinks = scale gradient + keep sinks` for weights and bias of every layer; the parameters stay as they are.
+    fn gradients(
+        &mut self,
+        (x, t): Pair<'_, T>,
+        losses: MatrixMut<'_, T>,
+        sinks: &mut [[Matrix<T>; 2]],
+        (scale, keep): (f64, f64),
+    ) -> Result<()> {
+        let scaled = self.scale();
+        self.loss_of((x, t), losses)?;
+        for i in (0..self.layers.len()).rev() {
+            let (before, after) = self.layers.split_at_mut(i);
+            let input = match before.last_mut() {
+                Some(previous) => {
+                    after[0].propagate(&mut **previous, x.columns())?;
+                    previous.output(x.columns())?
+                }
+                None => x,
+            };
+            let sinks = sinks[i].each_mut().map(Matrix::view_mut);
+            after[0].gradient(input, sinks, scale / scaled, keep)?;
+        }
+        Ok(())
+    }
+}
+
 /// Norms are those of the mean gradient over so many samples, or all if there are fewer.
 const NORM_SAMPLES: usize = 1024;
 
@@ -148,7 +183,7 @@ impl<T: Scalar> Trainer<'_, T> {
     /// let cpu = engine::open::<f32>("cpu")?;
     /// let digits = data::digits()?;
     /// let mut network = Network::builder(&cpu, 64).dense(8, Activation::Tanh).dense(10, Activation::Softmax).build()?;
-    /// let mut trainer = Trainer::new(&mut network, Loss::SoftmaxCrossEntropy, Sgd::new(0.1)?, 32, 1)?;
+    /// let mut trainer = Trainer::builder(&mut network, Loss::SoftmaxCrossEntropy, Sgd::new(0.1)?).batch(32).seed(1).build()?;
     /// let norms = trainer.gradient_norms(&Samples::new(&cpu, &digits)?)?;
     /// assert!(norms.len() == 2 && norms[0] > 0.0);
     /// # Ok::<(), travertine::Error>(())
@@ -158,10 +193,10 @@ impl<T: Scalar> Trainer<'_, T> {
     /// Samples of other sizes than the network's; no memory; a device that fails.
     pub fn gradient_norms(&mut self, samples: &Samples<'_, T>) -> Result<Vec<f64>> {
         let count = samples.count().min(NORM_SAMPLES);
-        let mut gradients = self.stepper.zeros()?;
+        let mut gradients = zeros_like(&self.stepper.layers)?;
         for first in (0..count).step_by(self.batch()) {
             let end = count.min(first + self.batch());
-            self.gather(samples, first, end)?;
+            self.gather(samples, first..end)?;
             let (inputs, outputs, n) = (self.x.rows(), self.t.rows(), end - first);
             let batch = (self.x.front(inputs, n), self.t.front(outputs, n));
             let losses = self.losses.view_mut().sub_columns(0..n)?;

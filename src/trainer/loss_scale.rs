@@ -14,7 +14,7 @@ const FACTOR: f64 = 2.0;
 const LARGEST: f64 = (1_u128 << 100) as f64;
 /// Counts are exact in f32 up to here.
 const MOST_STEPS: u64 = 1 << 24;
-/// Shares of a gradient that are looked at side by side.
+/// Shares of a gradient whose squares are added up in parallel.
 const SHARES: usize = 64;
 
 /// Dynamic loss scaling (Micikevicius et al. 2017): backward works on gradients times a scale, which is divided out before the
@@ -111,9 +111,9 @@ impl<T: Scalar> Scaler<T> {
         ("loss_scale.squares", &self.squares)
     }
 
-    /// The gradient by the loss becomes that by the scaled loss.
-    pub fn scale(&self, delta: MatrixMut<'_, T>) -> Result<()> {
-        ops::scal(T::from_f64(self.state.scale), delta)
+    /// The gradient of the loss becomes that of the scaled loss.
+    pub fn scale(scale: f64, delta: MatrixMut<'_, T>) -> Result<()> {
+        ops::scal(T::from_f64(scale), delta)
     }
 
     /// Looks at all gradients, changes the scale, and says whether they are to be used. Waits for the device.

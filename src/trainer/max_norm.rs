@@ -1,7 +1,7 @@
 //! The bound on the weights into a hidden unit.
 
 use crate::error::{Error, Result};
-use crate::layer::{Kind, Training};
+use crate::layer::{LayerKind, Training};
 use crate::matrix::Matrix;
 use crate::ops::regularize;
 use crate::scalar::Scalar;
@@ -22,7 +22,7 @@ impl<T: Scalar> MaxNorm<T> {
             return Err(Error::argument("max-norm", reason));
         }
         let hidden = layers.split_last().map_or(&[][..], |(_, hidden)| hidden);
-        let dense = || hidden.iter().filter(|layer| layer.kind() == Kind::Dense);
+        let dense = || hidden.iter().filter(|layer| layer.kind() == LayerKind::Dense);
         let shapes = || dense().map(|layer| (layer.weights().rows(), layer.weights().columns()));
         let (Some(tallest), Some(largest)) =
             (shapes().map(|s| s.0).max(), shapes().map(|s| s.0 * s.1).max())
@@ -48,7 +48,7 @@ impl<T: Scalar> MaxNorm<T> {
     /// Bounds all layers but the last.
     pub(super) fn bound(&mut self, layers: &mut [Training<'_, T>]) -> Result<()> {
         let hidden = layers.len() - 1;
-        for layer in layers[..hidden].iter_mut().filter(|layer| layer.kind() == Kind::Dense) {
+        for layer in layers[..hidden].iter_mut().filter(|layer| layer.kind() == LayerKind::Dense) {
             let [weights, _] = layer.parameters_mut();
             let (rows, columns) = (weights.rows(), weights.columns());
             let (squares, sums) =

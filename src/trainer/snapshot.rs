@@ -25,12 +25,12 @@ const MOST_STEPS: u64 = 1 << 60;
 /// let mut samples = Samples::new(&cpu, &digits)?;
 /// let build = || Network::builder(&cpu, 64).dense(10, Activation::Softmax).build();
 /// let (mut network, mut twin) = (build()?, build()?);
-/// let mut trainer = Trainer::new(&mut network, Loss::SoftmaxCrossEntropy, Adam::new(0.001)?, 32, 1)?;
+/// let mut trainer = Trainer::builder(&mut network, Loss::SoftmaxCrossEntropy, Adam::new(0.001)?).batch(32).seed(1).build()?;
 /// trainer.epoch(&mut samples)?;
 /// let snapshot = trainer.snapshot(&mut samples)?;
 /// trainer.epoch(&mut samples)?;
 ///
-/// let mut other = Trainer::new(&mut twin, Loss::SoftmaxCrossEntropy, Adam::new(0.001)?, 32, 1)?;
+/// let mut other = Trainer::builder(&mut twin, Loss::SoftmaxCrossEntropy, Adam::new(0.001)?).batch(32).seed(1).build()?;
 /// other.restore(&snapshot, &mut samples)?;
 /// other.epoch(&mut samples)?;
 /// drop((trainer, other));
@@ -98,7 +98,7 @@ impl<T: Scalar> Trainer<'_, T> {
             step: self.stepper.step,
             first_step: self.first_step,
             position: self.position as u64,
-            pace: self.stepper.pace.state(),
+            pace: self.stepper.schedule.state(),
             tensors,
         })
     }
@@ -161,7 +161,7 @@ impl<T: Scalar> Trainer<'_, T> {
         }
         (self.epoch, self.stepper.step) = (snapshot.epoch, snapshot.step);
         (self.first_step, self.position) = (snapshot.first_step, position);
-        self.stepper.pace.set_state(snapshot.pace);
+        self.stepper.schedule.set_state(snapshot.pace);
         Ok(())
     }
 
@@ -213,8 +213,12 @@ impl<T: Scalar> Trainer<'_, T> {
         samples: &'a mut Samples<'_, T>,
     ) -> Vec<(String, MatrixMut<'a, T>)> {
         let mut all = Vec::new();
-        let layers =
-            self.stepper.layers.iter_mut().zip(&mut self.stepper.states).zip(self.good.parts_mut());
+        let layers = self
+            .stepper
+            .layers
+            .iter_mut()
+            .zip(&mut self.stepper.states)
+            .zip(self.last_good.parts_mut());
         for (i, ((layer, states), (good, good_statistics))) in layers.enumerate() {
             let Parts { parameters, statistics } = layer.parts_mut();
             let parts = parameters.into_iter().zip(states).zip(good);

@@ -1,73 +1,59 @@
-//! One training step: the layers in a row, the loss behind them, the optimizer beside them.
+//! One training step: forward through the layers, loss, backward, update; or all of it in one kernel.
+//!
+//! Engines of GPUs compute a step of a small network in one kernel. Whether a trainer's steps qualify is decided once, when it is
+//! built; see [`forms_for_one_kernel`].
 
-use super::dropout::{Dropout, InputDropout};
-use super::loss_scale::{LossScale, Scaler};
+use super::TrainerBuilder;
+use super::collected::Collected;
+use super::dropout::InputDropout;
+use super::loss_scale::Scaler;
 use super::max_norm::MaxNorm;
-use super::whole::Whole;
 use crate::error::Result;
-use crate::layer::{Kind, Pass, Role, Training};
+use crate::layer::{LayerKind, Pass, Role, Training};
 use crate::loss::Loss;
 use crate::matrix::{Matrix, MatrixMut, MatrixRef};
 use crate::network::Network;
-use crate::ops::{self, fused, regularize};
-use crate::optimizer::{self, Clip, Clipper, Optimizer, Pace, Schedule, Sink, Step};
+use crate::ops::fused::{self, Indices};
+use crate::ops::network::{self, Batch, Form, Trained};
+use crate::ops::regularize;
+use crate::optimizer::{self, Optimizer, ScheduleState, Sink, Step, UpdateRule};
 use crate::samples::Results;
 use crate::scalar::Scalar;
+
+/// State matrices of the optimizer: for every layer those of its weights and those of its bias.
+pub(super) type States<T> = Vec<[Vec<Matrix<T>>; 2]>;
+/// Inputs and targets of a batch.
+pub(super) type Pair<'a, T> = (MatrixRef<'a, T>, MatrixRef<'a, T>);
 
 /// What every step uses and changes.
 pub(super) struct Stepper<'n, T: Scalar> {
     pub(super) layers: Vec<Training<'n, T>>,
-    /// For every layer the optimizer's state of weights and bias.
-    pub(super) states: Vec<[Vec<Matrix<T>>; 2]>,
+    pub(super) states: States<T>,
     pub(super) loss: Loss,
     pub(super) optimizer: Box<dyn Optimizer<T>>,
-    collected: Option<Collected<T>>,
+    pub(super) collected: Option<Collected<T>>,
     /// For every layer what is dropped of its input, or nothing.
-    dropouts: Vec<Option<InputDropout<T>>>,
-    max_norm: Option<MaxNorm<T>>,
-    /// Where the engine takes a step in one call.
-    pub(super) whole: Option<Whole>,
-    pub(super) pace: Pace,
+    pub(super) dropouts: Vec<Option<InputDropout<T>>>,
+    pub(super) max_norm: Option<MaxNorm<T>>,
+    /// Of every layer, where the engine computes a step in one kernel.
+    forms: Option<Vec<Form>>,
+    /// The most samples of a step.
+    batch: usize,
+    pub(super) schedule: ScheduleState,
     /// Steps done.
     pub(super) step: u64,
 }
 
-/// Gradients that are judged or bounded before the optimizer sees them, of weights and bias of every layer.
-struct Collected<T: Scalar> {
-    scaler: Option<Scaler<T>>,
-    clipper: Option<Clipper<T>>,
-    gradients: Vec<[Matrix<T>; 2]>,
-}
-
 impl<'n, T: Scalar> Stepper<'n, T> {
-    pub(super) fn new(
-        network: &'n mut Network<T>,
-        loss: Loss,
-        optimizer: Box<dyn Optimizer<T>>,
-        batch: usize,
-    ) -> Result<Self> {
-        let mut states = Vec::with_capacity(network.layers().len());
-        for layer in network.layers() {
-            let zeros = |like: MatrixRef<'_, T>| -> Result<Vec<Matrix<T>>> {
-                (0..optimizer.states())
-                    .map(|_| Matrix::zeros(like.engine(), like.rows(), like.columns()))
-                    .collect()
-            };
-            states.push([zeros(layer.weights())?, zeros(layer.bias())?]);
-        }
-        let fused = loss.is_fused_with(network.last().activation());
-        let whole = Whole::new(network, loss, batch);
-        let kinds: Vec<Kind> = network.layers().iter().map(|layer| layer.kind()).collect();
-        let next = kinds.iter().skip(1).map(|kind| Some(*kind)).chain([None]);
-        let layers: Result<Vec<_>> = network
-            .layers_mut()
-            .iter_mut()
-            .zip(next)
-            .map(|(layer, next)| layer.training(batch, Role::before(next, fused)))
-            .collect();
-        let pace = Pace::new(Schedule::Constant)?;
-        let dropouts = states.iter().map(|_| None).collect();
-        let (layers, collected, max_norm) = (layers?, None, None);
+    pub(super) fn new(builder: TrainerBuilder<'n, T>) -> Result<Self> {
+        let forms = forms_for_one_kernel(&builder);
+        let TrainerBuilder { network, loss, optimizer, batch, seed, .. } = builder;
+        let (loss, schedule) = (loss.validate()?, ScheduleState::new(builder.schedule)?);
+        let states = states(network, &*optimizer)?;
+        let layers = training_layers(network, loss, batch)?;
+        let dropouts = builder.dropout.unwrap_or_default().of_layers(&layers, seed)?;
+        let max_norm = builder.max_norm.map(|most| MaxNorm::new(most, &layers)).transpose()?;
+        let collected = Collected::new(builder.clip, builder.loss_scale, &layers)?;
         Ok(Stepper {
             layers,
             states,
@@ -76,108 +62,25 @@ impl<'n, T: Scalar> Stepper<'n, T> {
             collected,
             dropouts,
             max_norm,
-            whole,
-            pace,
+            forms,
+            batch,
+            schedule,
             step: 0,
         })
     }
 
-    /// Drops inputs of layers from now on.
-    pub(super) fn drop_out(&mut self, dropout: Dropout, seed: u64) -> Result<()> {
-        self.whole = None;
-        self.dropouts = dropout.of_layers(&self.layers, seed)?;
-        Ok(())
-    }
-
-    /// Bounds the weights into hidden units from now on.
-    pub(super) fn bound_norms(&mut self, most: f64) -> Result<()> {
-        self.whole = None;
-        self.max_norm = Some(MaxNorm::new(most, &self.layers)?);
-        Ok(())
-    }
-
-    /// Names and matrices of what dropout and max-norm need.
-    pub(super) fn regularization_buffers(&self) -> impl Iterator<Item = (String, &Matrix<T>)> {
-        let dropouts = self.dropouts.iter().enumerate();
-        let dropouts = dropouts.filter_map(|(i, dropout)| Some((i, dropout.as_ref()?)));
-        let dropped = dropouts.flat_map(|(i, dropout)| {
-            dropout.buffers().map(|(name, matrix)| (format!("layers.{i}.{name}"), matrix))
-        });
-        let norms = self.max_norm.iter().flat_map(MaxNorm::buffers);
-        dropped.chain(norms.map(|(name, matrix)| (name.to_owned(), matrix)))
-    }
-
-    /// Matrices of the shapes of weights and bias of every layer.
-    pub(super) fn zeros(&self) -> Result<Vec<[Matrix<T>; 2]>> {
-        let zeros =
-            |like: MatrixRef<'_, T>| Matrix::zeros(like.engine(), like.rows(), like.columns());
-        self.layers
-            .iter()
-            .map(|layer| Ok([zeros(layer.weights())?, zeros(layer.bias())?]))
-            .collect()
-    }
-
-    /// Bounds gradients from now on.
-    pub(super) fn clip(&mut self, clip: Clip) -> Result<()> {
-        let clipper = Clipper::new(clip, self.layers[0].weights().engine(), 2 * self.layers.len())?;
-        self.collected()?.clipper = Some(clipper);
-        Ok(())
-    }
-
-    /// Scales the loss from now on.
-    pub(super) fn scale_loss(&mut self, scale: LossScale) -> Result<()> {
-        let scaler = Scaler::new(scale, self.layers[0].weights().engine(), 2 * self.layers.len())?;
-        self.collected()?.scaler = Some(scaler);
-        Ok(())
-    }
-
-    /// Room for all gradients, made when it is first asked for.
-    fn collected(&mut self) -> Result<&mut Collected<T>> {
-        self.whole = None;
-        let gradients = match self.collected.take() {
-            Some(collected) => return Ok(self.collected.insert(collected)),
-            None => self.zeros()?,
-        };
-        Ok(self.collected.insert(Collected { scaler: None, clipper: None, gradients }))
-    }
-
-    pub(super) fn scaler(&self) -> Option<&Scaler<T>> {
-        self.collected.as_ref()?.scaler.as_ref()
-    }
-
-    pub(super) fn scaler_mut(&mut self) -> Option<&mut Scaler<T>> {
-        self.collected.as_mut()?.scaler.as_mut()
-    }
-
-    /// What gradients are multiplied by until the optimizer sees them.
-    fn scale(&self) -> f64 {
-        self.scaler().map_or(1.0, |scaler| scaler.state.scale)
-    }
-
-    /// Names and matrices of what collecting gradients needs.
-    pub(super) fn collected_buffers(&self) -> impl Iterator<Item = (String, &Matrix<T>)> {
-        self.collected.iter().flat_map(|Collected { scaler, clipper, gradients }| {
-            let names = (0..gradients.len())
-                .flat_map(|i| ["weight", "bias"].map(|name| format!("layers.{i}.{name}.gradient")));
-            let buffers =
-                clipper.iter().flat_map(Clipper::buffers).chain(scaler.iter().map(Scaler::buffer));
-            let buffers = buffers.map(|(name, matrix)| (name.to_owned(), matrix));
-            names.zip(gradients.iter().flatten()).chain(buffers)
-        })
-    }
-
-    pub(super) fn next(&self) -> Step {
-        // A step that was skipped is none that the optimizer has made.
+    pub(super) fn next_step(&self) -> Step {
+        // The optimizer does not count steps that were skipped.
         let skipped = self.scaler().map_or(0, |scaler| scaler.state.skipped);
-        Step { number: self.step.saturating_sub(skipped), factor: self.pace.factor(self.step) }
+        Step { number: self.step.saturating_sub(skipped), factor: self.schedule.factor(self.step) }
     }
 
-    /// States at the front that no step looks at again: the gradient.
-    pub(super) fn forgotten_states(&self) -> usize {
-        usize::from(matches!(self.optimizer.sink(self.next()), Sink::State { keep: 0.0, .. }))
+    /// States at the front that no later step reads: the gradient.
+    pub(super) fn transient_states(&self) -> usize {
+        usize::from(matches!(self.optimizer.sink(self.next_step()), Sink::State { keep: 0.0, .. }))
     }
 
-    /// What the last layer put out, as the loss reads it.
+    /// The output of the last layer, as the loss reads it.
     pub(super) fn output(&self, samples: usize) -> Result<MatrixRef<'_, T>> {
         self.layers[self.layers.len() - 1].output(samples)
     }
@@ -189,8 +92,60 @@ impl<'n, T: Scalar> Stepper<'n, T> {
         t: MatrixRef<'_, T>,
         results: Results<'_, T>,
     ) -> Result<()> {
-        let Some(results) = self.run_whole((x, t), None, results)? else { return Ok(()) };
-        let Results { mut losses, hits, weights } = results;
+        if self.takes_in_one_kernel((x, t), &results) {
+            self.run_in_one_kernel((x, t), None, results)
+        } else {
+            self.run_layers(x, t, results)
+        }
+    }
+
+    /// Whether a step on such a batch is one kernel.
+    pub(super) fn takes_in_one_kernel(
+        &self,
+        (x, t): Pair<'_, T>,
+        results: &Results<'_, T>,
+    ) -> bool {
+        self.forms.is_some() && results.weights.is_none() && network::are_contiguous(x, t)
+    }
+
+    /// A step in one kernel on x and t or, with an order, on the columns of them that it names from an index on.
+    pub(super) fn run_in_one_kernel<'r>(
+        &mut self,
+        (input, target): Pair<'r, T>,
+        order: Option<(&'r Indices<T>, usize)>,
+        Results { losses, hits, .. }: Results<'r, T>,
+    ) -> Result<()> {
+        let step = self.next_step();
+        let (loss, threshold) = (self.loss.formula(), self.loss.threshold());
+        let batch =
+            Batch { batch: self.batch, input, target, order, loss, threshold, losses, hits };
+        let (scales, into_states) = match self.optimizer.sink(step) {
+            Sink::Parameters { scale, keep } => ((scale, keep), false),
+            Sink::State { scale, keep } => ((scale, keep), true),
+        };
+        let layers = self.layers.iter_mut().zip(&mut self.states).zip(self.forms.iter().flatten());
+        let layers = layers.map(|((layer, states), form)| Trained {
+            parameters: layer.parameters_mut(),
+            sinks: into_states.then(|| states.each_mut().map(|states| states[0].view_mut())),
+            form: *form,
+        });
+        network::step(layers, batch, scales)?;
+        let rule = self.optimizer.rule(step);
+        for (layer, states) in self.layers.iter_mut().zip(&mut self.states) {
+            layer.discard_pass();
+            update(layer, (&*self.optimizer, step, rule.as_ref()), states)?;
+        }
+        self.step += 1;
+        Ok(())
+    }
+
+    /// A step layer by layer.
+    pub(super) fn run_layers(
+        &mut self,
+        x: MatrixRef<'_, T>,
+        t: MatrixRef<'_, T>,
+        Results { mut losses, hits, weights }: Results<'_, T>,
+    ) -> Result<()> {
         self.forward(x, Pass::Step)?;
         if let Some(hits) = hits {
             fused::hits(self.output(x.columns())?, t, self.loss.threshold(), hits)?;
@@ -204,60 +159,21 @@ impl<'n, T: Scalar> Stepper<'n, T> {
         self.backward(x)
     }
 
-    /// The losses behind a forward pass, and the last layer's delta.
-    fn loss(&mut self, t: MatrixRef<'_, T>, losses: MatrixMut<'_, T>) -> Result<()> {
+    /// The losses after a forward pass, and the last layer's delta.
+    pub(super) fn loss(&mut self, t: MatrixRef<'_, T>, losses: MatrixMut<'_, T>) -> Result<()> {
         let last = self.layers.len() - 1;
         let (output, delta, fold) = self.layers[last].loss_operands(t.columns())?;
         fused::loss(self.loss.formula(), output, t, losses, Some((delta, fold)))?;
-        let Some(Collected { scaler: Some(scaler), .. }) = &self.collected else { return Ok(()) };
+        let Some(scaler) = self.scaler() else { return Ok(()) };
+        let scale = scaler.state.scale;
         let (_, delta, _) = self.layers[last].loss_operands(t.columns())?;
-        scaler.scale(delta)
-    }
-
-    /// The losses of a batch as a step would see them, without dropout; nothing but buffers changes.
-    pub(super) fn loss_of(
-        &mut self,
-        (x, t): (MatrixRef<'_, T>, MatrixRef<'_, T>),
-        losses: MatrixMut<'_, T>,
-    ) -> Result<()> {
-        self.forward(x, Pass::Look)?;
-        self.loss(t, losses)
-    }
-
-    /// `sinks = scale gradient + keep sinks` for weights and bias of every layer; the parameters stay as they are.
-    pub(super) fn gradients(
-        &mut self,
-        (x, t): (MatrixRef<'_, T>, MatrixRef<'_, T>),
-        losses: MatrixMut<'_, T>,
-        sinks: &mut [[Matrix<T>; 2]],
-        (scale, keep): (f64, f64),
-    ) -> Result<()> {
-        let scaled = self.scale();
-        self.loss_of((x, t), losses)?;
-        for i in (0..self.layers.len()).rev() {
-            let (before, after) = self.layers.split_at_mut(i);
-            let input = match before.last_mut() {
-                Some(previous) => {
-                    after[0].propagate(&mut **previous, x.columns())?;
-                    previous.output(x.columns())?
-                }
-                None => x,
-            };
-            after[0].gradient(
-                input,
-                sinks[i].each_mut().map(Matrix::view_mut),
-                scale / scaled,
-                keep,
-            )?;
-        }
-        Ok(())
+        Scaler::scale(scale, delta)
     }
 
     /// Loss and hits of a batch without training on it.
     pub(super) fn evaluate(
         &mut self,
-        x: MatrixRef<'_, T>,
-        t: MatrixRef<'_, T>,
+        (x, t): Pair<'_, T>,
         losses: MatrixMut<'_, T>,
         hits: MatrixMut<'_, T>,
     ) -> Result<()> {
@@ -267,7 +183,7 @@ impl<'n, T: Scalar> Stepper<'n, T> {
         fused::hits(output, t, self.loss.threshold(), hits)
     }
 
-    /// Steps drop inputs of layers; looks and inference do not.
+    /// The outputs of all layers. Steps drop inputs of layers; other passes do not.
     pub(super) fn forward(&mut self, x: MatrixRef<'_, T>, pass: Pass) -> Result<()> {
         for i in 0..self.layers.len() {
             let (before, after) = self.layers.split_at_mut(i);
@@ -283,57 +199,17 @@ impl<'n, T: Scalar> Stepper<'n, T> {
         Ok(())
     }
 
-    /// From the last layer to the first: hands delta on while the weights are as they were, then updates them.
+    /// From the last layer to the first: propagates delta with the weights as they were, then updates them.
     fn backward(&mut self, x: MatrixRef<'_, T>) -> Result<()> {
-        let (samples, step, scaled) = (x.columns(), self.next(), self.scale());
+        let step = self.next_step();
         let rule = self.optimizer.rule(step);
         for i in (0..self.layers.len()).rev() {
-            let (before, after) = self.layers.split_at_mut(i);
-            let layer = &mut after[0];
-            let mut input = match before.last_mut() {
-                Some(previous) => {
-                    layer.propagate(&mut **previous, samples)?;
-                    if let Some(dropout) = &self.dropouts[i] {
-                        dropout.backward(previous.output_and_delta_mut(samples)?.1)?;
-                    }
-                    previous.output(samples)?
-                }
-                None => x,
-            };
-            if let Some(dropout) = &self.dropouts[i] {
-                input = dropout.output(samples)?;
+            if i > 0 {
+                self.propagate(i, x.columns())?;
             }
-            match &mut self.collected {
-                None => {
-                    let states = &mut self.states[i];
-                    match self.optimizer.sink(step) {
-                        Sink::Parameters { scale, keep } => layer.descend(input, scale, keep)?,
-                        Sink::State { scale, keep } => {
-                            let [weights, bias] = states;
-                            layer.gradient(
-                                input,
-                                [weights[0].view_mut(), bias[0].view_mut()],
-                                scale,
-                                keep,
-                            )?;
-                        }
-                    }
-                    for (parameter, states) in layer.parameters_mut().into_iter().zip(states) {
-                        optimizer::update(
-                            &*self.optimizer,
-                            (step, rule.as_ref()),
-                            parameter,
-                            states,
-                        )?;
-                    }
-                }
-                Some(collected) => {
-                    let gradients = collected.gradients[i].each_mut().map(Matrix::view_mut);
-                    layer.gradient(input, gradients, 1.0 / scaled, 0.0)?;
-                }
-            }
+            self.descend(i, x, (step, rule.as_ref()))?;
         }
-        self.update_collected(step)?;
+        self.update_collected(step, rule.as_ref())?;
         if let Some(max_norm) = &mut self.max_norm {
             max_norm.bound(&mut self.layers)?;
         }
@@ -341,39 +217,90 @@ impl<'n, T: Scalar> Stepper<'n, T> {
         Ok(())
     }
 
-    /// Judges and bounds the gradients once all are known, and hands them to the optimizer.
-    fn update_collected(&mut self, step: Step) -> Result<()> {
-        let Some(Collected { scaler, clipper, gradients }) = &mut self.collected else {
-            return Ok(());
+    /// The delta of the layer in front of layer i.
+    fn propagate(&mut self, i: usize, samples: usize) -> Result<()> {
+        let (before, after) = self.layers.split_at_mut(i);
+        let previous = &mut before[i - 1];
+        after[0].propagate(&mut **previous, samples)?;
+        match &self.dropouts[i] {
+            Some(dropout) => dropout.backward(previous.output_and_delta_mut(samples)?.1),
+            None => Ok(()),
+        }
+    }
+
+    /// The gradient of layer i: collected, or used at once.
+    fn descend(
+        &mut self,
+        i: usize,
+        x: MatrixRef<'_, T>,
+        (step, rule): (Step, Option<&UpdateRule>),
+    ) -> Result<()> {
+        let scale = self.scale();
+        let (before, after) = self.layers.split_at_mut(i);
+        let layer = &mut after[0];
+        let input = match (&self.dropouts[i], before.last()) {
+            (Some(dropout), _) => dropout.output(x.columns())?,
+            (None, Some(previous)) => previous.output(x.columns())?,
+            (None, None) => x,
         };
-        if let Some(scaler) = scaler
-            && !scaler.accepts(gradients)?
-        {
-            return Ok(());
+        if let Some(Collected { gradients, .. }) = &mut self.collected {
+            let sinks = gradients[i].each_mut().map(Matrix::view_mut);
+            return layer.gradient(input, sinks, 1.0 / scale, 0.0);
         }
-        if let Some(clipper) = clipper {
-            clipper.clip(gradients)?;
-        }
-        let (sink, rule, real) =
-            (self.optimizer.sink(step), self.optimizer.rule(step), T::from_f64);
-        for ((layer, gradients), states) in
-            self.layers.iter_mut().zip(gradients).zip(&mut self.states)
-        {
-            for ((mut parameter, gradient), states) in
-                layer.parameters_mut().into_iter().zip(gradients).zip(states)
-            {
-                match sink {
-                    Sink::GRADIENT => std::mem::swap(gradient, &mut states[0]),
-                    Sink::State { scale, keep } => {
-                        ops::axpby(real(scale), gradient.view(), real(keep), states[0].view_mut())?;
-                    }
-                    Sink::Parameters { scale, keep } => {
-                        ops::axpby(real(scale), gradient.view(), real(keep), parameter.reborrow())?;
-                    }
-                }
-                optimizer::update(&*self.optimizer, (step, rule.as_ref()), parameter, states)?;
+        let states = &mut self.states[i];
+        match self.optimizer.sink(step) {
+            Sink::Parameters { scale, keep } => layer.descend(input, scale, keep)?,
+            Sink::State { scale, keep } => {
+                let sinks = states.each_mut().map(|states| states[0].view_mut());
+                layer.gradient(input, sinks, scale, keep)?;
             }
         }
-        Ok(())
+        update(layer, (&*self.optimizer, step, rule), states)
     }
+}
+
+/// Updates weights and bias of a layer once their gradients are written.
+pub(super) fn update<T: Scalar>(
+    layer: &mut Training<'_, T>,
+    (optimizer, step, rule): (&dyn Optimizer<T>, Step, Option<&UpdateRule>),
+    states: &mut [Vec<Matrix<T>>; 2],
+) -> Result<()> {
+    for (parameter, states) in layer.parameters_mut().into_iter().zip(states) {
+        optimizer::update(optimizer, (step, rule), parameter, states)?;
+    }
+    Ok(())
+}
+
+/// The forms of all layers if the engine computes every step of this trainer in one kernel: a small network of dense layers, plain
+/// gradients, and a loss with at most one number.
+fn forms_for_one_kernel<T: Scalar>(builder: &TrainerBuilder<'_, T>) -> Option<Vec<Form>> {
+    let TrainerBuilder { network, loss, batch, clip, dropout, max_norm, loss_scale, .. } = builder;
+    let is_plain =
+        clip.is_none() && dropout.is_none() && max_norm.is_none() && loss_scale.is_none();
+    let logits = loss.is_fused_with(network.last().activation());
+    let forms = network.trained_whole(logits, *batch)?;
+    (is_plain && loss.has_at_most_one_number()).then_some(forms)
+}
+
+/// State matrices of zeros.
+fn states<T: Scalar>(network: &Network<T>, optimizer: &dyn Optimizer<T>) -> Result<States<T>> {
+    let zeros = |like: MatrixRef<'_, T>| -> Result<Vec<Matrix<T>>> {
+        let one = |_| Matrix::zeros(like.engine(), like.rows(), like.columns());
+        (0..optimizer.states()).map(one).collect()
+    };
+    let layers = network.layers().iter();
+    layers.map(|layer| Ok([zeros(layer.weights())?, zeros(layer.bias())?])).collect()
+}
+
+/// The layers in the roles that their successors and the loss give them.
+fn training_layers<T: Scalar>(
+    network: &mut Network<T>,
+    loss: Loss,
+    batch: usize,
+) -> Result<Vec<Training<'_, T>>> {
+    let fused = loss.is_fused_with(network.last().activation());
+    let kinds: Vec<LayerKind> = network.layers().iter().map(|layer| layer.kind()).collect();
+    let next = kinds.iter().skip(1).map(|kind| Some(*kind)).chain([None]);
+    let layers = network.layers_mut().iter_mut().zip(next);
+    layers.map(|(layer, next)| layer.training(batch, Role::before(next, fused))).collect()
 }

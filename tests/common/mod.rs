@@ -253,9 +253,12 @@ pub fn rates(schedule: Schedule, losses: &[f64]) -> Vec<f64> {
     let cpu = engine::open::<f64>("cpu").unwrap();
     let mut network = Network::builder(&cpu, 2).dense(1, Activation::Identity).build().unwrap();
     let (x, t) = (Matrix::zeros(&cpu, 2, 1).unwrap(), Matrix::zeros(&cpu, 1, 1).unwrap());
-    let trainer =
-        Trainer::new(&mut network, Loss::Quadratic, Sgd::new(0.1).unwrap(), 1, 1).unwrap();
-    let mut trainer = trainer.with_schedule(schedule).unwrap();
+    let mut trainer = Trainer::builder(&mut network, Loss::Quadratic, Sgd::new(0.1).unwrap())
+        .batch(1)
+        .seed(1)
+        .schedule(schedule)
+        .build()
+        .unwrap();
     let rate = |loss: &f64| {
         let rate = trainer.rate_factor();
         trainer.step(x.view(), t.view()).unwrap();

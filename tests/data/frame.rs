@@ -166,7 +166,9 @@ fn files_for_a_known_table() {
     let other =
         read("age,color,zip,size,sold\n1,red,1,2,yes\n2,red,1,3,no\n", &options(&["zip"], &[]))
             .unwrap();
-    assert!(message(encoder.encode(&other)).contains("'size' stands where 'weight' stood"));
+    assert!(
+        message(encoder.encode(&other)).contains("found column 'size' where 'weight' was expected")
+    );
     let numbers =
         read("age,color,zip,weight,sold\n1,1,1,2,yes\n2,2,1,3,no\n", &options(&["zip"], &[]))
             .unwrap();

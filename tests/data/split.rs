@@ -1,6 +1,9 @@
 //! Which samples are held out.
 
-use travertine::data::{Split, Targets, digits};
+use travertine::data::{MISSING, Split, Targets, digits};
+use travertine::random::{Philox, Purpose};
+
+use super::assert_message;
 
 fn labels(sizes: &[usize]) -> Vec<u32> {
     // Class after class would be too easy.
@@ -102,5 +105,59 @@ fn what_leaves_a_part_empty_is_refused() {
         Split::stratified_folds(&[0, 1], 0, 1).map(|_| ()),
     ] {
         assert!(outcome.is_err());
+    }
+}
+
+/// Labels may be any numbers: memory depends on how many samples there are. (A table as long as the largest label would have 34 GB.)
+#[test]
+fn classes_need_no_contiguous_numbers() {
+    let dense = labels(&[70, 20, 10, 1]);
+    let sparse: Vec<u32> = dense
+        .iter()
+        .map(|&class| [3, 1 << 20, u32::MAX - 2, u32::MAX - 1][class as usize])
+        .collect();
+    for seed in 0..5 {
+        for fraction in [0.1, 0.25, 0.5] {
+            assert_eq!(
+                Split::stratified(&sparse, fraction, seed).unwrap(),
+                Split::stratified(&dense, fraction, seed).unwrap()
+            );
+        }
+        assert_eq!(
+            Split::stratified_folds(&sparse, 4, seed).unwrap(),
+            Split::stratified_folds(&dense, 4, seed).unwrap()
+        );
+    }
+    let random = Philox::new(3, Purpose::User, 0);
+    let random: Vec<u32> = (0..1000).map(|i| random.words(i)[0] >> 1).collect();
+    assert!(Split::stratified(&random, 0.3, 1).is_err(), "no class has two samples");
+    assert_is_split(&Split::stratified_folds(&random, 2, 1).unwrap()[0], 1000);
+}
+
+#[test]
+fn samples_without_a_class_are_refused() {
+    let expected = ["label of sample 2", "data::MISSING", "every sample needs a class"];
+    let labels = [0, 1, MISSING, 0, 1];
+    assert_message(
+        Split::stratified(&labels, 0.4, 1),
+        &["Split::stratified", expected[0], expected[1], expected[2]],
+    );
+    assert_message(
+        Split::stratified_folds(&labels, 2, 1),
+        &["Split::stratified_folds", expected[0], expected[1], expected[2]],
+    );
+    assert_message(Split::stratified(&[MISSING, 0], 0.5, 1), &["label of sample 0"]);
+}
+
+/// A number of samples or folds that memory does not hold is an error, not the end of the process.
+#[test]
+fn more_samples_than_memory_holds_are_refused() {
+    for samples in [usize::MAX, usize::MAX / 16, 1 << 58] {
+        for outcome in
+            [Split::held_out(samples, 0.5, 1).map(|_| ()), Split::folds(samples, 2, 1).map(|_| ())]
+        {
+            let message = outcome.unwrap_err().to_string();
+            assert!(message.contains("out of memory"), "{message}");
+        }
     }
 }

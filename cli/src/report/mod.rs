@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use travertine::data::Dataset;
-use travertine::layer::Kind;
+use travertine::layer::LayerKind;
 use travertine::{ErrorKind, Result, Scalar};
 
 use self::chart::{Chart, Series, exact};
@@ -163,7 +163,7 @@ fn environment<T: Scalar>(story: &Story<'_, T>) -> String {
         .layers()
         .iter()
         .map(|layer| match layer.kind() {
-            Kind::Dense => {
+            LayerKind::Dense => {
                 format!("{} \u{2192} {} {}", layer.inputs(), layer.outputs(), layer.activation())
             }
             kind => format!("{} {}", kind.name().replace('_', " "), layer.activation()),

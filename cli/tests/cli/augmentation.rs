@@ -40,10 +40,8 @@ fn every_epoch_has_images_of_its_own() {
         );
         for (epoch, loss) in (0..).zip(losses(&option, "train_loss")) {
             let deformed = augmentation.as_ref().unwrap().apply(&train_part, 5, epoch).unwrap();
-            let expected = network
-                .evaluate(info.loss, &mut Samples::new(&cpu, &deformed).unwrap())
-                .unwrap()
-                .loss;
+            let expected =
+                network.evaluate(info.loss, &Samples::new(&cpu, &deformed).unwrap()).unwrap().loss;
             assert!(
                 (loss - expected).abs() < 1e-6,
                 "{option}, epoch {epoch}: {loss}, by the library {expected}"

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use super::table::{Table, utf8};
 use super::{CsvOptions, dataset_of};
-use crate::data::stream::Block;
+use crate::data::block::Block;
 use crate::data::{Dataset, Task};
 use crate::{Error, Result, Scalar};
 

@@ -8,9 +8,9 @@ use ::csv::StringRecord;
 use super::columns::{Columns, known_columns, resolve};
 use super::table::Table;
 use super::{CsvOptions, check, label, targets_of};
-use crate::data::encoder::{Coding, Encoder};
-use crate::data::frame::{Column, Frame, MISSING, Values};
-use crate::data::text::{is_missing, number, quoted};
+use crate::data::encoder::{Coding, Encoded, Encoder};
+use crate::data::frame::{Column, Frame, Values};
+use crate::data::text::{MISSING, is_missing, number, quoted};
 use crate::{Error, Result, Scalar};
 
 /// An unknown column with more different texts than this is no category.
@@ -51,8 +51,23 @@ pub fn read_frame<T: Scalar>(path: impl AsRef<Path>, options: &CsvOptions) -> Re
     read(&table, &columns, kinds, options)
 }
 
-/// The columns that an encoder knows.
-pub(crate) fn read_known_frame<T: Scalar>(
+impl Encoder {
+    /// Reads a CSV file as [`read_frame`] does and encodes it. Columns are found by their names, and other columns are left out; "column N"
+    /// is the N-th where the file has no header. The label may be absent.
+    ///
+    /// # Errors
+    /// As [`read_frame`]; columns that are missing, all named; a text where numbers were.
+    pub fn read_csv<T: Scalar>(
+        &self,
+        path: impl AsRef<Path>,
+        options: &CsvOptions,
+    ) -> Result<Encoded<T>> {
+        self.encode(&read_encoded_columns(path.as_ref(), options, self)?)
+    }
+}
+
+/// The columns that an encoder was fitted on.
+fn read_encoded_columns<T: Scalar>(
     path: &Path,
     options: &CsvOptions,
     encoder: &Encoder,

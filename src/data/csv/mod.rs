@@ -16,7 +16,6 @@ pub(super) use self::columns::{known_columns, resolve};
 #[cfg(feature = "parquet")]
 pub(super) use self::frame::Texts;
 pub use self::frame::read_frame;
-pub(super) use self::frame::read_known_frame;
 pub(super) use self::table::Table;
 use super::label::Labels;
 use super::text::{is_missing, number, quoted};

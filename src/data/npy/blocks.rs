@@ -7,7 +7,7 @@ use std::path::Path;
 use super::array::Array;
 use super::header::Header;
 use super::{NpyOptions, dataset_of};
-use crate::data::stream::Block;
+use crate::data::block::Block;
 use crate::data::{Dataset, Task};
 use crate::{Error, Result, Scalar};
 

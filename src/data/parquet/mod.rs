@@ -1,12 +1,21 @@
 //! Parquet files; behind the feature `parquet`.
+//!
+//! The reader is our own: the crates that read Parquet bring 31 to 46 packages with them, and a table needs only flat columns of numbers,
+//! booleans and texts, in plain and dictionary pages of both versions, with snappy, gzip or no compression. All else is refused by name. Every
+//! allocation is bounded by the bytes of the file.
 
 mod file;
+mod format;
+mod hybrid;
 mod page;
+mod schema;
 mod thrift;
+mod value;
 
 use std::path::Path;
 
-use self::file::{Cell, Kind, Parquet};
+use self::file::Parquet;
+use self::value::ValueType;
 use super::csv::{Columns, Table, Texts, known_columns, resolve};
 use super::encoder::{Coding, Encoded, EncodedColumn, Encoder};
 use super::label::Labels;
@@ -15,7 +24,7 @@ use super::{Column, CsvOptions, Frame, Targets, Values};
 use crate::{Error, Result, Scalar};
 
 /// Reads a Parquet file, whose nulls and NaN are missing values. Columns are numbers (booleans are 0 and 1) or texts; dates, decimals,
-/// bytes and nested columns are refused unless they are dropped. Options are those of CSV files; `header` means nothing here.
+/// bytes and nested columns are refused unless they are dropped. The options are those of CSV files; `header` is not used.
 ///
 /// # Errors
 /// A format error with the column and row if the file is damaged, has a column of another kind, misses a label, or has a number that
@@ -58,7 +67,7 @@ impl Encoder {
 }
 
 impl Parquet {
-    /// The names of the columns, to choose among them.
+    /// A table of the names of the columns, for choosing among them.
     fn table(&self) -> Table {
         Table::of_names(&self.name, self.columns.iter().map(|column| column.name.clone()).collect())
     }
@@ -66,18 +75,19 @@ impl Parquet {
     /// Whether a column holds texts, or else numbers.
     fn is_text(&self, column: usize) -> Result<bool> {
         let refused = |found: String| {
-            let expected = "numbers, booleans or texts; leave the column out (--drop)";
+            let expected = "numbers, booleans or texts; leave the column out (CsvOptions::drop)";
             let place = format!("column {} ({})", column + 1, self.columns[column].name);
             Error::format(&self.name, place, expected, found)
         };
-        self.columns[column].kind.clone().map(|kind| kind == Kind::Text).map_err(refused)
+        let value_type = self.columns[column].value_type.clone();
+        value_type.map(|value_type| value_type == ValueType::Text).map_err(refused)
     }
 
     fn place(&self, row: usize, column: usize) -> String {
         format!("row {}, column {} ({})", row + 1, column + 1, self.columns[column].name)
     }
 
-    /// `texts`: which features are columns of texts.
+    /// `texts`: whether each feature is read as texts.
     fn frame<T: Scalar>(
         &self,
         columns: &Columns,
@@ -98,35 +108,32 @@ impl Parquet {
             return Err(Error::format(&self.name, "metadata", "at least one row", "none"));
         }
         let (targets, target_name) = match columns.label {
+            Some(column) => self.targets(column, options)?,
             None => (Targets::None, None),
-            Some(column) => {
-                let (texts, name) = (self.labels(column)?, self.columns[column].name.clone());
-                let place = |row: usize| self.place(row, column);
-                let labels = Labels { file: &self.name, name: name.clone(), texts, place: &place };
-                (labels.into_targets(options.task, options.classes.as_deref())?, Some(name))
-            }
         };
         Ok(Frame { samples, columns: features, targets, target_name, named: true })
+    }
+
+    fn targets<T: Scalar>(
+        &self,
+        column: usize,
+        options: &CsvOptions,
+    ) -> Result<(Targets<T>, Option<String>)> {
+        let (texts, name) = (self.labels(column)?, self.columns[column].name.clone());
+        let place = |row: usize| self.place(row, column);
+        let labels = Labels { file: &self.name, name: name.clone(), texts, place: &place };
+        Ok((labels.into_targets(options.task, options.classes.as_deref())?, Some(name)))
     }
 
     fn numbers<T: Scalar>(&self, column: usize) -> Result<Values<T>> {
         let mut numbers = Vec::new();
         self.each(column, |row, cell| {
-            let number = match cell {
-                Cell::Missing => Some(f64::NAN),
-                Cell::Integer(x) => Some(x as f64),
-                Cell::Float(x) => Some(x),
-                Cell::Text(_) => None,
-            };
-            let number = number.map(T::from_f64).filter(|x| x.to_f64().is_nan() || x.is_finite());
+            let number =
+                cell.number().map(T::from_f64).filter(|x| x.to_f64().is_nan() || x.is_finite());
             let wrong = || {
                 let expected = format!("a finite number ({})", T::NAME);
-                Error::format(
-                    &self.name,
-                    self.place(row, column),
-                    expected,
-                    quoted(&text(cell).unwrap_or_default()),
-                )
+                let found = quoted(&cell.text().unwrap_or_default());
+                Error::format(&self.name, self.place(row, column), expected, found)
             };
             numbers.push(number.ok_or_else(wrong)?);
             Ok(())
@@ -137,7 +144,7 @@ impl Parquet {
     fn texts<T: Scalar>(&self, column: usize) -> Result<Values<T>> {
         let mut texts = Texts::default();
         self.each(column, |_, cell| {
-            texts.add(&text(cell).unwrap_or_default());
+            texts.add(&cell.text().unwrap_or_default());
             Ok(())
         })?;
         Ok(Values::Texts { codes: texts.codes, names: texts.names })
@@ -147,23 +154,12 @@ impl Parquet {
         self.is_text(column)?;
         let mut labels = Vec::new();
         self.each(column, |row, cell| {
-            let label =
-                text(cell).map(|label| label.trim().to_owned()).filter(|label| !label.is_empty());
+            let label = cell.text().map(|label| label.trim().to_owned());
             let missing =
                 || Error::format(&self.name, self.place(row, column), "a label", "a missing value");
-            labels.push(label.ok_or_else(missing)?);
+            labels.push(label.filter(|label| !label.is_empty()).ok_or_else(missing)?);
             Ok(())
         })?;
         Ok(labels)
-    }
-}
-
-/// A text, or a number as one; nothing where it is missing.
-fn text(cell: Cell<'_>) -> Option<String> {
-    match cell {
-        Cell::Missing => None,
-        Cell::Integer(x) => Some(x.to_string()),
-        Cell::Float(x) => (!x.is_nan()).then(|| x.to_string()),
-        Cell::Text(text) => Some(text.to_owned()),
     }
 }

@@ -1,16 +1,38 @@
-//! Thrift's compact protocol, in which Parquet writes its metadata: read into a tree, whose size the bytes at hand bound.
+//! Thrift's compact protocol, in which Parquet writes its metadata, read into a tree whose size is linear in the number of bytes.
+//!
+//! A struct is a sequence of fields that ends in a stop byte. The byte in front of a field holds its type and the distance of its number
+//! from that of the field before; integers are zigzag variable-length integers; lists and maps begin with their count.
 
-/// Structs within structs; Parquet's own are less deep.
-const DEEPEST: usize = 16;
+/// Structs nested more deeply are refused; Parquet's own are nested less deeply.
+const MAX_DEPTH: usize = 16;
+/// A list's count that says: the count follows as a variable-length integer.
+const LONG_COUNT: u8 = 15;
 
-/// What stands in a field.
+/// The types of the compact protocol.
+mod wire {
+    pub const STOP: u8 = 0;
+    pub const TRUE: u8 = 1;
+    pub const FALSE: u8 = 2;
+    pub const BYTE: u8 = 3;
+    pub const I16: u8 = 4;
+    pub const I64: u8 = 6;
+    pub const DOUBLE: u8 = 7;
+    pub const BINARY: u8 = 8;
+    pub const LIST: u8 = 9;
+    pub const SET: u8 = 10;
+    pub const MAP: u8 = 11;
+    pub const STRUCT: u8 = 12;
+    pub const UUID: u8 = 13;
+}
+
+/// The value of a field.
 #[derive(Debug)]
 pub(super) enum Value<'a> {
     Int(i64),
     Bytes(&'a [u8]),
     List(Vec<Value<'a>>),
     Struct(Fields<'a>),
-    /// Of no interest to us.
+    /// A type that Parquet's metadata needs nowhere.
     Other,
 }
 
@@ -19,7 +41,7 @@ pub(super) enum Value<'a> {
 pub(super) struct Fields<'a>(Vec<(i16, Value<'a>)>);
 
 impl<'a> Fields<'a> {
-    /// Reads a struct, and how many bytes it took; nothing if it is not sound.
+    /// Reads a struct, and returns it with its number of bytes; `None` if it is not sound.
     pub(super) fn read(bytes: &'a [u8]) -> Option<(Self, usize)> {
         let mut reader = Reader { bytes, position: 0 };
         let fields = reader.fields(0)?;
@@ -57,7 +79,7 @@ impl<'a> Fields<'a> {
         list.iter().map(|value| if let Value::Struct(x) = value { Some(x) } else { None }).collect()
     }
 
-    /// The number of the only field, as of a union.
+    /// The number of the only field of a union.
     pub(super) fn variant(&self) -> Option<i16> {
         self.0.first().map(|field| field.0)
     }
@@ -83,7 +105,7 @@ impl<'a> Reader<'a> {
 
     fn varint(&mut self) -> Option<u64> {
         let mut value = 0;
-        for shift in (0..64).step_by(7) {
+        for shift in (0..u64::BITS).step_by(7) {
             let byte = self.byte()?;
             value |= u64::from(byte & 0x7f) << shift;
             if byte < 0x80 {
@@ -101,63 +123,66 @@ impl<'a> Reader<'a> {
         let (mut fields, mut number) = (Vec::new(), 0i16);
         loop {
             let head = self.byte()?;
-            let (step, kind) = (head >> 4, head & 0x0f);
-            if kind == 0 {
+            let (step, wire_type) = (head >> 4, head & 0x0f);
+            if wire_type == wire::STOP {
                 return Some(Fields(fields));
             }
+            // A step of 0 says that the number itself follows.
             number = if step == 0 {
                 self.zigzag()?.try_into().ok()?
             } else {
                 number.checked_add(i16::from(step))?
             };
-            let value = match kind {
-                // A field's boolean is its type.
-                1 | 2 => Value::Int(i64::from(kind == 1)),
-                _ => self.value(kind, depth)?,
+            let value = match wire_type {
+                // The type of a boolean field is its value; no byte follows.
+                wire::TRUE | wire::FALSE => Value::Int(i64::from(wire_type == wire::TRUE)),
+                _ => self.value(wire_type, depth)?,
             };
             fields.push((number, value));
         }
     }
 
-    fn value(&mut self, kind: u8, depth: usize) -> Option<Value<'a>> {
-        if depth > DEEPEST {
+    fn value(&mut self, wire_type: u8, depth: usize) -> Option<Value<'a>> {
+        if depth > MAX_DEPTH {
             return None;
         }
-        Some(match kind {
-            1 | 2 => Value::Int(i64::from(self.byte()? == 1)),
-            3 => Value::Int(i64::from(self.byte()? as i8)),
-            4..=6 => Value::Int(self.zigzag()?),
-            7 => self.take(8).map(|_| Value::Other)?,
-            8 => {
+        Some(match wire_type {
+            wire::TRUE | wire::FALSE => Value::Int(i64::from(self.byte()? == wire::TRUE)),
+            wire::BYTE => Value::Int(i64::from(self.byte()? as i8)),
+            wire::I16..=wire::I64 => Value::Int(self.zigzag()?),
+            wire::DOUBLE => self.take(size_of::<f64>()).map(|_| Value::Other)?,
+            wire::BINARY => {
                 let length = self.varint()?.try_into().ok()?;
                 Value::Bytes(self.take(length)?)
             }
-            9 | 10 => {
-                let head = self.byte()?;
-                let count = if head >> 4 == 15 { self.varint()? } else { u64::from(head >> 4) };
-                self.list(count, head & 0x0f, depth)?
-            }
-            11 => {
-                let count = self.varint()?;
-                let kinds = if count > 0 { self.byte()? } else { 0 };
-                for _ in 0..count {
-                    self.value(kinds >> 4, depth + 1)?;
-                    self.value(kinds & 0x0f, depth + 1)?;
-                }
-                Value::Other
-            }
-            12 => Value::Struct(self.fields(depth + 1)?),
-            13 => self.take(16).map(|_| Value::Other)?,
+            wire::LIST | wire::SET => self.list(depth)?,
+            wire::MAP => self.map(depth)?,
+            wire::STRUCT => Value::Struct(self.fields(depth + 1)?),
+            wire::UUID => self.take(16).map(|_| Value::Other)?,
             _ => return None,
         })
     }
 
-    /// An element takes a byte at least, so that the bytes bound the list.
-    fn list(&mut self, count: u64, kind: u8, depth: usize) -> Option<Value<'a>> {
+    /// An element has at least one byte, so the bytes bound the list.
+    fn list(&mut self, depth: usize) -> Option<Value<'a>> {
+        let head = self.byte()?;
+        let (short_count, element_type) = (head >> 4, head & 0x0f);
+        let count = if short_count == LONG_COUNT { self.varint()? } else { u64::from(short_count) };
         let mut values = Vec::new();
         for _ in 0..count {
-            values.push(self.value(kind, depth + 1)?);
+            values.push(self.value(element_type, depth + 1)?);
         }
         Some(Value::List(values))
+    }
+
+    /// Reads over a map: Parquet's metadata needs none.
+    fn map(&mut self, depth: usize) -> Option<Value<'a>> {
+        let count = self.varint()?;
+        let types = if count > 0 { self.byte()? } else { 0 };
+        for _ in 0..count {
+            self.value(types >> 4, depth + 1)?;
+            self.value(types & 0x0f, depth + 1)?;
+        }
+        Some(Value::Other)
     }
 }

@@ -122,8 +122,11 @@ fn a_queue_that_fails_names_the_call_and_leaves_the_parameters_readable() {
         .build()
         .unwrap();
     let (x, t) = (Matrix::zeros(&engine, 4, 5).unwrap(), Matrix::zeros(&engine, 2, 5).unwrap());
-    let mut trainer =
-        Trainer::new(&mut network, Loss::Quadratic, Sgd::new(0.1).unwrap(), 5, 1).unwrap();
+    let mut trainer = Trainer::builder(&mut network, Loss::Quadratic, Sgd::new(0.1).unwrap())
+        .batch(5)
+        .seed(1)
+        .build()
+        .unwrap();
     trainer.step(x.view(), t.view()).unwrap();
     LAUNCHES_LEFT.store(4, Ordering::Relaxed);
     let error = trainer.step(x.view(), t.view()).unwrap_err().to_string();

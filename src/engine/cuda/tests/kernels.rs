@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::super::nvrtc::{Nvrtc, Target, compile};
 use super::*;
+use crate::data::Task;
 use crate::engine::gpu::tests::{Record, Recorder, every_copy, every_product, gpu_traits};
 use crate::ops::{self, Function};
 use crate::optimizer::{Adam, Clip, Optimizer, RmsProp, Sgd, WeightDecay};
@@ -111,11 +112,15 @@ fn train<T: Scalar>(
 ) -> Result<()> {
     let mut network = Network::builder(engine, 3).dense(5, hidden).dense(4, output).build()?;
     network.infer(Matrix::zeros(engine, 3, 2)?.view())?;
-    let mut samples =
-        Samples::from_matrices(Matrix::zeros(engine, 3, 2)?, Matrix::zeros(engine, 4, 2)?, true)?;
-    let mut trainer = Trainer::new(&mut network, loss, Sgd::new(0.1)?, 2, 1)?;
+    let mut samples = Samples::from_matrices(
+        Matrix::zeros(engine, 3, 2)?,
+        Matrix::zeros(engine, 4, 2)?,
+        Task::Classes,
+    )?;
+    let mut trainer =
+        Trainer::builder(&mut network, loss, Sgd::new(0.1)?).batch(2).seed(1).build()?;
     trainer.epoch(&mut samples)?;
-    trainer.evaluate(&mut samples)?;
+    trainer.evaluate(&samples)?;
     Ok(())
 }
 
@@ -124,7 +129,11 @@ fn step<T: Scalar>(mut network: Network<T>, loss: Loss, batch: usize) -> Result<
     let x = Matrix::zeros(network.engine(), network.inputs(), batch)?;
     let t = Matrix::zeros(network.engine(), network.outputs(), batch)?;
     network.infer(x.view())?;
-    Trainer::new(&mut network, loss, Sgd::new(0.1)?, batch, 1)?.step(x.view(), t.view())
+    Trainer::builder(&mut network, loss, Sgd::new(0.1)?)
+        .batch(batch)
+        .seed(1)
+        .build()?
+        .step(x.view(), t.view())
 }
 
 fn optimizers<T: Scalar>(engine: &Arc<dyn Engine<T>>) -> Result<()> {
@@ -140,12 +149,15 @@ fn optimizers<T: Scalar>(engine: &Arc<dyn Engine<T>>) -> Result<()> {
     let (x, t) = (Matrix::zeros(engine, 3, 2)?, Matrix::zeros(engine, 4, 2)?);
     for optimizer in all {
         let mut network = Network::builder(engine, 3).dense(4, Activation::Identity).build()?;
-        let mut trainer = Trainer::new(&mut network, Loss::Quadratic, optimizer, 2, 1)?;
-        for clip in [Clip::Norm(1.0), Clip::Value(1.0)] {
-            trainer = trainer.with_clip(clip)?;
-            trainer.step(x.view(), t.view())?;
-        }
+        let mut trainer = Trainer::builder(&mut network, Loss::Quadratic, optimizer)
+            .batch(2)
+            .clip(Clip::Norm(1.0))
+            .build()?;
+        trainer.step(x.view(), t.view())?;
     }
+    let mut network = Network::builder(engine, 3).dense(4, Activation::Identity).build()?;
+    let trainer = Trainer::builder(&mut network, Loss::Quadratic, Sgd::new(0.1)?);
+    trainer.batch(2).clip(Clip::Value(1.0)).build()?.step(x.view(), t.view())?;
     Ok(())
 }
 
@@ -154,9 +166,12 @@ fn regularization<T: Scalar>(engine: &Arc<dyn Engine<T>>) -> Result<()> {
         .dense(5, Activation::Relu)
         .dense(4, Activation::Identity)
         .build()?;
-    let mut trainer = Trainer::new(&mut network, Loss::Quadratic, Sgd::new(0.1)?, 2, 1)?
-        .with_dropout(Dropout { inputs: 0.2, hidden: 0.5 })?
-        .with_max_norm(1.0)?;
+    let mut trainer = Trainer::builder(&mut network, Loss::Quadratic, Sgd::new(0.1)?)
+        .batch(2)
+        .seed(1)
+        .dropout(Dropout { inputs: 0.2, hidden: 0.5 })
+        .max_norm(1.0)
+        .build()?;
     trainer.step(Matrix::zeros(engine, 3, 2)?.view(), Matrix::zeros(engine, 4, 2)?.view())
 }
 
@@ -166,10 +181,17 @@ fn normalization<T: Scalar>(engine: &Arc<dyn Engine<T>>) -> Result<()> {
     let mut network =
         builder.dense(4, Activation::Identity).layer_norm(Activation::Identity).build()?;
     // Three samples are a batch of two and a sample alone.
-    let mut samples =
-        Samples::from_matrices(Matrix::zeros(engine, 3, 3)?, Matrix::zeros(engine, 4, 3)?, true)?;
+    let mut samples = Samples::from_matrices(
+        Matrix::zeros(engine, 3, 3)?,
+        Matrix::zeros(engine, 4, 3)?,
+        Task::Classes,
+    )?;
     network.infer(Matrix::zeros(engine, 3, 3)?.view())?;
-    Trainer::new(&mut network, Loss::Quadratic, Sgd::new(0.1)?, 2, 1)?.epoch(&mut samples)?;
+    Trainer::builder(&mut network, Loss::Quadratic, Sgd::new(0.1)?)
+        .batch(2)
+        .seed(1)
+        .build()?
+        .epoch(&mut samples)?;
     Ok(())
 }
 

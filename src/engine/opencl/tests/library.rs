@@ -287,17 +287,21 @@ fn trained(engine: &Arc<dyn Engine<f32>>, hidden: Activation, output: Activation
     let mut network = builder.seed(3).build().unwrap();
     let (x, t) = (random(engine, 12, 16, 1), random(engine, 5, 16, 2));
     let mut told = network.infer(x.view()).unwrap().to_vec().unwrap();
-    let mut trainer =
-        Trainer::new(&mut network, Loss::Quadratic, Adam::new(0.01).unwrap(), 16, 1).unwrap();
+    let mut trainer = Trainer::builder(&mut network, Loss::Quadratic, Adam::new(0.01).unwrap())
+        .batch(16)
+        .seed(1)
+        .build()
+        .unwrap();
     for _ in 0..3 {
         trainer.step(x.view(), t.view()).unwrap();
     }
     drop(trainer);
-    let mut trainer = Trainer::new(&mut network, Loss::Quadratic, Sgd::new(0.1).unwrap(), 16, 1)
-        .unwrap()
-        .with_dropout(Dropout { inputs: 0.1, hidden: 0.3 })
-        .unwrap()
-        .with_clip(Clip::Norm(1.0))
+    let mut trainer = Trainer::builder(&mut network, Loss::Quadratic, Sgd::new(0.1).unwrap())
+        .batch(16)
+        .seed(1)
+        .dropout(Dropout { inputs: 0.1, hidden: 0.3 })
+        .clip(Clip::Norm(1.0))
+        .build()
         .unwrap();
     for n in [16, 7, 16] {
         let part = |x: &Matrix<f32>| x.view().sub_columns(0..n).unwrap().to_vec().unwrap();
@@ -427,8 +431,11 @@ fn hidden_layers_are_stored_in_16_bits() {
         let mut reference = Reference { factors, layers };
         let (x, t) = (random(&engine, 12, 16, 1), random(&engine, 5, 16, 2));
         let (inputs, targets) = (doubles(x.view()), doubles(t.view()));
-        let mut trainer =
-            Trainer::new(&mut network, Loss::Quadratic, Sgd::new(0.5).unwrap(), 16, 1).unwrap();
+        let mut trainer = Trainer::builder(&mut network, Loss::Quadratic, Sgd::new(0.5).unwrap())
+            .batch(16)
+            .seed(1)
+            .build()
+            .unwrap();
         let masks = MASKS.load(Ordering::Relaxed);
         // A part of the batch leaves the rest of the buffers as they were.
         for n in [16, 16, 7, 16, 3] {

@@ -1,4 +1,4 @@
-//! Divergence is found after the epoch, told exactly and undone.
+//! Divergence is found after the epoch, located exactly and undone.
 
 use super::Trainer;
 use super::step::Stepper;
@@ -9,24 +9,24 @@ use crate::ops;
 use crate::samples::Samples;
 use crate::scalar::Scalar;
 
-/// Weights and bias of every layer as they were before this epoch, each with what the optimizer remembered.
-pub(super) struct Good<T: Scalar> {
-    /// States at the front that no step looks at again: the gradient.
-    forgotten: usize,
+/// The state from before this epoch: weights and bias of every layer, each with the optimizer's states.
+pub(super) struct LastGood<T: Scalar> {
+    /// States at the front that no later step reads: the gradient.
+    transient: usize,
     layers: Vec<[Vec<Matrix<T>>; 2]>,
     /// `features x 2` for layers that have them.
     statistics: Vec<Option<Matrix<T>>>,
 }
 
-impl<T: Scalar> Good<T> {
+impl<T: Scalar> LastGood<T> {
     pub(super) fn new(stepper: &Stepper<'_, T>) -> Result<Self> {
         let mut layers = Vec::with_capacity(stepper.layers.len());
-        let forgotten = stepper.forgotten_states();
+        let transient = stepper.transient_states();
         for (layer, states) in stepper.layers.iter().zip(&stepper.states) {
             let copies =
                 |parameter: Result<Matrix<T>>, states: &[Matrix<T>]| -> Result<Vec<Matrix<T>>> {
                     std::iter::once(parameter)
-                        .chain(states.iter().skip(forgotten).map(Matrix::copy))
+                        .chain(states.iter().skip(transient).map(Matrix::copy))
                         .collect()
                 };
             let [weights, bias] = states;
@@ -37,10 +37,10 @@ impl<T: Scalar> Good<T> {
         }
         let statistics =
             stepper.layers.iter().map(|layer| layer.statistics().map(MatrixRef::copy).transpose());
-        Ok(Good { forgotten, statistics: statistics.collect::<Result<_>>()?, layers })
+        Ok(LastGood { transient, statistics: statistics.collect::<Result<_>>()?, layers })
     }
 
-    /// Keeps what there is now.
+    /// Copies the present state.
     pub(super) fn keep(&mut self, stepper: &mut Stepper<'_, T>) -> Result<()> {
         if let Some(scaler) = stepper.scaler_mut() {
             scaler.last_good = scaler.state;
@@ -52,7 +52,7 @@ impl<T: Scalar> Good<T> {
                 good.iter_mut().zip([layer.weights(), layer.bias()]).zip(states)
             {
                 let now = std::iter::once(parameter)
-                    .chain(states.iter().skip(self.forgotten).map(Matrix::view));
+                    .chain(states.iter().skip(self.transient).map(Matrix::view));
                 good.iter_mut()
                     .zip(now)
                     .try_for_each(|(good, now)| ops::copy(now, good.view_mut()))?;
@@ -66,14 +66,14 @@ impl<T: Scalar> Good<T> {
         Ok(())
     }
 
-    /// Goes back to what was kept before this step.
+    /// Goes back to the copy, which is from before this step.
     pub(super) fn restore(&self, stepper: &mut Stepper<'_, T>, step: u64) -> Result<()> {
         for ((good, layer), states) in
             self.layers.iter().zip(&mut stepper.layers).zip(&mut stepper.states)
         {
             for ((good, parameter), states) in good.iter().zip(layer.parameters_mut()).zip(states) {
                 let now = std::iter::once(parameter)
-                    .chain(states.iter_mut().skip(self.forgotten).map(Matrix::view_mut));
+                    .chain(states.iter_mut().skip(self.transient).map(Matrix::view_mut));
                 good.iter().zip(now).try_for_each(|(good, now)| ops::copy(good.view(), now))?;
             }
         }
@@ -89,22 +89,22 @@ impl<T: Scalar> Good<T> {
         Ok(())
     }
 
-    /// What is kept of weights, bias and statistics, layer by layer, to write.
+    /// The copies of weights, bias and statistics, layer by layer, to write.
     pub(super) fn parts_mut(
         &mut self,
     ) -> impl Iterator<Item = (&mut [Vec<Matrix<T>>; 2], &mut Option<Matrix<T>>)> {
         self.layers.iter_mut().zip(&mut self.statistics)
     }
 
-    /// The same, to look at.
-    pub(super) fn parts(&self) -> impl Iterator<Item = (&[Vec<Matrix<T>>; 2], Option<&Matrix<T>>)> {
-        self.layers.iter().zip(self.statistics.iter().map(Option::as_ref))
+    /// The copies of layer i.
+    pub(super) fn of_layer(&self, i: usize) -> (&[Vec<Matrix<T>>; 2], Option<&Matrix<T>>) {
+        (&self.layers[i], self.statistics[i].as_ref())
     }
 }
 
 impl<'n, T: Scalar> Trainer<'n, T> {
-    /// Looks for losses and parameters that are not finite. If there are any: goes back to the last good parameters,
-    /// finds the step and the layer, and tells them.
+    /// Searches for losses and parameters that are not finite. If there are any, goes back to the last good state and returns
+    /// an error with the step and the layer.
     pub(super) fn refuse_divergence(
         &mut self,
         samples: &mut Samples<'_, T>,
@@ -121,17 +121,16 @@ impl<'n, T: Scalar> Trainer<'n, T> {
             (None, Some(layer)) => (self.stepper.step - 1, layer, "a parameter of"),
             (Some(sample), _) => {
                 let step = first_step + (sample / self.batch()) as u64;
-                self.good.restore(&mut self.stepper, first_step)?;
+                self.last_good.restore(&mut self.stepper, first_step)?;
                 let (layer, what) = self.replay(samples, step, first_step)?;
                 (step, layer, what)
             }
         };
-        self.good.restore(&mut self.stepper, first_step)?;
+        self.last_good.restore(&mut self.stepper, first_step)?;
         Err(ErrorKind::Diverged { step, epoch: self.epoch, layer, what }.into())
     }
 
-    /// Takes the epoch's steps again up to `step`, which training repeats bit by bit, and looks at what each layer puts
-    /// out there.
+    /// Repeats the epoch's steps up to `step`, bit by bit as before, and searches the outputs of its layers.
     fn replay(
         &mut self,
         samples: &mut Samples<'_, T>,
@@ -139,19 +138,16 @@ impl<'n, T: Scalar> Trainer<'n, T> {
         first_step: u64,
     ) -> Result<(usize, &'static str)> {
         let batch = self.batch();
+        let count = samples.count();
         let range = |step: u64| {
             let first = (step - first_step) as usize * batch;
-            (first, samples.count().min(first + batch))
+            first..count.min(first + batch)
         };
-        let ranges: Vec<_> = (first_step..=step).map(range).collect();
-        let Some(((first, end), before)) = ranges.split_last() else {
-            return Ok((0, "the loss behind"));
-        };
-        for (first, end) in before {
-            self.sample_step(samples, *first, *end)?;
+        for before in first_step..step {
+            self.step_on(samples, range(before))?;
         }
-        self.gather(samples, *first, *end)?;
-        let n = end - first;
+        let n = range(step).len();
+        self.gather(samples, range(step))?;
         self.stepper.forward(self.x.front(self.x.rows(), n), Pass::Step)?;
         let output = self.layer_where(|layer| Ok([ops::amax(layer.output(n)?)?, 0.0, 0.0]))?;
         Ok(output

@@ -1,0 +1,180 @@
+//! A trained network with all that its predictions need.
+
+mod prediction;
+mod predictor;
+mod record;
+mod schema;
+mod table;
+
+use std::fmt;
+use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
+
+pub use self::prediction::{Prediction, Predictions};
+pub use self::predictor::Predictor;
+pub use self::schema::{InputColumn, InputKind};
+pub use self::table::Evaluation;
+
+use self::prediction::Answers;
+use self::schema::Schema;
+use crate::data::Task;
+use crate::engine::Engine;
+use crate::error::Result;
+use crate::model_file::{self, ModelInfo};
+use crate::network::{Network, Prepared};
+use crate::scalar::Scalar;
+
+/// A trained network with all that its predictions need: how raw rows become the network's inputs (categories, gaps,
+/// standardization), and what its outputs mean (classes, probabilities, values). Predictions go through all of it; there is no
+/// way around it by accident.
+///
+/// A model owns its network and is [`Send`] and [`Sync`]: an `Arc<Model>` serves any number of threads, each with a
+/// [`Predictor`] of its own. A server replaces a model by replacing the `Arc`; see `examples/serve.rs`.
+///
+/// ```
+/// use travertine::data::Task;
+/// use travertine::model_file::ModelInfo;
+/// use travertine::{Activation, Loss, Model, Network, engine};
+/// let cpu = engine::open::<f32>("cpu")?;
+/// let network = Network::builder(&cpu, 4).dense(3, Activation::Softmax).seed(1).build()?;
+/// let mut info = ModelInfo::new(Loss::SoftmaxCrossEntropy);
+/// info.classes = ["setosa", "versicolor", "virginica"].map(str::to_owned).to_vec();
+/// # let path = std::env::temp_dir().join(format!("travertine-model-{}.safetensors", std::process::id()));
+/// Model::new(network, info)?.save(&path)?;
+///
+/// let model = Model::load(&path, &cpu)?;
+/// assert_eq!((model.task(), model.columns().len()), (Task::Classes, 4));
+/// let mut predictor = model.predictor(64)?;
+/// let prediction = predictor.predict(&[5.1, 3.5, 1.4, 0.2])?;
+/// println!("{}: {:.3}", prediction.class().unwrap(), prediction.probability().unwrap());
+/// # std::fs::remove_file(path).unwrap();
+/// # Ok::<(), travertine::Error>(())
+/// ```
+pub struct Model<T: Scalar> {
+    network: Arc<Network<T>>,
+    info: ModelInfo,
+    shared: Arc<Shared>,
+    /// The network as predictors run it, once one was requested.
+    prepared: Mutex<Option<Arc<Prepared<'static, T>>>>,
+}
+
+/// What predictors of a model share beside the weights.
+struct Shared {
+    schema: Schema,
+    answers: Arc<Answers>,
+}
+
+impl<T: Scalar> Model<T> {
+    /// A model of a network and the description of its inputs and outputs.
+    ///
+    /// # Errors
+    /// A description that does not fit the network: another number of classes than outputs (two classes may share one output),
+    /// or of features than inputs; an encoder or a standardization with numbers that cannot be used. The field is named.
+    pub fn new(network: Network<T>, info: ModelInfo) -> Result<Self> {
+        model_file::check("Model::new", &network, &info)?;
+        let schema = Schema::new(&info, network.inputs());
+        let answers = Arc::new(Answers::new(&network, &info));
+        let shared = Arc::new(Shared { schema, answers });
+        Ok(Model { network: Arc::new(network), info, shared, prepared: Mutex::new(None) })
+    }
+
+    /// Reads a model file onto an engine. A file of the other precision is converted.
+    ///
+    /// # Errors
+    /// As [`model_file::load`].
+    pub fn load(path: impl AsRef<Path>, engine: &Arc<dyn Engine<T>>) -> Result<Self> {
+        let (network, info) = model_file::load(path, engine)?;
+        Model::new(network, info)
+    }
+
+    /// As [`Model::load`], from the bytes of a model file in memory, such as `include_bytes!` or a download.
+    ///
+    /// # Errors
+    /// As [`model_file::load`].
+    pub fn load_from_bytes(bytes: &[u8], engine: &Arc<dyn Engine<T>>) -> Result<Self> {
+        let (network, info) = model_file::load_from_bytes(bytes, engine)?;
+        Model::new(network, info)
+    }
+
+    /// Writes the model file; `path` holds the old or the new model at any moment.
+    ///
+    /// # Errors
+    /// As [`model_file::save`].
+    pub fn save(&self, path: impl AsRef<Path>) -> Result<()> {
+        model_file::save(path, &self.network, &self.info)
+    }
+
+    /// The columns of the raw rows that the model predicts from, in their order.
+    pub fn columns(&self) -> &[InputColumn] {
+        self.shared.schema.columns()
+    }
+
+    /// The names of the classes in the order of the scores; empty for a model of values.
+    pub fn classes(&self) -> &[String] {
+        self.shared.answers.classes()
+    }
+
+    /// Whether the model predicts classes or values.
+    pub fn task(&self) -> Task {
+        if self.shared.answers.is_classifier() { Task::Classes } else { Task::Values }
+    }
+
+    /// Whether a prediction of a class comes with a probability.
+    pub fn gives_probabilities(&self) -> bool {
+        self.shared.answers.gives_probabilities()
+    }
+
+    /// The network alone: it neither encodes nor standardizes its inputs.
+    pub fn network(&self) -> &Network<T> {
+        &self.network
+    }
+
+    /// The description that is saved with the network.
+    pub fn info(&self) -> &ModelInfo {
+        &self.info
+    }
+
+    /// A predictor for up to `batch` rows a call, which owns its buffers and shares the weights. The first one folds batch
+    /// normalization and packs large weights ([`Network::inference`]); later ones share the result.
+    ///
+    /// # Errors
+    /// A batch of 0; no memory; a device that fails.
+    pub fn predictor(&self, batch: usize) -> Result<Predictor<T>> {
+        let place = (self.network.engine(), self.network.inputs());
+        Predictor::new(&self.shared, place, self.prepared()?, batch)
+    }
+
+    /// The network as predictors run it, made at the first call.
+    fn prepared(&self) -> Result<Arc<Prepared<'static, T>>> {
+        // A thread that panicked has not left half a network here.
+        let mut place = self.prepared.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(prepared) = &*place {
+            return Ok(Arc::clone(prepared));
+        }
+        let prepared = Arc::new(Prepared::shared(&self.network)?);
+        Ok(Arc::clone(place.insert(prepared)))
+    }
+}
+
+/// The task, the columns and the layers.
+impl<T: Scalar> fmt::Display for Model<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let columns = self.columns().len();
+        let target = self.info.target.as_deref().unwrap_or("the target");
+        match self.task() {
+            Task::Classes => {
+                let classes = self.classes().join(", ");
+                write!(f, "model of {target}, one of {classes}, from {columns} columns")?;
+            }
+            Task::Values => write!(f, "model of {target} from {columns} columns")?,
+        }
+        write!(f, ", trained with {}\n{}", self.info.loss, self.network)
+    }
+}
+
+/// The same as [`Display`](fmt::Display).
+impl<T: Scalar> fmt::Debug for Model<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}

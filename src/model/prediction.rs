@@ -1,0 +1,285 @@
+//! What a model answers: outputs as they come, classes with probabilities, values.
+
+use std::fmt;
+use std::sync::Arc;
+
+use crate::activation::Activation;
+use crate::data::Unknown;
+use crate::loss::Loss;
+use crate::metrics::predicted_class;
+use crate::model_file::ModelInfo;
+use crate::network::Network;
+use crate::scalar::Scalar;
+
+/// What a model predicts for one sample.
+///
+/// ```
+/// # use travertine::{Activation, Loss, Model, Network, engine, model_file::ModelInfo};
+/// # let cpu = engine::open::<f32>("cpu")?;
+/// # let network = Network::builder(&cpu, 2).dense(2, Activation::Softmax).build()?;
+/// # let mut info = ModelInfo::new(Loss::SoftmaxCrossEntropy);
+/// # info.classes = vec!["no".into(), "yes".into()];
+/// # let model = Model::new(network, info)?;
+/// let mut predictor = model.predictor(1)?;
+/// let prediction = predictor.predict(&[0.5, 0.25])?;
+/// let class = prediction.class().unwrap(); // "no" or "yes"
+/// let probability = prediction.probability().unwrap(); // of that class
+/// assert_eq!(prediction.probabilities()[prediction.class_index().unwrap()], probability);
+/// # assert!(["no", "yes"].contains(&class));
+/// # Ok::<(), travertine::Error>(())
+/// ```
+#[derive(Clone, Copy)]
+pub struct Prediction<'p, T> {
+    outputs: &'p [T],
+    /// One number a class, or the outputs where there are no classes.
+    scores: &'p [f64],
+    answers: &'p Answers,
+}
+
+impl<'p, T: Scalar> Prediction<'p, T> {
+    /// The name of the predicted class; `None` for a model that predicts values.
+    pub fn class(&self) -> Option<&'p str> {
+        self.class_index().map(|class| &*self.answers.classes[class])
+    }
+
+    /// The predicted class as an index into [`Model::classes`](super::Model::classes): the first of those with the highest
+    /// score.
+    pub fn class_index(&self) -> Option<usize> {
+        self.answers.is_classifier().then(|| predicted_class(self.scores) as usize)
+    }
+
+    /// The probability of the predicted class; `None` for a model of values, and for one of classes whose outputs are scores
+    /// and no probabilities (trained, for example, with the quadratic loss behind a linear layer).
+    pub fn probability(&self) -> Option<f64> {
+        let class = self.class_index()?;
+        self.answers.gives_probabilities().then(|| self.scores[class])
+    }
+
+    /// The probability of every class, in the order of [`Model::classes`](super::Model::classes); empty where there are
+    /// none, as [`Prediction::probability`] says.
+    pub fn probabilities(&self) -> &'p [f64] {
+        if self.answers.gives_probabilities() { self.scores } else { &[] }
+    }
+
+    /// One number a class, the highest for the predicted class: probabilities where the model gives them. Empty for a model
+    /// of values.
+    pub fn scores(&self) -> &'p [f64] {
+        if self.answers.is_classifier() { self.scores } else { &[] }
+    }
+
+    /// The predicted values in the units of the training data, one for each output; empty for a model of classes.
+    pub fn values(&self) -> &'p [f64] {
+        if self.answers.is_classifier() { &[] } else { self.scores }
+    }
+
+    /// The network's outputs as they are.
+    pub fn outputs(&self) -> &'p [T] {
+        self.outputs
+    }
+}
+
+/// The class with its probability, or the values.
+impl<T: Scalar> fmt::Display for Prediction<'_, T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match (self.class(), self.probability()) {
+            (Some(class), Some(probability)) => write!(f, "{class} ({probability:.4})"),
+            (Some(class), None) => f.write_str(class),
+            (None, _) => {
+                let values: Vec<String> = self.outputs.iter().map(T::to_string).collect();
+                f.write_str(&values.join(", "))
+            }
+        }
+    }
+}
+
+impl<T: Scalar> fmt::Debug for Prediction<'_, T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut shown = f.debug_struct("Prediction");
+        match self.class() {
+            Some(class) => shown.field("class", &class).field("scores", &self.scores),
+            None => shown.field("values", &self.scores),
+        };
+        shown.finish()
+    }
+}
+
+/// What a model predicts for several samples, in their order.
+#[derive(Clone)]
+pub struct Predictions<T> {
+    answers: Arc<Answers>,
+    samples: usize,
+    /// `outputs x samples`
+    outputs: Vec<T>,
+    /// `width x samples`; see [`Answers::width`].
+    scores: Vec<f64>,
+    unknown: Vec<Unknown>,
+}
+
+impl<T: Scalar> Predictions<T> {
+    /// None, with room for so many.
+    pub(super) fn with_capacity(answers: &Arc<Answers>, samples: usize) -> Self {
+        Predictions {
+            answers: Arc::clone(answers),
+            samples: 0,
+            outputs: Vec::with_capacity(answers.outputs * samples),
+            scores: Vec::with_capacity(answers.width() * samples),
+            unknown: Vec::new(),
+        }
+    }
+
+    /// Forgets all predictions; the memory stays.
+    pub(super) fn clear(&mut self) {
+        (self.samples, self.unknown) = (0, Vec::new());
+        self.outputs.clear();
+        self.scores.clear();
+    }
+
+    /// Room for the outputs of so many more samples, to be filled before [`Predictions::finish`].
+    pub(super) fn more(&mut self, samples: usize) -> &mut [T] {
+        let first = self.outputs.len();
+        self.outputs.resize(first + self.answers.outputs * samples, T::default());
+        &mut self.outputs[first..]
+    }
+
+    /// Computes the scores of the samples that were added since it was last called.
+    pub(super) fn finish(&mut self) {
+        for outputs in self.outputs.chunks_exact(self.answers.outputs).skip(self.samples) {
+            self.answers.decode(outputs, &mut self.scores);
+            self.samples += 1;
+        }
+    }
+
+    pub(super) fn with_unknown(self, unknown: Vec<Unknown>) -> Self {
+        Predictions { unknown, ..self }
+    }
+
+    /// Number of samples.
+    pub fn len(&self) -> usize {
+        self.samples
+    }
+
+    /// Whether there are no samples.
+    pub fn is_empty(&self) -> bool {
+        self.samples == 0
+    }
+
+    /// The prediction for sample `i`, counted from 0; `None` beyond the last one.
+    pub fn get(&self, i: usize) -> Option<Prediction<'_, T>> {
+        (i < self.samples).then(|| {
+            let (outputs, width) = (self.answers.outputs, self.answers.width());
+            Prediction {
+                outputs: &self.outputs[i * outputs..(i + 1) * outputs],
+                scores: &self.scores[i * width..(i + 1) * width],
+                answers: &self.answers,
+            }
+        })
+    }
+
+    /// The predictions in the order of the samples.
+    pub fn iter(&self) -> impl ExactSizeIterator<Item = Prediction<'_, T>> {
+        self.outputs
+            .chunks_exact(self.answers.outputs)
+            .zip(self.scores.chunks_exact(self.answers.width()))
+            .map(|(outputs, scores)| Prediction { outputs, scores, answers: &self.answers })
+    }
+
+    /// All outputs, `outputs x samples`, one sample after the other.
+    pub fn outputs(&self) -> &[T] {
+        &self.outputs
+    }
+
+    /// All scores, `classes x samples`, one sample after the other; empty for a model of values.
+    pub fn scores(&self) -> &[f64] {
+        if self.answers.is_classifier() { &self.scores } else { &[] }
+    }
+
+    /// The texts that training did not see, column by column, where the samples were read from a table; such a text belongs
+    /// to no category.
+    pub fn unknown(&self) -> &[Unknown] {
+        &self.unknown
+    }
+}
+
+impl<T: Scalar> fmt::Debug for Predictions<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self.iter()).finish()
+    }
+}
+
+/// How a network's outputs become scores.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Decoding {
+    /// They are probabilities.
+    Probabilities,
+    /// They are logits; softmax makes them probabilities.
+    Softmax,
+    /// They are logits; the logistic function makes them probabilities.
+    Sigmoid,
+    /// They are no probabilities, and can only be compared.
+    Plain,
+}
+
+/// How a model's outputs become answers.
+#[derive(Debug)]
+pub(super) struct Answers {
+    classes: Vec<String>,
+    outputs: usize,
+    decoding: Decoding,
+}
+
+impl Answers {
+    pub(super) fn new<T: Scalar>(network: &Network<T>, info: &ModelInfo) -> Self {
+        let decoding = match (network.last().activation(), info.loss) {
+            (Activation::Softmax | Activation::Sigmoid, _) => Decoding::Probabilities,
+            (_, Loss::SoftmaxCrossEntropy) => Decoding::Softmax,
+            (_, Loss::BinaryCrossEntropy) => Decoding::Sigmoid,
+            _ => Decoding::Plain,
+        };
+        Answers { classes: info.classes.clone(), outputs: network.outputs(), decoding }
+    }
+
+    pub(super) fn classes(&self) -> &[String] {
+        &self.classes
+    }
+
+    pub(super) fn is_classifier(&self) -> bool {
+        !self.classes.is_empty()
+    }
+
+    pub(super) fn gives_probabilities(&self) -> bool {
+        self.is_classifier() && self.decoding != Decoding::Plain
+    }
+
+    /// Scores a sample: one a class, or one an output where there are no classes.
+    fn width(&self) -> usize {
+        if self.is_classifier() { self.classes.len() } else { self.outputs }
+    }
+
+    /// Appends the scores of one sample.
+    fn decode<T: Scalar>(&self, outputs: &[T], scores: &mut Vec<f64>) {
+        let first = scores.len();
+        scores.extend(outputs.iter().map(|output| output.to_f64()));
+        if !self.is_classifier() {
+            return;
+        }
+        match self.decoding {
+            Decoding::Probabilities | Decoding::Plain => {}
+            Decoding::Softmax => softmax(&mut scores[first..]),
+            Decoding::Sigmoid => {
+                scores[first..].iter_mut().for_each(|x| *x = 1.0 / (1.0 + (-*x).exp()))
+            }
+        }
+        // One output is the score of the second of two classes.
+        if let (&[yes], 2) = (&scores[first..], self.classes.len()) {
+            scores[first] = 1.0 - yes;
+            scores.push(yes);
+        }
+    }
+}
+
+fn softmax(logits: &mut [f64]) {
+    let greatest = logits.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+    logits.iter_mut().for_each(|x| *x = (*x - greatest).exp());
+    let sum: f64 = logits.iter().sum();
+    logits.iter_mut().for_each(|x| *x /= sum);
+}

@@ -1,0 +1,272 @@
+//! Predictions one after the other, for one thread.
+
+use std::sync::Arc;
+
+use serde::Serialize;
+
+use super::Shared;
+use super::prediction::{Prediction, Predictions};
+use super::record::RecordWriter;
+use super::schema::Origin;
+use crate::engine::Engine;
+use crate::error::{Error, Result};
+use crate::matrix::{Matrix, MatrixRef};
+use crate::network::{Inference, Prepared};
+use crate::scalar::Scalar;
+
+/// Predicts from raw rows, with buffers of its own. It owns all it needs, so that a program can keep it in a struct; it is
+/// [`Send`], and its methods need `&mut self`: one predictor a thread. Predictors of one [`Model`](super::Model) share the
+/// weights.
+///
+/// No call allocates memory unless it fails. The answer for a row does not depend on the rows that share its batch: on the CPU
+/// it is the same bit for bit.
+///
+/// ```
+/// use serde::Serialize;
+/// # use travertine::{Activation, Loss, Model, Network, engine, model_file::ModelInfo};
+/// # let cpu = engine::open::<f32>("cpu")?;
+/// # let network = Network::builder(&cpu, 2).dense(1, Activation::Identity).build()?;
+/// # let mut info = ModelInfo::new(Loss::Quadratic);
+/// # info.features = vec!["area".into(), "rooms".into()];
+/// # let model = Model::new(network, info)?;
+/// #[derive(Serialize)]
+/// struct Flat {
+///     rooms: u8,
+///     area: f64,
+/// }
+/// let mut predictor = model.predictor(1)?;
+/// let price = predictor.predict_record(&Flat { rooms: 3, area: 80.0 })?.values()[0];
+/// assert_eq!(predictor.predict(&[80.0, 3.0])?.values(), [price]);
+/// assert_eq!(predictor.predict_record(&serde_json::json!({"area": 80, "rooms": 3}))?.values(), [price]);
+///
+/// let error = predictor.predict_record(&serde_json::json!({"area": "large", "rooms": 3})).unwrap_err();
+/// assert_eq!(
+///     error.to_string(),
+///     "record: column 'area': expected a finite number (f32), found the text \"large\""
+/// );
+/// # Ok::<(), travertine::Error>(())
+/// ```
+pub struct Predictor<T: Scalar> {
+    shared: Arc<Shared>,
+    runner: Runner<T>,
+    batch: usize,
+    /// `inputs x batch`
+    features: Vec<T>,
+    /// For each column, whether the record in progress had it.
+    seen: Vec<bool>,
+    predictions: Predictions<T>,
+    accepts_unknown: bool,
+    unknown: u64,
+}
+
+impl<T: Scalar> Predictor<T> {
+    pub(super) fn new(
+        shared: &Arc<Shared>,
+        (engine, inputs): (&Arc<dyn Engine<T>>, usize),
+        prepared: Arc<Prepared<'static, T>>,
+        batch: usize,
+    ) -> Result<Self> {
+        let inference = Inference::new(prepared, batch)?;
+        Ok(Predictor {
+            shared: Arc::clone(shared),
+            runner: Runner::new((engine, inputs), inference)?,
+            batch,
+            features: vec![T::default(); inputs * batch],
+            seen: vec![false; shared.schema.columns().len()],
+            predictions: Predictions::with_capacity(&shared.answers, batch),
+            accepts_unknown: false,
+            unknown: 0,
+        })
+    }
+
+    /// The largest number of rows that a call accepts.
+    pub fn batch(&self) -> usize {
+        self.batch
+    }
+
+    /// Whether a text that training did not see is accepted, as belonging to no category, and counted; by default it is an
+    /// error. The program's `predict` accepts such texts.
+    pub fn accept_unknown_categories(&mut self, accept: bool) {
+        self.accepts_unknown = accept;
+    }
+
+    /// How many texts that training did not see were accepted so far.
+    pub fn unknown_categories(&self) -> u64 {
+        self.unknown
+    }
+
+    /// The prediction for one raw row: numbers in the units of the training data, in the order of
+    /// [`Model::columns`](super::Model::columns).
+    ///
+    /// # Errors
+    /// Another number of values than columns; a value that is not finite; a model with columns of texts, whose rows are
+    /// records; a device that fails.
+    pub fn predict(&mut self, row: &[f64]) -> Result<Prediction<'_, T>> {
+        self.write_row(0, row, Origin { noun: "row", number: None })?;
+        self.first()
+    }
+
+    /// The predictions for up to `batch` raw rows, each as for [`Predictor::predict`], one after the other.
+    ///
+    /// # Errors
+    /// As [`Predictor::predict`], the row being named; no rows, more than the batch, or a length that is not a whole number of
+    /// rows.
+    pub fn predict_batch(&mut self, rows: &[f64]) -> Result<&Predictions<T>> {
+        let columns = self.shared.schema.columns().len();
+        let samples = rows.len() / columns;
+        if !rows.len().is_multiple_of(columns) || !(1..=self.batch).contains(&samples) {
+            let reason = format!(
+                "{} numbers are no 1 to {} rows of {columns} columns",
+                rows.len(),
+                self.batch
+            );
+            return Err(Error::argument("predict_batch", reason));
+        }
+        for (i, row) in rows.chunks_exact(columns).enumerate() {
+            self.write_row(i, row, Origin { noun: "row", number: Some(i) })?;
+        }
+        self.run(samples)
+    }
+
+    /// The prediction for one raw row by column name: a struct, a map, a `serde_json::Value` or anything else that
+    /// serializes as a map.
+    ///
+    /// Every column of [`Model::columns`](super::Model::columns) must be there; fields of other names, the target among them,
+    /// are ignored. In a column of numbers a bool is 0 or 1; in one of categories a whole number or a bool is the text that
+    /// CSV has for it, and an enumeration's variant is the text of its name. `None`, `()` and JSON's null are a missing value, and
+    /// so, in a column of categories, are the words that CSV files have for it, such as `NA`.
+    ///
+    /// # Errors
+    /// A column that the record lacks; a value of another type, or none where training had no gaps; a number that is not
+    /// finite; a text that training did not see, unless [accepted](Predictor::accept_unknown_categories); a device that fails.
+    /// The message names the column, what was expected and what was found.
+    pub fn predict_record<R: Serialize + ?Sized>(
+        &mut self,
+        record: &R,
+    ) -> Result<Prediction<'_, T>> {
+        self.write_record(0, record, Origin { noun: "record", number: None })?;
+        self.first()
+    }
+
+    /// The predictions for up to `batch` records, each as for [`Predictor::predict_record`].
+    ///
+    /// # Errors
+    /// As [`Predictor::predict_record`], the record being named; no records, or more than the batch.
+    pub fn predict_records<R: Serialize>(&mut self, records: &[R]) -> Result<&Predictions<T>> {
+        let samples = records.len();
+        if !(1..=self.batch).contains(&samples) {
+            let reason = format!("{samples} records; 1 to {} are possible", self.batch);
+            return Err(Error::argument("predict_records", reason));
+        }
+        for (i, record) in records.iter().enumerate() {
+            self.write_record(i, record, Origin { noun: "record", number: Some(i) })?;
+        }
+        self.run(samples)
+    }
+
+    fn write_row(&mut self, sample: usize, row: &[f64], origin: Origin) -> Result<()> {
+        let features = part(&mut self.features, sample, self.runner.inputs);
+        self.shared.schema.write_numbers(row, features, origin)
+    }
+
+    fn write_record<R: Serialize + ?Sized>(
+        &mut self,
+        sample: usize,
+        record: &R,
+        origin: Origin,
+    ) -> Result<()> {
+        let features = part(&mut self.features, sample, self.runner.inputs);
+        features.fill(T::default());
+        self.seen.fill(false);
+        let mut writer = RecordWriter {
+            schema: &self.shared.schema,
+            origin,
+            features,
+            seen: &mut self.seen,
+            accepts_unknown: self.accepts_unknown,
+            unknown: 0,
+        };
+        writer.write(record)?;
+        self.unknown += writer.unknown;
+        Ok(())
+    }
+
+    /// The prediction for the one sample that was written.
+    fn first(&mut self) -> Result<Prediction<'_, T>> {
+        let nothing = || Error::argument("predict", "the network returned no outputs");
+        self.run(1)?.get(0).ok_or_else(nothing)
+    }
+
+    /// The predictions for the samples that were written.
+    fn run(&mut self, samples: usize) -> Result<&Predictions<T>> {
+        self.predictions.clear();
+        let outputs = self.predictions.more(samples);
+        let features = &self.features[..self.runner.inputs * samples];
+        self.runner.run(features, outputs)?;
+        self.predictions.finish();
+        Ok(&self.predictions)
+    }
+
+    /// Predictions for samples whose features are encoded and not yet standardized, a batch at a time, appended to `all`.
+    pub(super) fn predict_features(
+        &mut self,
+        features: &[T],
+        all: &mut Predictions<T>,
+    ) -> Result<()> {
+        let inputs = self.runner.inputs;
+        for (number, part) in features.chunks(inputs * self.batch).enumerate() {
+            let buffer = &mut self.features[..part.len()];
+            buffer.copy_from_slice(part);
+            for (i, sample) in buffer.chunks_exact_mut(inputs).enumerate() {
+                let origin = Origin { noun: "sample", number: Some(number * self.batch + i) };
+                self.shared.schema.standardize(sample, origin)?;
+            }
+            let outputs = all.more(part.len() / inputs);
+            self.runner.run(buffer, outputs)?;
+            all.finish();
+        }
+        Ok(())
+    }
+}
+
+/// The features of one sample.
+fn part<T>(features: &mut [T], sample: usize, inputs: usize) -> &mut [T] {
+    &mut features[sample * inputs..][..inputs]
+}
+
+/// An inference between numbers in host memory.
+struct Runner<T: Scalar> {
+    engine: Arc<dyn Engine<T>>,
+    inference: Inference<'static, T>,
+    inputs: usize,
+    /// `inputs x batch`: the features in the engine's memory, where that is not the host's.
+    staging: Option<Matrix<T>>,
+}
+
+impl<T: Scalar> Runner<T> {
+    fn new(
+        (engine, inputs): (&Arc<dyn Engine<T>>, usize),
+        inference: Inference<'static, T>,
+    ) -> Result<Self> {
+        let in_place = MatrixRef::borrow(engine, 1, 1, &[T::default()]).is_ok();
+        let staging = || Matrix::zeros(engine, inputs, inference.batch());
+        let staging = if in_place { None } else { Some(staging()?) };
+        Ok(Runner { engine: Arc::clone(engine), inference, inputs, staging })
+    }
+
+    /// The network's outputs, `outputs x samples`, for features `inputs x samples`.
+    fn run(&mut self, features: &[T], outputs: &mut [T]) -> Result<()> {
+        let samples = features.len() / self.inputs;
+        match &mut self.staging {
+            None => {
+                let input = MatrixRef::borrow(&self.engine, self.inputs, samples, features)?;
+                self.inference.run(input)?.read(outputs)
+            }
+            Some(staging) => {
+                let mut input = staging.view_mut().sub_columns(0..samples)?;
+                input.write(features)?;
+                self.inference.run(input.as_ref())?.read(outputs)
+            }
+        }
+    }
+}

@@ -1,0 +1,201 @@
+//! The laws of the house, read off the sources.
+
+mod imports;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use imports::{Crate, Source};
+
+/// The library's floors from the ground up; a room uses rooms on its own floor and below.
+const FLOORS: &[&[&str]] = &[
+    &["error", "scalar", "random"],
+    &["engine"],
+    &["matrix"],
+    &["ops"],
+    &["activation", "loss", "init"],
+    &["layer"],
+    &["optimizer"],
+    &["data", "metrics"],
+    &["samples"],
+    &["network"],
+    &["trainer"],
+    &["model_file"],
+    &["model"],
+];
+
+/// The floors inside `engine`.
+const ENGINE_FLOORS: &[&[&str]] = &[
+    &["simd"],
+    &["formula"],
+    &["settings"],
+    &["network", "normalize"],
+    &["mod"],
+    &["cache", "counting"],
+    &["cpu", "gpu"],
+    &["opencl", "cuda"],
+];
+
+/// The floors of the command line.
+const CLI_FLOORS: &[&[&str]] =
+    &[&["names"], &["output"], &["args"], &["train"], &["commands"], &["cli"]];
+
+fn folder(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join(name)
+}
+
+fn library() -> Crate {
+    let library = Crate::read(&folder("src"));
+    assert!(library.sources.len() > 100, "the sources must have been found");
+    library
+}
+
+fn program() -> Crate {
+    let program = Crate::read(&folder("cli/src"));
+    assert!(program.sources.len() > 20, "the sources must have been found");
+    program
+}
+
+/// The arrows that point up, as "file uses file".
+fn arrows_up(
+    house: &Crate,
+    floors: &[&[&str]],
+    room: impl Fn(&Source) -> Option<String>,
+) -> Vec<String> {
+    let floor = |source: &Source| {
+        let room = room(source)?;
+        let floor = floors.iter().position(|rooms| rooms.contains(&&*room));
+        Some(floor.unwrap_or_else(|| panic!("{} has no floor", source.path.display())))
+    };
+    let mut up = Vec::new();
+    for (source, used) in house.sources.iter().zip(house.arrows()) {
+        let Some(here) = floor(source) else { continue };
+        for used in used.into_iter().map(|used| &house.sources[used]) {
+            if floor(used).is_some_and(|there| there > here) {
+                up.push(format!("{} uses {}", source.path.display(), used.path.display()));
+            }
+        }
+    }
+    up
+}
+
+#[test]
+fn arrows_point_down() {
+    let none: [String; 0] = [];
+    let root = ["lib", "main"];
+    let room =
+        |source: &Source| Some(source.room().to_owned()).filter(|room| !root.contains(&&**room));
+    assert_eq!(arrows_up(&library(), FLOORS, room), none);
+    assert_eq!(arrows_up(&program(), CLI_FLOORS, room), none);
+    let engine = |source: &Source| {
+        let inside = source.path.strip_prefix("engine").ok()?;
+        Some(inside.iter().next()?.to_str()?.trim_end_matches(".rs").to_owned())
+    };
+    assert_eq!(arrows_up(&library(), ENGINE_FLOORS, engine), none);
+}
+
+#[test]
+fn no_files_use_each_other_in_a_circle() {
+    let none: [Vec<&Path>; 0] = [];
+    assert_eq!(library().circles(), none);
+    assert_eq!(program().circles(), none);
+}
+
+#[test]
+fn files_and_formats_know_no_engine() {
+    for source in
+        library().sources.iter().filter(|source| ["data", "model_file"].contains(&source.room()))
+    {
+        for engine in ["engine::cpu", "engine::opencl", "engine::cuda", "engine::open"] {
+            assert!(!source.code().contains(engine), "{} names {engine}", source.path.display());
+        }
+    }
+}
+
+#[test]
+fn drivers_features_and_globals_keep_to_their_rooms() {
+    for source in &library().sources {
+        let (code, path) = (source.code(), source.path.display());
+        let in_engine = source.room() == "engine";
+        for driver in ["cudarc", "opencl3", "cl3::"] {
+            assert!(in_engine || !code.contains(driver), "{path} names {driver}");
+        }
+        // `matrix` has the conversions to ndarray behind a feature, `data` Parquet.
+        let features = in_engine || ["matrix", "data"].contains(&source.room());
+        assert!(features || !code.contains("cfg(feature"), "{path} has a cfg(feature)");
+        for global in
+            ["static mut", "LazyLock", "OnceLock", "OnceCell", "lazy_static", "thread_local"]
+        {
+            assert!(!code.contains(global), "{path} has a {global}");
+        }
+        let reads = code.contains("env::var");
+        assert!(!reads || (in_engine && code.contains("fn open")), "{path} reads the environment");
+    }
+}
+
+#[test]
+fn layers_know_no_optimizer() {
+    for source in library().sources.iter().filter(|source| source.room() == "layer") {
+        assert!(!source.code().contains("optimizer"), "{}", source.path.display());
+    }
+}
+
+#[test]
+fn unsafe_keeps_to_its_rooms() {
+    for source in &library().sources {
+        if !["engine", "matrix", "ops"].contains(&source.room()) {
+            assert!(!source.code().contains("unsafe"), "{} has unsafe code", source.path.display());
+        }
+    }
+}
+
+#[test]
+fn files_are_rooms_not_halls() {
+    for house in [library(), program()] {
+        for source in &house.sources {
+            let lines = source.text.lines().count();
+            assert!(lines <= 500, "{} has {lines} lines", source.path.display());
+        }
+    }
+}
+
+/// The laws above rest on this reading of imports, so it is held by a crate that breaks them.
+#[test]
+fn imports_are_followed_through_re_exports() {
+    let root = std::env::temp_dir().join(format!("travertine-house-{}", std::process::id()));
+    let files = [
+        ("lib.rs", "mod low;\nmod high;\npub use high::High;\npub mod room;\n"),
+        ("low.rs", "use crate::{High, room::*};\npub struct Low;\n"),
+        (
+            "high.rs",
+            "pub struct High(crate::low::Low);\n#[cfg(test)]\nmod tests { use crate::room::Inner; }\n",
+        ),
+        (
+            "room/mod.rs",
+            "mod inner;\npub use self::inner::Inner as Renamed;\npub struct Door;\nuse self::inner::Inner;\n",
+        ),
+        (
+            "room/inner.rs",
+            "use super::Door;\npub struct Inner;\nfn f() -> crate::room::Renamed { Inner }\n",
+        ),
+    ];
+    fs::create_dir_all(root.join("room")).unwrap();
+    files.iter().for_each(|(name, text)| fs::write(root.join(name), text).unwrap());
+    let house = Crate::read(&root);
+    fs::remove_dir_all(&root).unwrap();
+    let number = |name: &str| {
+        house.sources.iter().position(|source| source.path == Path::new(name)).unwrap()
+    };
+    let arrows = house.arrows();
+    let used = |name: &str| -> Vec<&Path> {
+        arrows[number(name)].iter().map(|&i| &*house.sources[i].path).collect()
+    };
+    assert_eq!(used("low.rs"), [Path::new("high.rs"), Path::new("room/mod.rs")]);
+    assert_eq!(used("high.rs"), [Path::new("low.rs")]);
+    assert_eq!(used("room/mod.rs"), [] as [&Path; 0]);
+    assert_eq!(used("room/inner.rs"), [Path::new("room/mod.rs")]);
+    assert_eq!(house.circles(), [[Path::new("high.rs"), Path::new("low.rs")]]);
+    let room = |source: &Source| Some(source.room().to_owned()).filter(|room| room != "lib");
+    let up = arrows_up(&house, &[&["room"], &["low"], &["high"]], room);
+    assert_eq!(up, ["low.rs uses high.rs"]);
+}
