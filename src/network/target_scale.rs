@@ -17,7 +17,9 @@ impl TargetScale {
     pub fn undo<T: Scalar>(&self, network: &mut Network<T>) -> Result<()> {
         let last = network.last();
         let (kind, activation, outputs) = (last.kind(), last.activation(), last.outputs());
-        if (kind, activation, outputs) != (LayerKind::Dense, Activation::Identity, self.mean().len()) {
+        if (kind, activation, outputs)
+            != (LayerKind::Dense, Activation::Identity, self.mean().len())
+        {
             let reason = format!(
                 "the last layer is {kind} with {activation} and {outputs} outputs; it must be dense with identity and \
                  {} outputs, as the scale has",
