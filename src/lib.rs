@@ -35,22 +35,32 @@
 //!
 //! # From the ground up
 //!
-//! * [`engine`]: where memory lives and mathematics runs. An engine is a value, `Arc<dyn Engine<T>>`; everything below
-//!   lives on the engine that it was made with.
-//! * [`Matrix`] owns memory, [`MatrixRef`] and [`MatrixMut`] borrow it. Column-major: a batch is `features x samples`, one
-//!   sample a column.
-//! * [`ops`]: the mathematics, each operation checked once.
+//! * [`engine`]: memory and mathematics. An engine is a value, `Arc<dyn Engine<T>>`; everything below lives on the engine
+//!   that it was made with.
+//! * [`Matrix`] owns memory, [`MatrixRef`] and [`MatrixMut`] borrow it. Matrices are column-major: a batch is
+//!   `features x samples`, one sample a column.
+//! * [`ops`]: the mathematics; every operation checks its operands once.
 //! * [`Activation`], [`Loss`], [`Init`]: formulas and their derivatives.
-//! * [`layer`]: layers and their training attachments; [`optimizer`]: how gradients become parameters.
-//! * [`Network`] infers, [`Trainer`] trains, [`check_gradients`] proves.
-//! * [`data`] reads data sets, [`Samples`] puts them where the engine computes, [`model_file`] keeps trained networks,
-//!   [`metrics`] measures them.
+//! * [`layer`]: layers and their training attachments; [`optimizer`]: the rules by which gradients change parameters.
+//! * [`Network`] infers, [`Trainer`] trains, [`check_gradients`] compares gradients with central differences.
+//! * [`data`] reads data sets, [`Samples`] are a data set where the engine computes, [`metrics`] compare predictions with
+//!   targets.
+//! * [`Model`]: a network with all that raw input needs, to be saved, loaded and served; [`model_file`] has the format.
 //!
 //! # Promises
 //!
 //! Gradients agree with finite differences. A training step allocates nothing. The same seed gives the same bits for any
-//! number of threads. f32 means f32. Nothing panics on bad input: every error names the operation, its operands, every
-//! rule broken, and what to do.
+//! number of threads. f32 means f32. Bad input causes an error, never a panic: the error names the operation, its operands,
+//! every rule broken, and what to do.
+//!
+//! # Speed of debug builds
+//!
+//! Kernels that are not optimized are slow. A program that uses this crate has in its `Cargo.toml`
+//!
+//! ```toml
+//! [profile.dev.package."*"]
+//! opt-level = 3
+//! ```
 
 mod activation;
 pub mod data;

@@ -51,7 +51,8 @@ fn normalized(seed: u64) -> Network<f32> {
         .build()
         .unwrap();
     for layer in network.layers_mut() {
-        layer.bias_mut().write(&random(layer.outputs(), seed + 1)).unwrap();
+        let outputs = layer.outputs();
+        layer.bias_mut().write(&random(outputs, seed + 1)).unwrap();
     }
     let statistics: Vec<f32> = random::<f32>(8, seed + 2).into_iter().map(|x| x + 2.0).collect();
     network.layers_mut()[1].statistics_mut().unwrap().write(&statistics).unwrap();
