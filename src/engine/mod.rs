@@ -76,7 +76,7 @@ struct Row {
 }
 
 /// The table of engines: a new engine is a file of its own and a row here.
-const ENGINES: &[Row] = &[
+static ENGINES: &[Row] = &[
     Row {
         name: "cpu",
         probe: cpu::probe,

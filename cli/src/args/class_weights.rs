@@ -5,16 +5,16 @@ use std::str::FromStr;
 use travertine::data::{Dataset, Targets};
 use travertine::{Result, Scalar};
 
-use crate::names::wrong;
+use crate::message::wrong;
 
 const OPTION: &str = "--class-weights";
 
-/// What the losses of classes are multiplied by in training.
+/// The factors of the classes' losses in training.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum ClassWeights {
     /// `samples / (classes x samples of the class)`: all classes count the same.
     Balanced,
-    /// Some by name; 1 for the others.
+    /// Weights by name of the class; 1 for the others.
     Named(Vec<(String, f64)>),
 }
 
@@ -50,7 +50,7 @@ impl std::fmt::Display for ClassWeights {
 }
 
 impl ClassWeights {
-    /// One for each class of the training part.
+    /// One weight for each class of the training samples.
     pub(crate) fn of<T: Scalar>(&self, data: &Dataset<T>) -> Result<Vec<f64>> {
         let Targets::Classes { labels, names } = data.targets() else {
             return Err(wrong(OPTION, "is for classes, but the label is values"));
@@ -59,7 +59,7 @@ impl ClassWeights {
             ClassWeights::Balanced => {
                 let mut counts = vec![0usize; names.len()];
                 labels.iter().for_each(|&class| counts[class as usize] += 1);
-                // A class that no training sample has weighs nothing anywhere; any number will do.
+                // The weight of a class without training samples is never used; it only has to be finite.
                 let weight =
                     |count: &usize| labels.len() as f64 / (names.len() * (*count).max(1)) as f64;
                 Ok(counts.iter().map(weight).collect())

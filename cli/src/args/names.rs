@@ -1,9 +1,11 @@
-//! Words of the command line and what they mean: sizes, losses, activations.
+//! Names and sizes of layers, losses and activations.
 
 use std::fmt;
 use std::str::FromStr;
 
-use travertine::{Activation, ErrorKind, Loss, Result};
+use travertine::{Activation, Loss, Result};
+
+use crate::message::wrong;
 
 /// Sizes of hidden layers, as `300,100` or `none`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -20,32 +22,32 @@ impl FromStr for Hidden {
     }
 }
 
-/// What stands between a hidden layer and its activation.
+/// The normalization between a hidden layer and its activation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Norm {
+pub(crate) enum Normalization {
     None,
     Batch,
     Layer,
 }
 
-impl fmt::Display for Norm {
+impl fmt::Display for Normalization {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Norm::None => "none",
-            Norm::Batch => "batch",
-            Norm::Layer => "layer",
+            Normalization::None => "none",
+            Normalization::Batch => "batch",
+            Normalization::Layer => "layer",
         })
     }
 }
 
-impl FromStr for Norm {
+impl FromStr for Normalization {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
         match text.trim() {
-            "none" => Ok(Norm::None),
-            "batch" => Ok(Norm::Batch),
-            "layer" => Ok(Norm::Layer),
+            "none" => Ok(Normalization::None),
+            "batch" => Ok(Normalization::Batch),
+            "layer" => Ok(Normalization::Layer),
             other => Err(format!("expected none, batch or layer, found '{other}'")),
         }
     }
@@ -80,7 +82,7 @@ pub(crate) fn activations(text: &str) -> Result<Vec<Activation>> {
     text.split(',').map(|name| name.trim().parse()).collect()
 }
 
-/// The loss that a word means behind an output layer: "cross-entropy" is one of two.
+/// The loss of this name after this output layer: "cross-entropy" is one of two losses.
 pub(crate) fn loss(text: &str, output: Activation) -> Result<Loss> {
     match (text, output) {
         ("cross-entropy", Activation::Sigmoid) => Ok(Loss::BinaryCrossEntropy),
@@ -93,14 +95,4 @@ pub(crate) fn loss(text: &str, output: Activation) -> Result<Loss> {
             format!("'{name}' is none of cross-entropy, quadratic, mean-absolute, huber, huber(D)"),
         )),
     }
-}
-
-/// Bad usage: exit status 2.
-pub(crate) fn wrong(option: &'static str, reason: impl Into<String>) -> travertine::Error {
-    ErrorKind::Argument { operation: option, reason: reason.into() }.into()
-}
-
-/// "1 class", "10 classes"
-pub(crate) fn counted(count: usize, one: &str, many: &str) -> String {
-    format!("{count} {}", if count == 1 { one } else { many })
 }

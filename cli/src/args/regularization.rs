@@ -4,16 +4,17 @@ use clap::Args;
 use travertine::data::Dataset;
 use travertine::{Dropout, Result, Samples, Scalar, Trainer};
 
-use crate::args::{positive, share};
-use crate::class_weights::ClassWeights;
-use crate::names::{Norm, wrong};
+use crate::args::class_weights::ClassWeights;
+use crate::args::names::Normalization;
+use crate::args::values::{positive, share};
+use crate::message::wrong;
 
-/// What keeps a network from learning its samples by heart.
+/// What keeps a network from overfitting its samples.
 #[derive(Args, Clone, Debug)]
 pub(crate) struct RegularizationArgs {
-    /// What stands between each hidden layer and its activation: none, batch or layer normalization
+    /// Normalization between each hidden layer and its activation: none, batch or layer
     #[arg(long, default_value = "none", value_name = "KIND")]
-    pub(crate) normalization: Norm,
+    pub(crate) normalization: Normalization,
     /// Share of the outputs of hidden layers that each training step leaves out
     #[arg(long, value_name = "SHARE", default_value_t = 0.0, allow_negative_numbers = true, value_parser = share)]
     dropout: f64,
@@ -26,16 +27,16 @@ pub(crate) struct RegularizationArgs {
     /// Share of each target that is spread over all classes
     #[arg(long, value_name = "SHARE", default_value_t = 0.0, allow_negative_numbers = true, value_parser = share)]
     label_smoothing: f64,
-    /// What the loss counts for some classes in training: balanced, or CLASS=WEIGHT,CLASS=WEIGHT (others 1)
+    /// Factors of the loss of each class in training: balanced, or CLASS=WEIGHT,CLASS=WEIGHT (others 1)
     #[arg(long, value_name = "WEIGHTS")]
     class_weights: Option<ClassWeights>,
 }
 
 impl RegularizationArgs {
-    /// Refuses what makes no sense for so many hidden layers and these targets.
+    /// Refuses options that do not apply to this number of hidden layers or to these targets.
     pub(crate) fn check(&self, hidden: usize, classes: bool) -> Result<()> {
         let given = [
-            (self.normalization != Norm::None, "--normalization"),
+            (self.normalization != Normalization::None, "--normalization"),
             (self.dropout > 0.0, "--dropout"),
             (self.max_norm.is_some(), "--max-norm"),
         ];
@@ -76,8 +77,8 @@ impl RegularizationArgs {
         }
     }
 
-    /// What the model file tells of it.
-    pub(crate) fn facts(&self) -> Vec<(&'static str, String)> {
+    /// The entries in the model file and in checkpoints.
+    pub(crate) fn metadata(&self) -> Vec<(&'static str, String)> {
         let shares = [
             ("dropout", self.dropout),
             ("input_dropout", self.input_dropout),
@@ -86,7 +87,7 @@ impl RegularizationArgs {
         let shares = shares.into_iter().filter(|(_, share)| *share > 0.0);
         let norm = self.max_norm.map(|most| ("max_norm", most));
         let numbers = shares.chain(norm).map(|(name, number)| (name, number.to_string()));
-        let normalization = (self.normalization != Norm::None)
+        let normalization = (self.normalization != Normalization::None)
             .then(|| ("normalization", self.normalization.to_string()));
         let weights =
             self.class_weights.as_ref().map(|weights| ("class_weights", weights.to_string()));

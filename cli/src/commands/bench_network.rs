@@ -6,18 +6,19 @@ use travertine::engine::Engine;
 use travertine::random::{Philox, Purpose};
 use travertine::{Activation, Loss, Matrix, Network, Result, Scalar, ops};
 
-use crate::args::NetworkArgs;
-use crate::names::{self, wrong};
+use crate::args::names;
+use crate::args::network::NetworkArgs;
+use crate::message::wrong;
 
 /// A network and the samples that go through it at a time.
-pub(crate) struct Work {
+pub(crate) struct BenchNetwork {
     pub(crate) sizes: Vec<usize>,
     pub(crate) activations: Vec<Activation>,
     pub(crate) loss: Loss,
     pub(crate) batch: usize,
 }
 
-/// (name, sizes, activations, loss): networks that are known by a name.
+/// Networks with a name: (name, sizes, activations, loss).
 const NAMED: [(&str, &str, &str, &str); 5] = [
     ("nielsen", "784-30-10", "sigmoid,sigmoid", "quadratic"),
     ("lecun", "784-300-100-10", "relu", "cross-entropy"),
@@ -26,8 +27,8 @@ const NAMED: [(&str, &str, &str, &str); 5] = [
     ("seed", "10000-5000-1000-10", "tanh,sigmoid,sigmoid", "quadratic"),
 ];
 
-impl Work {
-    /// What the arguments say, or else the network and batch given.
+impl BenchNetwork {
+    /// The network and batch of the arguments, or else those given.
     pub(crate) fn new(args: &NetworkArgs, network: &str, batch: usize) -> Result<Self> {
         let name = args.network.as_deref().unwrap_or(network);
         let named = NAMED.into_iter().find(|(known, ..)| *known == name);
@@ -37,7 +38,7 @@ impl Work {
             activations_of(args.activations.as_deref().unwrap_or(activations), sizes.len() - 1)?;
         let output = activations.last().copied().unwrap_or(Activation::Identity);
         let loss = names::loss(args.loss.as_deref().unwrap_or(loss), output)?;
-        Ok(Work { sizes, activations, loss, batch: args.batch.unwrap_or(batch) })
+        Ok(BenchNetwork { sizes, activations, loss, batch: args.batch.unwrap_or(batch) })
     }
 
     pub(crate) fn network<T: Scalar>(&self, engine: &Arc<dyn Engine<T>>) -> Result<Network<T>> {
@@ -48,8 +49,8 @@ impl Work {
             .build()
     }
 
-    /// Floating-point operations of a call: one product a layer for inference, three for training, but for the first
-    /// layer, which has nobody to send its gradient to.
+    /// Floating-point operations of a call: one product a layer for inference, three for training; two for the first layer,
+    /// which propagates no gradient.
     pub(crate) fn flops(&self, trains: bool) -> f64 {
         let product = |pair: &[usize]| 2.0 * pair[0] as f64 * pair[1] as f64 * self.batch as f64;
         let all: f64 = self.sizes.windows(2).map(product).sum();
@@ -78,7 +79,7 @@ pub(crate) fn name(sizes: &[usize]) -> String {
     sizes.iter().map(usize::to_string).collect::<Vec<_>>().join("-")
 }
 
-/// One a layer, or one for all hidden layers, the output then being identity.
+/// One activation a layer, or one for all hidden layers; then the output layer has identity.
 fn activations_of(text: &str, layers: usize) -> Result<Vec<Activation>> {
     let activations = names::activations(text)?;
     match activations[..] {

@@ -1,90 +1,153 @@
-//! `travertine parity`: the same training on the CPU and on another device, side by side.
+//! `travertine parity`: the same training on the CPU and on another device.
 
 use std::sync::Arc;
 
-use serde_json::json;
-use travertine::engine::{self, Engine, Settings};
+use clap::Args;
+use serde::Serialize;
+use travertine::engine::Engine;
 use travertine::{Matrix, Network, Result, Scalar, Trainer};
 
-use crate::args::ParityArgs;
-use crate::devices;
-use crate::output::{Output, table};
-use crate::work::{Work, name};
+use crate::args::device::{DeviceArgs, Precision};
+use crate::args::network::NetworkArgs;
+use crate::args::optimizer::OptimizerArgs;
+use crate::args::values::{at_least_one, not_negative};
+use crate::commands::bench_network::{BenchNetwork, name};
+use crate::output::Output;
+use crate::output::text::table;
 
-/// The learning rate where nobody gives one is no larger.
-const MOST_USUAL_RATE: f64 = 0.01;
+/// The default learning rate is no larger.
+const MOST_DEFAULT_RATE: f64 = 0.01;
 
-/// Trains on both and lists, layer by layer, the largest difference of a parameter, as a share of the layer's largest.
-pub(crate) fn run<T: Scalar>(args: &ParityArgs) -> Result<()> {
+/// `parity`
+#[derive(Args, Debug)]
+pub(crate) struct ParityArgs {
+    #[command(flatten)]
+    network: NetworkArgs,
+    /// Training steps
+    #[arg(long, default_value_t = 100, value_parser = at_least_one())]
+    steps: usize,
+    #[command(flatten)]
+    optimizer: OptimizerArgs,
+    /// Length of a step [default: 0.001 for rmsprop, adam and adamw, else 0.01]
+    #[arg(long, allow_negative_numbers = true, value_parser = not_negative)]
+    learning_rate: Option<f64>,
+    #[command(flatten)]
+    device: DeviceArgs,
+    /// Precision of all numbers
+    #[arg(long, value_enum, default_value = "f32")]
+    precision: Precision,
+    /// JSON lines, the last one the result
+    #[arg(long)]
+    json: bool,
+}
+
+/// A line of `parity --json`.
+#[derive(Serialize)]
+struct LayerDifference {
+    step: usize,
+    layer: usize,
+    difference: f64,
+}
+
+/// The last line of `parity --json`.
+#[derive(Serialize)]
+struct ParityResult<'a> {
+    task: &'static str,
+    net: String,
+    batch: usize,
+    device: &'a str,
+    precision: &'static str,
+    optimizer: String,
+    steps: usize,
+    largest: f64,
+}
+
+/// Trains on both, and lists the largest difference of a parameter in each layer, as a share of the layer's largest.
+pub(crate) fn run(args: &ParityArgs) -> Result<()> {
+    match args.precision {
+        Precision::F64 => compare::<f64>(args),
+        _ => compare::<f32>(args),
+    }
+}
+
+fn compare<T: Scalar>(args: &ParityArgs) -> Result<()> {
     let mut out = Output::new(args.json);
-    let work = Work::new(&args.network, "lecun", 64)?;
-    let cpu = engine::open_with::<T>(
-        "cpu",
-        &args.device.threads.map_or_else(Settings::default, Settings::threads),
-    )?;
-    let other = devices::open::<T>(&args.device, args.precision)?;
+    let shape = BenchNetwork::new(&args.network, "lecun", 64)?;
+    let cpu = args.device.open_cpu::<T>()?;
+    let other = args.device.open::<T>(args.precision)?;
     let device = &other.device().name;
-    let mut differences: Vec<(usize, Vec<f64>)> = Vec::new();
-    let (mut network, mut twin) = (work.network(&cpu)?, work.network(&other)?);
-    let mut reference = Side::new(&mut network, &work, &cpu, args)?;
-    let mut compared = Side::new(&mut twin, &work, &other, args)?;
-    for step in 1..=args.steps {
+    let (mut network, mut twin) = (shape.network(&cpu)?, shape.network(&other)?);
+    let mut reference = Side::new(&mut network, &shape, &cpu, args)?;
+    let mut compared = Side::new(&mut twin, &shape, &other, args)?;
+    let differences = train(&mut reference, &mut compared, args.steps, &mut out)?;
+    if !args.json {
+        out.people(&differences_table(shape.sizes.len() - 1, &differences))?;
+    }
+    let result = ParityResult {
+        task: "parity",
+        net: name(&shape.sizes),
+        batch: shape.batch,
+        device,
+        precision: args.precision.name(),
+        optimizer: args.optimizer.name(),
+        steps: args.steps,
+        largest: differences.iter().flat_map(|(_, layers)| layers).copied().fold(0.0, larger),
+    };
+    let (precision, largest) = (result.precision, result.largest);
+    let text = format!("between cpu and {device}, {precision}: {largest:.1e}");
+    out.print(&result, &format!("largest relative difference {text}"))
+}
+
+/// Step, and the difference of each layer after it.
+type Differences = Vec<(usize, Vec<f64>)>;
+
+fn train<T: Scalar>(
+    reference: &mut Side<'_, T>,
+    compared: &mut Side<'_, T>,
+    steps: usize,
+    out: &mut Output,
+) -> Result<Differences> {
+    let mut differences = Vec::new();
+    for step in 1..=steps {
         reference.step()?;
         compared.step()?;
-        if is_told(step) || step == args.steps {
-            let apart = differences_of(&reference, &compared)?;
-            for (layer, difference) in apart.iter().enumerate().filter(|_| args.json) {
-                let json = [
-                    ("step", json!(step)),
-                    ("layer", json!(layer + 1)),
-                    ("difference", json!(difference)),
-                ];
-                out.tell(&json, "")?;
-            }
-            differences.push((step, apart));
+        if !is_listed(step) && step != steps {
+            continue;
         }
+        let layers = layer_differences(reference, compared)?;
+        if out.is_json() {
+            for (layer, &difference) in (1..).zip(&layers) {
+                out.json_line(&LayerDifference { step, layer, difference })?;
+            }
+            out.flush()?;
+        }
+        differences.push((step, layers));
     }
-    let largest = differences
-        .iter()
-        .flat_map(|(_, apart)| apart)
-        .fold(0.0, |a: f64, &b| if b > a || b.is_nan() { b } else { a });
-    let head = std::iter::once("step".to_owned())
-        .chain((1..work.sizes.len()).map(|layer| format!("layer {layer}")));
-    let mut rows: Vec<Vec<String>> = vec![head.collect()];
-    rows.extend(differences.iter().map(|(step, apart)| {
-        std::iter::once(step.to_string())
-            .chain(apart.iter().map(|difference| format!("{difference:.1e}")))
-            .collect()
+    Ok(differences)
+}
+
+fn differences_table(layers: usize, differences: &Differences) -> Vec<String> {
+    let head = (1..=layers).map(|layer| format!("layer {layer}"));
+    let mut rows: Vec<Vec<String>> = vec![std::iter::once("step".to_owned()).chain(head).collect()];
+    rows.extend(differences.iter().map(|(step, layers)| {
+        let layers = layers.iter().map(|difference| format!("{difference:.1e}"));
+        std::iter::once(step.to_string()).chain(layers).collect()
     }));
-    if !args.json {
-        table(&rows).iter().try_for_each(|line| out.line(line))?;
-    }
-    let precision = args.precision.name();
-    let json = [
-        ("task", json!("parity")),
-        ("net", json!(name(&work.sizes))),
-        ("batch", json!(work.batch)),
-        ("device", json!(device)),
-        ("precision", json!(precision)),
-        ("optimizer", json!(args.optimizer.name())),
-        ("steps", json!(args.steps)),
-        ("largest", json!(largest)),
-    ];
-    out.tell(
-        &json,
-        &format!(
-            "largest relative difference between cpu and {device}, {precision}: {largest:.1e}"
-        ),
-    )
+    table(&rows)
 }
 
 /// 1, 2, 5, 10, 20, 50 ...
-fn is_told(step: usize) -> bool {
+fn is_listed(step: usize) -> bool {
     let mut power = 1;
     while power * 10 <= step {
         power *= 10;
     }
     [1, 2, 5].contains(&(step / power)) && step.is_multiple_of(power)
+}
+
+/// The larger number, or NaN if `b` is.
+fn larger(a: f64, b: f64) -> f64 {
+    if b > a || b.is_nan() { b } else { a }
 }
 
 /// One of the two trainings.
@@ -97,14 +160,15 @@ struct Side<'n, T: Scalar> {
 impl<'n, T: Scalar> Side<'n, T> {
     fn new(
         network: &'n mut Network<T>,
-        work: &Work,
+        shape: &BenchNetwork,
         engine: &Arc<dyn Engine<T>>,
         args: &ParityArgs,
     ) -> Result<Self> {
-        let (input, target) = (work.input(engine)?, work.target(engine)?);
+        let (input, target) = (shape.input(engine)?, shape.target(engine)?);
         // The same batch again and again is learned fast enough.
-        let rate = args.learning_rate.unwrap_or(args.optimizer.usual_rate().min(MOST_USUAL_RATE));
-        let trainer = Trainer::new(network, work.loss, args.optimizer.build(rate)?, work.batch, 1)?;
+        let default = args.optimizer.default_rate().min(MOST_DEFAULT_RATE);
+        let optimizer = args.optimizer.build(args.learning_rate.unwrap_or(default))?;
+        let trainer = Trainer::new(network, shape.loss, optimizer, shape.batch, 1)?;
         let trainer = args.precision.of_trainer(trainer)?;
         Ok(Side { trainer, input, target })
     }
@@ -120,17 +184,13 @@ impl<'n, T: Scalar> Side<'n, T> {
     }
 }
 
-fn differences_of<T: Scalar>(a: &Side<'_, T>, b: &Side<'_, T>) -> Result<Vec<f64>> {
-    let largest = |a: f64, b: f64| if b > a || b.is_nan() { b } else { a };
-    (0..a.trainer.layers().len())
-        .map(|layer| {
-            let (a, b) = (a.parameters(layer)?, b.parameters(layer)?);
-            let size = a.iter().fold(0.0, |size, x| largest(size, x.to_f64().abs()));
-            let apart = a
-                .iter()
-                .zip(&b)
-                .fold(0.0, |apart, (a, b)| largest(apart, (a.to_f64() - b.to_f64()).abs()));
-            Ok(if apart == 0.0 { 0.0 } else { apart / size })
-        })
-        .collect()
+fn layer_differences<T: Scalar>(a: &Side<'_, T>, b: &Side<'_, T>) -> Result<Vec<f64>> {
+    let difference = |layer| -> Result<f64> {
+        let (a, b) = (a.parameters(layer)?, b.parameters(layer)?);
+        let size = a.iter().map(|x| x.to_f64().abs()).fold(0.0, larger);
+        let differences = a.iter().zip(&b).map(|(a, b)| (a.to_f64() - b.to_f64()).abs());
+        let largest = differences.fold(0.0, larger);
+        Ok(if largest == 0.0 { 0.0 } else { largest / size })
+    };
+    (0..a.trainer.layers().len()).map(difference).collect()
 }

@@ -1,31 +1,39 @@
 //! `travertine predict`
 
-use serde_json::json;
+use serde::Serialize;
 use travertine::{Result, Scalar};
 
-use crate::args::{Precision, UseArgs};
-use crate::model::{self, Model};
-use crate::output::{Output, number, object};
+use crate::args::device::Precision;
+use crate::commands::use_args::UseArgs;
+use crate::model::Model;
+use crate::output::{Output, shortest};
 
-/// Says what a model thinks of every sample.
+/// Prints the prediction for every sample.
 pub(crate) fn run(args: &UseArgs) -> Result<()> {
-    match model::precision(args)? {
+    match args.precision()? {
         Precision::F64 => predict::<f64>(args),
         _ => predict::<f32>(args),
     }
 }
 
+/// A line of `predict --json`.
+#[derive(Serialize)]
+#[serde(untagged)]
+enum Prediction<'a> {
+    Class { class: &'a str, probability: Option<f64> },
+    Values { output: Vec<f64> },
+}
+
 fn predict<T: Scalar>(args: &UseArgs) -> Result<()> {
     let mut out = Output::new(args.json);
-    let model = Model::<T>::open(args)?;
-    let data = model.unlabeled(args)?;
+    let model = args.load::<T>()?;
+    let data = model.unlabeled(&args.data, &args.table)?;
     for outputs in model.outputs(&data)?.chunks_exact(model.network.outputs()) {
-        let line = if model.is_classifier() {
-            class(&model, outputs, &out)
+        if out.is_json() {
+            out.json_line(&prediction(&model, outputs))?;
         } else {
-            values(outputs, &out)
-        };
-        out.line(&line)?;
+            out.line(&describe(&model, outputs))?;
+        }
         if out.is_closed() {
             break;
         }
@@ -33,19 +41,22 @@ fn predict<T: Scalar>(args: &UseArgs) -> Result<()> {
     out.flush()
 }
 
-fn class<T: Scalar>(model: &Model<T>, outputs: &[T], out: &Output) -> String {
-    let (class, probability) = model.class(outputs);
-    let name = &model.info.classes[class];
-    match (out.is_json(), probability) {
-        (true, _) => object(&[("class", json!(name)), ("probability", json!(probability))]),
-        (false, Some(probability)) => format!("{name}\t{probability:.4}"),
-        (false, None) => name.clone(),
+fn prediction<'m, T: Scalar>(model: &'m Model<T>, outputs: &[T]) -> Prediction<'m> {
+    if model.is_classifier() {
+        let (class, probability) = model.class(outputs);
+        return Prediction::Class { class: &model.info.classes[class], probability };
     }
+    Prediction::Values { output: outputs.iter().map(shortest).collect() }
 }
 
-fn values<T: Scalar>(outputs: &[T], out: &Output) -> String {
-    if out.is_json() {
-        return object(&[("output", outputs.iter().map(number).collect())]);
+fn describe<T: Scalar>(model: &Model<T>, outputs: &[T]) -> String {
+    match prediction(model, outputs) {
+        Prediction::Class { class, probability: Some(probability) } => {
+            format!("{class}\t{probability:.4}")
+        }
+        Prediction::Class { class, probability: None } => class.to_owned(),
+        Prediction::Values { .. } => {
+            outputs.iter().map(T::to_string).collect::<Vec<_>>().join("\t")
+        }
     }
-    outputs.iter().map(T::to_string).collect::<Vec<_>>().join("\t")
 }

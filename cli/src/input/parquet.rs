@@ -1,4 +1,4 @@
-//! Parquet files, where the program was built with them.
+//! Parquet files, where the program was built with the feature `parquet`.
 
 #[cfg(feature = "parquet")]
 pub(crate) use with::{encode, read_frame};
@@ -32,7 +32,7 @@ mod without {
     use travertine::data::{CsvOptions, Encoded, Encoder, Frame};
     use travertine::{Error, Result, Scalar};
 
-    use crate::names::wrong;
+    use crate::message::wrong;
 
     fn refused(path: &Path) -> Error {
         let cure = "build it with cargo build --release --features parquet";

@@ -1,6 +1,6 @@
 //! The loss so far, drawn with characters: what `train` shows under its bar where the terminal has room.
 
-use crate::output::digits;
+use crate::output::text::digits;
 
 /// Lines of the drawing.
 const HEIGHT: usize = 6;

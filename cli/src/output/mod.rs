@@ -1,12 +1,22 @@
-//! What goes to standard output and standard error: JSON for programs, text for people.
+//! Standard output: JSON lines for programs, text for people.
 
-use std::io::{self, BufWriter, ErrorKind::BrokenPipe, IsTerminal, Stdout, Write};
+use std::io::{self, BufWriter, ErrorKind::BrokenPipe, Stdout, Write};
 
-use serde_json::Value;
+use serde::Serialize;
 use travertine::{ErrorKind, Result};
 
-/// Standard output. It outlives its reader: what is written after the reader has gone (`| head`) is dropped, so that a
-/// training does not lose its model over it.
+use crate::message::note;
+
+pub(crate) mod curve;
+pub(crate) mod file;
+pub(crate) mod history;
+pub(crate) mod progress;
+pub(crate) mod report;
+mod tensorboard;
+pub(crate) mod text;
+
+/// Standard output. What is written after its reader has gone (`| head`) is dropped, so that a training does not lose its
+/// model over it.
 pub(crate) struct Output {
     json: bool,
     closed: bool,
@@ -14,22 +24,22 @@ pub(crate) struct Output {
 }
 
 impl Output {
-    /// `json`: standard output is JSON lines only, and people's text goes to standard error.
+    /// `json`: standard output is JSON lines only, and text for people goes to standard error.
     pub(crate) fn new(json: bool) -> Self {
         Output { json, closed: false, to: BufWriter::new(io::stdout()) }
     }
 
-    /// Whether JSON was asked for.
+    /// Whether the output is JSON.
     pub(crate) fn is_json(&self) -> bool {
         self.json
     }
 
-    /// Whether there is nobody to read any more.
+    /// Whether the reader has gone.
     pub(crate) fn is_closed(&self) -> bool {
         self.closed
     }
 
-    /// One line, written when there are enough of them.
+    /// Writes a line, which is buffered.
     pub(crate) fn line(&mut self, text: &str) -> Result<()> {
         if self.closed {
             return Ok(());
@@ -38,7 +48,16 @@ impl Output {
         self.check(written)
     }
 
-    /// Everything written so far reaches the reader.
+    /// Writes a value as a line of JSON, which is buffered.
+    pub(crate) fn json_line(&mut self, value: &impl Serialize) -> Result<()> {
+        let written = serde_json::to_string(value).map_err(io::Error::from);
+        match written {
+            Ok(text) => self.line(&text),
+            Err(error) => self.check(Err(error)),
+        }
+    }
+
+    /// Passes all lines on to the reader.
     pub(crate) fn flush(&mut self) -> Result<()> {
         if self.closed {
             return Ok(());
@@ -47,23 +66,19 @@ impl Output {
         self.check(written)
     }
 
-    /// A line of JSON, or else what people read, at once.
-    pub(crate) fn tell(&mut self, json: &[(&str, Value)], people: &str) -> Result<()> {
-        if self.json {
-            self.line(&object(json))?
-        } else {
-            self.line(people)?
-        }
+    /// Prints a value as a line of JSON, or else the text for people, at once.
+    pub(crate) fn print(&mut self, json: &impl Serialize, text: &str) -> Result<()> {
+        if self.json { self.json_line(json) } else { self.line(text) }?;
         self.flush()
     }
 
-    /// Text for people: to standard output, or to standard error beside JSON.
-    pub(crate) fn people(&mut self, text: &str) -> Result<()> {
+    /// Prints lines for people: to standard output, or to standard error beside JSON.
+    pub(crate) fn people(&mut self, lines: &[String]) -> Result<()> {
         if self.json {
-            note(text);
+            lines.iter().for_each(|line| note(line));
             return Ok(());
         }
-        self.line(text)
+        lines.iter().try_for_each(|line| self.line(line))
     }
 
     fn check(&mut self, written: io::Result<()>) -> Result<()> {
@@ -81,63 +96,13 @@ impl Output {
     }
 }
 
-/// A line on standard error. That nobody reads it is no reason to stop.
-pub(crate) fn note(text: &str) {
-    let _ = writeln!(io::stderr(), "{text}");
-}
-
-/// Whether a progress bar makes sense.
-pub(crate) fn has_progress() -> bool {
-    io::stderr().is_terminal()
-}
-
-/// A JSON object whose keys keep their order.
-pub(crate) fn object(entries: &[(&str, Value)]) -> String {
-    let entry = |(key, value): &(&str, Value)| format!("{}:{value}", Value::from(*key));
-    format!("{{{}}}", entries.iter().map(entry).collect::<Vec<_>>().join(","))
-}
-
-/// A number with as many digits as its own type needs: 0.1 as `f32` is 0.1, not 0.10000000149.
-pub(crate) fn number(x: impl ToString) -> Value {
-    x.to_string().parse::<f64>().map_or(Value::Null, Value::from)
+/// The shortest decimal number that stands for `x`: 0.1 as `f32` is 0.1, not 0.10000000149. NaN becomes null in JSON.
+pub(crate) fn shortest(x: impl ToString) -> f64 {
+    x.to_string().parse().unwrap_or(f64::NAN)
 }
 
 /// `x` with that many decimals, so that lines stay readable.
-pub(crate) fn rounded(x: f64, decimals: i32) -> Value {
+pub(crate) fn rounded(x: f64, decimals: i32) -> f64 {
     let scale = 10f64.powi(decimals);
-    Value::from((x * scale).round() / scale)
-}
-
-/// "96.38 %", or nothing to tell.
-pub(crate) fn percent(share: Option<f64>) -> String {
-    share.map_or("-".to_owned(), |share| format!("{:.2} %", 100.0 * share))
-}
-
-/// A loss or an error with the digits that tell something.
-pub(crate) fn digits(x: f64) -> String {
-    if x == 0.0 || (1e-3..1e6).contains(&x) { format!("{x:.4}") } else { format!("{x:.3e}") }
-}
-
-/// 12345678 as "12.3 M".
-pub(crate) fn short(x: f64) -> String {
-    const UNITS: [&str; 4] = ["", " k", " M", " G"];
-    let step = (0..3).take_while(|step| x >= 1e3f64.powi(step + 1)).count();
-    let decimals = if step == 0 { 0 } else { 1 };
-    format!("{:.decimals$}{}", x / 1e3f64.powi(step as i32), UNITS[step])
-}
-
-/// Rows of columns that line up: the first to the left, the others to the right.
-pub(crate) fn table(rows: &[Vec<String>]) -> Vec<String> {
-    let columns = rows.iter().map(Vec::len).max().unwrap_or(0);
-    let width = |column: usize| {
-        rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count()).max()
-    };
-    let widths: Vec<usize> = (0..columns).map(|column| width(column).unwrap_or(0)).collect();
-    let cell = |(i, cell): (usize, &String)| match (i, widths[i]) {
-        (0, width) => format!("{cell:<width$}"),
-        (_, width) => format!("  {cell:>width$}"),
-    };
-    rows.iter()
-        .map(|row| row.iter().enumerate().map(cell).collect::<String>().trim_end().to_owned())
-        .collect()
+    (x * scale).round() / scale
 }

@@ -1,16 +1,18 @@
-//! How far a training is: a bar on a terminal, a line an epoch everywhere.
+//! The progress of a training: a bar and a curve on a terminal, a line an epoch everywhere.
 
+use std::io::{self, IsTerminal};
 use std::time::{Duration, Instant};
 
 use console::Term;
 use indicatif::{ProgressBar, ProgressStyle};
-use serde_json::{Value, json};
-use travertine::{Progress, Report, Result, Scalar};
+use serde::Serialize;
+use travertine::{Report, Result};
 
-use crate::curve::Curve;
-use crate::output::{Output, digits, has_progress, percent, rounded, short};
+use crate::output::curve::Curve;
+use crate::output::text::{digits, percent, short};
+use crate::output::{Output, rounded};
 
-/// Between two looks at loss and accuracy, which wait for the device.
+/// Between two readings of loss and accuracy, which wait for the device.
 const PAUSE: Duration = Duration::from_millis(100);
 
 /// Shows a training.
@@ -21,12 +23,13 @@ pub(crate) struct Display {
     drawn: (f64, f64),
     epochs: usize,
     samples: usize,
-    /// What a loss is multiplied by to be in the unit of the data.
+    /// Factor from a loss of the trainer to one in the unit of the data.
     factor: f64,
     shown: Instant,
 }
 
-/// What an epoch was like.
+/// The reports of an epoch, in the unit of the data.
+#[derive(Clone)]
 pub(crate) struct Epoch {
     /// Counted from 1.
     pub(crate) number: usize,
@@ -36,122 +39,109 @@ pub(crate) struct Epoch {
     pub(crate) seconds: f64,
 }
 
+/// A line of `train --json`.
+#[derive(Serialize)]
+struct EpochLine {
+    task: &'static str,
+    epoch: usize,
+    train_loss: f64,
+    train_accuracy: Option<f64>,
+    test_loss: Option<f64>,
+    test_accuracy: Option<f64>,
+    seconds: f64,
+    samples_per_second: f64,
+}
+
 impl Display {
-    /// For so many epochs of so many samples; `factor`: see [`Display::factor`]; `plain`: lines alone, no bar, no
-    /// curve.
+    /// For so many epochs of so many samples. `factor`: from a loss of the trainer to one in the unit of the data, `plain`:
+    /// lines alone, no bar, no curve.
     pub(crate) fn new(epochs: usize, samples: usize, factor: f64, plain: bool) -> Self {
-        let bar = (!plain && has_progress()).then(|| {
-            let style =
-                ProgressStyle::with_template("{msg} [{bar:24}] {percent}%, {eta} left{prefix}")
-                    .map_or_else(
-                        |_| ProgressStyle::default_bar(),
-                        |style| style.progress_chars("=> "),
-                    );
-            ProgressBar::new((epochs as u64).saturating_mul(samples as u64)).with_style(style)
-        });
-        let curve = Curve::new(epochs, samples);
-        Display { bar, curve, drawn: (0.0, 0.0), epochs, samples, factor, shown: Instant::now() }
-    }
-
-    /// What a loss is multiplied by to be in the unit of the data.
-    pub(crate) fn factor(&self) -> f64 {
-        self.factor
-    }
-
-    /// After a step of epoch `epoch` (counted from 0), which began at `start`.
-    pub(crate) fn step<T: Scalar>(
-        &mut self,
-        epoch: usize,
-        start: Instant,
-        progress: &Progress<'_, T>,
-    ) -> Result<()> {
-        if self.is_due() {
-            self.show(epoch, start, &progress.report()?);
+        let has_bar = !plain && io::stderr().is_terminal();
+        Display {
+            bar: has_bar.then(|| bar((epochs as u64).saturating_mul(samples as u64))),
+            curve: Curve::new(epochs, samples),
+            drawn: (0.0, 0.0),
+            epochs,
+            samples,
+            factor,
+            shown: Instant::now(),
         }
-        Ok(())
     }
 
-    /// Whether there is a bar that nobody has looked at for a while.
+    /// Whether the bar has not moved for a while.
     pub(crate) fn is_due(&self) -> bool {
         self.bar.is_some() && self.shown.elapsed() >= PAUSE
     }
 
-    /// As [`Display::step`]; `report`: of the epoch so far.
+    /// Moves the bar. `epoch`: counted from 0, `start`: when its steps began, `report`: of the epoch so far.
     pub(crate) fn show(&mut self, epoch: usize, start: Instant, report: &Report) {
+        let loss = report.loss * self.factor;
+        self.extend(epoch * self.samples, report.samples, loss);
         let Some(bar) = &self.bar else { return };
-        let rate = report.samples as f64 / start.elapsed().as_secs_f64();
-        let accuracy = report
-            .accuracy
-            .map_or(String::new(), |_| format!(", accuracy {}", percent(report.accuracy)));
-        let (number, epochs, loss) = (epoch + 1, self.epochs, digits(report.loss * self.factor));
-        let done = (epoch * self.samples) as f64;
-        extend(
-            &mut self.curve,
-            &mut self.drawn,
-            done,
-            report.samples as f64,
-            report.loss * self.factor,
-        );
+        let rate = short(report.samples as f64 / start.elapsed().as_secs_f64());
+        let (number, epochs, loss) = (epoch + 1, self.epochs, figures(loss, report.accuracy));
         bar.set_prefix(drawing(&self.curve));
-        bar.set_message(format!(
-            "epoch {number}/{epochs}: loss {loss}{accuracy}, {} samples/s",
-            short(rate)
-        ));
-        bar.set_position(
-            (epoch as u64)
-                .saturating_mul(self.samples as u64)
-                .saturating_add(report.samples as u64),
-        );
+        bar.set_message(format!("epoch {number}/{epochs}: {loss}, {rate} samples/s"));
+        let done = (epoch as u64).saturating_mul(self.samples as u64);
+        bar.set_position(done.saturating_add(report.samples as u64));
         self.shown = Instant::now();
     }
 
-    /// After an epoch: its line, above the bar.
+    /// Prints the line of an epoch, above the bar.
     pub(crate) fn epoch(&mut self, epoch: &Epoch, out: &mut Output) -> Result<()> {
         if self.bar.is_some() {
-            let done = (epoch.number - 1) as f64 * self.samples as f64;
-            extend(&mut self.curve, &mut self.drawn, done, self.samples as f64, epoch.train.loss);
+            let done = (epoch.number - 1) * self.samples;
+            self.extend(done, self.samples, epoch.train.loss);
             self.drawn = (0.0, 0.0);
-            let end = done + self.samples as f64;
+            let end = (done + self.samples) as f64;
             epoch.test.iter().for_each(|test| self.curve.test(end, test.loss));
         }
         let rate = self.samples as f64 / epoch.seconds;
-        let json = [
-            ("task", json!("train")),
-            ("epoch", json!(epoch.number)),
-            ("train_loss", json!(epoch.train.loss)),
-            ("train_accuracy", json!(epoch.train.accuracy)),
-            ("test_loss", json!(epoch.test.map(|report| report.loss))),
-            ("test_accuracy", json!(epoch.test.and_then(|report| report.accuracy))),
-            ("seconds", rounded(epoch.seconds, 6)),
-            ("samples_per_second", Value::from(rate.round())),
-        ];
-        let test = epoch.test.map_or(String::new(), |report| {
-            format!("; test {}", figures(report.loss, report.accuracy))
-        });
-        let width = self.epochs.to_string().len();
-        let text = format!(
-            "epoch {:>width$}/{}: {}{test}; {} samples/s",
-            epoch.number,
-            self.epochs,
-            figures(epoch.train.loss, epoch.train.accuracy),
-            short(rate)
-        );
-        let mut tell = || out.tell(&json, &text);
+        let json = EpochLine {
+            task: "train",
+            epoch: epoch.number,
+            train_loss: epoch.train.loss,
+            train_accuracy: epoch.train.accuracy,
+            test_loss: epoch.test.map(|report| report.loss),
+            test_accuracy: epoch.test.and_then(|report| report.accuracy),
+            seconds: rounded(epoch.seconds, 6),
+            samples_per_second: rate.round(),
+        };
+        let text = self.line(epoch, rate);
+        let mut print = || out.print(&json, &text);
         match &self.bar {
-            Some(bar) => bar.suspend(tell),
-            None => tell(),
+            Some(bar) => bar.suspend(print),
+            None => print(),
+        }
+    }
+
+    fn line(&self, epoch: &Epoch, rate: f64) -> String {
+        let figures = |report: &Report| figures(report.loss, report.accuracy);
+        let test = epoch
+            .test
+            .as_ref()
+            .map_or(String::new(), |report| format!("; test {}", figures(report)));
+        let (epochs, train, rate) = (self.epochs, figures(&epoch.train), short(rate));
+        let width = epochs.to_string().len();
+        format!("epoch {:>width$}/{epochs}: {train}{test}; {rate} samples/s", epoch.number)
+    }
+
+    /// Adds the samples since the last reading to the curve. `loss`: mean over the `count` samples of this epoch so far,
+    /// before which `done` samples of other epochs were done.
+    fn extend(&mut self, done: usize, count: usize, loss: f64) {
+        let count = count as f64;
+        let (new, sum) = (count - self.drawn.0, loss * count - self.drawn.1);
+        if new > 0.0 {
+            self.curve.train(done as f64 + count, new, sum / new);
+            self.drawn = (count, loss * count);
         }
     }
 }
 
-/// What the samples since the last look add to the curve; `loss`: mean over the `count` of this epoch, before which
-/// `done` were done in others.
-fn extend(curve: &mut Curve, drawn: &mut (f64, f64), done: f64, count: f64, loss: f64) {
-    let (new, sum) = (count - drawn.0, loss * count - drawn.1);
-    if new > 0.0 {
-        curve.train(done + count, new, sum / new);
-        *drawn = (count, loss * count);
-    }
+fn bar(steps: u64) -> ProgressBar {
+    let style = ProgressStyle::with_template("{msg} [{bar:24}] {percent}%, {eta} left{prefix}")
+        .map_or_else(|_| ProgressStyle::default_bar(), |style| style.progress_chars("=> "));
+    ProgressBar::new(steps).with_style(style)
 }
 
 /// The curve as it fits into the terminal, below the bar.
@@ -160,7 +150,7 @@ fn drawing(curve: &Curve) -> String {
     curve.draw(rows.into(), columns.into()).map_or(String::new(), |drawing| format!("\n{drawing}"))
 }
 
-/// The bar goes, whatever the end of training was.
+/// The bar disappears, however training ended.
 impl Drop for Display {
     fn drop(&mut self) {
         if let Some(bar) = &self.bar {

@@ -8,7 +8,7 @@ use std::io::{self, Write};
 use std::path::Path;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-/// A file of a training's scalars; whoever reads a folder reads all of its files together.
+/// A file of a training's scalars. TensorBoard reads all files of a folder together.
 pub(crate) struct EventFile {
     file: File,
 }
@@ -29,13 +29,13 @@ impl EventFile {
         Ok(events)
     }
 
-    /// What files before this one say from step 0 on is to be forgotten: a session starts, as TensorBoard has it.
+    /// Discards the steps of earlier files from step 0 on, with TensorBoard's event of a session that starts.
     pub(crate) fn replace_earlier(&mut self) -> io::Result<()> {
         const START: u8 = 1;
         self.event(since_1970(), &field(7, &[key(1, VARINT), START]))
     }
 
-    /// The values of one step, so long ago.
+    /// Writes the values of one step; `ago`: time since then.
     pub(crate) fn scalars(
         &mut self,
         step: u64,
@@ -51,7 +51,7 @@ impl EventFile {
         self.event(since_1970().saturating_sub(ago), &fields)
     }
 
-    /// An event with these fields, at once in the file.
+    /// Writes an event with these fields, unbuffered.
     fn event(&mut self, time: Duration, fields: &[u8]) -> io::Result<()> {
         let wall_time = time.as_secs_f64().to_le_bytes();
         self.file.write_all(&frame(&[&[key(1, FIXED64)], &wall_time[..], fields].concat()))
@@ -68,16 +68,9 @@ fn frame(record: &[u8]) -> Vec<u8> {
     [&length[..], &masked(&length), record, &masked(record)].concat()
 }
 
-/// A checksum of data that may hold checksums itself is rotated and moved.
+/// The checksum (Castagnoli's CRC), masked as TFRecord requires: data may hold checksums itself.
 fn masked(data: &[u8]) -> [u8; 4] {
-    crc32c(data).rotate_right(15).wrapping_add(0xa282_ead8).to_le_bytes()
-}
-
-/// Castagnoli's CRC (RFC 3720, appendix B.4), bit by bit: there are some hundred bytes an epoch.
-fn crc32c(data: &[u8]) -> u32 {
-    const POLYNOMIAL: u32 = 0x82f6_3b78;
-    let bit = |crc: u32, _| if crc & 1 == 1 { crc >> 1 ^ POLYNOMIAL } else { crc >> 1 };
-    !data.iter().fold(!0, |crc, &byte| (0..8).fold(crc ^ u32::from(byte), bit))
+    crc32c::crc32c(data).rotate_right(15).wrapping_add(0xa282_ead8).to_le_bytes()
 }
 
 // Protobuf's wire types.
@@ -108,14 +101,13 @@ fn varint(mut x: u64) -> Vec<u8> {
 
 #[cfg(test)]
 mod tests {
-    use super::{crc32c, varint};
+    use super::{frame, varint};
 
-    /// RFC 3720, appendix B.4; protobuf's own example of a varint.
+    /// Protobuf's own example of a varint; RFC 3720, appendix B.4: the CRC of 32 zero bytes is 0x8a9136aa.
     #[test]
     fn published_examples() {
-        assert_eq!(crc32c(&[0; 32]), 0x8a91_36aa);
-        assert_eq!(crc32c(&[0xff; 32]), 0x62a8_ab43);
-        assert_eq!(crc32c(&(0..32).collect::<Vec<u8>>()), 0x46dd_794e);
         assert_eq!(varint(150), [0x96, 0x01]);
+        let masked = 0x8a91_36aa_u32.rotate_right(15).wrapping_add(0xa282_ead8);
+        assert_eq!(frame(&[0; 32])[12 + 32..], masked.to_le_bytes());
     }
 }

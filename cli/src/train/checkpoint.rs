@@ -1,137 +1,106 @@
-//! Checkpoints of a training, and the signals that ask for one.
+//! Checkpoints of a training, and the signals that end it with one.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
 
-use clap::{Args, ValueEnum};
 use serde::{Deserialize, Serialize};
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::flag;
 use travertine::{ErrorKind, Result, Samples, Scalar, Snapshot, Trainer, model_file};
 
-use crate::args::at_least_one;
-use crate::fit::Course;
-use crate::history::Row;
-use crate::names::wrong;
-use crate::outfile;
-use crate::output::note;
+use crate::args::checkpoint::{CheckpointArgs, CheckpointFolder, OnError};
+use crate::message::{note, warn, wrong};
+use crate::output::file;
+use crate::output::history::EpochRecord;
+use crate::train::early_stopping::Progress;
 
 /// Checkpoints that a folder holds: the newest, and the one before it in case that a crash damages the newest.
 const KEPT: usize = 2;
 
-/// What is kept on the way, and gone on from.
-#[derive(Args, Clone, Debug)]
-pub(crate) struct CheckpointArgs {
-    /// Folder for checkpoints, which --resume goes on from
-    #[arg(long, value_name = "DIR")]
-    pub(crate) checkpoint: Option<PathBuf>,
-    /// Steps from a checkpoint to the next [default: an epoch]
-    #[arg(long, value_name = "STEPS", value_parser = at_least_one())]
-    pub(crate) every: Option<usize>,
-    /// Go on from the newest checkpoint in this folder, to the same bytes as if nothing had happened. All options as they were
-    /// then, but for --epochs, --threads and --out
-    #[arg(long, value_name = "DIR", conflicts_with = "checkpoint")]
-    pub(crate) resume: Option<PathBuf>,
-    /// What happens to the training if a checkpoint cannot be written; those before it stay
-    #[arg(long, value_enum, default_value = "stop")]
-    pub(crate) on_checkpoint_error: OnError,
-    /// End after so many epochs without a lower loss on the samples held out, and save the best model
-    #[arg(long, value_name = "EPOCHS", value_parser = at_least_one())]
-    pub(crate) early_stopping: Option<usize>,
-}
-
-/// What follows when a checkpoint cannot be written.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(crate) enum OnError {
-    Stop,
-    Continue,
-}
-
-/// What a checkpoint holds beside the trainer's own.
+/// What a checkpoint holds beside the trainer's snapshot.
 #[derive(Serialize, Deserialize)]
-struct Notes {
-    facts: Vec<(String, String)>,
-    rows: Vec<Row>,
-    course: Course,
+struct CheckpointMetadata {
+    /// Everything that decides the bytes of the model, by name.
+    #[serde(rename = "facts")]
+    training: Vec<(String, String)>,
+    rows: Vec<EpochRecord>,
+    #[serde(rename = "course")]
+    progress: Progress,
 }
 
-/// Where a training goes on.
+/// The state that a training continues from.
 pub(crate) struct Resumed<T> {
     pub(crate) snapshot: Snapshot<T>,
-    pub(crate) rows: Vec<Row>,
-    pub(crate) course: Course,
+    pub(crate) records: Vec<EpochRecord>,
+    pub(crate) progress: Progress,
 }
 
-/// Writes checkpoints when they are due, and knows what signals have come.
-pub(crate) struct Keeper {
+/// Writes checkpoints when they are due, and receives signals.
+#[derive(Default)]
+pub(crate) struct CheckpointWriter {
     folder: Option<PathBuf>,
     every: Option<u64>,
-    on_error: OnError,
-    /// Everything that decides what a training's bytes are, by name.
-    facts: Vec<(String, String)>,
+    continues_on_error: bool,
+    /// Everything that decides the bytes of the model, by name.
+    training: Vec<(String, String)>,
     /// The last signal, or 0.
     signal: Arc<AtomicUsize>,
 }
 
-impl Keeper {
-    /// Looks whether the folder can be written to, and listens to signals from now on.
-    pub(crate) fn new(args: &CheckpointArgs, facts: Vec<(String, String)>) -> Result<Self> {
-        let folder = args.checkpoint.clone().or_else(|| args.resume.clone());
+impl CheckpointWriter {
+    /// Prepares the folder, reads the checkpoint to continue from, if any, and receives signals from now on.
+    pub(crate) fn open<T: Scalar>(
+        args: &CheckpointArgs,
+        training: Vec<(String, String)>,
+    ) -> Result<(Self, Option<Resumed<T>>)> {
+        let (folder, found) = prepare(args.folder()?)?;
         if args.every.is_some() && folder.is_none() {
             return Err(wrong("--every", "is for checkpoints; add --checkpoint DIR"));
         }
-        if let Some(folder) = &args.checkpoint {
-            outfile::make_folder("--checkpoint", folder)?;
-            if !checkpoints(folder)?.is_empty() {
-                let reason = format!(
-                    "{0} has checkpoints of a training; go on with --resume {0}",
-                    folder.display()
-                );
-                return Err(wrong("--checkpoint", reason + ", or take another folder"));
-            }
-        }
-        let every = args.every.map(|every| every as u64);
-        Ok(Keeper { folder, every, on_error: args.on_checkpoint_error, facts, signal: listen()? })
+        let writer = CheckpointWriter {
+            folder: folder.map(Path::to_owned),
+            every: args.every.map(|every| every as u64),
+            continues_on_error: args.on_checkpoint_error == OnError::Continue,
+            training,
+            signal: listen()?,
+        };
+        let resumed = if found.is_empty() { None } else { Some(writer.resume(&found)?) };
+        Ok((writer, resumed))
     }
 
-    /// The newest checkpoint that is whole; one of another training is refused with every difference.
-    pub(crate) fn resume<T: Scalar>(&self, folder: &Path) -> Result<Resumed<T>> {
+    /// The newest of these checkpoints that is whole; one of another training is refused with every difference.
+    fn resume<T: Scalar>(&self, found: &[PathBuf]) -> Result<Resumed<T>> {
         let mut failure = None;
-        for path in checkpoints(folder)?.iter().rev() {
+        for path in found.iter().rev() {
             match read(path) {
-                Ok((snapshot, Notes { facts, rows, course })) => {
-                    if let Some(earlier) = failure {
-                        note(&format!(
-                            "warning: {earlier}; going on from {}, which is whole",
-                            path.display()
-                        ));
-                    }
-                    self.refuse_other(path, &facts)?;
-                    return Ok(Resumed { snapshot, rows, course });
+                Ok((snapshot, CheckpointMetadata { training, rows, progress })) => {
+                    let whole = if failure.is_some() { ", which is whole" } else { "" };
+                    failure.iter().for_each(|error| warn(&format!("{error}")));
+                    self.refuse_other(path, &training)?;
+                    note(&format!("going on from {}{whole}", path.display()));
+                    return Ok(Resumed { snapshot, records: rows, progress });
                 }
                 Err(error) => failure = failure.or(Some(error)),
             }
         }
-        Err(failure.unwrap_or_else(|| {
-            wrong("--resume", format!("there is no checkpoint in {}", folder.display()))
-        }))
+        Err(failure.unwrap_or_else(|| wrong("--resume", "there is no checkpoint")))
     }
 
-    fn refuse_other(&self, path: &Path, facts: &[(String, String)]) -> Result<()> {
-        let of = |facts: &[(String, String)], name: &str| {
-            facts
+    fn refuse_other(&self, path: &Path, training: &[(String, String)]) -> Result<()> {
+        let of = |training: &[(String, String)], name: &str| {
+            training
                 .iter()
                 .find(|(own, _)| own == name)
                 .map_or("none".to_owned(), |(_, value)| value.clone())
         };
         let mut names: Vec<&String> =
-            facts.iter().chain(&self.facts).map(|(name, _)| name).collect();
+            training.iter().chain(&self.training).map(|(name, _)| name).collect();
         names.sort();
         names.dedup();
         let differences = names.into_iter().filter_map(|name| {
-            let (then, now) = (of(facts, name), of(&self.facts, name));
+            let (then, now) = (of(training, name), of(&self.training, name));
             (then != now).then(|| format!("{} was {then}, is {now}", name.replace('_', " ")))
         });
         let differences: Vec<String> = differences.collect();
@@ -144,7 +113,7 @@ impl Keeper {
         ))
     }
 
-    /// Whether checkpoints are asked for.
+    /// Whether checkpoints are written.
     pub(crate) fn has_folder(&self) -> bool {
         self.folder.is_some()
     }
@@ -154,23 +123,23 @@ impl Keeper {
         self.folder.is_some() && self.every.is_some_and(|every| steps.is_multiple_of(every))
     }
 
-    /// Whether one is due after an epoch.
+    /// Whether a checkpoint is due after every epoch.
     pub(crate) fn is_due_after_epochs(&self) -> bool {
         self.folder.is_some() && self.every.is_none()
     }
 
-    /// The signal that asks for an end, if one has come.
+    /// The signal that has come, if any.
     pub(crate) fn signal(&self) -> Option<usize> {
         Some(self.signal.load(Relaxed)).filter(|&signal| signal != 0)
     }
 
-    /// Writes a checkpoint, if there is a folder for it, and removes old ones. Gives its path.
+    /// Writes a checkpoint, if there is a folder for it, and removes old ones. Returns its path.
     pub(crate) fn write<T: Scalar>(
         &self,
         trainer: &mut Trainer<'_, T>,
         samples: &mut Samples<'_, T>,
-        rows: &[Row],
-        course: &Course,
+        records: &[EpochRecord],
+        progress: &Progress,
         best: Option<&[Vec<T>]>,
     ) -> Result<Option<PathBuf>> {
         let Some(folder) = &self.folder else { return Ok(None) };
@@ -178,25 +147,64 @@ impl Keeper {
         for (i, values) in best.into_iter().flatten().enumerate() {
             snapshot.attach(best_name(i), values.clone());
         }
-        let notes =
-            Notes { facts: self.facts.clone(), rows: rows.to_vec(), course: course.clone() };
-        let notes = serde_json::to_string(&notes)
+        let metadata = CheckpointMetadata {
+            training: self.training.clone(),
+            rows: records.to_vec(),
+            progress: progress.clone(),
+        };
+        let metadata = serde_json::to_string(&metadata)
             .map_err(|error| wrong("--checkpoint", error.to_string()))?;
         let path = folder.join(format!("step-{:012}.safetensors", snapshot.steps()));
-        match model_file::save_checkpoint(&path, &snapshot, &notes) {
-            Ok(()) => {
-                let old = checkpoints(folder)?;
-                // Whoever cannot be removed takes room, and no more than that.
-                old.iter().rev().skip(KEPT).for_each(|path| drop(fs::remove_file(path)));
-                Ok(Some(path))
-            }
-            Err(error) if self.on_error == OnError::Continue => {
-                note(&format!("warning: {error}; training goes on without this checkpoint"));
+        match model_file::save_checkpoint(&path, &snapshot, &metadata) {
+            Ok(()) => remove_old(folder).map(|()| Some(path)),
+            Err(error) if self.continues_on_error => {
+                warn(&format!("{error}; training goes on without this checkpoint"));
                 Ok(None)
             }
             Err(error) => Err(error),
         }
     }
+}
+
+/// The folder for checkpoints, and those in it to continue from. Prints whether a training that may do either begins.
+fn prepare(folder: CheckpointFolder<'_>) -> Result<(Option<&Path>, Vec<PathBuf>)> {
+    match folder {
+        CheckpointFolder::None => Ok((None, Vec::new())),
+        CheckpointFolder::New(folder) => {
+            file::make_folder("--checkpoint", folder)?;
+            if !checkpoints(folder)?.is_empty() {
+                let reason = format!(
+                    "{0} has checkpoints of a training; go on with --resume {0}, or choose another folder",
+                    folder.display()
+                );
+                return Err(wrong("--checkpoint", reason));
+            }
+            Ok((Some(folder), Vec::new()))
+        }
+        CheckpointFolder::Resume(folder) => {
+            let found = checkpoints(folder)?;
+            if found.is_empty() {
+                let reason = format!("there is no checkpoint in {}", folder.display());
+                return Err(wrong("--resume", reason));
+            }
+            Ok((Some(folder), found))
+        }
+        CheckpointFolder::ResumeOrNew(folder) => {
+            file::make_folder("--checkpoint", folder)?;
+            let found = checkpoints(folder)?;
+            if found.is_empty() {
+                note(&format!("beginning: there is no checkpoint in {} yet", folder.display()));
+            }
+            Ok((Some(folder), found))
+        }
+    }
+}
+
+/// Removes all checkpoints but the newest. One that cannot be removed only takes space.
+fn remove_old(folder: &Path) -> Result<()> {
+    let old = checkpoints(folder)?;
+    old.iter().rev().skip(KEPT).for_each(|path| drop(fs::remove_file(path)));
+    Ok(())
 }
 
 impl<T: Scalar> Resumed<T> {
@@ -211,18 +219,18 @@ fn best_name(i: usize) -> String {
     format!("best.{i}")
 }
 
-fn read<T: Scalar>(path: &Path) -> Result<(Snapshot<T>, Notes)> {
-    let (snapshot, notes) = model_file::load_checkpoint(path)?;
-    let notes = serde_json::from_str(&notes).map_err(|error| ErrorKind::Format {
+fn read<T: Scalar>(path: &Path) -> Result<(Snapshot<T>, CheckpointMetadata)> {
+    let (snapshot, metadata) = model_file::load_checkpoint(path)?;
+    let metadata = serde_json::from_str(&metadata).map_err(|error| ErrorKind::Format {
         file: path.display().to_string(),
-        place: "notes".to_owned(),
-        expected: "those of this version of travertine".to_owned(),
+        place: "metadata".to_owned(),
+        expected: "that of this version of travertine".to_owned(),
         found: error.to_string(),
     })?;
-    Ok((snapshot, notes))
+    Ok((snapshot, metadata))
 }
 
-/// The checkpoints of a folder, the oldest first. What a killed run has not finished writing is removed.
+/// The checkpoints of a folder, the oldest first. Unfinished files of a killed run are removed.
 fn checkpoints(folder: &Path) -> Result<Vec<PathBuf>> {
     let refused =
         |source| ErrorKind::Io { action: "read the folder", path: folder.to_owned(), source };
@@ -240,7 +248,7 @@ fn checkpoints(folder: &Path) -> Result<Vec<PathBuf>> {
     Ok(found)
 }
 
-/// The first signal asks for an end after the step; a second one is an end at once.
+/// Registers SIGINT and SIGTERM: the first ends the training after the step, a second one ends the process at once.
 fn listen() -> Result<Arc<AtomicUsize>> {
     let (signal, asked) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicBool::new(false)));
     for number in [SIGINT, SIGTERM] {
@@ -254,10 +262,4 @@ fn listen() -> Result<Arc<AtomicUsize>> {
             })?;
     }
     Ok(signal)
-}
-
-/// FNV-1a over the bits of numbers: tells data sets apart.
-pub(crate) fn fingerprint<T: Scalar>(numbers: impl IntoIterator<Item = T>) -> String {
-    let mix = |sum: u64, x: T| (sum ^ x.to_f64().to_bits()).wrapping_mul(0x0000_0100_0000_01b3);
-    format!("{:016x}", numbers.into_iter().fold(0xcbf2_9ce4_8422_2325, mix))
 }

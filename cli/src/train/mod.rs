@@ -1,204 +1,192 @@
 //! `travertine train`
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::ExitCode;
+use std::time::Instant;
 
-use serde_json::json;
+use serde::Serialize;
 use travertine::data::Dataset;
-use travertine::model_file;
-use travertine::{Error, Network, Result, Samples, Scalar};
+use travertine::{Error, Report, Result, Scalar, model_file};
 
-use crate::args::TrainArgs;
-use crate::checkpoint::Keeper;
-use crate::devices;
-use crate::facts::{facts, info};
-use crate::fit::{Course, End, Fit};
-use crate::folds;
-use crate::head;
-use crate::history::{History, Row};
+use self::args::TrainArgs;
+use self::early_stopping::Progress;
+use self::plan::Plan;
+use self::session::{End, Monitor, Outcome};
+use crate::message::{counted, note};
 use crate::model::Model;
-use crate::names::{counted, wrong};
-use crate::outfile;
-use crate::output::{Output, note, percent, rounded, short};
-use crate::progress::{Display, figures};
-use crate::report::{self, Story};
-use crate::streaming;
-use crate::training_data::TrainingData;
+use crate::output::history::{EpochRecord, History};
+use crate::output::progress::{Display, Epoch, figures};
+use crate::output::report::{self, Story};
+use crate::output::text::{percent, short};
+use crate::output::{Output, rounded};
 
-/// Trains, saves, tells.
+pub(crate) mod args;
+pub(crate) mod augment;
+mod checkpoint;
+mod cross_validate;
+mod data;
+mod early_stopping;
+mod output_layer;
+mod plan;
+mod recipe;
+mod record;
+pub(crate) mod session;
+mod stream;
+mod target_scale;
+
+/// Trains a network, saves it and prints the result.
 pub(crate) fn run<T: Scalar>(args: &TrainArgs) -> Result<ExitCode> {
-    if let Some(k) = args.folds {
-        return folds::run::<T>(args, k);
-    }
-    if let Some(mebibytes) = args.stream {
-        return streaming::run::<T>(args, mebibytes);
+    if let Some(folds) = args.folds {
+        return cross_validate::run::<T>(args, folds);
     }
     let mut out = Output::new(args.json);
-    args.optimizer.build::<T>(args.rate())?;
-    let mut data = TrainingData::<T>::load(args)?;
-    args.regularization.check(args.hidden.0.len(), !data.classes().is_empty())?;
-    let head = head::head(args, &data)?;
-    note(&format!(
-        "{}: {}; output {}, loss {}",
-        args.data.name(),
-        data.describe(),
-        head.output,
-        head.loss
-    ));
-    // The report is in the unit of the data.
-    let judged =
-        args.history.report.is_some().then(|| data.test.as_ref().unwrap_or(&data.train).clone());
-    if let Some(scale) = &head.scale {
-        data.train = scale.apply(&data.train)?;
-        data.test = data.test.map(|test| scale.apply(&test)).transpose()?;
-    }
-    let engine = devices::open::<T>(&args.device, args.precision)?;
-    let mut network = head::network(args, &engine, &data, head.output)?;
-    let path = args
-        .out
-        .clone()
-        .unwrap_or_else(|| PathBuf::from(format!("{}.safetensors", args.data.stem())));
-    outfile::check_is_not("--out", &path, &args.inputs())?;
-    outfile::check("--out", &path, network.parameters() * size_of::<T>())?;
+    let mut plan = Plan::<T>::new(args)?;
+    let (checkpoints, resumed) = plan.checkpoints()?;
+    let display = Display::new(args.epochs, plan.samples(), plan.output.factor, args.plain);
+    let mut monitor = TrainMonitor { display, history: plan.files.history()?, out: &mut out };
+    let outcome = plan.run(checkpoints, resumed, &mut monitor)?;
+    drop(monitor);
+    finish(plan, outcome, args, &mut out)
+}
 
-    if args.checkpoint.early_stopping.is_some() && data.test.is_none() {
-        return Err(wrong(
-            "--early-stopping",
-            "needs samples to test on; see --held-out and --test",
-        ));
-    }
-    let keeper = Keeper::new(&args.checkpoint, facts(args, &data, &head, &network)?)?;
-    let resumed =
-        args.checkpoint.resume.as_deref().map(|folder| keeper.resume::<T>(folder)).transpose()?;
-    let rows = resumed.as_ref().map_or(Vec::new(), |resumed| resumed.rows.clone());
-    let mut history = History::new(&args.history, &args.inputs(), rows)?;
+/// The bar, the lines of epochs, and the files that record them.
+struct TrainMonitor<'a> {
+    display: Display,
+    history: History,
+    out: &'a mut Output,
+}
 
-    let mut train = args
-        .regularization
-        .of_training_samples(Samples::new(&engine, &data.train)?, &data.train)?;
-    let mut test = data.test.as_ref().map(|test| Samples::new(&engine, test)).transpose()?;
-    let mut trainer = head::trainer(args, &mut network, head.learned, train.count())?;
-    let batch = trainer.batch();
-    let samples = data.train.samples();
-    let mut fit = Fit {
-        args,
-        engine: &engine,
-        data: &data,
-        keeper: &keeper,
-        display: Display::new(args.epochs, train.count(), head.factor, args.plain),
-        history: &mut history,
-        course: Course::default(),
-        best: None,
-    };
-    if let Some(resumed) = resumed {
-        trainer.restore(&resumed.snapshot, &mut train)?;
-        fit.best = resumed.best();
-        fit.course = resumed.course;
+impl Monitor for TrainMonitor<'_> {
+    fn is_due(&self) -> bool {
+        self.display.is_due()
     }
-    let end = fit.run(&mut trainer, &mut train, test.as_mut(), &mut out);
-    let (mut course, best) = (fit.course, fit.best);
-    drop(fit.display);
-    let steps = trainer.steps();
-    if let Some(best) = &best {
-        trainer.set_parameters(best)?;
-        course.last.clone_from(&course.best);
-    }
-    drop(trainer);
 
+    fn show(&mut self, epoch: usize, start: Instant, report: &Report) {
+        self.display.show(epoch, start, report);
+    }
+
+    fn needs_gradient_norms(&self) -> bool {
+        self.history.needs_gradient_norms()
+    }
+
+    fn epoch(&mut self, epoch: &Epoch, records: &[EpochRecord]) -> Result<()> {
+        self.display.epoch(epoch, self.out)?;
+        self.history.write(records)
+    }
+}
+
+/// Saves the model and its report, and prints the result.
+fn finish<T: Scalar>(
+    plan: Plan<T>,
+    outcome: Outcome,
+    args: &TrainArgs,
+    out: &mut Output,
+) -> Result<ExitCode> {
+    let Outcome { end, progress, records, steps } = outcome;
     let failure = match end {
         End::Signal(signal) => return Ok(ExitCode::from(128 + signal as u8)),
-        // There is nothing good to save.
-        End::Failure { error, between: false } => return Err(error),
+        // There is no model worth saving.
+        End::Failure { error, savable: false } => return Err(error),
         End::Failure { error, .. } => Some(error),
         End::Done => None,
     };
-    let Some(last) = &course.last else { return failure.map_or(Ok(ExitCode::SUCCESS), Err) };
-    head.scale.as_ref().map_or(Ok(()), |scale| scale.undo(&mut network))?;
-    let model = Model { network, info: info(args, &data, &head, (samples, batch, last.epoch)) };
+    let Some(last) = &progress.last else { return failure.map_or(Ok(ExitCode::SUCCESS), Err) };
+    let (path, folder) = (plan.files.model.clone(), plan.files.report().map(Path::to_owned));
+    let (model, judged) = plan.into_model(last.epoch)?;
     model_file::save(&path, &model.network, &model.info)?;
-    let report = match (&args.history.report, &judged) {
-        (Some(folder), Some(judged)) => {
-            Some(write_report(folder, args, failure.as_ref(), &history, &model, judged))
-        }
-        _ => None,
+    let title = args.data.source.short_name();
+    let write = |(folder, judged): (&_, &_)| {
+        let written = write_report(folder, title, &model, judged, &records, failure.as_ref());
+        written.inspect_err(|_| note(&format!("the model is saved as {}", path.display())))
     };
-    let saved = |_: &Error| note(&format!("the model is saved as {}", path.display()));
-    let report = report.transpose().inspect_err(saved)?;
+    let report = folder.as_deref().zip(judged.as_ref()).map(write).transpose()?;
     if let Some(failure) = failure {
-        return Err(saved_before(failure, last, &path));
+        let good = counted(last.epoch as usize, "epoch", "epochs");
+        note(&format!("the model of the {good} that went well is saved as {}", path.display()));
+        return Err(failure);
     }
-    tell(args, (&course, steps), last, &model.network, [Some(&path), report.as_ref()], &mut out)?;
+    let files = Saved { model: &path, report: report.as_deref() };
+    print_result(&model, (&progress, last, steps), args.seed, &files, out)?;
     Ok(ExitCode::SUCCESS)
 }
 
 fn write_report<T: Scalar>(
     folder: &Path,
-    args: &TrainArgs,
-    failure: Option<&Error>,
-    history: &History,
+    title: String,
     model: &Model<T>,
     judged: &Dataset<T>,
-) -> Result<PathBuf> {
-    let story = Story {
-        model,
-        data: judged,
-        held_out: history.rows().last().is_some_and(|row| row.test_loss.is_some()),
-        rows: history.rows(),
-        title: args.data.short_name(),
-        failure: failure.map(Error::to_string),
-    };
-    report::write(folder, &story)
+    records: &[EpochRecord],
+    failure: Option<&Error>,
+) -> Result<std::path::PathBuf> {
+    let held_out = records.last().is_some_and(|record| record.test_loss.is_some());
+    let failure = failure.map(Error::to_string);
+    report::write(folder, &Story { model, data: judged, held_out, records, title, failure })
 }
 
-/// The failure, after telling what was saved in spite of it.
-pub(crate) fn saved_before(failure: Error, last: &Row, path: &Path) -> Error {
-    let good = counted(last.epoch as usize, "epoch", "epochs");
-    note(&format!("the model of the {good} that went well is saved as {}", path.display()));
-    failure
+/// The files that a training has written.
+struct Saved<'a> {
+    model: &'a Path,
+    report: Option<&'a Path>,
 }
 
-/// The result.
-pub(crate) fn tell<T: Scalar>(
-    args: &TrainArgs,
-    (course, steps): (&Course, u64),
-    last: &Row,
-    network: &Network<T>,
-    [model, report]: [Option<&PathBuf>; 2],
+/// The last line of `train --json`.
+#[derive(Serialize)]
+struct TrainResult<'a> {
+    task: &'static str,
+    epochs: u64,
+    train_loss: f64,
+    train_accuracy: Option<f64>,
+    test_loss: Option<f64>,
+    test_accuracy: Option<f64>,
+    best_test_accuracy: Option<f64>,
+    seconds: f64,
+    steps_per_second: f64,
+    parameters: usize,
+    device: &'a str,
+    threads: Option<usize>,
+    seed: u64,
+    model: String,
+    report: Option<String>,
+}
+
+fn print_result<T: Scalar>(
+    model: &Model<T>,
+    (progress, last, steps): (&Progress, &EpochRecord, u64),
+    seed: u64,
+    files: &Saved<'_>,
     out: &mut Output,
 ) -> Result<()> {
-    let name = |path: Option<&PathBuf>| path.map(|path| path.display().to_string());
-    let device = network.engine().device();
-    let json = [
-        ("task", json!("train")),
-        ("epochs", json!(last.epoch)),
-        ("train_loss", json!(last.train_loss)),
-        ("train_accuracy", json!(last.train_accuracy)),
-        ("test_loss", json!(last.test_loss)),
-        ("test_accuracy", json!(last.test_accuracy)),
-        ("best_test_accuracy", json!(course.best_test_accuracy)),
-        ("seconds", rounded(course.seconds, 6)),
-        ("steps_per_second", rounded(steps as f64 / course.seconds_of_steps, 1)),
-        ("parameters", json!(network.parameters())),
-        ("device", json!(device.name)),
-        ("threads", json!(device.threads)),
-        ("seed", json!(args.seed)),
-        ("model", json!(name(model))),
-        ("report", json!(name(report))),
-    ];
-    let text = summary((course, steps), last);
-    let report = name(report).map_or(String::new(), |report| format!("\nreport {report}"));
-    let model = name(model).unwrap_or_default();
-    out.tell(&json, &format!("{text}\nsaved {model} ({} parameters){report}", network.parameters()))
+    let device = model.network.engine().device();
+    let result = TrainResult {
+        task: "train",
+        epochs: last.epoch,
+        train_loss: last.train_loss,
+        train_accuracy: last.train_accuracy,
+        test_loss: last.test_loss,
+        test_accuracy: last.test_accuracy,
+        best_test_accuracy: progress.best_test_accuracy,
+        seconds: rounded(progress.seconds, 6),
+        steps_per_second: rounded(steps as f64 / progress.seconds_of_steps, 1),
+        parameters: model.network.parameters(),
+        device: &device.name,
+        threads: device.threads,
+        seed,
+        model: files.model.display().to_string(),
+        report: files.report.map(|path| path.display().to_string()),
+    };
+    let report = result.report.as_ref().map_or(String::new(), |path| format!("\nreport {path}"));
+    let saved = format!("saved {} ({} parameters){report}", result.model, result.parameters);
+    out.print(&result, &format!("{}\n{saved}", summary(progress, last, steps)))
 }
 
-fn summary((course, steps): (&Course, u64), last: &Row) -> String {
-    let rate = steps as f64 / course.seconds_of_steps;
+fn summary(progress: &Progress, last: &EpochRecord, steps: u64) -> String {
+    let rate = steps as f64 / progress.seconds_of_steps;
     let test = last.test_loss.map_or("nothing held out to test on".to_owned(), |loss| {
-        let best = course
+        let best = progress
             .best_test_accuracy
             .map_or(String::new(), |best| format!(" (best {})", percent(Some(best))));
         format!("test {}{best}", figures(loss, last.test_accuracy))
     });
     let epochs = counted(last.epoch as usize, "epoch", "epochs");
-    format!("{epochs} in {:.2} s, {} steps/s; {test}", course.seconds, short(rate))
+    format!("{epochs} in {:.2} s, {} steps/s; {test}", progress.seconds, short(rate))
 }

@@ -1,98 +1,82 @@
-//! What is told of a training to checkpoints and to the model file.
+//! What checkpoints and model files hold about a training.
 
 use travertine::data::{Dataset, Label};
 use travertine::layer::Kind;
 use travertine::model_file::ModelInfo;
 use travertine::{Network, Result, Scalar};
 
-use crate::args::TrainArgs;
-use crate::augment::Deformation;
-use crate::checkpoint::fingerprint;
-use crate::head::Head;
-use crate::training_data::TrainingData;
+use crate::args::augment::Deformation;
+use crate::args::source::Source;
+use crate::train::data::TrainingData;
+use crate::train::output_layer::OutputLayer;
+use crate::train::recipe::Recipe;
 
-/// Everything that decides the bytes of a model, so that a checkpoint of another training is refused.
-pub(crate) fn facts<T: Scalar>(
-    args: &TrainArgs,
+/// Everything that decides the bytes of a model, so that a checkpoint of another training is refused. `patience`: of early
+/// stopping.
+pub(crate) fn checkpoint_metadata<T: Scalar>(
+    recipe: &Recipe,
     data: &TrainingData<T>,
-    head: &Head,
+    output: &OutputLayer,
     network: &Network<T>,
+    patience: Option<usize>,
 ) -> Result<Vec<(String, String)>> {
+    let patience = patience.map_or("off".to_owned(), |patience| patience.to_string());
+    let test = data.test.as_ref().map_or(Ok("none".to_owned()), describe_samples)?;
+    let mut entries = vec![
+        ("version", env!("CARGO_PKG_VERSION").to_owned()),
+        ("network", describe_network(network)),
+        ("loss", output.loss.to_string()),
+        ("device", network.engine().device().name.clone()),
+        ("early stopping", patience),
+        ("classes", data.classes().join(", ")),
+        ("training samples", describe_samples(&data.train)?),
+        ("test samples", test),
+    ];
+    entries.extend(recipe.checkpoint_metadata(data.train.samples()));
+    entries.extend(recipe.metadata());
+    entries.extend(data.deformation.as_ref().map(Deformation::metadata));
+    Ok(entries.into_iter().map(|(name, value)| (name.to_owned(), value)).collect())
+}
+
+fn describe_network<T: Scalar>(network: &Network<T>) -> String {
     let layers = network.layers().iter().map(|layer| match layer.kind() {
         Kind::Dense => format!("{} {}", layer.outputs(), layer.activation()),
         kind => format!("{kind} {}", layer.activation()),
     });
-    let layers: Vec<String> = std::iter::once(network.inputs().to_string()).chain(layers).collect();
-    let samples = |data: &Dataset<T>| -> Result<String> {
-        let all = data.features().iter().copied().chain(data.target_columns()?);
-        Ok(format!("{} with fingerprint {}", data.samples(), fingerprint(all)))
-    };
-    let mut facts = vec![
-        ("version", env!("CARGO_PKG_VERSION").to_owned()),
-        ("network", layers.join(" - ")),
-        ("loss", head.loss.to_string()),
-        ("batch", args.batch.to_string()),
-        ("init", args.init.to_string()),
-        ("seed", args.seed.to_string()),
-        ("precision", args.precision.name().to_owned()),
-        ("device", network.engine().device().name.clone()),
-        (
-            "early stopping",
-            args.checkpoint
-                .early_stopping
-                .map_or("off".to_owned(), |patience| patience.to_string()),
-        ),
-        ("classes", data.classes().join(", ")),
-        ("training samples", samples(&data.train)?),
-        ("test samples", data.test.as_ref().map_or(Ok("none".to_owned()), samples)?),
-    ];
-    facts.extend(args.optimizer.facts(args.rate()).into_iter().chain(args.course.facts()));
-    facts.extend(
-        args.regularization
-            .facts()
-            .into_iter()
-            .chain(data.deformation.as_ref().map(Deformation::fact)),
-    );
-    // In steps: some schedules are as long as the training.
-    let steps = data.train.samples().div_ceil(args.batch.min(data.train.samples())) as u64;
-    facts.push((
-        "schedule in steps",
-        format!("{:?}", args.course.schedule(args.epochs as u64, steps)),
-    ));
-    Ok(facts.into_iter().map(|(name, value)| (name.to_owned(), value)).collect())
+    std::iter::once(network.inputs().to_string()).chain(layers).collect::<Vec<_>>().join(" - ")
 }
 
-/// What the model file tells beside the parameters: nothing that differs from run to run.
-/// `samples`: to train on.
-pub(crate) fn info<T: Scalar>(
-    args: &TrainArgs,
+fn describe_samples<T: Scalar>(data: &Dataset<T>) -> Result<String> {
+    let all = data.features().iter().copied().chain(data.target_columns()?);
+    Ok(format!("{} with fingerprint {}", data.samples(), fingerprint(all)))
+}
+
+/// FNV-1a over the bits of numbers, which distinguishes data sets.
+fn fingerprint<T: Scalar>(numbers: impl IntoIterator<Item = T>) -> String {
+    let mix = |sum: u64, x: T| (sum ^ x.to_f64().to_bits()).wrapping_mul(0x0000_0100_0000_01b3);
+    format!("{:016x}", numbers.into_iter().fold(0xcbf2_9ce4_8422_2325, mix))
+}
+
+/// What the model file holds beside the parameters: nothing that differs from run to run. `samples`: to train on.
+pub(crate) fn model_info<T: Scalar>(
+    recipe: &Recipe,
+    (source, label): (&Source, Option<&Label>),
     data: &TrainingData<T>,
-    head: &Head,
-    (samples, batch, epochs): (usize, usize, u64),
+    output: &OutputLayer,
+    (samples, epochs): (usize, u64),
 ) -> ModelInfo {
     let mut training = vec![
-        ("data", args.data.short_name()),
+        ("data", source.short_name()),
         ("samples", samples.to_string()),
-        ("output", head.output.to_string()),
+        ("output", output.activation.to_string()),
     ];
-    training.extend(
-        args.optimizer
-            .facts(args.rate())
-            .into_iter()
-            .chain(args.course.facts())
-            .chain(args.regularization.facts()),
-    );
-    training.extend(data.deformation.as_ref().map(Deformation::fact));
-    training.extend([
-        ("batch", batch.to_string()),
-        ("epochs", epochs.to_string()),
-        ("init", args.init.to_string()),
-        ("seed", args.seed.to_string()),
-    ]);
-    if let Some(Label::Number(number)) = args.table.label {
+    training.extend(recipe.metadata());
+    training.extend(data.deformation.as_ref().map(Deformation::metadata));
+    training.extend(recipe.model_metadata(samples, epochs));
+    if let Some(Label::Number(number)) = label {
         training.push(("label", number.to_string())); // so that the same file is read the same way later
     }
-    let mut info = ModelInfo::new(head.loss);
+    let mut info = ModelInfo::new(output.loss);
     info.classes = data.classes().to_vec();
     info.features = data.train.feature_names().to_vec();
     info.target = data.train.target_name().map(str::to_owned);

@@ -1,8 +1,8 @@
-//! Values to learn, whatever their unit: the network trains on values around 0 with deviation 1, and its last layer,
-//! which is linear, is then turned back, so that the saved model speaks in the unit of the data.
+//! The scale of values to learn: the network trains on values with mean 0 and deviation 1. Then its last layer, which is
+//! linear, is scaled back, so that the outputs of the saved model are in the unit of the data.
 
 use travertine::data::{Dataset, Targets};
-use travertine::{Loss, Network, Report, Result, Scalar};
+use travertine::{Loss, Network, Result, Scalar};
 
 /// `value = deviation * learned + mean`, with one mean for each output and one deviation for all, so that the loss has
 /// one scale.
@@ -13,7 +13,7 @@ pub(crate) struct TargetScale {
 }
 
 impl TargetScale {
-    /// That of the training samples; `None` if they have classes.
+    /// The scale of the training samples; `None` if they have classes.
     pub(crate) fn fit<T: Scalar>(data: &Dataset<T>) -> Option<Self> {
         let Targets::Values { values, names } = data.targets() else { return None };
         let (rows, count) = (names.len(), data.samples() as f64);
@@ -21,12 +21,12 @@ impl TargetScale {
         let mean: Vec<f64> = (0..rows).map(|i| row(i).map(|value| value / count).sum()).collect();
         let squares = |i: usize| row(i).map(|value| (value - mean[i]).powi(2) / count).sum::<f64>();
         let deviation = ((0..rows).map(squares).sum::<f64>() / rows as f64).sqrt();
-        // A constant label needs no scale, and numbers too large to square get none.
+        // A constant label needs no scale, and values whose squares overflow get none.
         let deviation = if deviation.is_normal() { deviation } else { 1.0 };
         Some(TargetScale { mean, deviation })
     }
 
-    /// The samples with the values that the network learns.
+    /// The samples with scaled values, which the network learns.
     pub(crate) fn apply<T: Scalar>(&self, data: &Dataset<T>) -> Result<Dataset<T>> {
         let Targets::Values { values, names } = data.targets() else { return Ok(data.clone()) };
         let learned = |(i, value): (usize, &T)| {
@@ -42,7 +42,7 @@ impl TargetScale {
         })
     }
 
-    /// The loss of learned values that is, but for a factor, `loss` of the values themselves.
+    /// The loss of scaled values that is proportional to `loss` of the values themselves.
     pub(crate) fn loss(&self, loss: Loss) -> Loss {
         match loss {
             Loss::Huber(d) => Loss::Huber(d / self.deviation),
@@ -50,7 +50,7 @@ impl TargetScale {
         }
     }
 
-    /// That factor.
+    /// `loss` of the values, divided by [`TargetScale::loss`] of the scaled values.
     pub(crate) fn factor(&self, loss: Loss) -> f64 {
         match loss {
             Loss::MeanAbsolute => self.deviation,
@@ -58,7 +58,7 @@ impl TargetScale {
         }
     }
 
-    /// Lets a network that ends in a linear layer say values instead of what it learned.
+    /// Scales the last layer, which is linear, so that the network outputs values in the unit of the data.
     pub(crate) fn undo<T: Scalar>(&self, network: &mut Network<T>) -> Result<()> {
         let Some(last) = network.layers_mut().last_mut() else { return Ok(()) };
         let scaled = |x: &T| x.to_f64() * self.deviation;
@@ -70,10 +70,4 @@ impl TargetScale {
         last.weights_mut().write(&weights)?;
         last.bias_mut().write(&bias)
     }
-}
-
-/// The same report with the loss in the unit of the data.
-pub(crate) fn in_units(mut report: Report, factor: f64) -> Report {
-    report.loss *= factor;
-    report
 }

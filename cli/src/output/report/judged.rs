@@ -8,8 +8,8 @@ use travertine::{Result, Scalar};
 
 use super::chart::{Chart, Series, exact};
 use super::{Story, escaped, picture, shown};
-use crate::names::counted;
-use crate::output::percent;
+use crate::message::counted;
+use crate::output::text::percent;
 
 /// A wider confusion matrix fits no page.
 const MOST_CLASSES: usize = 30;
@@ -162,7 +162,7 @@ fn worst<T: Scalar>(
     if wrong.is_empty() {
         return "<section><h2>Mistakes</h2>\n<p>None.</p></section>\n".to_owned();
     }
-    let share = |sample: usize, class: u32| match story.model.tells_probabilities() {
+    let share = |sample: usize, class: u32| match story.model.has_probabilities() {
         true => percent(Some(score(sample, class))),
         false => exact(score(sample, class), ""),
     };

@@ -1,18 +1,17 @@
 //! `train --report DIR`: one HTML page that needs nothing else, on how a training went.
 
-use std::fs;
 use std::path::{Path, PathBuf};
-use std::time::{SystemTime, UNIX_EPOCH};
 
+use jiff::Timestamp;
 use travertine::data::Dataset;
 use travertine::layer::Kind;
 use travertine::{ErrorKind, Result, Scalar};
 
 use self::chart::{Chart, Series, exact};
-use crate::history::Row;
 use crate::model::Model;
-use crate::outfile;
-use crate::output::percent;
+use crate::output::file;
+use crate::output::history::EpochRecord;
+use crate::output::text::percent;
 
 mod chart;
 mod judged;
@@ -28,7 +27,7 @@ pub(crate) struct Story<'a, T: Scalar> {
     /// What the model is judged on, and whether it was held out.
     pub(crate) data: &'a Dataset<T>,
     pub(crate) held_out: bool,
-    pub(crate) rows: &'a [Row],
+    pub(crate) records: &'a [EpochRecord],
     /// What was learned, in words.
     pub(crate) title: String,
     /// Why the training ended early.
@@ -50,12 +49,10 @@ impl<T: Scalar> Story<'_, T> {
 /// Writes `report.html` into a folder, whole or not at all.
 pub(crate) fn write<T: Scalar>(folder: &Path, story: &Story<'_, T>) -> Result<PathBuf> {
     let path = folder.join("report.html");
-    let page = page(story)?;
-    let new = outfile::beside(&path, "new");
-    let written = fs::write(&new, page).and_then(|()| fs::rename(&new, &path));
+    let written = file::write_whole(&path, page(story)?.as_bytes());
     written.map_err(|source| {
-        let _ = fs::remove_file(&new);
-        ErrorKind::Io { action: "write the report to", path: path.clone(), source }
+        let path = path.clone();
+        ErrorKind::Io { action: "write the report to", path, source }
     })?;
     Ok(path)
 }
@@ -78,7 +75,7 @@ fn page<T: Scalar>(story: &Story<'_, T>) -> Result<String> {
             )
         })
         .collect();
-    let charts: String = charts(story.rows).into_iter().map(Chart::svg).collect();
+    let charts: String = charts(story.records).into_iter().map(Chart::svg).collect();
     Ok([
         "<!DOCTYPE html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">\n".to_owned(),
         "<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n".to_owned(),
@@ -95,7 +92,7 @@ fn page<T: Scalar>(story: &Story<'_, T>) -> Result<String> {
 }
 
 fn tiles<T: Scalar>(story: &Story<'_, T>) -> Vec<(String, String)> {
-    let rows = story.rows;
+    let rows = story.records;
     let parameters = story.model.network.parameters().to_string();
     let seconds: f64 = rows.iter().map(|row| row.seconds).sum();
     let best = rows.iter().filter_map(|row| row.test_accuracy).reduce(f64::max);
@@ -109,8 +106,8 @@ fn tiles<T: Scalar>(story: &Story<'_, T>) -> Vec<(String, String)> {
     tiles
 }
 
-fn charts(rows: &[Row]) -> Vec<Chart> {
-    let over_epochs = |name: String, of: &dyn Fn(&Row) -> Option<f64>| {
+fn charts(rows: &[EpochRecord]) -> Vec<Chart> {
+    let over_epochs = |name: String, of: &dyn Fn(&EpochRecord) -> Option<f64>| {
         let points = rows.iter().filter_map(|row| Some((row.epoch as f64, of(row)?))).collect();
         Series { name, points }
     };
@@ -121,7 +118,8 @@ fn charts(rows: &[Row]) -> Vec<Chart> {
         scattered: false,
         series,
     };
-    let named = |name: &str, of: &dyn Fn(&Row) -> Option<f64>| over_epochs(name.to_owned(), of);
+    let named =
+        |name: &str, of: &dyn Fn(&EpochRecord) -> Option<f64>| over_epochs(name.to_owned(), of);
     let share = |x: Option<f64>| x.map(|x| 100.0 * x);
     let loss =
         vec![named("train", &|row| Some(row.train_loss)), named("held-out", &|row| row.test_loss)];
@@ -208,23 +206,7 @@ fn command() -> String {
 
 /// "2026-11-23 19:23 UTC"
 fn now() -> String {
-    let seconds = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
-    let (days, minutes) = (seconds / 86_400, seconds % 86_400 / 60);
-    let (year, month, day) = date(days);
-    format!("{year}-{month:02}-{day:02} {:02}:{:02} UTC", minutes / 60, minutes % 60)
-}
-
-/// The date so many days after 1970-01-01 (Howard Hinnant, "chrono-Compatible Low-Level Date Algorithms",
-/// `civil_from_days`).
-fn date(days: u64) -> (u64, u64, u64) {
-    let days = days + 719_468;
-    let (era, of_era) = (days / 146_097, days % 146_097);
-    let year = (of_era - of_era / 1_460 + of_era / 36_524 - of_era / 146_096) / 365;
-    let of_year = of_era - (365 * year + year / 4 - year / 100);
-    let month = (5 * of_year + 2) / 153; // from March
-    let day = of_year - (153 * month + 2) / 5 + 1;
-    let month = if month < 10 { month + 3 } else { month - 9 };
-    (year + era * 400 + u64::from(month <= 2), month, day)
+    Timestamp::now().strftime("%Y-%m-%d %H:%M UTC").to_string()
 }
 
 /// Text that is no markup, whoever wrote it.
@@ -253,18 +235,7 @@ pub(super) fn escaped(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{date, escaped};
-
-    #[test]
-    fn dates_are_those_of_the_calendar() {
-        let days = [
-            (0, (1970, 1, 1)),
-            (59, (1970, 3, 1)),
-            (11_016, (2000, 2, 29)),
-            (20_780, (2026, 11, 23)),
-        ];
-        days.into_iter().for_each(|(days, expected)| assert_eq!(date(days), expected));
-    }
+    use super::escaped;
 
     #[test]
     fn markup_becomes_text() {
