@@ -1,21 +1,27 @@
-//! Line charts as SVG: curves that are told apart by color, dashes and their names beside the last value.
+//! Line charts as SVG: curves that differ in color, dashes and marks, with their names beside the last value.
 
-use super::escaped;
+use maud::{Markup, html};
 
-/// The drawing in its own units; text of 12 is then readable on a telephone as on a desk.
+use super::plain;
+
+/// Size of the drawing in its own units; text of 12 is then readable on a telephone and on a desk.
 const WIDTH: f64 = 420.0;
 const HEIGHT: f64 = 260.0;
-/// Where the curves are: left, right, top, bottom.
+/// Limits of the curves.
 const LEFT: f64 = 52.0;
 const RIGHT: f64 = 290.0;
 const TOP: f64 = 14.0;
 const BOTTOM: f64 = 214.0;
-/// A finer curve is no better to see.
+/// Where the labels of curves begin.
+const LABELS: f64 = RIGHT + 10.0;
+/// A finer curve looks the same.
 const MOST_POINTS: usize = 800;
 /// With more points, marks hide the curve.
 const MOST_MARKS: usize = 40;
-/// Larger values span more than this on a logarithmic axis.
+/// A larger ratio of values has a logarithmic axis.
 const LOGARITHMIC: f64 = 30.0;
+/// Colors of curves.
+const COLORS: usize = 8;
 
 /// One curve.
 pub(super) struct Series {
@@ -34,7 +40,7 @@ pub(super) struct Chart {
     pub(super) series: Vec<Series>,
 }
 
-/// Values along an axis: (value, its place between 0 and 1), and how a value gets there.
+/// Values along an axis, and their ticks.
 struct Axis {
     low: f64,
     high: f64,
@@ -42,130 +48,151 @@ struct Axis {
     ticks: Vec<f64>,
 }
 
+/// Where values are in the drawing.
+struct Plot {
+    x: Axis,
+    y: Axis,
+}
+
 impl Chart {
-    /// Nothing where there is nothing to draw.
-    pub(super) fn svg(mut self) -> String {
+    /// The drawing, or nothing without points.
+    pub(super) fn svg(mut self) -> Markup {
         for series in &mut self.series {
             // Differences of what is left are finite.
             series.points.retain(|(x, y)| x.abs() < 1e300 && y.abs() < 1e300);
         }
         self.series.retain(|series| !series.points.is_empty());
-        let of = |pick: fn(&(f64, f64)) -> f64| {
-            self.series.iter().flat_map(|series| &series.points).map(pick).collect::<Vec<_>>()
-        };
-        let (xs, ys) = (of(|point| point.0), of(|point| point.1));
-        if xs.is_empty() {
-            return String::new();
-        }
-        let x = if self.scattered { Axis::of(&xs, false) } else { Axis::of_epochs(&xs) };
-        let y = Axis::of(&ys, !self.scattered);
-        let (title, epochs) = (escaped(&self.title), escaped(&self.x));
-        let mut svg = format!(
-            "<figure class=\"card\"><figcaption>{title}{}</figcaption>\n\
-             <svg viewBox=\"0 0 {WIDTH} {HEIGHT}\" role=\"img\" aria-label=\"{title}\">\n",
-            if y.logarithmic { " <small>(logarithmic)</small>" } else { "" }
-        );
-        let at_x = |value: f64| LEFT + x.place(value) * (RIGHT - LEFT);
-        let at_y = |value: f64| BOTTOM - y.place(value) * (BOTTOM - TOP);
-        for &tick in &y.ticks {
-            let (at, text) = (at_y(tick), value(tick, y.step(), self.unit));
-            svg += &format!(
-                "<line class=\"grid\" x1=\"{LEFT}\" x2=\"{RIGHT}\" y1=\"{at:.2}\" y2=\"{at:.2}\"/>"
-            );
-            svg += &format!(
-                "<text class=\"tick\" x=\"{}\" y=\"{:.2}\" text-anchor=\"end\">{text}</text>\n",
-                LEFT - 6.0,
-                at + 4.0
-            );
-        }
-        for &tick in &x.ticks {
-            let (at, text) =
-                (at_x(tick), value(tick, x.step(), if self.scattered { self.unit } else { "" }));
-            svg += &format!(
-                "<line class=\"axis\" x1=\"{at:.2}\" x2=\"{at:.2}\" y1=\"{BOTTOM}\" y2=\"{}\"/>",
-                BOTTOM + 4.0
-            );
-            svg += &format!(
-                "<text class=\"tick\" x=\"{at:.2}\" y=\"{}\" text-anchor=\"middle\">{text}</text>\n",
-                BOTTOM + 17.0
-            );
-        }
-        svg += &format!(
-            "<line class=\"axis\" x1=\"{LEFT}\" x2=\"{RIGHT}\" y1=\"{BOTTOM}\" y2=\"{BOTTOM}\"/>"
-        );
-        let middle = (LEFT + RIGHT) / 2.0;
-        svg += &format!(
-            "<text class=\"label\" x=\"{middle}\" y=\"{}\" text-anchor=\"middle\">{epochs}</text>\n",
-            BOTTOM + 36.0
-        );
-        if self.scattered {
-            let (low, high) = (x.low.max(y.low), x.high.min(y.high));
-            let ends = [at_x(low), at_y(low), at_x(high), at_y(high)].map(|at| format!("{at:.2}"));
-            svg += &format!(
-                "<line class=\"ideal\" x1=\"{}\" y1=\"{}\" x2=\"{}\" y2=\"{}\"/>\n",
-                ends[0], ends[1], ends[2], ends[3]
-            );
-        }
-        let last = |series: &Series| series.points.last().map_or(0.0, |point| at_y(point.1));
-        let labels = spread(&self.series.iter().map(last).collect::<Vec<_>>());
-        for (i, (series, label)) in self.series.iter().zip(labels).enumerate() {
-            let points = thinned(&series.points);
-            if self.scattered {
-                for &(px, py) in &points {
-                    svg += &format!(
-                        "<circle class=\"dot\" cx=\"{:.2}\" cy=\"{:.2}\" r=\"2.5\"/>",
-                        at_x(px),
-                        at_y(py)
-                    );
+        let Some(plot) = Plot::of(&self) else { return html! {} };
+        let title = plain(&self.title);
+        html! {
+            figure.card {
+                figcaption { (title) @if plot.y.logarithmic { " " small { "(logarithmic)" } } }
+                svg viewBox=(format!("0 0 {WIDTH} {HEIGHT}")) role="img" aria-label=(title) {
+                    (plot.grid(self.unit))
+                    (plot.x_axis(&plain(&self.x), if self.scattered { self.unit } else { "" }))
+                    @if self.scattered { (plot.ideal()) (plot.dots(&self.series)) }
+                    @else { (plot.curves(&self)) }
                 }
-                continue;
             }
-            let name = escaped(&series.name);
-            let path: Vec<String> =
-                points.iter().map(|&(px, py)| format!("{:.2} {:.2}", at_x(px), at_y(py))).collect();
-            svg += &format!(
-                "<path class=\"curve c{}\" data-name=\"{name}\" d=\"M{}\"/>\n",
-                i % 8,
-                path.join("L")
-            );
-            let marked =
-                if points.len() <= MOST_MARKS { &points[..] } else { &points[points.len() - 1..] };
-            for &(px, py) in marked {
-                let tip = format!("{name}, {epochs} {px}: {}", exact(py, self.unit));
-                svg += &mark(i, at_x(px), at_y(py), &tip);
-            }
-            let (px, py) = series.points[series.points.len() - 1];
-            let (from, to) = (at_x(px) + 4.0, RIGHT + 10.0);
-            svg += &format!(
-                "<line class=\"lead\" x1=\"{from:.2}\" y1=\"{:.2}\" x2=\"{to}\" y2=\"{label:.2}\"/>",
-                at_y(py)
-            );
-            let text = format!("{name} {}", exact(py, self.unit));
-            svg += &format!(
-                "<text class=\"end t{}\" x=\"{}\" y=\"{:.2}\">{text}</text>\n",
-                i % 8,
-                to + 2.0,
-                label + 4.0
-            );
         }
-        svg + "</svg></figure>\n"
     }
 }
 
+impl Plot {
+    fn of(chart: &Chart) -> Option<Self> {
+        let of = |pick: fn(&(f64, f64)) -> f64| {
+            chart.series.iter().flat_map(|series| &series.points).map(pick).collect::<Vec<_>>()
+        };
+        let (xs, ys) = (of(|point| point.0), of(|point| point.1));
+        let x = if chart.scattered { Axis::of(&xs, false) } else { Axis::of_epochs(&xs) };
+        (!xs.is_empty()).then(|| Plot { x, y: Axis::of(&ys, !chart.scattered) })
+    }
+
+    fn x(&self, value: f64) -> f64 {
+        LEFT + self.x.place(value) * (RIGHT - LEFT)
+    }
+
+    fn y(&self, value: f64) -> f64 {
+        BOTTOM - self.y.place(value) * (BOTTOM - TOP)
+    }
+
+    /// Horizontal lines at the ticks of the values, and their numbers.
+    fn grid(&self, unit: &str) -> Markup {
+        html! {
+            @for (&tick, at) in self.y.ticks.iter().zip(self.y.ticks.iter().map(|&tick| self.y(tick))) {
+                line.grid x1=(LEFT) x2=(RIGHT) y1=(fixed(at)) y2=(fixed(at)) {}
+                text.tick x=(LEFT - 6.0) y=(fixed(at + 4.0)) text-anchor="end" {
+                    (value(tick, self.y.step(), unit))
+                }
+            }
+        }
+    }
+
+    fn x_axis(&self, label: &str, unit: &str) -> Markup {
+        html! {
+            @for (&tick, at) in self.x.ticks.iter().zip(self.x.ticks.iter().map(|&tick| self.x(tick))) {
+                line.axis x1=(fixed(at)) x2=(fixed(at)) y1=(BOTTOM) y2=(BOTTOM + 4.0) {}
+                text.tick x=(fixed(at)) y=(BOTTOM + 17.0) text-anchor="middle" {
+                    (value(tick, self.x.step(), unit))
+                }
+            }
+            line.axis x1=(LEFT) x2=(RIGHT) y1=(BOTTOM) y2=(BOTTOM) {}
+            text.label x=((LEFT + RIGHT) / 2.0) y=(BOTTOM + 36.0) text-anchor="middle" { (label) }
+        }
+    }
+
+    /// The line where both values are equal.
+    fn ideal(&self) -> Markup {
+        let (low, high) = (self.x.low.max(self.y.low), self.x.high.min(self.y.high));
+        let [x1, x2] = [low, high].map(|at| fixed(self.x(at)));
+        let [y1, y2] = [low, high].map(|at| fixed(self.y(at)));
+        html! { line.ideal x1=(x1) y1=(y1) x2=(x2) y2=(y2) {} }
+    }
+
+    fn dots(&self, series: &[Series]) -> Markup {
+        html! {
+            @for (x, y) in series.iter().flat_map(|series| thinned(&series.points)) {
+                circle.dot cx=(fixed(self.x(x))) cy=(fixed(self.y(y))) r="2.5" {}
+            }
+        }
+    }
+
+    fn curves(&self, chart: &Chart) -> Markup {
+        let last = |series: &Series| series.points.last().map_or(0.0, |point| self.y(point.1));
+        let labels = spread(&chart.series.iter().map(last).collect::<Vec<_>>());
+        html! {
+            @for ((i, series), label) in chart.series.iter().enumerate().zip(labels) {
+                (self.curve(i, series, &plain(&chart.x), chart.unit))
+                (self.end(i, series, label, chart.unit))
+            }
+        }
+    }
+
+    /// A curve, and marks at its points, or at the last of many.
+    fn curve(&self, i: usize, series: &Series, x: &str, unit: &str) -> Markup {
+        let (points, name) = (thinned(&series.points), plain(&series.name));
+        let at = |&(x, y): &(f64, f64)| format!("{:.2} {:.2}", self.x(x), self.y(y));
+        let path = points.iter().map(at).collect::<Vec<_>>().join("L");
+        let marked =
+            if points.len() <= MOST_MARKS { &points[..] } else { &points[points.len() - 1..] };
+        html! {
+            path class={"curve c" (i % COLORS)} data-name=(name) d={"M" (path)} {}
+            @for &(px, py) in marked {
+                (mark(i, self.x(px), self.y(py), &format!("{name}, {x} {px}: {}", exact(py, unit))))
+            }
+        }
+    }
+
+    /// The name of a curve and its last value, at the height `label`.
+    fn end(&self, i: usize, series: &Series, label: f64, unit: &str) -> Markup {
+        let (x, y) = series.points.last().copied().unwrap_or_default();
+        html! {
+            line.lead x1=(fixed(self.x(x) + 4.0)) y1=(fixed(self.y(y))) x2=(LABELS) y2=(fixed(label)) {}
+            text class={"end t" (i % COLORS)} x=(LABELS + 2.0) y=(fixed(label + 4.0)) {
+                (plain(&series.name)) " " (exact(y, unit))
+            }
+        }
+    }
+}
+
+/// A coordinate with two decimals.
+fn fixed(x: f64) -> String {
+    format!("{x:.2}")
+}
+
 /// Circle, square, diamond, triangle in turn: curves differ without color too.
-fn mark(series: usize, x: f64, y: f64, tip: &str) -> String {
-    let shape = match series % 4 {
-        0 => format!("<circle cx=\"{x:.2}\" cy=\"{y:.2}\" r=\"2.6\""),
-        1 => format!("<rect x=\"{:.2}\" y=\"{:.2}\" width=\"5\" height=\"5\"", x - 2.5, y - 2.5),
-        2 => format!("<path d=\"M{x:.2} {:.2}l3.4 3.4l-3.4 3.4l-3.4 -3.4z\"", y - 3.4),
-        _ => format!("<path d=\"M{x:.2} {:.2}l3.4 5.6h-6.8z\"", y - 3.2),
-    };
-    let kind = if series % 4 < 2 {
-        shape.split(' ').next().unwrap_or_default().to_owned()
-    } else {
-        "<path".to_owned()
-    };
-    format!("{shape} class=\"mark m{}\"><title>{tip}</title></{}>", series % 8, &kind[1..])
+fn mark(series: usize, x: f64, y: f64, tip: &str) -> Markup {
+    let class = format!("mark m{}", series % COLORS);
+    let path = |from: f64, lines: &str| format!("M{x:.2} {:.2}{lines}z", y - from);
+    let tip = html! { title { (tip) } };
+    html! {
+        @match series % 4 {
+            0 => circle cx=(fixed(x)) cy=(fixed(y)) r="2.6" class=(class) { (tip) },
+            1 => rect x=(fixed(x - 2.5)) y=(fixed(y - 2.5)) width="5" height="5" class=(class) { (tip) },
+            2 => path d=(path(3.4, "l3.4 3.4l-3.4 3.4l-3.4 -3.4")) class=(class) { (tip) },
+            _ => path d=(path(3.2, "l3.4 5.6h-6.8")) class=(class) { (tip) },
+        }
+    }
 }
 
 /// Labels at these heights, moved apart until none covers another.
@@ -207,7 +234,7 @@ impl Axis {
             _ if high - low < 1e-9 * high.abs().max(1e-290) => {
                 ((2.0 * low).min(0.0), if low == 0.0 { 1.0 } else { (2.0 * low).max(0.0) })
             }
-            // The way to 0 shows how far it is.
+            // An axis from 0 shows the proportions.
             _ if low > 0.0 && low < 0.4 * high => (0.0, high),
             limits => limits,
         };
@@ -230,7 +257,7 @@ impl Axis {
         Axis { low, high, logarithmic: true, ticks }
     }
 
-    /// Whole numbers, without room to the left and right.
+    /// Whole numbers, without margins to the left and right.
     fn of_epochs(values: &[f64]) -> Self {
         let low = values.iter().copied().fold(f64::INFINITY, f64::min);
         let high = values.iter().copied().fold(f64::NEG_INFINITY, f64::max);
@@ -241,7 +268,7 @@ impl Axis {
         let inner = (1..)
             .map(|i| (low / step).floor() * step + step * f64::from(i))
             .take_while(|tick| *tick <= high);
-        // The first epoch has its number, and none that is too near to it.
+        // The first epoch has its tick, and no other tick is too close to it.
         let ticks = [low].into_iter().chain(inner.filter(|tick| tick - low > 0.6 * step)).collect();
         Axis { low, high, logarithmic: false, ticks }
     }
@@ -254,7 +281,7 @@ impl Axis {
         place.clamp(0.0, 1.0)
     }
 
-    /// What numbers at the ticks must tell apart.
+    /// The difference of two ticks, which their numbers must show.
     fn step(&self) -> Option<f64> {
         match self.ticks[..] {
             [.., before, last] if !self.logarithmic => Some(last - before),

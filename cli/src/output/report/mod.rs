@@ -1,11 +1,12 @@
-//! `train --report DIR`: one HTML page that needs nothing else, on how a training went.
+//! `train --report DIR`: a training on one HTML page, which needs no other files.
 
 use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
+use maud::{DOCTYPE, Markup, PreEscaped, html};
 use travertine::data::Dataset;
 use travertine::layer::Kind;
-use travertine::{ErrorKind, Result, Scalar};
+use travertine::{ErrorKind, Network, Result, Scalar};
 
 use self::chart::{Chart, Series, exact};
 use crate::model::Model;
@@ -18,24 +19,24 @@ mod judged;
 mod picture;
 mod weights;
 
-/// More curves than this are no longer told apart.
+/// More curves than this cannot be distinguished.
 const MOST_LAYERS: usize = 8;
 
-/// What the page tells of.
+/// What the page is about.
 pub(crate) struct Story<'a, T: Scalar> {
     pub(crate) model: &'a Model<T>,
-    /// What the model is judged on, and whether it was held out.
+    /// The samples that the model is judged on, and whether they were held out.
     pub(crate) data: &'a Dataset<T>,
     pub(crate) held_out: bool,
     pub(crate) records: &'a [EpochRecord],
-    /// What was learned, in words.
+    /// The name of the data.
     pub(crate) title: String,
     /// Why the training ended early.
     pub(crate) failure: Option<String>,
 }
 
 impl<T: Scalar> Story<'_, T> {
-    /// Pixels in a row of the images that the samples are.
+    /// Pixels in a row, where the samples are images.
     pub(super) fn image_width(&self) -> Option<usize> {
         self.data.image_size().map(|(width, _)| width)
     }
@@ -49,7 +50,7 @@ impl<T: Scalar> Story<'_, T> {
 /// Writes `report.html` into a folder, whole or not at all.
 pub(crate) fn write<T: Scalar>(folder: &Path, story: &Story<'_, T>) -> Result<PathBuf> {
     let path = folder.join("report.html");
-    let written = file::write_whole(&path, page(story)?.as_bytes());
+    let written = file::write_whole(&path, page(story)?.into_string().as_bytes());
     written.map_err(|source| {
         let path = path.clone();
         ErrorKind::Io { action: "write the report to", path, source }
@@ -57,92 +58,94 @@ pub(crate) fn write<T: Scalar>(folder: &Path, story: &Story<'_, T>) -> Result<Pa
     Ok(path)
 }
 
-fn page<T: Scalar>(story: &Story<'_, T>) -> Result<String> {
+fn page<T: Scalar>(story: &Story<'_, T>) -> Result<Markup> {
     let judged = judged::judge(story)?;
-    let failure = story
-        .failure
-        .as_ref()
-        .map_or(String::new(), |why| format!("<p class=\"warn\">{}</p>\n", escaped(why)));
-    let title = escaped(&story.title);
-    let tiles: String = tiles(story)
-        .into_iter()
-        .chain(judged.tiles)
-        .map(|(name, value)| {
-            format!(
-                "<div class=\"tile\"><b>{}</b><span>{}</span></div>\n",
-                escaped(&value),
-                escaped(&name)
-            )
-        })
-        .collect();
-    let charts: String = charts(story.records).into_iter().map(Chart::svg).collect();
-    Ok([
-        "<!DOCTYPE html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">\n".to_owned(),
-        "<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n".to_owned(),
-        format!("<title>{title}: travertine</title>\n<style>\n{}</style></head>\n<body>\n", include_str!("style.css")),
-        format!("<header><h1>{title}</h1>\n<p class=\"soft\">Trained with travertine, {}</p></header>\n", now()),
-        failure,
-        format!("<div class=\"tiles\">\n{tiles}</div>\n<div class=\"charts\">\n{charts}</div>\n"),
-        judged.sections,
-        weights::section(story)?,
-        environment(story),
-        "</body></html>\n".to_owned(),
-    ]
-    .concat())
+    let title = plain(&story.title);
+    Ok(html! {
+        (DOCTYPE)
+        html lang="en" {
+            head {
+                meta charset="utf-8";
+                meta name="viewport" content="width=device-width, initial-scale=1";
+                title { (title) ": travertine" }
+                style { (PreEscaped(include_str!("style.css"))) }
+            }
+            body {
+                header { h1 { (title) } p.soft { "Trained with travertine, " (now()) } }
+                @if let Some(failure) = &story.failure { p.warn { (plain(failure)) } }
+                div.tiles { @for tile in tiles(story).iter().chain(&judged.tiles) { (tile.markup()) } }
+                div.charts { @for chart in charts(story.records) { (chart.svg()) } }
+                (judged.sections)
+                (weights::section(story)?)
+                (environment(story))
+            }
+        }
+    })
 }
 
-fn tiles<T: Scalar>(story: &Story<'_, T>) -> Vec<(String, String)> {
-    let rows = story.records;
-    let parameters = story.model.network.parameters().to_string();
-    let seconds: f64 = rows.iter().map(|row| row.seconds).sum();
-    let best = rows.iter().filter_map(|row| row.test_accuracy).reduce(f64::max);
-    let tile = |name: &str, value: String| (name.to_owned(), value);
+/// A number with its name, at the top of the page.
+struct Tile {
+    name: String,
+    value: String,
+}
+
+fn tile(name: &str, value: String) -> Tile {
+    Tile { name: name.to_owned(), value }
+}
+
+impl Tile {
+    fn markup(&self) -> Markup {
+        html! { div.tile { b { (plain(&self.value)) } span { (plain(&self.name)) } } }
+    }
+}
+
+fn tiles<T: Scalar>(story: &Story<'_, T>) -> Vec<Tile> {
+    let records = story.records;
+    let seconds: f64 = records.iter().map(|record| record.seconds).sum();
+    let best = records.iter().filter_map(|record| record.test_accuracy).reduce(f64::max);
     let mut tiles = vec![
-        tile("epochs", rows.len().to_string()),
+        tile("epochs", records.len().to_string()),
         tile("training time", format!("{} s", exact(seconds, ""))),
-        tile("parameters", parameters),
+        tile("parameters", story.model.network.parameters().to_string()),
     ];
     tiles.extend(best.map(|best| tile("best held-out accuracy", percent(Some(best)))));
     tiles
 }
 
-fn charts(rows: &[EpochRecord]) -> Vec<Chart> {
-    let over_epochs = |name: String, of: &dyn Fn(&EpochRecord) -> Option<f64>| {
-        let points = rows.iter().filter_map(|row| Some((row.epoch as f64, of(row)?))).collect();
-        Series { name, points }
+fn charts(records: &[EpochRecord]) -> Vec<Chart> {
+    let series = |name: &str, of: &dyn Fn(&EpochRecord) -> Option<f64>| {
+        let point = |record: &EpochRecord| Some((record.epoch as f64, of(record)?));
+        Series { name: name.to_owned(), points: records.iter().filter_map(point).collect() }
     };
-    let chart = |title: &str, unit, series| Chart {
-        title: title.to_owned(),
-        x: "epoch".to_owned(),
-        unit,
-        scattered: false,
-        series,
-    };
-    let named =
-        |name: &str, of: &dyn Fn(&EpochRecord) -> Option<f64>| over_epochs(name.to_owned(), of);
     let share = |x: Option<f64>| x.map(|x| 100.0 * x);
-    let loss =
-        vec![named("train", &|row| Some(row.train_loss)), named("held-out", &|row| row.test_loss)];
-    let accuracy = vec![
-        named("train", &|row| share(row.train_accuracy)),
-        named("held-out", &|row| share(row.test_accuracy)),
+    let loss = vec![
+        series("train", &|record| Some(record.train_loss)),
+        series("held-out", &|record| record.test_loss),
     ];
-    let layers = rows.iter().map(|row| row.gradient_norms.len()).max().unwrap_or(0);
+    let accuracy = vec![
+        series("train", &|record| share(record.train_accuracy)),
+        series("held-out", &|record| share(record.test_accuracy)),
+    ];
+    let rate = vec![series("rate", &|record| Some(record.learning_rate))];
+    let layers = records.iter().map(|record| record.gradient_norms.len()).max().unwrap_or(0);
     let norm = |layer: usize| {
-        over_epochs(format!("layer {layer}"), &|row| row.gradient_norms.get(layer).copied())
+        series(&format!("layer {layer}"), &|record| record.gradient_norms.get(layer).copied())
     };
     let norms = shown(layers, MOST_LAYERS).into_iter().map(norm).collect();
-    let norms_title = if layers > MOST_LAYERS {
-        format!("Gradient norms ({MOST_LAYERS} of {layers} layers)")
-    } else {
-        "Gradient norms".to_owned()
+    let norms_title = match layers > MOST_LAYERS {
+        true => format!("Gradient norms ({MOST_LAYERS} of {layers} layers)"),
+        false => "Gradient norms".to_owned(),
     };
     vec![
-        chart("Loss", "", loss),
-        chart("Accuracy", "%", accuracy),
-        chart("Learning rate", "", vec![named("rate", &|row| Some(row.learning_rate))]),
-        chart(&norms_title, "", norms),
+        over_epochs("Loss", "", loss),
+        over_epochs("Accuracy", "%", accuracy),
+        over_epochs("Learning rate", "", rate),
+        over_epochs(&norms_title, "", norms),
     ]
+}
+
+fn over_epochs(title: &str, unit: &'static str, series: Vec<Series>) -> Chart {
+    Chart { title: title.to_owned(), x: "epoch".to_owned(), unit, scattered: false, series }
 }
 
 /// At most `most` of `count` things, the first and the last among them.
@@ -153,39 +156,38 @@ pub(super) fn shown(count: usize, most: usize) -> Vec<usize> {
     (0..most).map(|i| i * (count - 1) / (most - 1)).collect()
 }
 
-/// What somebody needs who wants the same again.
-fn environment<T: Scalar>(story: &Story<'_, T>) -> String {
+/// What a repetition of the training needs.
+fn environment<T: Scalar>(story: &Story<'_, T>) -> Markup {
     let (network, info) = (&story.model.network, &story.model.info);
     let device = network.engine().device();
-    let layers: Vec<String> = network
-        .layers()
-        .iter()
-        .map(|layer| match layer.kind() {
-            Kind::Dense => {
-                format!("{} \u{2192} {} {}", layer.inputs(), layer.outputs(), layer.activation())
-            }
-            kind => format!("{} {}", kind.name().replace('_', " "), layer.activation()),
-        })
-        .collect();
-    let mut facts =
-        vec![("network".to_owned(), layers.join(", ")), ("loss".to_owned(), info.loss.to_string())];
-    facts.extend(info.training.iter().map(|(key, value)| (key.replace('_', " "), value.clone())));
-    facts.push(("device".to_owned(), format!("{}: {}", device.name, device.description)));
-    facts.extend(device.driver.iter().map(|driver| ("driver".to_owned(), driver.clone())));
-    facts.push(("precision".to_owned(), T::NAME.to_owned()));
-    facts.push(("travertine".to_owned(), env!("CARGO_PKG_VERSION").to_owned()));
-    facts.push((
-        "system".to_owned(),
-        format!("{} on {}", std::env::consts::OS, std::env::consts::ARCH),
-    ));
-    let facts: String = facts
-        .iter()
-        .map(|(key, value)| format!("<dt>{}</dt><dd>{}</dd>\n", escaped(key), escaped(value)))
-        .collect();
-    format!(
-        "<section><h2>The same again</h2>\n<pre id=\"command\">{}</pre>\n<dl>\n{facts}</dl></section>\n",
-        escaped(&command())
-    )
+    let system = format!("{} on {}", std::env::consts::OS, std::env::consts::ARCH);
+    let mut entries = vec![
+        ("network".to_owned(), describe_layers(network)),
+        ("loss".to_owned(), info.loss.to_string()),
+    ];
+    entries.extend(info.training.iter().map(|(key, value)| (key.replace('_', " "), value.clone())));
+    entries.push(("device".to_owned(), format!("{}: {}", device.name, device.description)));
+    entries.extend(device.driver.iter().map(|driver| ("driver".to_owned(), driver.clone())));
+    entries.push(("precision".to_owned(), T::NAME.to_owned()));
+    entries.push(("travertine".to_owned(), env!("CARGO_PKG_VERSION").to_owned()));
+    entries.push(("system".to_owned(), system));
+    html! {
+        section {
+            h2 { "To repeat this training" }
+            pre #command { (plain(&command())) }
+            dl { @for (key, value) in &entries { dt { (plain(key)) } dd { (plain(value)) } } }
+        }
+    }
+}
+
+fn describe_layers<T: Scalar>(network: &Network<T>) -> String {
+    let layers = network.layers().iter().map(|layer| match layer.kind() {
+        Kind::Dense => {
+            format!("{} \u{2192} {} {}", layer.inputs(), layer.outputs(), layer.activation())
+        }
+        kind => format!("{} {}", kind.name().replace('_', " "), layer.activation()),
+    });
+    layers.collect::<Vec<_>>().join(", ")
 }
 
 /// The command line, as a shell reads it.
@@ -209,39 +211,27 @@ fn now() -> String {
     Timestamp::now().strftime("%Y-%m-%d %H:%M UTC").to_string()
 }
 
-/// Text that is no markup, whoever wrote it.
-pub(super) fn escaped(text: &str) -> String {
-    let mut escaped = String::with_capacity(text.len());
-    for c in text.chars() {
-        match c {
-            '&' => escaped += "&amp;",
-            '<' => escaped += "&lt;",
-            '>' => escaped += "&gt;",
-            '"' => escaped += "&quot;",
-            '\'' => escaped += "&#39;",
-            // Characters that HTML forbids, and those that turn the direction of what follows.
-            '\n' | '\t' => escaped.push(' '),
-            c if c.is_control()
-                || ('\u{202a}'..='\u{202e}').contains(&c)
-                || ('\u{2066}'..='\u{2069}').contains(&c) =>
-            {
-                escaped.push('\u{fffd}');
-            }
-            c => escaped.push(c),
-        }
-    }
-    escaped
+/// The text without the characters that HTML forbids, and without those that change the direction of what follows. Markup
+/// in it is escaped where it is written.
+fn plain(text: &str) -> String {
+    let plain = |c: char| match c {
+        '\n' | '\t' => ' ',
+        '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' => '\u{fffd}',
+        c if c.is_control() => '\u{fffd}',
+        c => c,
+    };
+    text.chars().map(plain).collect()
 }
 
 #[cfg(test)]
 mod tests {
-    use super::escaped;
+    use maud::html;
+
+    use super::plain;
 
     #[test]
     fn markup_becomes_text() {
-        assert_eq!(
-            escaped("<b a='1'>&\u{0}\u{202e}"),
-            "&lt;b a=&#39;1&#39;&gt;&amp;\u{fffd}\u{fffd}"
-        );
+        let text = plain("<b a=\"1\">&\u{0}\u{202e}\n");
+        assert_eq!(html! { (text) }.0, "&lt;b a=&quot;1&quot;&gt;&amp;\u{fffd}\u{fffd} ");
     }
 }

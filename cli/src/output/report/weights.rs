@@ -1,91 +1,115 @@
-//! What the first layer looks at.
+//! The weights of the first layer.
 
+use maud::{Markup, html};
 use travertine::{Result, Scalar};
 
-use super::{Story, escaped, picture, shown};
+use super::{Story, picture, plain, shown};
 
 const MOST_NEURONS: usize = 64;
 const MOST_FEATURES: usize = 40;
 
-pub(super) fn section<T: Scalar>(story: &Story<'_, T>) -> Result<String> {
-    let layers = story.model.network.layers();
-    let Some(first) = layers.first() else { return Ok(String::new()) };
-    let (neurons, inputs) = (first.outputs(), first.inputs());
-    // Column-major `neurons x inputs`.
-    let all: Vec<f64> = first.weights().to_vec()?.iter().map(|w| w.to_f64()).collect();
-    let of =
-        |neuron: usize| all.iter().skip(neuron).step_by(neurons).copied().collect::<Vec<f64>>();
-    let mut order: Vec<usize> = (0..neurons).collect();
-    if layers.len() > 1 {
-        let norm = |neuron: usize| of(neuron).iter().map(|w| w * w).sum::<f64>();
-        let norms: Vec<f64> = (0..neurons).map(norm).collect();
-        order.sort_by(|&a, &b| norms[b].total_cmp(&norms[a]));
-    }
-    order.truncate(MOST_NEURONS);
-    let limit = limit(order.iter().flat_map(|&neuron| of(neuron)));
-    let relative = |w: f64| w / limit;
-    let name = |neuron: usize| match story.model.info.classes.get(neuron) {
-        Some(class) if layers.len() == 1 => class.clone(),
-        _ => neuron.to_string(),
-    };
-    let body = match story.image_width() {
-        Some(width) => {
-            let picture = |&neuron: &usize| {
-                let source = picture::diverging(
-                    width,
-                    &of(neuron).into_iter().map(relative).collect::<Vec<_>>(),
-                );
-                let name = escaped(&name(neuron));
-                format!("<li><img alt=\"weights of neuron {name}\" src=\"{source}\">{name}</li>\n")
-            };
-            format!(
-                "<ul class=\"pictures weights\">\n{}</ul>",
-                order.iter().map(picture).collect::<String>()
-            )
-        }
-        None => {
-            let features = shown(inputs, MOST_FEATURES);
-            let row = |&feature: &usize| {
-                order
-                    .iter()
-                    .map(|&neuron| relative(all[feature * neurons + neuron]))
-                    .collect::<Vec<_>>()
-            };
-            let source =
-                picture::diverging(order.len(), &features.iter().flat_map(row).collect::<Vec<_>>());
-            let names = story.data.feature_names();
-            let label = |&feature: &usize| {
-                let name = names
-                    .get(feature)
-                    .map_or(format!("feature {}", feature + 1), |name| escaped(name));
-                format!("<li title=\"{name}\">{name}</li>")
-            };
-            let labels: String = features.iter().map(label).collect();
-            let height = 20 * features.len();
-            format!(
-                "<div class=\"heat\" style=\"height:{height}px\"><ol>{labels}</ol>\
-                 <img alt=\"weights, a column a neuron\" src=\"{source}\"></div>"
-            )
-        }
-    };
-    let which = if order.len() < neurons {
-        format!("{} of {neurons} neurons", order.len())
-    } else {
-        format!("{neurons} neurons")
-    };
-    let sorted = if layers.len() > 1 { ", those with the largest weights first" } else { "" };
-    let features = if story.image_width().is_none() && inputs > MOST_FEATURES {
-        format!(", {MOST_FEATURES} of {inputs} features")
-    } else {
-        String::new()
-    };
-    Ok(format!(
-        "<section id=\"weights\"><h2>First-layer weights</h2>\n<p class=\"soft\">{which}{sorted}{features}.</p>\n\
-         <div class=\"scale\">\u{2212}{limit:.3} <i></i> +{limit:.3}</div>\n{body}</section>\n"
-    ))
+/// The first layer's weights, and which of them are shown.
+struct Weights {
+    neurons: usize,
+    inputs: usize,
+    /// Column by column, `neurons x inputs`, as shares of `limit`.
+    shares: Vec<f64>,
+    limit: f64,
+    /// The neurons that are shown.
+    order: Vec<usize>,
+    /// Whether the outputs of the layer are those of the network.
+    is_output: bool,
 }
 
-/// The magnitude that all but a few in a thousand stay below: one outlier must not turn the others gray.
+impl Weights {
+    /// The neurons with the largest weights come first, unless they are outputs.
+    fn of<T: Scalar>(story: &Story<'_, T>) -> Result<Option<Self>> {
+        let layers = story.model.network.layers();
+        let Some(first) = layers.first() else { return Ok(None) };
+        let (neurons, inputs) = (first.outputs(), first.inputs());
+        let shares = first.weights().to_vec()?.iter().map(|w| w.to_f64()).collect();
+        let order = (0..neurons).collect();
+        let is_output = layers.len() == 1;
+        let mut weights = Weights { neurons, inputs, shares, limit: 1.0, order, is_output };
+        if !is_output {
+            let norm = |neuron| weights.of_neuron(neuron).map(|w| w * w).sum::<f64>();
+            let norms: Vec<f64> = (0..neurons).map(norm).collect();
+            weights.order.sort_by(|&a, &b| norms[b].total_cmp(&norms[a]));
+        }
+        weights.order.truncate(MOST_NEURONS);
+        weights.limit = limit(weights.order.iter().flat_map(|&neuron| weights.of_neuron(neuron)));
+        let limit = weights.limit;
+        weights.shares.iter_mut().for_each(|weight| *weight /= limit);
+        Ok(Some(weights))
+    }
+
+    fn of_neuron(&self, neuron: usize) -> impl Iterator<Item = f64> {
+        self.shares.iter().skip(neuron).step_by(self.neurons).copied()
+    }
+
+    /// A picture a neuron; `width`: pixels in a row.
+    fn pictures(&self, width: usize, names: &[String]) -> Markup {
+        let name = |&neuron: &usize| match names.get(neuron) {
+            Some(class) if self.is_output => plain(class),
+            _ => neuron.to_string(),
+        };
+        let source = |&neuron: &usize| {
+            picture::diverging(width, &self.of_neuron(neuron).collect::<Vec<_>>())
+        };
+        html! {
+            ul class="pictures weights" {
+                @for (name, source) in self.order.iter().map(|neuron| (name(neuron), source(neuron))) {
+                    li { img alt={"weights of neuron " (name)} src=(source); (name) }
+                }
+            }
+        }
+    }
+
+    /// One picture, a row a feature and a column a neuron.
+    fn heat(&self, names: &[String]) -> Markup {
+        let features = shown(self.inputs, MOST_FEATURES);
+        let row = |&feature: &usize| {
+            self.order.iter().map(move |&neuron| self.shares[feature * self.neurons + neuron])
+        };
+        let values: Vec<f64> = features.iter().flat_map(row).collect();
+        let source = picture::diverging(self.order.len(), &values);
+        let label = |&feature: &usize| {
+            names.get(feature).map_or(format!("feature {}", feature + 1), |name| plain(name))
+        };
+        html! {
+            div.heat style=(format!("height:{}px", 20 * features.len())) {
+                ol { @for label in features.iter().map(label) { li title=(label) { (label) } } }
+                img alt="weights, a column a neuron" src=(source);
+            }
+        }
+    }
+}
+
+pub(super) fn section<T: Scalar>(story: &Story<'_, T>) -> Result<Markup> {
+    let Some(weights) = Weights::of(story)? else { return Ok(html! {}) };
+    let Weights { neurons, inputs, limit, order, is_output, .. } = &weights;
+    let width = story.image_width();
+    let hides_features = width.is_none() && *inputs > MOST_FEATURES;
+    Ok(html! {
+        section #weights {
+            h2 { "First-layer weights" }
+            p.soft {
+                @if order.len() < *neurons { (order.len()) " of " }
+                (neurons) " neurons"
+                @if !is_output { ", those with the largest weights first" }
+                @if hides_features { ", " (MOST_FEATURES) " of " (inputs) " features" }
+                "."
+            }
+            div.scale { (format!("\u{2212}{limit:.3} ")) i {} (format!(" +{limit:.3}")) }
+            @match width {
+                Some(width) => (weights.pictures(width, &story.model.info.classes)),
+                None => (weights.heat(story.data.feature_names())),
+            }
+        }
+    })
+}
+
+/// The magnitude that 99.7 % of the weights do not exceed: one outlier must not make the others gray.
 fn limit(weights: impl Iterator<Item = f64>) -> f64 {
     let mut magnitudes: Vec<f64> = weights.map(f64::abs).filter(|w| w.is_finite()).collect();
     magnitudes.sort_by(f64::total_cmp);
