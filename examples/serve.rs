@@ -81,9 +81,11 @@ fn serve(current: &Current, stop: &AtomicBool, answered: &AtomicU64) -> Result<u
         petal_length = if petal_length > 6.0 { 1.0 } else { petal_length + 0.1 };
         let flower = Flower { sepal_length: 5.1, sepal_width: 3.5, petal_length, petal_width: 0.2 };
         match worker.answer(current, &flower) {
-            Ok(_) => answered.fetch_add(1, Relaxed),
+            Ok(_) => {
+                answered.fetch_add(1, Relaxed);
+            }
             Err(_) => failed += 1,
-        };
+        }
     }
     Ok(failed)
 }

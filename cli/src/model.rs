@@ -1,5 +1,6 @@
 //! A saved model and the data that it is used on.
 
+use std::path::Path;
 use std::sync::Arc;
 
 use travertine::data::{Dataset, Label, Targets, Task};
@@ -10,10 +11,9 @@ use travertine::{
     Activation, ErrorKind, Loss, Matrix, MatrixRef, Network, Result, Samples, Scalar,
 };
 
-use crate::args::{Precision, UseArgs};
-use crate::data::Wanted;
-use crate::devices;
-use crate::names::counted;
+use crate::args::source::Source;
+use crate::args::table::{Requirements, TableArgs};
+use crate::message::counted;
 
 /// A model in a device's memory.
 pub(crate) struct Model<T: Scalar> {
@@ -21,56 +21,46 @@ pub(crate) struct Model<T: Scalar> {
     pub(crate) info: ModelInfo,
 }
 
-/// The precision that is asked for, or else the model's own.
-pub(crate) fn precision(args: &UseArgs) -> Result<Precision> {
-    match args.precision {
-        Some(precision) => Ok(precision),
-        None if model_file::describe(&args.model)?.precision == "f64" => Ok(Precision::F64),
-        None => Ok(Precision::F32),
-    }
-}
-
 impl<T: Scalar> Model<T> {
-    /// Reads it.
-    pub(crate) fn open(args: &UseArgs) -> Result<Self> {
-        let engine = devices::open::<T>(&args.device, precision(args)?)?;
-        let (network, info) = model_file::load(&args.model, &engine)?;
+    /// Reads a model file.
+    pub(crate) fn load(path: &Path, engine: &Arc<dyn Engine<T>>) -> Result<Self> {
+        let (network, info) = model_file::load(path, engine)?;
         let (classes, outputs) = (info.classes.len(), network.outputs());
         if classes != 0 && classes != outputs && (classes, outputs) != (2, 1) {
             let (expected, found) = (format!("{outputs} classes, as outputs"), classes.to_string());
-            let (file, place) = (args.model.display().to_string(), "classes".to_owned());
+            let (file, place) = (path.display().to_string(), "classes".to_owned());
             return Err(ErrorKind::Format { file, place, expected, found }.into());
         }
         Ok(Model { network, info })
     }
 
-    /// Whether it tells classes.
+    /// Whether it predicts classes, not values.
     pub(crate) fn is_classifier(&self) -> bool {
         !self.info.classes.is_empty()
     }
 
-    /// The samples with labels, as the model knows them.
-    pub(crate) fn labeled(&self, args: &UseArgs) -> Result<Dataset<T>> {
-        let wanted = Wanted {
+    /// The samples of `source` with labels, encoded and standardized as the model requires.
+    pub(crate) fn labeled(&self, source: &Source, table: &TableArgs) -> Result<Dataset<T>> {
+        let required = Requirements {
             classes: self.is_classifier().then(|| self.info.classes.clone()),
             task: (!self.is_classifier()).then_some(Task::Values),
-            label: self.label(args),
+            label: self.label(source, table),
             ..self.features()
         };
-        let data = args.data.load_for_use::<T>(&args.table, &wanted)?;
+        let data = source.load_for_use::<T>(table, &required)?;
         if data.outputs() == 0 {
             let expected = match &self.info.target {
                 Some(name) => format!("a label column, as '{name}' that the model learned"),
                 None => "a label column".to_owned(),
             };
-            return Err(args.data.unexpected("label", expected, "features alone"));
+            return Err(source.unexpected("label", expected, "features alone"));
         }
-        self.check_targets(args, &data)?;
+        self.check_targets(source, &data)?;
         self.standardized(data)
     }
 
-    /// Labels of another kind than those that the model learned are refused.
-    fn check_targets(&self, args: &UseArgs, data: &Dataset<T>) -> Result<()> {
+    /// Refuses labels of another kind than those that the model learned.
+    fn check_targets(&self, source: &Source, data: &Dataset<T>) -> Result<()> {
         let describe = |classes: bool, count| match classes {
             true => counted(count, "class", "classes"),
             false => counted(count, "value a sample", "values a sample"),
@@ -82,33 +72,33 @@ impl<T: Scalar> Model<T> {
         if expected == found {
             return Ok(());
         }
-        Err(args.data.unexpected("label", format!("{expected}, as the model learned"), found))
+        Err(source.unexpected("label", format!("{expected}, as the model learned"), found))
     }
 
-    /// The samples alone. Labels are not looked at, so that new ones do no harm.
-    pub(crate) fn unlabeled(&self, args: &UseArgs) -> Result<Dataset<T>> {
-        let named = !self.info.features.is_empty() && args.table.label.is_none();
-        let wanted = Wanted {
+    /// The features of `source` alone. Labels are not read, so that unknown ones do no harm.
+    pub(crate) fn unlabeled(&self, source: &Source, table: &TableArgs) -> Result<Dataset<T>> {
+        let named = !self.info.features.is_empty() && table.label.is_none();
+        let required = Requirements {
             task: Some(Task::Classes),
-            // Features that are found by name need nobody to tell the label from them.
-            label: if named { Label::None } else { self.label(args) },
+            // Features that are found by name need no label column to be set apart.
+            label: if named { Label::None } else { self.label(source, table) },
             ..self.features()
         };
-        let data = args.data.load_for_use::<T>(&args.table, &wanted)?;
+        let data = source.load_for_use::<T>(table, &required)?;
         self.standardized(data)
     }
 
-    fn features(&self) -> Wanted {
-        Wanted {
+    fn features(&self) -> Requirements {
+        Requirements {
             features: self.info.features.clone(),
             inputs: Some(self.network.inputs()),
             encoder: self.info.encoder.clone(),
-            ..Wanted::default()
+            ..Requirements::default()
         }
     }
 
-    /// The label column: what the arguments say, else what training knew.
-    fn label(&self, args: &UseArgs) -> Label {
+    /// The label column: that of the arguments, else that of the training.
+    fn label(&self, source: &Source, table: &TableArgs) -> Label {
         let number = self
             .info
             .training
@@ -116,11 +106,11 @@ impl<T: Scalar> Model<T> {
             .find(|(key, _)| key == "label")
             .and_then(|(_, n)| n.parse().ok());
         let trained = || match (&self.info.target, number) {
-            (Some(name), _) if args.data.is_table() => Label::Name(name.clone()),
+            (Some(name), _) if source.is_table() => Label::Name(name.clone()),
             (_, Some(number)) => Label::Number(number),
             _ => Label::Last,
         };
-        args.table.label.clone().unwrap_or_else(trained)
+        table.label.clone().unwrap_or_else(trained)
     }
 
     fn standardized(&self, mut data: Dataset<T>) -> Result<Dataset<T>> {
@@ -130,7 +120,7 @@ impl<T: Scalar> Model<T> {
         Ok(data)
     }
 
-    /// The samples with their targets on the model's device: one number where one output tells two classes apart.
+    /// The samples with their targets on the model's device: one number where one output separates two classes.
     pub(crate) fn samples<'d>(&'d self, data: &'d Dataset<T>) -> Result<Samples<'d, T>> {
         let engine = self.network.engine();
         match data.targets() {
@@ -149,7 +139,7 @@ impl<T: Scalar> Model<T> {
         }
     }
 
-    /// What the network says, `outputs x samples`, one sample after the other.
+    /// The outputs of the network, `outputs x samples`, sample after sample.
     pub(crate) fn outputs(&self, data: &Dataset<T>) -> Result<Vec<T>> {
         let engine: &Arc<dyn Engine<T>> = self.network.engine();
         let (rows, columns) = (data.inputs(), data.samples());
@@ -162,19 +152,19 @@ impl<T: Scalar> Model<T> {
         }
     }
 
-    /// Whether it tells probabilities, or scores that only their order means something.
-    pub(crate) fn tells_probabilities(&self) -> bool {
+    /// Whether it outputs probabilities, or scores of which only the order counts.
+    pub(crate) fn has_probabilities(&self) -> bool {
         self.probabilities(&[]).is_some()
     }
 
-    /// The class of a sample, and how probable it is where the model tells.
+    /// The class of a sample, and its probability where the model has some.
     pub(crate) fn class(&self, outputs: &[T]) -> (usize, Option<f64>) {
         let scores = self.scores(outputs);
         let class = metrics::predicted_class(&scores) as usize;
-        (class, self.tells_probabilities().then(|| scores[class]))
+        (class, self.has_probabilities().then(|| scores[class]))
     }
 
-    /// One number a class, the highest for the class of the sample: probabilities where the model tells them.
+    /// One number a class, the highest for the class of the sample: probabilities where the model has them.
     pub(crate) fn scores(&self, outputs: &[T]) -> Vec<f64> {
         let numbers = || outputs.iter().map(|output| output.to_f64()).collect();
         match self.probabilities(outputs).unwrap_or_else(numbers)[..] {
@@ -183,7 +173,7 @@ impl<T: Scalar> Model<T> {
         }
     }
 
-    /// Outputs as probabilities, if they are some.
+    /// The outputs as probabilities, if they stand for some.
     fn probabilities(&self, outputs: &[T]) -> Option<Vec<f64>> {
         let numbers = outputs.iter().map(|output| output.to_f64());
         let activation = self.network.layers().last().map(|layer| layer.activation());

@@ -7,7 +7,7 @@ use safetensors::tensor::Metadata;
 use super::header::Source;
 use super::numbers::from_bytes;
 use crate::error::{Error, Result};
-use crate::layer::{LayerKind, Layer};
+use crate::layer::{Layer, LayerKind};
 use crate::matrix::MatrixMut;
 use crate::scalar::Scalar;
 

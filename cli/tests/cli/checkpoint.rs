@@ -41,21 +41,18 @@ fn delays() -> impl Iterator<Item = u64> {
     })
 }
 
-/// Killed 50 times at any moment, the training ends with the bytes and figures of one that was left alone.
+/// Killed 50 times at any moment and started again by the same command, the training ends with the bytes and figures of
+/// one that was not disturbed.
 #[test]
 fn fifty_kills_change_no_byte() {
     let folder = Folder::new();
     let train = format!("{TRAIN} --epochs 120 --threads 1");
     let alone = folder.run(&format!("{train} --out alone.safetensors")).ok();
+    let restart = format!("{train} --every 2 --checkpoint c --resume --out killed.safetensors");
     let (mut kills, mut unfinished, mut runs) = (0, 0, 0);
     let mut delays = delays();
     while kills < 50 {
-        // A kill in the middle of writing the first one leaves nothing to go on from.
-        let resumes =
-            folder.join("c").is_dir() && files(&folder).iter().any(|file| !is_unfinished(file));
-        let option = if resumes { "--resume" } else { "--checkpoint" };
-        let mut command =
-            folder.command(&format!("{train} --every 2 {option} c --out killed.safetensors"));
+        let mut command = folder.command(&restart);
         let mut child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
         thread::sleep(Duration::from_millis(10 + delays.next().unwrap()));
         runs += 1;
@@ -73,7 +70,7 @@ fn fifty_kills_change_no_byte() {
             unfinished += usize::from(files(&folder).iter().any(|file| is_unfinished(file)));
         }
     }
-    let killed = folder.run(&format!("{train} --every 2 --resume c --out killed.safetensors")).ok();
+    let killed = folder.run(&restart).ok();
     eprintln!("{kills} kills, {unfinished} of them in the middle of writing");
     assert!(unfinished >= 5, "only {unfinished} kills in the middle of writing");
     assert!(
@@ -82,6 +79,41 @@ fn fifty_kills_change_no_byte() {
     );
     assert_eq!(without_times(alone.result()), without_times(killed.result()));
     assert_eq!(files(&folder).len(), 2, "the newest two checkpoints, and nothing unfinished");
+}
+
+/// One command for a cluster's restart: it begins, and continues once there is a checkpoint, and prints which of both.
+#[test]
+fn the_same_command_begins_and_continues() {
+    let folder = Folder::new();
+    let train = "train digits --hidden 16 --optimizer momentum --epochs 4";
+    folder.run(&format!("{train} --out whole.safetensors")).ok();
+    let short = train.replace("--epochs 4", "--epochs 2");
+    // What a kill leaves behind that comes before the first checkpoint: a folder with an unfinished file.
+    fs::create_dir(folder.join("c")).unwrap();
+    folder.write("c/.step-000000000144.safetensors.1.tmp", "unfinished");
+    let begins =
+        folder.run(&format!("{short} --checkpoint c --resume --out part.safetensors")).ok();
+    assert!(begins.err.contains("beginning: there is no checkpoint in c yet"), "{}", begins.err);
+    let goes_on =
+        folder.run(&format!("{train} --checkpoint c --resume --out part.safetensors")).ok();
+    assert!(
+        goes_on.err.contains("going on from c/step-000000000288.safetensors"),
+        "{}",
+        goes_on.err
+    );
+    let bytes = |name: &str| fs::read(folder.join(name)).unwrap();
+    assert!(bytes("whole.safetensors") == bytes("part.safetensors"));
+    // Another training does not continue, and does not begin in its folder either.
+    folder
+        .run(&format!("{train} --seed 2 --checkpoint c --resume"))
+        .fails(2, &["another training", "seed was 1, is 2"]);
+    folder.run(&format!("{train} --resume")).fails(2, &["--resume", "--checkpoint DIR --resume"]);
+    folder
+        .run(&format!("{train} --checkpoint c --resume d"))
+        .fails(2, &["--resume", "--checkpoint"]);
+    // A folder whose checkpoints are all damaged is not begun anew: they may be worth saving.
+    files(&folder).iter().for_each(|file| fs::write(file, "damaged").unwrap());
+    folder.run(&format!("{train} --checkpoint c --resume")).fails(2, &["step-", "expected"]);
 }
 
 #[cfg(unix)]
@@ -109,7 +141,7 @@ fn signals_finish_the_step_and_leave_a_checkpoint() {
         );
         assert!(!folder.join("digits.safetensors").exists());
     }
-    // Without a folder nothing is saved, and that is said.
+    // Without a folder nothing is saved, and the message says so.
     let folder = Folder::new();
     let child = folder
         .command(&format!("{train} --history h.csv"))
@@ -139,7 +171,7 @@ fn a_longer_training_goes_on_where_a_shorter_one_ended() {
         .ok();
     let bytes = |name: &str| fs::read(folder.join(name)).unwrap();
     assert!(bytes("whole.safetensors") == bytes("part.safetensors"));
-    // The whole course is in the history; seconds differ.
+    // The whole training is in the history; seconds differ.
     let rows = |name: &str| -> Vec<String> {
         let text = String::from_utf8(bytes(name)).unwrap();
         let fields = |line: &str| line.split(',').take(7).collect::<Vec<_>>().join(",");
@@ -173,20 +205,21 @@ fn a_checkpoint_of_another_training_is_refused() {
     refused("--hidden 40 --batch 32 --weight-decay 0.1", &["weight decay was none, is 0.1"]);
     refused("--hidden 40 --batch 32 --precision f64", &["expected f64"]);
     // The same numbers under other names of classes.
-    let (told, other) =
+    let (first, other) =
         ("a,b\n1,no\n2,yes\n3,no\n4,yes\n5,no\n", "a,b\n1,no\n2,yep\n3,no\n4,yep\n5,no\n");
-    folder.write("t.csv", told);
+    folder.write("t.csv", first);
     folder.run("train t.csv --epochs 1 --checkpoint t").ok();
     folder.write("t.csv", other);
     folder.run("train t.csv --epochs 2 --resume t").fails(2, &["classes was no, yes, is no, yep"]);
     // Another version's checkpoint, whole in itself.
     let newest = files(&folder).pop().unwrap();
-    let (snapshot, notes) = model_file::load_checkpoint::<f32>(&newest).unwrap();
+    let (snapshot, metadata) = model_file::load_checkpoint::<f32>(&newest).unwrap();
     let version = format!("\"{}\"", env!("CARGO_PKG_VERSION"));
-    assert!(notes.contains(&version), "{notes}");
-    model_file::save_checkpoint(&newest, &snapshot, &notes.replace(&version, "\"0.0.9\"")).unwrap();
+    assert!(metadata.contains(&version), "{metadata}");
+    model_file::save_checkpoint(&newest, &snapshot, &metadata.replace(&version, "\"0.0.9\""))
+        .unwrap();
     folder.run(&format!("{TRAIN} --epochs 2 --resume c")).fails(2, &["version was 0.0.9, is"]);
-    model_file::save_checkpoint(&newest, &snapshot, &notes).unwrap();
+    model_file::save_checkpoint(&newest, &snapshot, &metadata).unwrap();
     // The schedule of a longer training is another one.
     folder.run(&format!("{TRAIN} --epochs 3 --resume c")).fails(2, &["schedule"]);
     folder
@@ -197,7 +230,7 @@ fn a_checkpoint_of_another_training_is_refused() {
 }
 
 #[test]
-fn damaged_checkpoints_are_told_and_the_one_before_is_taken() {
+fn damaged_checkpoints_are_reported_and_the_one_before_is_used() {
     let folder = Folder::new();
     let train = format!("{TRAIN} --epochs 3");
     folder.run(&format!("{train} --checkpoint c --out whole.safetensors")).ok();

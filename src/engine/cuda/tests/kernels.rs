@@ -5,17 +5,17 @@
 //! the tile that needs most registers: the compiler's front end is the same for all architectures, and its back end sees the same loops.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Arc, Mutex};
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 
 use super::super::nvrtc::{Nvrtc, Target, compile};
 use crate::data::Task;
 use crate::engine::gpu::Gpu;
 use crate::engine::gpu::tests::{Record, Recorder, every_copy, every_product, gpu_traits};
 use crate::engine::*;
+use crate::error::Result;
 use crate::ops::{self, Function};
 use crate::optimizer::{Adam, Clip, Optimizer, RmsProp, Sgd, WeightDecay};
-use crate::error::Result;
 use crate::random::{Philox, Purpose};
 use crate::scalar::Scalar;
 use crate::{Activation, Dropout, Loss, Matrix, Network, Samples, Trainer};

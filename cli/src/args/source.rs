@@ -1,0 +1,115 @@
+//! DATA: the argument that names where samples come from.
+
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+
+use travertine::{ErrorKind, Result};
+
+/// The forms of DATA.
+const KINDS: &str = "digits, mnist:DIR, idx:IMAGES,LABELS, or a file that ends in .csv, .tsv, .txt, .npy or .parquet";
+
+/// Where samples come from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Source {
+    /// The digits inside the library.
+    Digits,
+    /// A folder with the four files of MNIST.
+    Mnist(PathBuf),
+    /// A pair of IDX files.
+    Idx(PathBuf, PathBuf),
+    /// A text file with a table.
+    Csv(PathBuf),
+    /// A NumPy file.
+    Npy(PathBuf),
+    /// A Parquet file.
+    Parquet(PathBuf),
+}
+
+impl FromStr for Source {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        if text == "digits" {
+            return Ok(Source::Digits);
+        }
+        match text.split_once(':') {
+            Some(("mnist", folder)) => return Ok(Source::Mnist(folder.into())),
+            Some(("idx", pair)) => {
+                let (images, labels) = pair.split_once(',').ok_or("expected idx:IMAGES,LABELS")?;
+                return Ok(Source::Idx(images.into(), labels.into()));
+            }
+            _ => {}
+        }
+        let extension = Path::new(text).extension().map(|extension| extension.to_ascii_lowercase());
+        match extension.as_ref().and_then(|extension| extension.to_str()) {
+            Some("csv" | "tsv" | "txt") => Ok(Source::Csv(text.into())),
+            Some("npy") => Ok(Source::Npy(text.into())),
+            Some("parquet") => Ok(Source::Parquet(text.into())),
+            _ => Err(format!("expected {KINDS}")),
+        }
+    }
+}
+
+impl Source {
+    /// The name without folder and ending: the model file's default name.
+    pub(crate) fn stem(&self) -> String {
+        match self {
+            Source::Digits => "digits".to_owned(),
+            Source::Mnist(_) => "mnist".to_owned(),
+            Source::Idx(path, _)
+            | Source::Csv(path)
+            | Source::Npy(path)
+            | Source::Parquet(path) => path
+                .file_stem()
+                .map_or("model".to_owned(), |stem| stem.to_string_lossy().into_owned()),
+        }
+    }
+
+    /// The files that are read, as far as the command line names them.
+    pub(crate) fn files(&self) -> Vec<&Path> {
+        match self {
+            Source::Digits | Source::Mnist(_) => Vec::new(),
+            Source::Idx(images, labels) => vec![images, labels],
+            Source::Csv(path) | Source::Npy(path) | Source::Parquet(path) => vec![path],
+        }
+    }
+
+    /// The name in the model file, without folders, which are private.
+    pub(crate) fn short_name(&self) -> String {
+        match self {
+            Source::Digits | Source::Mnist(_) => self.stem(),
+            _ => {
+                let names = self.files().into_iter().filter_map(Path::file_name);
+                names.map(|name| name.to_string_lossy()).collect::<Vec<_>>().join(",")
+            }
+        }
+    }
+
+    /// The name in messages.
+    pub(crate) fn name(&self) -> String {
+        match self {
+            Source::Digits => "digits".to_owned(),
+            Source::Mnist(folder) => format!("mnist:{}", folder.display()),
+            Source::Idx(images, labels) => format!("idx:{},{}", images.display(), labels.display()),
+            Source::Csv(path) | Source::Npy(path) | Source::Parquet(path) => {
+                path.display().to_string()
+            }
+        }
+    }
+
+    /// Whether it is a table of measurements, whose features have different scales.
+    pub(crate) fn is_table(&self) -> bool {
+        matches!(self, Source::Csv(_) | Source::Npy(_) | Source::Parquet(_))
+    }
+
+    /// The error that the data is not as expected.
+    pub(crate) fn unexpected(
+        &self,
+        place: impl Into<String>,
+        expected: impl Into<String>,
+        found: impl Into<String>,
+    ) -> travertine::Error {
+        let (place, expected, found) = (place.into(), expected.into(), found.into());
+        ErrorKind::Format { file: self.name(), place, expected, found }.into()
+    }
+}

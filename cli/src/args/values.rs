@@ -1,0 +1,41 @@
+//! Parsers of single values.
+
+use clap::builder::RangedU64ValueParser;
+use travertine::data::{Label, Task};
+
+pub(crate) fn at_least_one() -> RangedU64ValueParser<usize> {
+    RangedU64ValueParser::new().range(1..)
+}
+
+pub(crate) fn not_negative(text: &str) -> Result<f64, String> {
+    let number = text.parse().ok().filter(|number: &f64| number.is_finite() && *number >= 0.0);
+    number.ok_or_else(|| "expected a finite number not below 0".to_owned())
+}
+
+pub(crate) fn positive(text: &str) -> Result<f64, String> {
+    let number = text.parse().ok().filter(|number: &f64| number.is_finite() && *number > 0.0);
+    number.ok_or_else(|| "expected a finite number above 0".to_owned())
+}
+
+pub(crate) fn share(text: &str) -> Result<f64, String> {
+    let share = text.parse().ok().filter(|share| (0.0..1.0).contains(share));
+    share.ok_or_else(|| "expected a number from 0 to less than 1".to_owned())
+}
+
+pub(crate) fn label(text: &str) -> Result<Label, String> {
+    match (text, text.parse()) {
+        ("none", _) => Ok(Label::None),
+        ("", _) => Err("expected a name, a number from 1, or none".to_owned()),
+        (_, Ok(0)) => Err("columns are counted from 1".to_owned()),
+        (_, Ok(number)) => Ok(Label::Number(number)),
+        (name, Err(_)) => Ok(Label::Name(name.to_owned())),
+    }
+}
+
+pub(crate) fn task(text: &str) -> Result<Task, String> {
+    match text {
+        "classes" => Ok(Task::Classes),
+        "values" => Ok(Task::Values),
+        _ => Err("expected classes or values".to_owned()),
+    }
+}

@@ -1,0 +1,78 @@
+//! The list of commands.
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+use travertine::Result;
+
+use crate::args::device::Precision;
+use crate::commands::bench::{self, BenchArgs};
+use crate::commands::devices::{self, DevicesArgs};
+use crate::commands::evaluate::{self, EvaluateArgs};
+use crate::commands::inspect::{self, InspectArgs};
+use crate::commands::parity::{self, ParityArgs};
+use crate::commands::predict;
+use crate::commands::reproduce::{self, ReproduceArgs};
+use crate::commands::tune::{self, TuneArgs};
+use crate::commands::use_args::UseArgs;
+use crate::train;
+use crate::train::args::TrainArgs;
+
+const EXAMPLES: &str = "\
+Examples:
+  travertine train digits
+  travertine train flowers.csv --label species --hidden 32 --epochs 50 --out flowers.safetensors
+  travertine evaluate flowers.safetensors flowers.csv
+  travertine predict flowers.safetensors new.csv --json";
+
+/// Trains, evaluates and serves layered neural networks.
+#[derive(Debug, Parser)]
+#[command(name = "travertine", version, after_help = EXAMPLES)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// List every engine and device: whether it is usable, and if not, why and what helps
+    Devices(DevicesArgs),
+    /// Train a network and save it
+    Train(Box<TrainArgs>),
+    /// Loss, accuracy and confusion matrix of a model (or RMSE and R2)
+    Evaluate(EvaluateArgs),
+    /// Predictions of a model, one line a sample
+    Predict(UseArgs),
+    /// Layers, shapes and parameters of a model, and how it was trained
+    Inspect(InspectArgs),
+    /// Measure the tile sizes of a device's matrix product, and keep the best
+    Tune(TuneArgs),
+    /// Train on the CPU and on another device, and report how far their parameters drift apart
+    Parity(ParityArgs),
+    /// Time inference or training, and compare with the machine's attainable peak
+    Bench(BenchArgs),
+    /// Train for published results on MNIST, and report how close they are
+    Reproduce(ReproduceArgs),
+}
+
+impl Cli {
+    /// Runs the command. Only a training may end early without an error, after a signal.
+    pub(crate) fn run(&self) -> Result<ExitCode> {
+        match &self.command {
+            Command::Train(args) => match args.precision {
+                Precision::F64 => return train::run::<f64>(args),
+                _ => return train::run::<f32>(args),
+            },
+            Command::Devices(args) => devices::run(args),
+            Command::Evaluate(args) => evaluate::run(args),
+            Command::Predict(args) => predict::run(args),
+            Command::Inspect(args) => inspect::run(args),
+            Command::Tune(args) => tune::run(args),
+            Command::Parity(args) => parity::run(args),
+            Command::Bench(args) => bench::run(args),
+            Command::Reproduce(args) => reproduce::run(args),
+        }
+        .map(|()| ExitCode::SUCCESS)
+    }
+}

@@ -1,0 +1,151 @@
+//! The arguments of `travertine train`.
+
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+use travertine::data::Task;
+use travertine::{Activation, Init};
+
+use crate::args::augment::Augment;
+use crate::args::checkpoint::CheckpointArgs;
+use crate::args::device::{DeviceArgs, Precision};
+use crate::args::history::HistoryArgs;
+use crate::args::names::Hidden;
+use crate::args::optimizer::OptimizerArgs;
+use crate::args::regularization::RegularizationArgs;
+use crate::args::schedule::ScheduleArgs;
+use crate::args::source::Source;
+use crate::args::table::TableArgs;
+use crate::args::values::{at_least_one, not_negative, share, task};
+
+/// `train`
+#[derive(Args, Debug)]
+pub(crate) struct TrainArgs {
+    #[command(flatten)]
+    pub(crate) layers: LayerArgs,
+    #[command(flatten)]
+    pub(crate) optimizer: OptimizerArgs,
+    /// Length of a step [default: 0.1 for sgd, 0.01 for momentum and nesterov, else 0.001]
+    #[arg(long, alias = "lr", allow_negative_numbers = true, value_parser = not_negative)]
+    pub(crate) learning_rate: Option<f64>,
+    #[command(flatten)]
+    pub(crate) schedule: ScheduleArgs,
+    #[command(flatten)]
+    pub(crate) regularization: RegularizationArgs,
+    /// Samples in a step
+    #[arg(long, default_value_t = 10, value_parser = at_least_one())]
+    pub(crate) batch: usize,
+    /// Passes over the training samples
+    #[arg(long, default_value_t = 30, value_parser = at_least_one())]
+    pub(crate) epochs: usize,
+    /// Decides initial weights, split, order and deformations: the same seed gives the same model
+    #[arg(long, default_value_t = 1)]
+    pub(crate) seed: u64,
+    #[command(flatten)]
+    pub(crate) device: DeviceArgs,
+    /// Precision of all numbers
+    #[arg(long, value_enum, default_value = "f32")]
+    pub(crate) precision: Precision,
+    #[command(flatten)]
+    pub(crate) data: DataArgs,
+    /// Cross-validation: trains K models, each tested on the K-th part that it was not trained on, and saves none
+    #[arg(
+        long,
+        value_name = "K",
+        conflicts_with_all = [
+            "test", "held_out", "out", "history", "tensorboard", "report", "checkpoint", "resume", "every", "early_stopping",
+        ]
+    )]
+    pub(crate) folds: Option<usize>,
+    /// Read CSV and NPY data that do not fit into memory block by block, this many MiB at a time
+    #[arg(
+        long,
+        value_name = "MIB",
+        num_args = 0..=1,
+        default_missing_value = "32",
+        value_parser = at_least_one(),
+        conflicts_with_all = [
+            "folds", "stratify", "samples", "report", "checkpoint", "resume", "every", "early_stopping", "class_weights",
+            "categorical", "labels", "augment",
+        ]
+    )]
+    pub(crate) stream: Option<usize>,
+    /// File of the model [default: the name of the data, in this folder]
+    #[arg(long, value_name = "MODEL.safetensors")]
+    pub(crate) out: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) history: HistoryArgs,
+    #[command(flatten)]
+    pub(crate) checkpoint: CheckpointArgs,
+    /// No progress bar and no live curve in a terminal
+    #[arg(long)]
+    pub(crate) plain: bool,
+    /// JSON lines on standard output, the last one the result
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// The layers and the loss.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct LayerArgs {
+    /// Sizes of the hidden layers, or none
+    #[arg(long, default_value = "100", value_name = "SIZES")]
+    pub(crate) hidden: Hidden,
+    /// Activation of the hidden layers
+    #[arg(long, default_value = "relu")]
+    pub(crate) activation: Activation,
+    /// softmax, sigmoid or linear [default: softmax for classes, linear for values]
+    #[arg(long)]
+    pub(crate) output: Option<Activation>,
+    /// cross-entropy, quadratic, mean-absolute or huber [default: quadratic for linear outputs, else cross-entropy]
+    #[arg(long)]
+    pub(crate) loss: Option<String>,
+    /// glorot, he, lecun, normal, uniform (both also with a scale, as normal(0.1)) or zeros
+    #[arg(long, default_value = "glorot")]
+    pub(crate) init: Init,
+}
+
+/// The samples: where they come from, which to train on and which to test on.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct DataArgs {
+    /// digits (built in), mnist:DIR, idx:IMAGES,LABELS, FILE.csv, FILE.tsv, FILE.txt, FILE.npy or FILE.parquet
+    #[arg(id = "data", value_name = "DATA")]
+    pub(crate) source: Source,
+    #[command(flatten)]
+    pub(crate) table: TableArgs,
+    /// Whether the label is classes or values [default: detected]
+    #[arg(long, value_parser = task, value_name = "classes|values")]
+    pub(crate) task: Option<Task>,
+    /// Do not standardize the features of CSV and NPY data
+    #[arg(long)]
+    pub(crate) no_standardize: bool,
+    /// Train on images that are deformed anew for each epoch: elastic(STRENGTH,SMOOTHNESS in pixels), affine(DEGREES of
+    /// rotation,SHARE of the size), or both with a comma between; the numbers may be left out
+    #[arg(long, value_name = "KINDS")]
+    pub(crate) augment: Option<Augment>,
+    /// Train on the first N training samples only
+    #[arg(long, value_name = "N", value_parser = at_least_one())]
+    pub(crate) samples: Option<usize>,
+    /// Data to test on, of the same kind
+    #[arg(long, value_name = "DATA", conflicts_with = "held_out")]
+    pub(crate) test: Option<Source>,
+    /// Share of the samples to test on, or 0 [default: 0.2, unless the data has its own test set]
+    #[arg(long, value_name = "SHARE", allow_negative_numbers = true, value_parser = share)]
+    pub(crate) held_out: Option<f64>,
+    /// Keep the share of each class in what is held out
+    #[arg(long, conflicts_with = "test")]
+    pub(crate) stratify: bool,
+}
+
+impl DataArgs {
+    /// Every file that is read.
+    pub(crate) fn files(&self) -> Vec<&Path> {
+        let sources = [Some(&self.source), self.test.as_ref()];
+        sources
+            .into_iter()
+            .flatten()
+            .flat_map(Source::files)
+            .chain(self.table.labels.as_deref())
+            .collect()
+    }
+}

@@ -1,0 +1,265 @@
+//! Checkpoints of a training, and the signals that end it with one.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
+
+use serde::{Deserialize, Serialize};
+use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::flag;
+use travertine::{ErrorKind, Result, Samples, Scalar, Snapshot, Trainer, model_file};
+
+use crate::args::checkpoint::{CheckpointArgs, CheckpointFolder, OnError};
+use crate::message::{note, warn, wrong};
+use crate::output::file;
+use crate::output::history::EpochRecord;
+use crate::train::early_stopping::Progress;
+
+/// Checkpoints that a folder holds: the newest, and the one before it in case that a crash damages the newest.
+const KEPT: usize = 2;
+
+/// What a checkpoint holds beside the trainer's snapshot.
+#[derive(Serialize, Deserialize)]
+struct CheckpointMetadata {
+    /// Everything that decides the bytes of the model, by name.
+    #[serde(rename = "facts")]
+    training: Vec<(String, String)>,
+    rows: Vec<EpochRecord>,
+    #[serde(rename = "course")]
+    progress: Progress,
+}
+
+/// The state that a training continues from.
+pub(crate) struct Resumed<T> {
+    pub(crate) snapshot: Snapshot<T>,
+    pub(crate) records: Vec<EpochRecord>,
+    pub(crate) progress: Progress,
+}
+
+/// Writes checkpoints when they are due, and receives signals.
+#[derive(Default)]
+pub(crate) struct CheckpointWriter {
+    folder: Option<PathBuf>,
+    every: Option<u64>,
+    continues_on_error: bool,
+    /// Everything that decides the bytes of the model, by name.
+    training: Vec<(String, String)>,
+    /// The last signal, or 0.
+    signal: Arc<AtomicUsize>,
+}
+
+impl CheckpointWriter {
+    /// Prepares the folder, reads the checkpoint to continue from, if any, and receives signals from now on.
+    pub(crate) fn open<T: Scalar>(
+        args: &CheckpointArgs,
+        training: Vec<(String, String)>,
+    ) -> Result<(Self, Option<Resumed<T>>)> {
+        let (folder, found) = prepare(args.folder()?)?;
+        if args.every.is_some() && folder.is_none() {
+            return Err(wrong("--every", "is for checkpoints; add --checkpoint DIR"));
+        }
+        let writer = CheckpointWriter {
+            folder: folder.map(Path::to_owned),
+            every: args.every.map(|every| every as u64),
+            continues_on_error: args.on_checkpoint_error == OnError::Continue,
+            training,
+            signal: listen()?,
+        };
+        let resumed = if found.is_empty() { None } else { Some(writer.resume(&found)?) };
+        Ok((writer, resumed))
+    }
+
+    /// The newest of these checkpoints that is whole; one of another training is refused with every difference.
+    fn resume<T: Scalar>(&self, found: &[PathBuf]) -> Result<Resumed<T>> {
+        let mut failure = None;
+        for path in found.iter().rev() {
+            match read(path) {
+                Ok((snapshot, CheckpointMetadata { training, rows, progress })) => {
+                    let whole = if failure.is_some() { ", which is whole" } else { "" };
+                    failure.iter().for_each(|error| warn(&format!("{error}")));
+                    self.refuse_other(path, &training)?;
+                    note(&format!("going on from {}{whole}", path.display()));
+                    return Ok(Resumed { snapshot, records: rows, progress });
+                }
+                Err(error) => failure = failure.or(Some(error)),
+            }
+        }
+        Err(failure.unwrap_or_else(|| wrong("--resume", "there is no checkpoint")))
+    }
+
+    fn refuse_other(&self, path: &Path, training: &[(String, String)]) -> Result<()> {
+        let of = |training: &[(String, String)], name: &str| {
+            training
+                .iter()
+                .find(|(own, _)| own == name)
+                .map_or("none".to_owned(), |(_, value)| value.clone())
+        };
+        let mut names: Vec<&String> =
+            training.iter().chain(&self.training).map(|(name, _)| name).collect();
+        names.sort();
+        names.dedup();
+        let differences = names.into_iter().filter_map(|name| {
+            let (then, now) = (of(training, name), of(&self.training, name));
+            (then != now).then(|| format!("{} was {then}, is {now}", name.replace('_', " ")))
+        });
+        let differences: Vec<String> = differences.collect();
+        if differences.is_empty() {
+            return Ok(());
+        }
+        Err(wrong(
+            "--resume",
+            format!("{} is of another training: {}", path.display(), differences.join("; ")),
+        ))
+    }
+
+    /// Whether checkpoints are written.
+    pub(crate) fn has_folder(&self) -> bool {
+        self.folder.is_some()
+    }
+
+    /// Whether a checkpoint is due after this step.
+    pub(crate) fn is_due(&self, steps: u64) -> bool {
+        self.folder.is_some() && self.every.is_some_and(|every| steps.is_multiple_of(every))
+    }
+
+    /// Whether a checkpoint is due after every epoch.
+    pub(crate) fn is_due_after_epochs(&self) -> bool {
+        self.folder.is_some() && self.every.is_none()
+    }
+
+    /// The signal that has come, if any.
+    pub(crate) fn signal(&self) -> Option<usize> {
+        Some(self.signal.load(Relaxed)).filter(|&signal| signal != 0)
+    }
+
+    /// Writes a checkpoint, if there is a folder for it, and removes old ones. Returns its path.
+    pub(crate) fn write<T: Scalar>(
+        &self,
+        trainer: &mut Trainer<'_, T>,
+        samples: &mut Samples<'_, T>,
+        records: &[EpochRecord],
+        progress: &Progress,
+        best: Option<&[Vec<T>]>,
+    ) -> Result<Option<PathBuf>> {
+        let Some(folder) = &self.folder else { return Ok(None) };
+        let mut snapshot = trainer.snapshot(samples)?;
+        for (i, values) in best.into_iter().flatten().enumerate() {
+            snapshot.attach(best_name(i), values.clone());
+        }
+        let metadata = CheckpointMetadata {
+            training: self.training.clone(),
+            rows: records.to_vec(),
+            progress: progress.clone(),
+        };
+        let metadata = serde_json::to_string(&metadata)
+            .map_err(|error| wrong("--checkpoint", error.to_string()))?;
+        let path = folder.join(format!("step-{:012}.safetensors", snapshot.steps()));
+        match model_file::save_checkpoint(&path, &snapshot, &metadata) {
+            Ok(()) => remove_old(folder).map(|()| Some(path)),
+            Err(error) if self.continues_on_error => {
+                warn(&format!("{error}; training goes on without this checkpoint"));
+                Ok(None)
+            }
+            Err(error) => Err(error),
+        }
+    }
+}
+
+/// The folder for checkpoints, and those in it to continue from. Prints whether a training that may do either begins.
+fn prepare(folder: CheckpointFolder<'_>) -> Result<(Option<&Path>, Vec<PathBuf>)> {
+    match folder {
+        CheckpointFolder::None => Ok((None, Vec::new())),
+        CheckpointFolder::New(folder) => {
+            file::make_folder("--checkpoint", folder)?;
+            if !checkpoints(folder)?.is_empty() {
+                let reason = format!(
+                    "{0} has checkpoints of a training; go on with --resume {0}, or choose another folder",
+                    folder.display()
+                );
+                return Err(wrong("--checkpoint", reason));
+            }
+            Ok((Some(folder), Vec::new()))
+        }
+        CheckpointFolder::Resume(folder) => {
+            let found = checkpoints(folder)?;
+            if found.is_empty() {
+                let reason = format!("there is no checkpoint in {}", folder.display());
+                return Err(wrong("--resume", reason));
+            }
+            Ok((Some(folder), found))
+        }
+        CheckpointFolder::ResumeOrNew(folder) => {
+            file::make_folder("--checkpoint", folder)?;
+            let found = checkpoints(folder)?;
+            if found.is_empty() {
+                note(&format!("beginning: there is no checkpoint in {} yet", folder.display()));
+            }
+            Ok((Some(folder), found))
+        }
+    }
+}
+
+/// Removes all checkpoints but the newest. One that cannot be removed only takes space.
+fn remove_old(folder: &Path) -> Result<()> {
+    let old = checkpoints(folder)?;
+    old.iter().rev().skip(KEPT).for_each(|path| drop(fs::remove_file(path)));
+    Ok(())
+}
+
+impl<T: Scalar> Resumed<T> {
+    /// The parameters of the best epoch, if early stopping kept some.
+    pub(crate) fn best(&self) -> Option<Vec<Vec<T>>> {
+        let best = |i| self.snapshot.numbers(&best_name(i)).map(<[T]>::to_vec);
+        Some((0..).map_while(best).collect()).filter(|best: &Vec<_>| !best.is_empty())
+    }
+}
+
+fn best_name(i: usize) -> String {
+    format!("best.{i}")
+}
+
+fn read<T: Scalar>(path: &Path) -> Result<(Snapshot<T>, CheckpointMetadata)> {
+    let (snapshot, metadata) = model_file::load_checkpoint(path)?;
+    let metadata = serde_json::from_str(&metadata).map_err(|error| ErrorKind::Format {
+        file: path.display().to_string(),
+        place: "metadata".to_owned(),
+        expected: "that of this version of travertine".to_owned(),
+        found: error.to_string(),
+    })?;
+    Ok((snapshot, metadata))
+}
+
+/// The checkpoints of a folder, the oldest first. Unfinished files of a killed run are removed.
+fn checkpoints(folder: &Path) -> Result<Vec<PathBuf>> {
+    let refused =
+        |source| ErrorKind::Io { action: "read the folder", path: folder.to_owned(), source };
+    let mut found = Vec::new();
+    for entry in fs::read_dir(folder).map_err(refused)? {
+        let path = entry.map_err(refused)?.path();
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        if name.starts_with("step-") && name.ends_with(".safetensors") {
+            found.push(path);
+        } else if name.starts_with(".step-") && name.ends_with(".tmp") {
+            let _ = fs::remove_file(&path);
+        }
+    }
+    found.sort();
+    Ok(found)
+}
+
+/// Registers SIGINT and SIGTERM: the first ends the training after the step, a second one ends the process at once.
+fn listen() -> Result<Arc<AtomicUsize>> {
+    let (signal, asked) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicBool::new(false)));
+    for number in [SIGINT, SIGTERM] {
+        flag::register_conditional_shutdown(number, 128 + number, Arc::clone(&asked))
+            .and_then(|_| flag::register(number, Arc::clone(&asked)))
+            .and_then(|_| flag::register_usize(number, Arc::clone(&signal), number as usize))
+            .map_err(|source| ErrorKind::Io {
+                action: "listen to signals of",
+                path: "this process".into(),
+                source,
+            })?;
+    }
+    Ok(signal)
+}

@@ -1,0 +1,191 @@
+//! `travertine train`
+
+use std::path::Path;
+use std::process::ExitCode;
+use std::time::Instant;
+
+use serde::Serialize;
+use travertine::data::Dataset;
+use travertine::{Error, Report, Result, Scalar, model_file};
+
+use self::args::TrainArgs;
+use self::early_stopping::Progress;
+use self::plan::Plan;
+use self::session::{End, Monitor, Outcome};
+use crate::message::{counted, note};
+use crate::model::Model;
+use crate::output::history::{EpochRecord, History};
+use crate::output::progress::{Display, Epoch, figures};
+use crate::output::report::{self, Story};
+use crate::output::text::{percent, short};
+use crate::output::{Output, rounded};
+
+pub(crate) mod args;
+pub(crate) mod augment;
+mod checkpoint;
+mod cross_validate;
+mod data;
+mod early_stopping;
+mod output_layer;
+mod plan;
+mod recipe;
+mod record;
+pub(crate) mod session;
+mod stream;
+
+/// Trains a network, saves it and prints the result.
+pub(crate) fn run<T: Scalar>(args: &TrainArgs) -> Result<ExitCode> {
+    if let Some(folds) = args.folds {
+        return cross_validate::run::<T>(args, folds);
+    }
+    let mut out = Output::new(args.json);
+    let mut plan = Plan::<T>::new(args)?;
+    let (checkpoints, resumed) = plan.checkpoints()?;
+    let display = Display::new(args.epochs, plan.samples(), plan.output.factor, args.plain);
+    let mut monitor = TrainMonitor { display, history: plan.files.history()?, out: &mut out };
+    let outcome = plan.run(checkpoints, resumed, &mut monitor)?;
+    drop(monitor);
+    finish(plan, outcome, args, &mut out)
+}
+
+/// The bar, the lines of epochs, and the files that record them.
+struct TrainMonitor<'a> {
+    display: Display,
+    history: History,
+    out: &'a mut Output,
+}
+
+impl Monitor for TrainMonitor<'_> {
+    fn is_due(&self) -> bool {
+        self.display.is_due()
+    }
+
+    fn show(&mut self, epoch: usize, start: Instant, report: &Report) {
+        self.display.show(epoch, start, report);
+    }
+
+    fn needs_gradient_norms(&self) -> bool {
+        self.history.needs_gradient_norms()
+    }
+
+    fn epoch(&mut self, epoch: &Epoch, records: &[EpochRecord]) -> Result<()> {
+        self.display.epoch(epoch, self.out)?;
+        self.history.write(records)
+    }
+}
+
+/// Saves the model and its report, and prints the result.
+fn finish<T: Scalar>(
+    plan: Plan<T>,
+    outcome: Outcome,
+    args: &TrainArgs,
+    out: &mut Output,
+) -> Result<ExitCode> {
+    let Outcome { end, progress, records, steps } = outcome;
+    let failure = match end {
+        End::Signal(signal) => return Ok(ExitCode::from(128 + signal as u8)),
+        // There is no model worth saving.
+        End::Failure { error, savable: false } => return Err(error),
+        End::Failure { error, .. } => Some(error),
+        End::Done => None,
+    };
+    let Some(last) = &progress.last else { return failure.map_or(Ok(ExitCode::SUCCESS), Err) };
+    let (path, folder) = (plan.files.model.clone(), plan.files.report().map(Path::to_owned));
+    let (model, judged) = plan.into_model(last.epoch)?;
+    model_file::save(&path, &model.network, &model.info)?;
+    let title = args.data.source.short_name();
+    let write = |(folder, judged): (&_, &_)| {
+        let written = write_report(folder, title, &model, judged, &records, failure.as_ref());
+        written.inspect_err(|_| note(&format!("the model is saved as {}", path.display())))
+    };
+    let report = folder.as_deref().zip(judged.as_ref()).map(write).transpose()?;
+    if let Some(failure) = failure {
+        let good = counted(last.epoch as usize, "epoch", "epochs");
+        note(&format!("the model of the {good} that went well is saved as {}", path.display()));
+        return Err(failure);
+    }
+    let files = Saved { model: &path, report: report.as_deref() };
+    print_result(&model, (&progress, last, steps), args.seed, &files, out)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn write_report<T: Scalar>(
+    folder: &Path,
+    title: String,
+    model: &Model<T>,
+    judged: &Dataset<T>,
+    records: &[EpochRecord],
+    failure: Option<&Error>,
+) -> Result<std::path::PathBuf> {
+    let held_out = records.last().is_some_and(|record| record.test_loss.is_some());
+    let failure = failure.map(Error::to_string);
+    report::write(folder, &Story { model, data: judged, held_out, records, title, failure })
+}
+
+/// The files that a training has written.
+struct Saved<'a> {
+    model: &'a Path,
+    report: Option<&'a Path>,
+}
+
+/// The last line of `train --json`.
+#[derive(Serialize)]
+struct TrainResult<'a> {
+    task: &'static str,
+    epochs: u64,
+    train_loss: f64,
+    train_accuracy: Option<f64>,
+    test_loss: Option<f64>,
+    test_accuracy: Option<f64>,
+    best_test_accuracy: Option<f64>,
+    seconds: f64,
+    steps_per_second: f64,
+    parameters: usize,
+    device: &'a str,
+    threads: Option<usize>,
+    seed: u64,
+    model: String,
+    report: Option<String>,
+}
+
+fn print_result<T: Scalar>(
+    model: &Model<T>,
+    (progress, last, steps): (&Progress, &EpochRecord, u64),
+    seed: u64,
+    files: &Saved<'_>,
+    out: &mut Output,
+) -> Result<()> {
+    let device = model.network.engine().device();
+    let result = TrainResult {
+        task: "train",
+        epochs: last.epoch,
+        train_loss: last.train_loss,
+        train_accuracy: last.train_accuracy,
+        test_loss: last.test_loss,
+        test_accuracy: last.test_accuracy,
+        best_test_accuracy: progress.best_test_accuracy,
+        seconds: rounded(progress.seconds, 6),
+        steps_per_second: rounded(steps as f64 / progress.seconds_of_steps, 1),
+        parameters: model.network.parameters(),
+        device: &device.name,
+        threads: device.threads,
+        seed,
+        model: files.model.display().to_string(),
+        report: files.report.map(|path| path.display().to_string()),
+    };
+    let report = result.report.as_ref().map_or(String::new(), |path| format!("\nreport {path}"));
+    let saved = format!("saved {} ({} parameters){report}", result.model, result.parameters);
+    out.print(&result, &format!("{}\n{saved}", summary(progress, last, steps)))
+}
+
+fn summary(progress: &Progress, last: &EpochRecord, steps: u64) -> String {
+    let rate = steps as f64 / progress.seconds_of_steps;
+    let test = last.test_loss.map_or("nothing held out to test on".to_owned(), |loss| {
+        let best = progress
+            .best_test_accuracy
+            .map_or(String::new(), |best| format!(" (best {})", percent(Some(best))));
+        format!("test {}{best}", figures(loss, last.test_accuracy))
+    });
+    let epochs = counted(last.epoch as usize, "epoch", "epochs");
+    format!("{epochs} in {:.2} s, {} steps/s; {test}", progress.seconds, short(rate))
+}

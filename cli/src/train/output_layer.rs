@@ -1,0 +1,66 @@
+//! The output layer and its loss, which must suit the targets.
+
+use travertine::data::{Dataset, TargetScale, Targets};
+use travertine::{Activation, Loss, Result, Scalar};
+
+use crate::args::names;
+use crate::message::wrong;
+use crate::train::args::LayerArgs;
+use crate::train::data::TrainingData;
+
+/// Output layer, losses and units of a training.
+pub(crate) struct OutputLayer {
+    pub(crate) activation: Activation,
+    /// The loss that is reported and saved, in the unit of the data.
+    pub(crate) loss: Loss,
+    /// The loss that is minimized, in the unit of scaled targets.
+    pub(crate) learned_loss: Loss,
+    /// `loss / learned_loss`
+    pub(crate) factor: f64,
+    pub(crate) scale: Option<TargetScale>,
+}
+
+impl OutputLayer {
+    /// The output layer that is chosen, or the default for these targets.
+    pub(crate) fn new<T: Scalar>(args: &LayerArgs, data: &TrainingData<T>) -> Result<Self> {
+        let default =
+            if data.classes().is_empty() { Activation::Identity } else { Activation::Softmax };
+        let activation = args.output.unwrap_or(default);
+        let default =
+            if activation == Activation::Identity { "quadratic" } else { "cross-entropy" };
+        let loss = names::loss(args.loss.as_deref().unwrap_or(default), activation)?;
+        if let Targets::Values { values, .. } = data.train.targets() {
+            check_values(values, activation, loss)?;
+        }
+        let scales = activation == Activation::Identity && data.standardization.is_some();
+        let scale = scales.then(|| TargetScale::fit(&data.train)).flatten();
+        let (learned_loss, factor) =
+            scale.as_ref().map_or((loss, 1.0), |scale| (scale.loss(loss), scale.factor(loss)));
+        Ok(OutputLayer { activation, loss, learned_loss, factor, scale })
+    }
+
+    /// The samples with the targets that the network learns.
+    pub(crate) fn scaled<T: Scalar>(&self, data: Dataset<T>) -> Result<Dataset<T>> {
+        match &self.scale {
+            Some(scale) => scale.apply(&data),
+            None => Ok(data),
+        }
+    }
+}
+
+/// Refuses an output layer or a loss that cannot learn these values.
+fn check_values<T: Scalar>(values: &[T], output: Activation, loss: Loss) -> Result<()> {
+    if output == Activation::Softmax || loss == Loss::SoftmaxCrossEntropy {
+        let option = if output == Activation::Softmax { "--output" } else { "--loss" };
+        let reason = "softmax and its cross-entropy are for classes, but the label is values; add --task classes";
+        return Err(wrong(option, reason));
+    }
+    let is_share = |x: &&T| (0.0..=1.0).contains(&x.to_f64());
+    match values.iter().find(|x| !is_share(x)) {
+        Some(x) if loss == Loss::BinaryCrossEntropy => Err(wrong(
+            "--loss",
+            format!("cross-entropy needs values from 0 to 1, the label has {x}"),
+        )),
+        _ => Ok(()),
+    }
+}

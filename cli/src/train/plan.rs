@@ -1,0 +1,178 @@
+//! The plan of a training: everything that its arguments stand for, resolved and checked before the first step.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use travertine::data::{Dataset, Label, Stream};
+use travertine::engine::Engine;
+use travertine::{Network, Result, Samples, Scalar};
+
+use crate::args::checkpoint::CheckpointArgs;
+use crate::args::history::HistoryArgs;
+use crate::args::source::Source;
+use crate::message::{counted, note, wrong};
+use crate::model::Model;
+use crate::output::file;
+use crate::output::history::History;
+use crate::train::args::{DataArgs, TrainArgs};
+use crate::train::augment::MemoryFeed;
+use crate::train::checkpoint::{CheckpointWriter, Resumed};
+use crate::train::data::TrainingData;
+use crate::train::output_layer::OutputLayer;
+use crate::train::recipe::Recipe;
+use crate::train::record::{checkpoint_metadata, model_info};
+use crate::train::session::{Monitor, Outcome, Session};
+use crate::train::stream::{self, StreamFeed};
+
+/// A training before its first step.
+pub(crate) struct Plan<T: Scalar> {
+    pub(crate) recipe: Recipe,
+    pub(crate) engine: Arc<dyn Engine<T>>,
+    pub(crate) network: Network<T>,
+    pub(crate) output: OutputLayer,
+    pub(crate) files: Files,
+    data: TrainingData<T>,
+    /// Where `data` is only an example of the samples: all of them.
+    stream: Option<Stream<T>>,
+    /// What a report judges the model on, in the unit of the data.
+    judged: Option<Dataset<T>>,
+    source: Source,
+    label: Option<Label>,
+    checkpoints: CheckpointArgs,
+}
+
+/// The files that a training writes.
+pub(crate) struct Files {
+    pub(crate) model: PathBuf,
+    history: HistoryArgs,
+    /// Those that it reads, and must not replace.
+    inputs: Vec<PathBuf>,
+}
+
+impl<T: Scalar> Plan<T> {
+    /// Reads the data, opens the device, and checks that every file can be written.
+    pub(crate) fn new(args: &TrainArgs) -> Result<Self> {
+        let recipe = Recipe::new(args)?;
+        let open = |mebibytes| stream::open(&args.data, args.seed, mebibytes);
+        let stream = args.stream.map(open).transpose()?;
+        let mut data = match &stream {
+            Some(stream) => TrainingData::of_stream(&args.data, stream)?,
+            None => TrainingData::load(&args.data, args.seed)?,
+        };
+        recipe.check(!data.classes().is_empty())?;
+        let output = OutputLayer::new(&args.layers, &data)?;
+        let description = match (&stream, args.stream) {
+            (Some(stream), Some(mebibytes)) => describe_stream(stream, mebibytes),
+            _ => data.describe(),
+        };
+        let (name, loss) = (args.data.source.name(), output.loss);
+        note(&format!("{name}: {description}; output {}, loss {loss}", output.activation));
+        let judged = args.history.report.is_some().then(|| data.judged().clone());
+        data.scale(&output)?;
+        let engine = args.device.open::<T>(args.precision)?;
+        let network = recipe.network(&engine, &data.train, output.activation)?;
+        let files = Files::new(&args.data, args.out.as_deref(), &args.history);
+        files.check_model(network.parameters() * size_of::<T>())?;
+        if args.checkpoint.early_stopping.is_some() && data.test.is_none() {
+            let reason = "needs samples to test on; see --held-out and --test";
+            return Err(wrong("--early-stopping", reason));
+        }
+        let (source, label) = (args.data.source.clone(), args.data.table.label.clone());
+        let checkpoints = args.checkpoint.clone();
+        Ok(Plan {
+            recipe,
+            engine,
+            network,
+            output,
+            files,
+            data,
+            stream,
+            judged,
+            source,
+            label,
+            checkpoints,
+        })
+    }
+
+    /// Samples to train on.
+    pub(crate) fn samples(&self) -> usize {
+        self.stream.as_ref().map_or(self.data.train.samples(), Stream::samples)
+    }
+
+    /// The writer of checkpoints, and the checkpoint to continue from. A stream has none.
+    pub(crate) fn checkpoints(&self) -> Result<(CheckpointWriter, Option<Resumed<T>>)> {
+        if self.stream.is_some() {
+            return Ok((CheckpointWriter::default(), None));
+        }
+        let patience = self.checkpoints.early_stopping;
+        let (recipe, data, output) = (&self.recipe, &self.data, &self.output);
+        let metadata = checkpoint_metadata(recipe, data, output, &self.network, patience)?;
+        CheckpointWriter::open(&self.checkpoints, metadata)
+    }
+
+    /// Trains the network.
+    pub(crate) fn run(
+        &mut self,
+        checkpoints: CheckpointWriter,
+        resumed: Option<Resumed<T>>,
+        monitor: &mut dyn Monitor,
+    ) -> Result<Outcome> {
+        let samples = self.samples();
+        let Plan { recipe, engine, network, output, data, stream, .. } = self;
+        let test = data.test.as_ref().map(|test| Samples::new(engine, test)).transpose()?;
+        let trainer = recipe.trainer(network, output.learned_loss, samples)?;
+        let mut session = Session::new(trainer, recipe.epochs(), recipe.rate(), monitor)
+            .test(test)
+            .factor(output.factor)
+            .patience(self.checkpoints.early_stopping)
+            .checkpoints(checkpoints);
+        if let Some(stream) = stream {
+            return session.run_stream(&StreamFeed { stream, engine, recipe, output });
+        }
+        let deformation = data.deformation.as_ref();
+        let mut memory = MemoryFeed::new(recipe, engine, &data.train, deformation)?;
+        resumed.map_or(Ok(()), |resumed| session.resume(resumed, &mut memory))?;
+        session.run(&mut memory)
+    }
+
+    /// The trained model, with outputs in the unit of the data, and what a report judges it on; `epochs`: trained.
+    pub(crate) fn into_model(mut self, epochs: u64) -> Result<(Model<T>, Option<Dataset<T>>)> {
+        let samples = (self.samples(), epochs);
+        let named = (&self.source, self.label.as_ref());
+        let info = model_info(&self.recipe, named, &self.data, &self.output, samples);
+        self.output.scale.as_ref().map_or(Ok(()), |scale| scale.undo(&mut self.network))?;
+        Ok((Model { network: self.network, info }, self.judged))
+    }
+}
+
+fn describe_stream<T: Scalar>(stream: &Stream<T>, mebibytes: usize) -> String {
+    let samples = counted(stream.samples(), "sample to train on", "samples to train on");
+    format!("{samples}, {mebibytes} MiB at a time, {} held out", stream.held_out_samples())
+}
+
+impl Files {
+    fn new(data: &DataArgs, model: Option<&Path>, history: &HistoryArgs) -> Self {
+        let default = || PathBuf::from(format!("{}.safetensors", data.source.stem()));
+        Files {
+            model: model.map_or_else(default, Path::to_owned),
+            history: history.clone(),
+            inputs: data.files().into_iter().map(Path::to_owned).collect(),
+        }
+    }
+
+    /// Refuses a path that a model of `bytes` bytes cannot be saved at.
+    fn check_model(&self, bytes: usize) -> Result<()> {
+        file::check_is_not("--out", &self.model, &self.inputs)?;
+        file::check("--out", &self.model, bytes)
+    }
+
+    /// Opens the files that record the training.
+    pub(crate) fn history(&self) -> Result<History> {
+        History::new(&self.history, &self.inputs)
+    }
+
+    /// The folder of the report.
+    pub(crate) fn report(&self) -> Option<&Path> {
+        self.history.report.as_deref()
+    }
+}

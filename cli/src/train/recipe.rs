@@ -1,0 +1,159 @@
+//! How a network is built and trained, whatever its samples are.
+
+use std::sync::Arc;
+
+use travertine::data::Dataset;
+use travertine::engine::Engine;
+use travertine::optimizer::Schedule;
+use travertine::{Activation, Init, Loss, Network, Result, Samples, Scalar, Trainer};
+
+use crate::args::device::Precision;
+use crate::args::names::{Hidden, Normalization};
+use crate::args::optimizer::OptimizerArgs;
+use crate::args::regularization::RegularizationArgs;
+use crate::args::schedule::ScheduleArgs;
+use crate::train::args::TrainArgs;
+
+/// The hidden layers and everything that a trainer is built from.
+#[derive(Clone)]
+pub(crate) struct Recipe {
+    hidden: Hidden,
+    activation: Activation,
+    init: Init,
+    optimizer: OptimizerArgs,
+    rate: f64,
+    schedule: ScheduleArgs,
+    regularization: RegularizationArgs,
+    batch: usize,
+    epochs: usize,
+    seed: u64,
+    precision: Precision,
+}
+
+/// Entries of a model file or a checkpoint: name and value.
+type Entries = Vec<(&'static str, String)>;
+
+impl Recipe {
+    /// Takes the recipe from the arguments; refuses optimizer options that contradict each other.
+    pub(crate) fn new(args: &TrainArgs) -> Result<Self> {
+        let rate = args.learning_rate.unwrap_or_else(|| args.optimizer.default_rate());
+        args.optimizer.build::<f64>(rate)?;
+        Ok(Recipe {
+            hidden: args.layers.hidden.clone(),
+            activation: args.layers.activation,
+            init: args.layers.init,
+            optimizer: args.optimizer.clone(),
+            rate,
+            schedule: args.schedule.clone(),
+            regularization: args.regularization.clone(),
+            batch: args.batch,
+            epochs: args.epochs,
+            seed: args.seed,
+            precision: args.precision,
+        })
+    }
+
+    /// The learning rate before the schedule.
+    pub(crate) fn rate(&self) -> f64 {
+        self.rate
+    }
+
+    /// Passes over the training samples.
+    pub(crate) fn epochs(&self) -> usize {
+        self.epochs
+    }
+
+    pub(crate) fn seed(&self) -> u64 {
+        self.seed
+    }
+
+    /// Refuses options that do not apply to the hidden layers or to targets of this kind.
+    pub(crate) fn check(&self, has_classes: bool) -> Result<()> {
+        self.regularization.check(self.hidden.0.len(), has_classes)
+    }
+
+    /// The network with its initial weights.
+    pub(crate) fn network<T: Scalar>(
+        &self,
+        engine: &Arc<dyn Engine<T>>,
+        data: &Dataset<T>,
+        output: Activation,
+    ) -> Result<Network<T>> {
+        let mut builder = Network::builder(engine, data.inputs()).init(self.init).seed(self.seed);
+        for &size in &self.hidden.0 {
+            builder = match self.regularization.normalization {
+                Normalization::None => builder.dense(size, self.activation),
+                Normalization::Batch => {
+                    builder.dense(size, Activation::Identity).batch_norm(self.activation)
+                }
+                Normalization::Layer => {
+                    builder.dense(size, Activation::Identity).layer_norm(self.activation)
+                }
+            };
+        }
+        builder.dense(data.outputs(), output).build()
+    }
+
+    /// The trainer for this number of samples.
+    pub(crate) fn trainer<'n, T: Scalar>(
+        &self,
+        network: &'n mut Network<T>,
+        loss: Loss,
+        samples: usize,
+    ) -> Result<Trainer<'n, T>> {
+        let optimizer = self.optimizer.build(self.rate)?;
+        let trainer = Trainer::builder(network, loss, optimizer)
+            .batch(self.batch(samples))
+            .seed(self.seed)
+            .schedule(self.schedule_in_steps(samples))
+            .clip(self.schedule.clip());
+        self.precision.of_trainer(self.regularization.of_trainer(trainer)).build()
+    }
+
+    /// Samples on the device, with the weights of classes and smoothed labels where those are chosen.
+    pub(crate) fn training_samples<'d, T: Scalar>(
+        &self,
+        engine: &'d Arc<dyn Engine<T>>,
+        data: &'d Dataset<T>,
+    ) -> Result<Samples<'d, T>> {
+        self.regularization.of_training_samples(Samples::new(engine, data)?, data)
+    }
+
+    /// Samples in a step: no more than there are.
+    pub(crate) fn batch(&self, samples: usize) -> usize {
+        self.batch.min(samples)
+    }
+
+    fn schedule_in_steps(&self, samples: usize) -> Schedule {
+        let steps = samples.div_ceil(self.batch(samples)) as u64;
+        self.schedule.schedule(self.epochs as u64, steps)
+    }
+
+    /// The entries of optimizer, schedule and regularization.
+    pub(crate) fn metadata(&self) -> Entries {
+        let optimizer = self.optimizer.metadata(self.rate).into_iter();
+        optimizer.chain(self.schedule.metadata()).chain(self.regularization.metadata()).collect()
+    }
+
+    /// The entries of a checkpoint that decide the bytes of a model beside [`Recipe::metadata`]; `samples`: to train on.
+    pub(crate) fn checkpoint_metadata(&self, samples: usize) -> Entries {
+        vec![
+            ("batch", self.batch.to_string()),
+            ("init", self.init.to_string()),
+            ("seed", self.seed.to_string()),
+            ("precision", self.precision.name().to_owned()),
+            // In steps: some schedules are as long as the training.
+            ("schedule in steps", format!("{:?}", self.schedule_in_steps(samples))),
+        ]
+    }
+
+    /// The entries at the end of a model file's list; `samples`: to train on, `epochs`: trained.
+    pub(crate) fn model_metadata(&self, samples: usize, epochs: u64) -> Entries {
+        vec![
+            ("batch", self.batch(samples).to_string()),
+            ("epochs", epochs.to_string()),
+            ("init", self.init.to_string()),
+            ("seed", self.seed.to_string()),
+        ]
+    }
+}

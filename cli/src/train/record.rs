@@ -1,0 +1,87 @@
+//! What checkpoints and model files hold about a training.
+
+use travertine::data::{Dataset, Label};
+use travertine::layer::LayerKind;
+use travertine::model_file::ModelInfo;
+use travertine::{Network, Result, Scalar};
+
+use crate::args::augment::Deformation;
+use crate::args::source::Source;
+use crate::train::data::TrainingData;
+use crate::train::output_layer::OutputLayer;
+use crate::train::recipe::Recipe;
+
+/// Everything that decides the bytes of a model, so that a checkpoint of another training is refused. `patience`: of early
+/// stopping.
+pub(crate) fn checkpoint_metadata<T: Scalar>(
+    recipe: &Recipe,
+    data: &TrainingData<T>,
+    output: &OutputLayer,
+    network: &Network<T>,
+    patience: Option<usize>,
+) -> Result<Vec<(String, String)>> {
+    let patience = patience.map_or("off".to_owned(), |patience| patience.to_string());
+    let test = data.test.as_ref().map_or(Ok("none".to_owned()), describe_samples)?;
+    let mut entries = vec![
+        ("version", env!("CARGO_PKG_VERSION").to_owned()),
+        ("network", describe_network(network)),
+        ("loss", output.loss.to_string()),
+        ("device", network.engine().device().name.clone()),
+        ("early stopping", patience),
+        ("classes", data.classes().join(", ")),
+        ("training samples", describe_samples(&data.train)?),
+        ("test samples", test),
+    ];
+    entries.extend(recipe.checkpoint_metadata(data.train.samples()));
+    entries.extend(recipe.metadata());
+    entries.extend(data.deformation.as_ref().map(Deformation::metadata));
+    Ok(entries.into_iter().map(|(name, value)| (name.to_owned(), value)).collect())
+}
+
+fn describe_network<T: Scalar>(network: &Network<T>) -> String {
+    let layers = network.layers().iter().map(|layer| match layer.kind() {
+        LayerKind::Dense => format!("{} {}", layer.outputs(), layer.activation()),
+        kind => format!("{kind} {}", layer.activation()),
+    });
+    std::iter::once(network.inputs().to_string()).chain(layers).collect::<Vec<_>>().join(" - ")
+}
+
+fn describe_samples<T: Scalar>(data: &Dataset<T>) -> Result<String> {
+    let all = data.features().iter().copied().chain(data.target_columns()?);
+    Ok(format!("{} with fingerprint {}", data.samples(), fingerprint(all)))
+}
+
+/// FNV-1a over the bits of numbers, which distinguishes data sets.
+fn fingerprint<T: Scalar>(numbers: impl IntoIterator<Item = T>) -> String {
+    let mix = |sum: u64, x: T| (sum ^ x.to_f64().to_bits()).wrapping_mul(0x0000_0100_0000_01b3);
+    format!("{:016x}", numbers.into_iter().fold(0xcbf2_9ce4_8422_2325, mix))
+}
+
+/// What the model file holds beside the parameters: nothing that differs from run to run. `samples`: to train on.
+pub(crate) fn model_info<T: Scalar>(
+    recipe: &Recipe,
+    (source, label): (&Source, Option<&Label>),
+    data: &TrainingData<T>,
+    output: &OutputLayer,
+    (samples, epochs): (usize, u64),
+) -> ModelInfo {
+    let mut training = vec![
+        ("data", source.short_name()),
+        ("samples", samples.to_string()),
+        ("output", output.activation.to_string()),
+    ];
+    training.extend(recipe.metadata());
+    training.extend(data.deformation.as_ref().map(Deformation::metadata));
+    training.extend(recipe.model_metadata(samples, epochs));
+    if let Some(Label::Number(number)) = label {
+        training.push(("label", number.to_string())); // so that the same file is read the same way later
+    }
+    let mut info = ModelInfo::new(output.loss);
+    info.classes = data.classes().to_vec();
+    info.features = data.train.feature_names().to_vec();
+    info.target = data.train.target_name().map(str::to_owned);
+    info.encoder = data.encoder.clone();
+    info.standardization = data.standardization.clone();
+    info.training = training.into_iter().map(|(key, value)| (key.to_owned(), value)).collect();
+    info
+}
