@@ -9,9 +9,9 @@ use safetensors::SafeTensors;
 use safetensors::tensor::TensorView;
 use serde::{Deserialize, Serialize};
 
-use super::header::Source;
 use super::numbers::{dtype, from_bytes, to_bytes};
 use super::replace_file;
+use super::source::Source;
 use crate::error::{Error, Result};
 use crate::scalar::Scalar;
 use crate::trainer::Snapshot;

@@ -1,13 +1,12 @@
 //! The head of a model file: which tensors there are, and the metadata. Everything is checked here, against itself and
 //! against the length of the file, before a parameter is read.
 
-use std::fs::File;
-use std::io::{self, Cursor, Read, Seek, SeekFrom};
-use std::path::{Path, PathBuf};
+use std::io::{Read, Seek};
 
 use safetensors::{Dtype, tensor::Metadata};
 use serde::{Deserialize, Serialize};
 
+use super::source::Source;
 use super::{Description, LayerDescription, ModelInfo};
 use crate::activation::Activation;
 use crate::data::{Encoder, Standardization};
@@ -22,8 +21,6 @@ pub(super) const VERSION_OF_MORE: u64 = 2;
 /// The metadata entry. There is one only: the format's crate keeps entries in no order, and the same model must be the
 /// same bytes.
 pub(super) const KEY: &str = "travertine";
-/// The longest header that the format allows.
-const LONGEST_HEADER: u64 = 100_000_000;
 
 /// The metadata entry, as JSON.
 #[derive(Serialize, Deserialize)]
@@ -65,85 +62,6 @@ pub(super) struct Header {
 pub(super) fn tensors_of(number: usize, layer: &LayerDescription) -> Vec<(String, Vec<usize>)> {
     let name = format!("layers.{number}");
     super::tensors::tensors_of(&name, layer.kind, (layer.inputs, layer.outputs))
-}
-
-/// A model file, or the bytes of one in memory.
-pub(super) struct Source<R> {
-    /// The name in messages.
-    pub(super) path: PathBuf,
-    pub(super) reader: R,
-}
-
-impl Source<File> {
-    pub(super) fn open(path: &Path) -> Result<Self> {
-        let reader = File::open(path).map_err(|source| Error::io("read", path, source))?;
-        Ok(Source { path: path.to_owned(), reader })
-    }
-}
-
-impl<'b> Source<Cursor<&'b [u8]>> {
-    pub(super) fn of_bytes(bytes: &'b [u8]) -> Self {
-        Source { path: PathBuf::from("model bytes"), reader: Cursor::new(bytes) }
-    }
-}
-
-impl<R> Source<R> {
-    pub(super) fn file(&self) -> String {
-        self.path.display().to_string()
-    }
-
-    pub(super) fn failed(&self, source: io::Error) -> Error {
-        Error::io("read", &self.path, source)
-    }
-}
-
-impl<R: Read + Seek> Source<R> {
-    /// At most `count` bytes from `offset` on. No more is allocated than the file has.
-    pub(super) fn bytes(&mut self, offset: u64, count: u64) -> io::Result<Vec<u8>> {
-        let mut bytes = Vec::new();
-        self.reader.seek(SeekFrom::Start(offset))?;
-        (&mut self.reader).take(count).read_to_end(&mut bytes)?;
-        Ok(bytes)
-    }
-
-    /// The length word with the header behind it, and the length of the file.
-    pub(super) fn head(&mut self) -> Result<(Vec<u8>, u64)> {
-        let mut head = self.bytes(0, 8).map_err(|error| self.failed(error))?;
-        let bytes = self.reader.seek(SeekFrom::End(0)).map_err(|error| self.failed(error))?;
-        let bad =
-            |expected: String, found: String| Error::format(self.file(), "byte 0", expected, found);
-        let Ok(word) = <[u8; 8]>::try_from(&head[..]) else {
-            return Err(bad("the 8 bytes of a length".to_owned(), format!("{} bytes", head.len())));
-        };
-        let length = u64::from_le_bytes(word);
-        let most = bytes.saturating_sub(8).min(LONGEST_HEADER);
-        if length > most {
-            return Err(bad(format!("a header of at most {most} bytes"), length.to_string()));
-        }
-        head.append(&mut self.bytes(8, length).map_err(|error| self.failed(error))?);
-        Ok((head, bytes))
-    }
-}
-
-impl<R: Read + Seek> Source<R> {
-    /// The header of a safetensors file, checked against itself and the length of the file; the offset of the tensors; and
-    /// the length of the file.
-    pub(super) fn metadata(&mut self) -> Result<(Metadata, u64, u64)> {
-        let file = self.file();
-        let (head, bytes) = self.head()?;
-        // Parsing it as metadata checks that the tensors are contiguous and as long as their shapes say.
-        let tensors: Metadata = serde_json::from_slice(&head[8..]).map_err(|error| {
-            Error::format(&file, "header", "a safetensors header", error.to_string())
-        })?;
-        let offset = head.len() as u64;
-        let end = offset.saturating_add(tensors.data_len() as u64);
-        if bytes != end {
-            let (place, found) = (format!("byte {bytes}"), format!("{bytes} bytes"));
-            let expected = format!("{end} bytes, as the header says");
-            return Err(Error::format(file, place, expected, found));
-        }
-        Ok((tensors, offset, bytes))
-    }
 }
 
 impl Header {

@@ -24,6 +24,7 @@ mod header;
 mod numbers;
 mod read;
 mod replace;
+mod source;
 mod tensors;
 mod weights;
 mod write;
@@ -32,8 +33,9 @@ use std::path::Path;
 use std::sync::Arc;
 
 pub use self::checkpoint::{load_checkpoint, save_checkpoint};
-use self::header::{Header, Source};
+use self::header::Header;
 pub use self::replace::replace_file;
+use self::source::Source;
 pub use self::weights::{save_weights, sequential_names};
 use crate::activation::Activation;
 use crate::data::{Encoder, Standardization};

@@ -3,7 +3,8 @@
 use std::io::{Read, Seek};
 use std::sync::Arc;
 
-use super::header::{Header, Source, tensors_of};
+use super::header::{Header, tensors_of};
+use super::source::Source;
 use super::tensors::{self, Tensors};
 use super::{LayerDescription, ModelInfo};
 use crate::engine::Engine;

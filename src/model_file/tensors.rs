@@ -4,8 +4,8 @@ use std::io::{Read, Seek};
 
 use safetensors::tensor::Metadata;
 
-use super::header::Source;
 use super::numbers::from_bytes;
+use super::source::Source;
 use crate::error::{Error, Result};
 use crate::layer::{Layer, LayerKind};
 use crate::matrix::MatrixMut;

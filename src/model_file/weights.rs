@@ -2,9 +2,9 @@
 
 use std::path::Path;
 
-use super::header::Source;
 use super::numbers::to_bytes;
 use super::replace_file;
+use super::source::Source;
 use super::tensors::{self, Tensors};
 use super::write::to_safetensors;
 use crate::activation::Activation;

@@ -20,7 +20,7 @@ pub(crate) struct Source {
     module: Vec<String>,
     /// Names that items of the file define.
     defined: BTreeSet<String>,
-    /// What `pub use` hands on: name in this module (`*` for all), and path from the crate root.
+    /// What `use` brings into the module: name there (`*` for all), and path from the crate root.
     exports: Vec<(String, Vec<String>)>,
     /// Paths from the crate root that the file names.
     paths: Vec<Vec<String>>,
@@ -202,13 +202,16 @@ impl<'ast> Visit<'ast> for Reader {
         expand(&item.tree, &mut Vec::new(), &mut names);
         for (name, path) in names {
             let Some(path) = self.absolute(&path) else { continue };
-            // A re-export hands a name on; it does not use it.
-            match item.vis {
-                Visibility::Inherited => self.paths.push(path),
-                _ => self.exports.push((name, path)),
+            // A re-export hands a name on; it does not use it. The modules below also see what is imported here.
+            if matches!(item.vis, Visibility::Inherited) {
+                self.paths.push(path.clone());
             }
+            self.exports.push((name, path));
         }
     }
+
+    /// `pub(in path)` limits who uses the item; it uses nothing.
+    fn visit_visibility(&mut self, _: &'ast Visibility) {}
 
     fn visit_path(&mut self, path: &'ast syn::Path) {
         let parts: Vec<String> = path.segments.iter().map(|part| part.ident.to_string()).collect();

@@ -26,19 +26,29 @@ const FLOORS: &[&[&str]] = &[
 
 /// The floors inside `engine`.
 const ENGINE_FLOORS: &[&[&str]] = &[
-    &["simd"],
+    &["simd", "memory"],
     &["formula"],
-    &["settings"],
-    &["network", "normalize"],
-    &["mod"],
+    &["settings", "device"],
+    &["normalize", "call"],
+    &["network"],
+    &["interface"],
     &["cache", "counting"],
     &["cpu", "gpu"],
-    &["opencl", "cuda", "absent"],
+    &["absent", "opencl", "cuda"],
+    &["open"],
+    &["mod"],
 ];
 
 /// The floors of the command line.
-const CLI_FLOORS: &[&[&str]] =
-    &[&["names"], &["output"], &["args"], &["train"], &["commands"], &["cli"]];
+const CLI_FLOORS: &[&[&str]] = &[
+    &["message"],
+    &["args"],
+    &["input", "model"],
+    &["output"],
+    &["train"],
+    &["commands"],
+    &["cli"],
+];
 
 fn folder(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join(name)

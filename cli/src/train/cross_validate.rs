@@ -59,7 +59,7 @@ fn train<T: Scalar>(
     mut data: TrainingData<T>,
     output: &OutputLayer,
 ) -> Result<Option<Epoch>> {
-    data.scale(output)?;
+    data.scale(output.scale.as_ref())?;
     let TrainingData { train, test: Some(test), deformation, .. } = &data else {
         return Err(wrong("--folds", "needs samples to test on"));
     };

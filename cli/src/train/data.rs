@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 
 use travertine::data::{
-    Coding, Dataset, Encoder, Label, Split, Standardization, Stream, Targets, Task,
+    Coding, Dataset, Encoder, Label, Split, Standardization, Stream, TargetScale, Targets, Task,
 };
 use travertine::{Result, Scalar};
 
@@ -13,7 +13,6 @@ use crate::args::table::Requirements;
 use crate::input::Unscaled;
 use crate::message::{counted, note, warn, wrong};
 use crate::train::args::DataArgs;
-use crate::train::output_layer::OutputLayer;
 
 /// Share of the samples that is held out by default.
 pub(crate) const HELD_OUT: f64 = 0.2;
@@ -77,9 +76,9 @@ impl<T: Scalar> TrainingData<T> {
         Ok(TrainingData { train, test, encoder: None, standardization, deformation: None })
     }
 
-    /// Scales the targets as the output layer requires.
-    pub(crate) fn scale(&mut self, output: &OutputLayer) -> Result<()> {
-        if let Some(scale) = &output.scale {
+    /// Scales the targets, where the output layer requires it.
+    pub(crate) fn scale(&mut self, scale: Option<&TargetScale>) -> Result<()> {
+        if let Some(scale) = scale {
             self.train = scale.apply(&self.train)?;
             self.test = self.test.as_ref().map(|test| scale.apply(test)).transpose()?;
         }

@@ -68,7 +68,7 @@ impl<T: Scalar> Plan<T> {
         let (name, loss) = (args.data.source.name(), output.loss);
         note(&format!("{name}: {description}; output {}, loss {loss}", output.activation));
         let judged = args.history.report.is_some().then(|| data.judged().clone());
-        data.scale(&output)?;
+        data.scale(output.scale.as_ref())?;
         let engine = args.device.open::<T>(args.precision)?;
         let network = recipe.network(&engine, &data.train, output.activation)?;
         let files = Files::new(&args.data, args.out.as_deref(), &args.history);
