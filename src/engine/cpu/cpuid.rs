@@ -40,7 +40,7 @@ impl Cpu {
 /// Whether the processor is a Zen 3 or 4, and the bytes of its L2 cache if it reports them.
 #[cfg(target_arch = "x86_64")]
 fn cpuid() -> (bool, Option<usize>) {
-    use std::arch::x86_64::__cpuid;
+    use std::arch::x86_64::{__cpuid, CpuidResult};
     /// "AuthenticAMD" in the order of EBX, EDX, ECX.
     const AMD: [u32; 3] = [0x6874_7541, 0x6974_6e65, 0x444d_4163];
     /// The family of both Zen 3 and Zen 4.
@@ -49,10 +49,13 @@ fn cpuid() -> (bool, Option<usize>) {
     const LARGEST_LEAF: u32 = 0x8000_0000;
     /// The leaf whose ECX has the KiB of the L2 cache in its upper half.
     const L2_LEAF: u32 = 0x8000_0006;
-    let (vendor, version) = (__cpuid(0), __cpuid(1).eax);
+    #[allow(unused_unsafe, reason = "newer versions of Rust declare it safe; 1.89 does not")]
+    // SAFETY: every processor of this architecture has the instruction.
+    let cpuid = |leaf: u32| -> CpuidResult { unsafe { __cpuid(leaf) } };
+    let (vendor, version) = (cpuid(0), cpuid(1).eax);
     let family = (version >> 8 & 0xf) + (version >> 20 & 0xff);
-    let has_l2_leaf = __cpuid(LARGEST_LEAF).eax >= L2_LEAF;
-    let l2_kib = if has_l2_leaf { __cpuid(L2_LEAF).ecx >> 16 } else { 0 };
+    let has_l2_leaf = cpuid(LARGEST_LEAF).eax >= L2_LEAF;
+    let l2_kib = if has_l2_leaf { cpuid(L2_LEAF).ecx >> 16 } else { 0 };
     let is_zen_3_or_4 = [vendor.ebx, vendor.edx, vendor.ecx] == AMD && family == ZEN_3_AND_4;
     (is_zen_3_or_4, (l2_kib > 0).then_some((l2_kib as usize) << 10))
 }
