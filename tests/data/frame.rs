@@ -120,7 +120,7 @@ fn what_cannot_be_a_table_is_told() {
     wrong(
         &format!("a,b,c\n{rows}"),
         &options(&[], &[]),
-        &["column 1 (a)", "--drop", "30 different texts in 30 samples"],
+        &["column 1 (a)", "CsvOptions::drop", "30 different texts in 30 samples"],
     );
     assert_eq!(read(&format!("a,b,c\n{rows}"), &options(&["a"], &[])).unwrap().columns().len(), 2);
     assert_eq!(read(&format!("a,b,c\n{rows}"), &options(&[], &["a"])).unwrap().columns().len(), 1);

@@ -66,8 +66,8 @@ fn what_pyarrow_writes() {
 #[test]
 fn what_cannot_be_learned_from_is_refused() {
     let read = |drop: &[&str]| read_parquet::<f64>(file("strange.parquet"), &options(drop, &[]));
-    assert_message(read(&[]), &["column 1 (list)", "--drop", "nested values"]);
-    assert_message(read(&["list"]), &["column 2 (day)", "--drop", "int32 as dates"]);
+    assert_message(read(&[]), &["column 1 (list)", "CsvOptions::drop", "nested values"]);
+    assert_message(read(&["list"]), &["column 2 (day)", "CsvOptions::drop", "int32 as dates"]);
     assert_message(read(&["list", "day"]), &["row 4, column 3 (x)", "a finite number", "inf"]);
     assert_message(read(&["list", "date"]), &["schema", "a column named \"date\""]);
     let as_label = CsvOptions { label: Label::Name("age".into()), ..CsvOptions::default() };

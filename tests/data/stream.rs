@@ -140,7 +140,7 @@ fn blocks_are_held_out() {
 }
 
 #[test]
-fn whoever_has_enough_stops() {
+fn an_epoch_ends_where_its_user_breaks() {
     let folder = Folder::new();
     let stream = Stream::<f64>::open(folder.write("x.csv", table(5000)), &raw(8 << 10)).unwrap();
     let mut buffers = 0;
@@ -151,7 +151,7 @@ fn whoever_has_enough_stops() {
     stream.epoch(1, 0, stop).unwrap();
     assert_eq!(buffers, 2);
     let fail = |_| stream.example()?.take(0).map(|_| ControlFlow::Continue(()));
-    assert_message(stream.epoch(1, 0, fail), &["0 samples asked for"]);
+    assert_message(stream.epoch(1, 0, fail), &["0 samples requested"]);
 }
 
 fn open(path: &Path) -> Result<Stream<f64>> {
