@@ -1,4 +1,4 @@
-"""The benchmarks of `scripts/gpu-check`: travertine beside PyTorch."""
+"""The benchmarks of `scripts/gpu-check`: travertine compared with PyTorch."""
 
 import json
 import os
@@ -27,11 +27,11 @@ class Bench:
         shrink = lambda work: {**work, "batch": min(work["batch"], 64)} if check.small else work
         names = ["article", "lone", "ciresan", "lecun", "nielsen", "tiny"]
         self.nets = dict(zip(names, map(shrink, [ARTICLE, LONE, CIRESAN, LECUN, NIELSEN, TINY])))
-        # What is timed of PyTorch, beside our own: (net, task, mode).
+        # The measurements of PyTorch and of ours: (net, task, mode).
         self.works = [("article", "forward", "eager"), ("article", "forward", "compiled")]
         self.works += [("ciresan", "train", "eager"), ("ciresan", "train", "compiled")]
         self.works += [(net, "train", "graphs") for net in ["ciresan", "lecun"]] + [("nielsen", "train", "eager")]
-        # Our own kernels alone, beside cuBLASLt's, and a kernel for each layer beside one for the network; nobody is judged by these.
+        # Our kernels compared with cuBLASLt's, and a kernel for each layer compared with one for the network: for information only.
         self.alone = [("article", "forward"), ("ciresan", "train")]
         self.layers = [(net, task) for net in ["nielsen", "tiny", "lecun"] for task in ["forward", "train"]]
 
@@ -50,7 +50,7 @@ class Bench:
                 article = self.nets["article"]
                 size = dict(m=article["batch"], n=article["sizes"][1], k=article["sizes"][0])
                 self.ask(("product", "", "", precision), {**size, "task": "product"})
-            # PyTorch may not be there, cuBLASLt is what it would ask.
+            # PyTorch may not be installed; cuBLASLt is the library that it would use.
             if self.check.cublaslt:
                 self.ours("lone", "forward", "f32", "--library", "always")
             for net, task in self.alone:
@@ -79,7 +79,7 @@ class Bench:
             if self.torch:
                 self.torch.kill()
             self.torch = None
-            self.check.tell("SKIPPED", "PyTorch", f"{self.check.python} has none that sees the device {hello.strip()}")
+            self.check.report("SKIPPED", "PyTorch", f"{self.check.python} has none that sees the device {hello.strip()}")
         else:
             print(f"PyTorch: {hello.strip()}")
 
@@ -99,7 +99,7 @@ class Bench:
         self.keep(key, answer)
 
     def answer(self):
-        """PyTorch's next line, if it comes before time is up: what it compiles can take minutes."""
+        """PyTorch's next line, if it comes in time: compilation can take minutes."""
         left = max(1, self.check.until - time.monotonic())
         if not select.select([self.torch.stdout], [], [], left)[0]:
             raise TimeoutError(f"time is up after {left:.0f} s")
@@ -124,7 +124,7 @@ class Bench:
             print(f"no figure: {' '.join(key)}: {answer['error']}", flush=True)
 
     def judge(self):
-        article, tell = self.nets["article"], self.check.tell
+        article, report = self.nets["article"], self.check.report
         flops = sum(2 * a * b for a, b in zip(article["sizes"], article["sizes"][1:])) * article["batch"]
         product = 2 * article["batch"] * article["sizes"][0] * article["sizes"][1]
         ours = self.best.get(("article", "forward", "ours", "f32"))
@@ -132,9 +132,9 @@ class Bench:
         if ours and (lone := min(filter(None, lone), default=None)):
             share = 100 * (flops / ours) / (product / lone)
             detail = f"{share:.0f} % of cuBLAS, {flops / ours / 1e6:.1f} TFLOP/s, {ours / 1e3:.1f} ms; wanted 90 %"
-            tell("PASS" if share >= 90 else "MISSED", "article f32", detail)
+            report("PASS" if share >= 90 else "MISSED", "article f32", detail)
         else:
-            tell("SKIPPED", "article f32 beside a lone product", "no figure of one of them")
+            report("SKIPPED", "article f32 beside a lone product", "no figure of one of them")
         for precision in PRECISIONS:
             for net, task, mode in self.works:
                 if is_asked(net, task, precision):
@@ -146,11 +146,11 @@ class Bench:
         if not ours:
             fault = self.faults.get((net, task, "ours", precision), "no figure")
             verdict = "SKIPPED" if self.check.fault({"error": fault}) == "SKIPPED" else "MISSED"
-            return self.check.tell(verdict, what, fault)
+            return self.check.report(verdict, what, fault)
         if not theirs:
-            return self.check.tell("SKIPPED", what, self.faults.get((net, task, mode, precision), "no figure of PyTorch"))
+            return self.check.report("SKIPPED", what, self.faults.get((net, task, mode, precision), "no figure of PyTorch"))
         verdict = "PASS" if theirs / ours >= wanted else "MISSED"
-        self.check.tell(verdict, what, f"{ours:.1f} us beside {theirs:.1f}: {theirs / ours:.2f} times as fast, wanted {wanted}")
+        self.check.report(verdict, what, f"{ours:.1f} us beside {theirs:.1f}: {theirs / ours:.2f} times as fast, wanted {wanted}")
 
     def table(self):
         print("\n| work | precision | travertine us | PyTorch us | ratio |\n|---|---|---|---|---|")
@@ -172,5 +172,5 @@ class Bench:
 
 
 def is_asked(net, task, precision):
-    """Nobody trains in half precision here: PyTorch's scaler does not go into a graph."""
+    """Half precision is not trained here: PyTorch's scaler cannot be captured in a graph."""
     return precision == "f32" or net != "nielsen" and (precision != "f16" or task == "forward")

@@ -242,8 +242,9 @@ impl EncodedColumn {
 fn fit_column<T: Scalar>(column: &Column<T>) -> Result<EncodedColumn> {
     let name = column.name.clone();
     let empty = || {
-        let reason =
-            format!("column '{name}' has no value in the training part; leave it out (CsvOptions::drop)");
+        let reason = format!(
+            "column '{name}' has no value in the training part; leave it out (CsvOptions::drop)"
+        );
         Error::argument("Encoder::fit", reason)
     };
     let coding = match &column.values {

@@ -1,4 +1,7 @@
 //! Data sets that are larger than memory: read from their file in blocks, in another order for every epoch.
+//!
+//! A buffer of blocks is a data set of its own, and to a trainer an epoch of its own, so that nothing in training depends on streams. A thread reads
+//! the next buffer while one is in use, and no third one waits: two buffers and their text are all the memory.
 
 use std::fs::File;
 use std::io::{ErrorKind as IoErrorKind, Read, Seek, SeekFrom};
@@ -15,14 +18,14 @@ use super::{CsvOptions, Dataset, NpyOptions, Split, Standardization, Targets, Ta
 use crate::random::{Philox, Purpose};
 use crate::{Error, Result, Scalar};
 
-/// Bytes of a block, unless the buffer is small: large enough for a disk, small enough for a good mixture.
-const BLOCK: usize = 256 << 10;
-/// A buffer has at least so many blocks.
-const FEWEST_BLOCKS: usize = 16;
+/// Bytes of a block, unless the buffer is small: large enough for a disk, small enough to mix samples well.
+const BLOCK_BYTES: usize = 256 << 10;
+/// Blocks in a buffer, at least.
+const MIN_BLOCKS_PER_BUFFER: usize = 16;
 
 /// A table in a CSV or NPY file that is never in memory as a whole. Opening it reads it once, for the classes, the standardization and
-/// the errors in it; each epoch then reads it in blocks of neighboring samples, whose order is shuffled, and gives them in buffers, one
-/// being read while the other is used. Samples within a buffer are in the order of its blocks: shuffle them, as
+/// the errors in it. Each epoch then reads it in blocks of contiguous samples, whose order is shuffled, and returns them in buffers; one is
+/// read while the other is in use. Samples within a buffer are in the order of its blocks: shuffle them, as
 /// [`Trainer::epoch`](crate::Trainer::epoch) does.
 ///
 /// ```
@@ -48,12 +51,11 @@ pub struct Stream<T: Scalar> {
     train: Vec<usize>,
     /// Numbers of the blocks that are held out.
     held_out: Vec<usize>,
-    /// Blocks in a buffer.
-    in_buffer: usize,
+    blocks_per_buffer: usize,
     classes: Vec<String>,
     standardization: Standardization,
     standardize: bool,
-    /// One block, for what all have in common.
+    /// One block, as an example of all.
     example: Dataset<T>,
 }
 
@@ -64,9 +66,9 @@ pub struct StreamOptions {
     pub buffer: usize,
     /// Share of the blocks that is held out, from 0 to less than 1.
     pub held_out: f64,
-    /// Decides which.
+    /// Chooses the blocks that are held out.
     pub seed: u64,
-    /// Whether features get mean 0 and deviation 1, by the blocks to train on.
+    /// Whether features are standardized to mean 0 and deviation 1, fitted on the blocks to train on.
     pub standardize: bool,
     /// For files that end in .csv, .tsv or .txt.
     pub csv: CsvOptions,
@@ -88,6 +90,23 @@ enum Format {
 }
 
 impl Format {
+    /// The format of a file, by the end of its name, and its blocks of about `bytes` bytes.
+    fn divide(path: &Path, options: &StreamOptions, bytes: usize) -> Result<(Self, Vec<Block>)> {
+        let extension =
+            path.extension().map(|end| end.to_string_lossy().to_lowercase()).unwrap_or_default();
+        match &*extension {
+            "csv" | "tsv" | "txt" => {
+                let (format, blocks) = CsvBlocks::cut(path, &options.csv, bytes)?;
+                Ok((Format::Csv(format), blocks))
+            }
+            "npy" => {
+                let (format, blocks) = NpyBlocks::cut(path, &options.npy, bytes)?;
+                Ok((Format::Npy(format), blocks))
+            }
+            _ => Err(wrong(format!("{} is neither .csv, .tsv, .txt nor .npy", path.display()))),
+        }
+    }
+
     fn parse<T: Scalar>(&self, block: &Block, bytes: Vec<u8>) -> Result<Dataset<T>> {
         match self {
             Format::Csv(format) => format.parse(block, bytes),
@@ -95,7 +114,7 @@ impl Format {
         }
     }
 
-    /// From now on labels are these classes, or values.
+    /// Fixes the meaning of labels for later blocks: these classes, or values.
     fn settle(&mut self, classes: Option<&[String]>) {
         let (task, classes) =
             (classes.is_none().then_some(Task::Values), classes.map(<[String]>::to_vec));
@@ -107,50 +126,23 @@ impl Format {
 }
 
 impl<T: Scalar> Stream<T> {
-    /// Reads the file once.
+    /// Reads the file once: for the classes, the standardization and the errors in it.
     ///
     /// # Errors
-    /// As [`read_csv`](super::read_csv) and [`read_npy`](super::read_npy); a buffer of no bytes; a file of another kind, or too small to
+    /// As [`read_csv`](super::read_csv) and [`read_npy`](super::read_npy); a buffer of 0 bytes; a file of another kind, or one too small to
     /// hold a share of it out.
     pub fn open(path: impl AsRef<Path>, options: &StreamOptions) -> Result<Self> {
         let path = path.as_ref();
-        let wrong = |reason: String| Error::argument("stream", reason);
         if options.buffer == 0 {
-            return Err(wrong("a buffer must have at least one byte".to_owned()));
+            return Err(wrong("a buffer must have at least one byte"));
         }
-        let block = (options.buffer / FEWEST_BLOCKS).clamp(1, BLOCK);
-        let extension =
-            path.extension().map(|end| end.to_string_lossy().to_lowercase()).unwrap_or_default();
-        let (mut format, mut blocks) = match &*extension {
-            "csv" | "tsv" | "txt" => {
-                let (format, blocks) = CsvBlocks::cut(path, &options.csv, block)?;
-                (Format::Csv(format), blocks)
-            }
-            "npy" => {
-                let (format, blocks) = NpyBlocks::cut(path, &options.npy, block)?;
-                (Format::Npy(format), blocks)
-            }
-            _ => {
-                return Err(wrong(format!(
-                    "{} is neither .csv, .tsv, .txt nor .npy",
-                    path.display()
-                )));
-            }
+        let block_bytes = (options.buffer / MIN_BLOCKS_PER_BUFFER).clamp(1, BLOCK_BYTES);
+        let (mut format, mut blocks) = Format::divide(path, options, block_bytes)?;
+        let Split { train, held_out } = split_blocks(blocks.len(), options)?;
+        let task = match format {
+            Format::Csv(_) => options.csv.task,
+            Format::Npy(_) => options.npy.task,
         };
-        let split = match options.held_out {
-            0.0 => Split { train: (0..blocks.len()).collect(), held_out: Vec::new() },
-            share => Split::held_out(blocks.len(), share, options.seed).map_err(|_| {
-                let blocks = blocks.len();
-                wrong(format!(
-                    "no share of {share} can be held out of {blocks} blocks; hold out 0, or take a smaller buffer"
-                ))
-            })?,
-        };
-        let (mut train, mut held_out) = (split.train, split.held_out);
-        train.sort_unstable();
-        held_out.sort_unstable();
-
-        let task = if extension == "npy" { options.npy.task } else { options.csv.task };
         let (mut file, mut labels, mut moments) =
             (open(path)?, Distinct::new(task), Moments::default());
         for (number, block) in blocks.iter_mut().enumerate() {
@@ -164,11 +156,12 @@ impl<T: Scalar> Stream<T> {
         }
         let classes = labels.classes(path)?;
         format.settle(classes.as_deref());
-        let example = format.parse(&blocks[train[0]], read(&mut file, path, &blocks[train[0]])?)?;
-        let stream = Stream {
+        let first = &blocks[train[0]];
+        let example = format.parse(first, read(&mut file, path, first)?)?;
+        Ok(Stream {
             path: path.to_owned(),
             format,
-            in_buffer: (options.buffer / block).max(1),
+            blocks_per_buffer: (options.buffer / block_bytes).max(1),
             blocks,
             train,
             held_out,
@@ -176,8 +169,7 @@ impl<T: Scalar> Stream<T> {
             standardization: moments.standardization()?,
             standardize: options.standardize,
             example,
-        };
-        Ok(stream)
+        })
     }
 
     /// Samples to train on.
@@ -195,12 +187,12 @@ impl<T: Scalar> Stream<T> {
         &self.classes
     }
 
-    /// What the features of all buffers have gone through, if they have.
+    /// The standardization of all buffers, if there is one.
     pub fn standardization(&self) -> Option<&Standardization> {
         self.standardize.then_some(&self.standardization)
     }
 
-    /// Some samples to train on, for what all have in common.
+    /// Some samples to train on, whose features, targets and names are those of all.
     ///
     /// # Errors
     /// A feature that overflows.
@@ -208,8 +200,8 @@ impl<T: Scalar> Stream<T> {
         self.standardized(self.example.clone())
     }
 
-    /// Gives all samples to train on, buffer by buffer, the blocks in an order that is a function of seed and epoch alone. The next
-    /// buffer is read while `use_buffer` works.
+    /// Calls `use_buffer` with all samples to train on, buffer by buffer, until it breaks. The order of the blocks is a function of seed and epoch
+    /// alone. The next buffer is read meanwhile.
     ///
     /// # Errors
     /// A file that cannot be read any more, or has changed; those of `use_buffer`.
@@ -224,7 +216,7 @@ impl<T: Scalar> Stream<T> {
         self.buffers(&order, use_buffer)
     }
 
-    /// Gives all samples that are held out, buffer by buffer, as they lie in the file.
+    /// Calls `use_buffer` with all samples that are held out, buffer by buffer, in the order of the file.
     ///
     /// # Errors
     /// As [`Stream::epoch`].
@@ -242,10 +234,10 @@ impl<T: Scalar> Stream<T> {
         mut use_buffer: impl FnMut(Dataset<T>) -> Result<ControlFlow<()>>,
     ) -> Result<()> {
         thread::scope(|scope| {
-            // Nothing waits in the channel: one buffer is in use, one being read.
+            // The channel has no room: one buffer is in use, and one is being read.
             let (give, take) = sync_channel(0);
             scope.spawn(move || {
-                for blocks in order.chunks(self.in_buffer) {
+                for blocks in order.chunks(self.blocks_per_buffer) {
                     let buffer = self.buffer(blocks);
                     let failed = buffer.is_err();
                     if give.send(buffer).is_err() || failed {
@@ -296,6 +288,25 @@ impl<T: Scalar> Stream<T> {
         }
         Ok(data)
     }
+}
+
+fn wrong(reason: impl Into<String>) -> Error {
+    Error::argument("stream", reason)
+}
+
+/// The numbers of the blocks to train on, and of those that are held out, in the order of the file.
+fn split_blocks(blocks: usize, options: &StreamOptions) -> Result<Split> {
+    let mut split = match options.held_out {
+        0.0 => Split { train: (0..blocks).collect(), held_out: Vec::new() },
+        share => Split::held_out(blocks, share, options.seed).map_err(|_| {
+            wrong(format!(
+                "no share of {share} can be held out of {blocks} blocks; hold out 0, or take a smaller buffer"
+            ))
+        })?,
+    };
+    split.train.sort_unstable();
+    split.held_out.sort_unstable();
+    Ok(split)
 }
 
 fn open(path: &Path) -> Result<File> {

@@ -1,4 +1,4 @@
-//! Data sets from outside: what the readers accept, and how they tell what they do not.
+//! Data sets from outside: what the readers accept, and the errors for what they refuse.
 
 mod csv;
 mod dataset;
@@ -73,7 +73,7 @@ fn values(data: &Dataset<f64>) -> &[f64] {
     }
 }
 
-/// Written past the test harness, which shows what it captures only when a test fails.
+/// Printed past the test harness, which shows captured output only when a test fails.
 fn left_out(test: &str, reason: &str) {
     let _ = writeln!(io::stderr(), "LEFT OUT: {test}, as {reason}");
 }

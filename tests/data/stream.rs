@@ -178,7 +178,7 @@ fn errors_are_told_at_their_place() {
     let mut latin = good.clone().into_bytes();
     latin[5000] = 0xe9;
     assert_message(open(&folder.write("w.csv", latin)), &["UTF-8", "0xe9"]);
-    // Without a header a later row of another length is told too.
+    // Without a header, a later row of another length is an error, too.
     let bare = good.split_once('\n').unwrap().1;
     assert_eq!(open(&folder.write("w.csv", bare)).unwrap().samples(), 1000);
     wrong(

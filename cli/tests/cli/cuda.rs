@@ -1,11 +1,11 @@
-//! The command line on CUDA's absence, and on a driver that only pretends (`cuda_driver.rs`).
+//! The command line without CUDA, and with a stand-in for its driver (`cuda_driver.rs`).
 
 use std::path::Path;
 use std::process::Command;
 
 use crate::run::{Folder, Run};
 
-/// A folder with a driver and a compiler that pretend; nothing where no Rust compiler is at hand to build them.
+/// A folder with stand-ins for driver and compiler; `None` where no Rust compiler is installed to build them.
 fn with_driver() -> Option<Folder> {
     let folder = Folder::new();
     let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/cli/cuda_driver.rs");
@@ -30,14 +30,14 @@ fn with_driver() -> Option<Folder> {
     Some(folder)
 }
 
-/// The same, with cuBLASLt; one file with the driver, because they share streams.
+/// A folder with cuBLASLt, too, which is one file with the driver because they share streams.
 fn with_library() -> Option<Folder> {
     let folder = with_driver()?;
     std::fs::hard_link(folder.join("libcuda.so"), folder.join("libcublasLt.so")).unwrap();
     Some(folder)
 }
 
-/// Runs with the pretenders, told how to behave.
+/// Runs the program with the stand-ins, whose behavior the variables set.
 fn run(folder: &Folder, arguments: &str, behavior: &[(&str, i64)]) -> Run {
     let mut command = folder.command(arguments);
     command.env("LD_LIBRARY_PATH", folder.to_str().unwrap());
@@ -47,7 +47,7 @@ fn run(folder: &Folder, arguments: &str, behavior: &[(&str, i64)]) -> Run {
     run
 }
 
-/// How the pretenders behave, and what the message then says.
+/// The behavior of the stand-ins, and parts of the message that follows from it.
 type Fault<'a> = (&'a [(&'a str, i64)], &'a [&'a str]);
 
 const BENCH: &str = "bench forward --network 9-8-7 --batch 6 --no-tune --json --device cuda";
@@ -95,7 +95,7 @@ fn training_goes_through() {
     run(&folder, &train.replace("cuda ", "cuda:1 --precision f64 "), &[]).ok();
 }
 
-/// What the pretenders counted in the end.
+/// A count that the stand-ins print at their end.
 fn count(run: &Run, name: &str) -> u64 {
     let line = run.err.lines().rfind(|line| line.starts_with("counts")).unwrap();
     let value = line
@@ -130,7 +130,7 @@ fn steps_are_graphs() {
         assert_ne!(
             count(&by_graphs, "history"),
             count(&other_rate, "history"),
-            "the history tells arguments apart"
+            "the history depends on arguments"
         );
     }
 }
@@ -355,10 +355,10 @@ fn precisions_are_asked_for_by_name() {
         // The hidden layer: bias, relu and a mask, and relu's derivative by it; the output, as it is.
         let type_of_factors = &planned[planned.len() - 2..].trim();
         for (result, epilogue) in [(*type_of_factors, 134), (*type_of_factors, 136), ("0", 4)] {
-            let told =
+            let reported =
                 with.err.contains(&format!("{planned}, result {result}, epilogue {epilogue}\n"));
             assert_eq!(
-                told,
+                reported,
                 precision != "tf32" || epilogue == 4,
                 "{precision}, {epilogue}: {}",
                 with.err
@@ -386,10 +386,10 @@ fn precisions_are_asked_for_by_name() {
     }
 }
 
-/// Which products the library gets is measured, kept beside the tiles, and measured again for another version.
+/// Whether the library computes a product is measured, kept in the file of tiles, and measured again for another version.
 #[test]
 #[cfg_attr(not(target_os = "linux"), ignore = "the driver is built for Linux")]
-fn the_library_is_measured_beside_our_kernels() {
+fn the_library_is_compared_with_our_kernels() {
     let Some(folder) = with_library() else { return };
     let tuned = run(&folder, "tune --device cuda --precision tf32 --json", &[]).ok();
     let last: serde_json::Value = serde_json::from_str(tuned.out.lines().last().unwrap()).unwrap();
@@ -397,15 +397,15 @@ fn the_library_is_measured_beside_our_kernels() {
     let file = folder.join("travertine/cuda/CUDA-Pretender.toml");
     let text = || std::fs::read_to_string(&file).unwrap();
     assert!(text().contains("[library.tf32]") && !text().contains("[library.f32]"), "{}", text());
-    // What the file says is what happens.
+    // The file decides.
     let kept: String = text();
     for (faster, slower, products) in [("library", "ours", true), ("ours", "library", false)] {
-        let told = kept.lines().map(|line| match line.split(" = ").next() {
+        let changed = kept.lines().map(|line| match line.split(" = ").next() {
             Some(key) if key == faster => format!("{key} = 2.0\n"),
             Some(key) if key == slower => format!("{key} = 1.0\n"),
             _ => format!("{line}\n"),
         });
-        std::fs::write(&file, told.collect::<String>()).unwrap();
+        std::fs::write(&file, changed.collect::<String>()).unwrap();
         let bench = LARGE.replace("--no-tune", "--precision tf32");
         let run = run(&folder, &bench, &[]).ok();
         assert_eq!(run.err.contains("planned a product"), products, "{}", run.err);

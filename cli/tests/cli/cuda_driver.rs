@@ -1,6 +1,6 @@
-//! A CUDA driver, an NVRTC and a cuBLASLt that are none: memory is the host's, kernels do nothing. Tests build it as a library
-//! and let environment variables make it fail. It complains on standard error where the real ones would misbehave unseen: a call
-//! without a current context, memory, modules or streams that are left behind.
+//! Stand-ins for CUDA's driver, NVRTC and cuBLASLt: memory is the host's, and kernels do nothing. Tests build them as a library, and
+//! environment variables make them fail. They print faults that the real libraries would hide: a call without a current
+//! context; memory, modules or streams that are not released.
 
 use std::alloc::{Layout, alloc, dealloc};
 use std::cell::Cell;
@@ -29,7 +29,7 @@ static WAITS: AtomicI64 = AtomicI64::new(0);
 static FUNCTIONS: AtomicUsize = AtomicUsize::new(1);
 /// Nodes of every graph; a node that is a graph itself has the kernels of that.
 static GRAPHS: Mutex<Vec<Vec<Vec<Node>>>> = Mutex::new(Vec::new());
-/// The stream that is being captured, and what it has captured.
+/// The stream that is being captured, and the nodes that it has captured.
 static CAPTURED: Mutex<Option<(usize, Vec<Node>)>> = Mutex::new(None);
 /// Copies that the device has not done yet, and events among them.
 static QUEUE: Mutex<VecDeque<Task>> = Mutex::new(VecDeque::new());
@@ -80,7 +80,7 @@ impl Node {
     }
 }
 
-/// What the device does when somebody waits for it: a copy of bytes, or nothing but to be passed.
+/// Work that the device does when the host waits for it: a copy of bytes, or an event that is passed.
 enum Task {
     Copy { from: usize, to: usize, bytes: usize },
     Event(usize),

@@ -1,5 +1,4 @@
-//! The part of the driver that pretends to be cuBLASLt: it computes nothing, and holds what it is called with against what
-//! the real one demands.
+//! The stand-in for cuBLASLt: it computes nothing, and checks its arguments against the requirements of the real library.
 
 use std::collections::HashMap;
 use std::ffi::{c_char, c_int, c_void};
@@ -41,7 +40,7 @@ unsafe fn set(object: usize, which: u32, value: *const u8, bytes: usize, sizes: 
 
 fn destroy(object: usize) -> u32 {
     LIBRARY_OBJECTS.fetch_sub(1, SeqCst);
-    // The entry stays, so that numbers are not given twice; nobody may use it.
+    // The entry stays empty, so that its number is not used again.
     OBJECTS.lock().unwrap().as_mut().and_then(|all| Some(all.get_mut(&object)?.clear())).map_or(INVALID_VALUE, |()| 0)
 }
 
@@ -104,7 +103,7 @@ super::calls! {
         );
         if handle != 4711 || c != d { return INVALID_VALUE; }
         if setting("CUBLASLT_REFUSES", 0) != 0 { return NOT_SUPPORTED; }
-        // In A, B and C as they lie in memory m, n and k must agree.
+        // The layouts of A, B and C must agree in m, n and k.
         let sides = |layout, turned| match turned {
             0 => [attribute(layout, 1), attribute(layout, 2)],
             _ => [attribute(layout, 2), attribute(layout, 1)],

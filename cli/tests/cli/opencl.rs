@@ -71,9 +71,9 @@ fn bench_and_parity_run() {
     );
 }
 
-/// The loader without a platform, and a loader that is not one: told by `devices`, refused with status 2 elsewhere.
+/// A loader without a platform, and a file that is no loader: `devices` reports them, other commands fail with status 2.
 #[test]
-fn what_is_missing_is_told_with_the_cure() {
+fn what_is_missing_is_reported_with_the_cure() {
     let folder = Folder::new();
     folder.write("libOpenCL.so.1", "not a library");
     let empty = folder.join("no-drivers");

@@ -20,7 +20,7 @@ pub(in crate::data) struct CsvBlocks {
 }
 
 impl CsvBlocks {
-    /// Finds blocks of about so many bytes, cut between lines. Labels are classes until it is known what they are.
+    /// Divides a file into blocks of whole lines, of about `bytes` bytes. Labels are read as classes until all are known.
     pub fn cut(path: &Path, options: &CsvOptions, bytes: usize) -> Result<(Self, Vec<Block>)> {
         super::check(options)?;
         let io = |source| Error::io("read", path, source);
@@ -35,7 +35,7 @@ impl CsvBlocks {
             if length == 0 {
                 break;
             }
-            // A block of blank lines would be no samples.
+            // Blank lines do not begin a block, which would have no samples.
             let is_blank = line.iter().all(|byte| matches!(byte, b'\r' | b'\n'));
             if first_lines.len() < 2 && !is_blank {
                 first_lines.push(line.clone());
@@ -51,14 +51,13 @@ impl CsvBlocks {
                     is_open = true;
                 }
             }
-            // The first line may be a header: it is a block of its own until that is known.
+            // The first line is a block of its own, because it may be a header.
             is_open = is_open && blocks.len() > 1 || blocks.is_empty();
             start += length as u64;
             lines += 1;
         }
         let head = Table::of_text(&file, utf8(first_lines.concat(), &file)?, options, None, 0)?;
         let mut options = CsvOptions { header: Some(!head.header().is_empty()), ..options.clone() };
-        options.task = Some(options.task.unwrap_or(Task::Classes));
         let delimiter = head.delimiter();
         let mut header = String::new();
         if options.header == Some(true) {

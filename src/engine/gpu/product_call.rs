@@ -1,4 +1,4 @@
-//! A matrix product as an engine is asked for it, and how a kernel divides it.
+//! A matrix product as data: its operands and its output, and how a kernel divides it into blocks.
 
 use super::tile::Tile;
 use crate::engine::{Map, Span, Zip};

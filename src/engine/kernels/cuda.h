@@ -1,17 +1,17 @@
 // The neutral words of the kernels in CUDA C++ for NVRTC. WIDTH is 1.
 #define KERNEL(x) extern "C" __global__ __launch_bounds__(x)
-// Of which a multiprocessor runs one group at a time: it may have all registers.
+// A kernel of which a multiprocessor runs one group at a time: it may use all registers.
 #define LONE_KERNEL(x) extern "C" __global__ __launch_bounds__(x, 1)
-// Not static: a static function that a kernel has no use for is warned of.
+// Not static: NVRTC warns of static functions that a kernel does not use.
 #define DEVICE __device__ __forceinline__
 #define GLOBAL
-// As LOAD_LANES needs it.
+// LOAD_LANES requires this alignment.
 #define SHARED __shared__ __align__(16)
 #define LOCAL
 #define BARRIER __syncthreads()
 #define FULL_BARRIER __syncthreads()
 #define ITEM ((int)threadIdx.x)
-// The second side is folded into the third, as cuda/launch.rs does it.
+// The second dimension is folded into the third; see cuda/launch.rs.
 #define GROUP(d) ((int)((d) == 0 ? blockIdx.x : blockIdx.y + blockIdx.z * gridDim.y))
 #define GROUPS(d) ((int)((d) == 0 ? gridDim.x : gridDim.y * gridDim.z))
 #define HIGH_PRODUCT(a, b) __umulhi(a, b)
@@ -19,14 +19,14 @@ typedef long long INDEX;
 typedef unsigned int WORD;
 typedef unsigned long long WIDE_WORD;
 #define BITS(x) __float_as_uint(x)
-// Without the header that has `half`, which NVRTC does not bring along.
+// By hand, because NVRTC comes without the header that defines `half`.
 #define STORE_F16(x, to) asm("cvt.rn.f16.f32 %0, %1;" : "=h"(*(to)) : "f"(x))
 #define LOAD_F16(to, from) asm("cvt.f32.f16 %0, %1;" : "=f"(to) : "h"(*(from)))
 #define SINGLE(bits) __uint_as_float(bits)
 typedef REAL REALV;
 #define LOAD(p) (*(p))
 #define STORE(v, p) (*(p) = (v))
-// 16 bytes of the group's memory at once.
+// Loads 16 bytes of shared memory at once.
 #if DOUBLE
 #define LOAD_LANES(to, from)                        \
     {                                               \

@@ -1,13 +1,13 @@
 // The neutral words of the kernels in OpenCL C 1.2.
 #define KERNEL(x) __kernel __attribute__((reqd_work_group_size(x, 1, 1)))
 #define LONE_KERNEL(x) KERNEL(x)
-// PoCL gives groups memory of their own only where kernels name it themselves, not what they call.
+// PoCL gives groups memory only where kernels themselves declare it, not the functions that they call.
 #define DEVICE static inline __attribute__((always_inline))
 #define GLOBAL __global
 #define SHARED __local
 #define LOCAL __local
 #define BARRIER barrier(CLK_LOCAL_MEM_FENCE)
-// Where an item writes to GLOBAL what others of its group have read.
+// For writes to GLOBAL memory that other items of the group have read.
 #define FULL_BARRIER barrier(CLK_LOCAL_MEM_FENCE | CLK_GLOBAL_MEM_FENCE)
 #define ITEM ((int)get_local_id(0))
 #define GROUP(d) ((int)get_group_id(d))
@@ -39,5 +39,5 @@ typedef PASTE(REAL, WIDTH) REALV;
 #define LOAD(p) PASTE(vload, WIDTH)(0, p)
 #define STORE(v, p) PASTE(vstore, WIDTH)(v, 0, p)
 #endif
-// Compilers for CPUs take long over these, and those for GPUs unroll them unasked.
+// Compilers for CPUs take long to unroll these loops, and those for GPUs unroll them without a pragma.
 #define UNROLL

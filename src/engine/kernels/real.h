@@ -1,4 +1,4 @@
-// The scalar, in any dialect: REAL, and R(c), a constant of it.
+// The scalar in every dialect: REAL, and R(c), its constants.
 #if DOUBLE
 #define REAL double
 #define R(c) c

@@ -29,7 +29,7 @@ const SHARED: usize = 48 << 10;
 /// Name and source.
 type Kernel = (String, String);
 
-/// Everything that the library asks an engine to do.
+/// The kernels of all calls that the library makes to an engine.
 fn every_kernel<T: Scalar>() -> BTreeSet<Kernel> {
     let (engine, record) = recording::<T>(Fusion::Never);
     operations(&engine).unwrap();
@@ -53,7 +53,7 @@ fn every_kernel<T: Scalar>() -> BTreeSet<Kernel> {
     kernels
 }
 
-/// An engine that keeps books, and the books.
+/// An engine that records its calls, and the record.
 fn recording<T: Scalar>(fusion: Fusion) -> (Arc<dyn Engine<T>>, Arc<Mutex<Record>>) {
     let (recorder, record) = Recorder::new(gpu_traits(SHARED));
     let settings = Settings { fusion, ..Settings::default() };
@@ -253,7 +253,7 @@ fn representatives(kernels: &BTreeSet<Kernel>) -> Vec<Kernel> {
     all.into_values().cloned().collect()
 }
 
-/// What the second half of the compiler tells of a kernel.
+/// The back end's report of a kernel.
 #[derive(Clone, Copy, Default)]
 struct Usage {
     registers: usize,
@@ -262,7 +262,7 @@ struct Usage {
 }
 
 impl Usage {
-    fn most(self, other: Usage) -> Usage {
+    fn max(self, other: Usage) -> Usage {
         Usage {
             registers: self.registers.max(other.registers),
             shared: self.shared.max(other.shared),
@@ -277,7 +277,7 @@ fn number_before(line: &str, words: &str) -> usize {
     before.and_then(|before| before.trim_end().rsplit([' ', ',']).next()?.parse().ok()).unwrap_or(0)
 }
 
-/// Compiles, wants silence but for the report that was asked for, and reads what it says of the kernel.
+/// Compiles a kernel, fails if the compiler prints more than its report, and returns the report.
 fn usage(kernel: &Kernel, architecture: i32) -> Result<Usage, String> {
     let (name, source) = kernel;
     let compiled = compile(source, Target::Cubin(architecture), &["--ptxas-options=-v"])
@@ -298,7 +298,7 @@ fn usage(kernel: &Kernel, architecture: i32) -> Result<Usage, String> {
         own.ok_or_else(|| format!("{name} for sm_{architecture}: no report in\n{}", compiled.log))?;
     let mut usage = Usage::default();
     for line in own.lines() {
-        usage = usage.most(Usage {
+        usage = usage.max(Usage {
             registers: number_before(line, " registers"),
             shared: number_before(line, " bytes smem"),
             spilled: number_before(line, " bytes spill stores")
@@ -331,7 +331,7 @@ fn print_table(all: &BTreeMap<String, BTreeMap<i32, Usage>>) {
                 usage.map_or("      -".to_owned(), |usage| format!("{:>7}", usage.registers))
             })
             .collect();
-        let most = usages.values().fold(Usage::default(), |most, usage| most.most(*usage));
+        let most = usages.values().fold(Usage::default(), |most, usage| most.max(*usage));
         eprintln!("{label:36}{cells}{:>9}{:>9}", most.shared, most.spilled);
     }
 }
@@ -402,7 +402,7 @@ fn every_kernel_compiles_silently_for_every_architecture() {
                 }
                 let most =
                     table.entry(label(kernel)).or_default().entry(*architecture).or_default();
-                *most = most.most(usage);
+                *most = most.max(usage);
             }
             Err(fault) => faults.push(fault),
         }

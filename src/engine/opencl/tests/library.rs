@@ -442,7 +442,7 @@ fn hidden_layers_are_stored_in_16_bits() {
             .build()
             .unwrap();
         let masks = MASKS.load(Ordering::Relaxed);
-        // A part of the batch leaves the rest of the buffers as they were.
+        // A smaller batch leaves the rest of the buffers unchanged.
         for n in [16, 16, 7, 16, 3] {
             let samples: Vec<_> = inputs.chunks(12).zip(targets.chunks(5)).take(n).collect();
             reference.step(&samples, 0.5);
@@ -451,7 +451,7 @@ fn hidden_layers_are_stored_in_16_bits() {
                 .unwrap();
         }
         assert_eq!(MASKS.load(Ordering::Relaxed) - masks, 5);
-        // Whoever asks gets what the copy holds, that of columns which the last steps did not write included.
+        // Reading returns the numbers of the copy, also those of columns that the last steps did not write.
         let output = trainer.layers()[0].output(16).unwrap();
         let sum = ops::asum(output).unwrap();
         let hidden = doubles(output);
