@@ -13,7 +13,6 @@ mod cli;
 mod commands;
 mod input;
 mod message;
-mod model;
 mod output;
 mod train;
 

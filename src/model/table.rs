@@ -49,6 +49,24 @@ impl<T: Scalar> Model<T> {
         Ok(predictions)
     }
 
+    /// What outputs of [`Model::network`] mean, `outputs x samples`, one sample after the other: for a program that runs the
+    /// network itself, on samples that are standardized already.
+    ///
+    /// # Errors
+    /// A number of outputs that is not a whole number of samples.
+    pub fn decode(&self, outputs: &[T]) -> Result<Predictions<T>> {
+        let of_a_sample = self.network.outputs();
+        if !outputs.len().is_multiple_of(of_a_sample) {
+            let reason = format!("{} outputs; a sample has {of_a_sample}", outputs.len());
+            return Err(Error::argument("Model::decode", reason));
+        }
+        let samples = outputs.len() / of_a_sample;
+        let mut predictions = Predictions::with_capacity(&self.shared.answers, samples);
+        predictions.more(samples).copy_from_slice(outputs);
+        predictions.finish();
+        Ok(predictions)
+    }
+
     /// Loss, accuracy and predictions for samples with targets, which are read as for [`Model::predict`]. Classes are matched
     /// by name, whatever their order in `data`.
     ///
@@ -120,7 +138,7 @@ impl<T: Scalar> Model<T> {
     }
 
     /// The label column as training read it: by the name of the target, else by the number in `training`, else the last one.
-    fn label(&self) -> Label {
+    pub fn label(&self) -> Label {
         let number = self.info.training.iter().find(|(key, _)| key == "label");
         match (&self.info.target, number.and_then(|(_, number)| number.parse().ok())) {
             (Some(name), _) => Label::Name(name.clone()),

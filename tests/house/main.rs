@@ -40,15 +40,8 @@ const ENGINE_FLOORS: &[&[&str]] = &[
 ];
 
 /// The floors of the command line.
-const CLI_FLOORS: &[&[&str]] = &[
-    &["message"],
-    &["args"],
-    &["input", "model"],
-    &["output"],
-    &["train"],
-    &["commands"],
-    &["cli"],
-];
+const CLI_FLOORS: &[&[&str]] =
+    &[&["message"], &["args"], &["input"], &["output"], &["train"], &["commands"], &["cli"]];
 
 fn folder(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join(name)

@@ -6,10 +6,11 @@ use clap::Args;
 use serde::Serialize;
 use travertine::data::{Dataset, Targets};
 use travertine::metrics::{self, ClassScores};
-use travertine::{Report, Result, Scalar};
+use travertine::{Evaluation, Report, Result, Scalar};
 
 use crate::args::device::Precision;
 use crate::commands::use_args::UseArgs;
+use crate::input::labeled;
 use crate::message::{counted, wrong};
 use crate::output::Output;
 use crate::output::progress::figures;
@@ -44,20 +45,16 @@ pub(crate) fn run(args: &EvaluateArgs) -> Result<()> {
 fn evaluate<T: Scalar>(EvaluateArgs { model_and_data: args, top_k }: &EvaluateArgs) -> Result<()> {
     let mut out = Output::new(args.json);
     let model = args.load::<T>()?;
-    check_top_k(*top_k, model.info.classes.len())?;
-    let data = model.labeled(&args.data, &args.table)?;
-    let samples = model.samples(&data)?;
-    let report = model.network.evaluate(model.info.loss, &samples)?;
-    let outputs = model.outputs(&data)?;
+    check_top_k(*top_k, model.classes().len())?;
+    let data = labeled(&model, &args.data, &args.table)?;
+    let Evaluation { report, predictions, .. } = model.evaluate(&data)?;
     match data.targets() {
         Targets::Classes { labels, names } => {
-            let outputs = outputs.chunks_exact(model.network.outputs());
-            let scores: Vec<f64> = outputs.flat_map(|outputs| model.scores(outputs)).collect();
-            let measures = ClassMeasures::new(labels, names, &scores, *top_k)?;
+            let measures = ClassMeasures::new(labels, names, predictions.scores(), *top_k)?;
             out.people(&measures.describe(names))?;
             out.print(&measures.json(&report, names), &measures.summary(&report))
         }
-        _ => print_errors(&report, &outputs, &data, &mut out),
+        _ => print_errors(&report, predictions.outputs(), &data, &mut out),
     }
 }
 

@@ -1,11 +1,11 @@
 //! `travertine predict`
 
 use serde::Serialize;
-use travertine::{Result, Scalar};
+use travertine::{Prediction, Result, Scalar};
 
 use crate::args::device::Precision;
 use crate::commands::use_args::UseArgs;
-use crate::model::Model;
+use crate::input::unlabeled;
 use crate::output::{Output, shortest};
 
 /// Prints the prediction for every sample.
@@ -19,7 +19,7 @@ pub(crate) fn run(args: &UseArgs) -> Result<()> {
 /// A line of `predict --json`.
 #[derive(Serialize)]
 #[serde(untagged)]
-enum Prediction<'a> {
+enum Line<'a> {
     Class { class: &'a str, probability: Option<f64> },
     Values { output: Vec<f64> },
 }
@@ -27,12 +27,12 @@ enum Prediction<'a> {
 fn predict<T: Scalar>(args: &UseArgs) -> Result<()> {
     let mut out = Output::new(args.json);
     let model = args.load::<T>()?;
-    let data = model.unlabeled(&args.data, &args.table)?;
-    for outputs in model.outputs(&data)?.chunks_exact(model.network.outputs()) {
+    let data = unlabeled(&model, &args.data, &args.table)?;
+    for prediction in model.predict(&data)?.iter() {
         if out.is_json() {
-            out.json_line(&prediction(&model, outputs))?;
+            out.json_line(&json(&prediction))?;
         } else {
-            out.line(&describe(&model, outputs))?;
+            out.line(&describe(&prediction))?;
         }
         if out.is_closed() {
             break;
@@ -41,22 +41,17 @@ fn predict<T: Scalar>(args: &UseArgs) -> Result<()> {
     out.flush()
 }
 
-fn prediction<'m, T: Scalar>(model: &'m Model<T>, outputs: &[T]) -> Prediction<'m> {
-    if model.is_classifier() {
-        let (class, probability) = model.class(outputs);
-        return Prediction::Class { class: &model.info.classes[class], probability };
+fn json<'p, T: Scalar>(prediction: &Prediction<'p, T>) -> Line<'p> {
+    match prediction.class() {
+        Some(class) => Line::Class { class, probability: prediction.probability() },
+        None => Line::Values { output: prediction.outputs().iter().map(shortest).collect() },
     }
-    Prediction::Values { output: outputs.iter().map(shortest).collect() }
 }
 
-fn describe<T: Scalar>(model: &Model<T>, outputs: &[T]) -> String {
-    match prediction(model, outputs) {
-        Prediction::Class { class, probability: Some(probability) } => {
-            format!("{class}\t{probability:.4}")
-        }
-        Prediction::Class { class, probability: None } => class.to_owned(),
-        Prediction::Values { .. } => {
-            outputs.iter().map(T::to_string).collect::<Vec<_>>().join("\t")
-        }
+fn describe<T: Scalar>(prediction: &Prediction<'_, T>) -> String {
+    match (prediction.class(), prediction.probability()) {
+        (Some(class), Some(probability)) => format!("{class}\t{probability:.4}"),
+        (Some(class), None) => class.to_owned(),
+        (None, _) => prediction.outputs().iter().map(T::to_string).collect::<Vec<_>>().join("\t"),
     }
 }

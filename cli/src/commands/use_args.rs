@@ -3,12 +3,11 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use travertine::{Result, Scalar, model_file};
+use travertine::{Model, Result, Scalar, model_file};
 
 use crate::args::device::{DeviceArgs, Precision};
 use crate::args::source::Source;
 use crate::args::table::TableArgs;
-use crate::model::Model;
 
 /// A model, and the data that it is used on.
 #[derive(Args, Debug)]

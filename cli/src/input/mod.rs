@@ -7,8 +7,10 @@ use crate::args::source::Source;
 use crate::args::table::{Requirements, TableArgs};
 use crate::message::{counted, warn, wrong};
 
+pub(crate) use self::for_model::{labeled, unlabeled};
 pub(crate) use self::unscaled::Unscaled;
 
+mod for_model;
 mod parquet;
 mod unscaled;
 

@@ -6,14 +6,13 @@ use std::time::Instant;
 
 use serde::Serialize;
 use travertine::data::Dataset;
-use travertine::{Error, Report, Result, Scalar, model_file};
+use travertine::{Error, Model, Report, Result, Scalar};
 
 use self::args::TrainArgs;
 use self::early_stopping::Progress;
 use self::plan::Plan;
 use self::session::{End, Monitor, Outcome};
 use crate::message::{counted, note};
-use crate::model::Model;
 use crate::output::history::{EpochRecord, History};
 use crate::output::progress::{Display, Epoch, figures};
 use crate::output::report::{self, Story};
@@ -92,7 +91,7 @@ fn finish<T: Scalar>(
     let Some(last) = &progress.last else { return failure.map_or(Ok(ExitCode::SUCCESS), Err) };
     let (path, folder) = (plan.files.model.clone(), plan.files.report().map(Path::to_owned));
     let (model, judged) = plan.into_model(last.epoch)?;
-    model_file::save(&path, &model.network, &model.info)?;
+    model.save(&path)?;
     let title = args.data.source.short_name();
     let write = |(folder, judged): (&_, &_)| {
         let written = write_report(folder, title, &model, judged, &records, failure.as_ref());
@@ -155,7 +154,7 @@ fn print_result<T: Scalar>(
     files: &Saved<'_>,
     out: &mut Output,
 ) -> Result<()> {
-    let device = model.network.engine().device();
+    let device = model.network().engine().device();
     let result = TrainResult {
         task: "train",
         epochs: last.epoch,
@@ -166,7 +165,7 @@ fn print_result<T: Scalar>(
         best_test_accuracy: progress.best_test_accuracy,
         seconds: rounded(progress.seconds, 6),
         steps_per_second: rounded(steps as f64 / progress.seconds_of_steps, 1),
-        parameters: model.network.parameters(),
+        parameters: model.network().parameters(),
         device: &device.name,
         threads: device.threads,
         seed,

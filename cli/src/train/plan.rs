@@ -5,13 +5,12 @@ use std::sync::Arc;
 
 use travertine::data::{Dataset, Label, Stream};
 use travertine::engine::Engine;
-use travertine::{Network, Result, Samples, Scalar};
+use travertine::{Model, Network, Result, Samples, Scalar};
 
 use crate::args::checkpoint::CheckpointArgs;
 use crate::args::history::HistoryArgs;
 use crate::args::source::Source;
 use crate::message::{counted, note, wrong};
-use crate::model::Model;
 use crate::output::file;
 use crate::output::history::History;
 use crate::train::args::{DataArgs, TrainArgs};
@@ -141,7 +140,7 @@ impl<T: Scalar> Plan<T> {
         let named = (&self.source, self.label.as_ref());
         let info = model_info(&self.recipe, named, &self.data, &self.output, samples);
         self.output.scale.as_ref().map_or(Ok(()), |scale| scale.undo(&mut self.network))?;
-        Ok((Model { network: self.network, info }, self.judged))
+        Ok((Model::new(self.network, info)?, self.judged))
     }
 }
 

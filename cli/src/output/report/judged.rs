@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use maud::{Markup, html};
 use travertine::data::Targets;
 use travertine::metrics::{self, ClassScores};
-use travertine::{Result, Scalar};
+use travertine::{Matrix, Result, Scalar};
 
 use super::chart::{Chart, Series, exact};
 use super::{Story, Tile, picture, plain, shown, tile};
@@ -29,18 +29,24 @@ pub(super) struct Judged {
 }
 
 pub(super) fn judge<T: Scalar>(story: &Story<'_, T>) -> Result<Judged> {
-    let outputs = story.model.outputs(story.data)?;
+    let outputs = outputs(story)?;
     match story.data.targets() {
         Targets::Classes { labels, names } => {
-            let columns = outputs.chunks_exact(story.model.network.outputs());
-            let scores: Vec<f64> =
-                columns.flat_map(|outputs| story.model.scores(outputs)).collect();
+            let scores = story.model.decode(&outputs)?.scores().to_vec();
             let chunks = scores.chunks_exact(names.len());
             let predicted = chunks.map(metrics::predicted_class).collect();
             Classes { labels, names, scores, predicted }.judge(story)
         }
         _ => values(story, &outputs),
     }
+}
+
+/// What the network computes for the samples, which are standardized already: `outputs x samples`.
+fn outputs<T: Scalar>(story: &Story<'_, T>) -> Result<Vec<T>> {
+    let (network, data) = (story.model.network(), story.data);
+    let inputs =
+        Matrix::from_slice(network.engine(), data.inputs(), data.samples(), data.features())?;
+    network.infer(inputs.view())?.to_vec()
 }
 
 /// True and predicted classes.
@@ -145,7 +151,7 @@ impl Classes<'_> {
     }
 
     fn mistake<T: Scalar>(&self, story: &Story<'_, T>, i: usize) -> Markup {
-        let share = |class: u32| match story.model.has_probabilities() {
+        let share = |class: u32| match story.model.gives_probabilities() {
             true => percent(Some(self.score(i, class))),
             false => exact(self.score(i, class), ""),
         };

@@ -6,10 +6,9 @@ use jiff::Timestamp;
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 use travertine::data::Dataset;
 use travertine::layer::LayerKind;
-use travertine::{ErrorKind, Network, Result, Scalar};
+use travertine::{ErrorKind, Model, Network, Result, Scalar};
 
 use self::chart::{Chart, Series, exact};
-use crate::model::Model;
 use crate::output::file;
 use crate::output::history::EpochRecord;
 use crate::output::text::percent;
@@ -106,7 +105,7 @@ fn tiles<T: Scalar>(story: &Story<'_, T>) -> Vec<Tile> {
     let mut tiles = vec![
         tile("epochs", records.len().to_string()),
         tile("training time", format!("{} s", exact(seconds, ""))),
-        tile("parameters", story.model.network.parameters().to_string()),
+        tile("parameters", story.model.network().parameters().to_string()),
     ];
     tiles.extend(best.map(|best| tile("best held-out accuracy", percent(Some(best)))));
     tiles
@@ -158,7 +157,7 @@ pub(super) fn shown(count: usize, most: usize) -> Vec<usize> {
 
 /// What a repetition of the training needs.
 fn environment<T: Scalar>(story: &Story<'_, T>) -> Markup {
-    let (network, info) = (&story.model.network, &story.model.info);
+    let (network, info) = (story.model.network(), story.model.info());
     let device = network.engine().device();
     let system = format!("{} on {}", std::env::consts::OS, std::env::consts::ARCH);
     let mut entries = vec![

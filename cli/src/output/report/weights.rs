@@ -24,7 +24,7 @@ struct Weights {
 impl Weights {
     /// The neurons with the largest weights come first, unless they are outputs.
     fn of<T: Scalar>(story: &Story<'_, T>) -> Result<Option<Self>> {
-        let layers = story.model.network.layers();
+        let layers = story.model.network().layers();
         let Some(first) = layers.first() else { return Ok(None) };
         let (neurons, inputs) = (first.outputs(), first.inputs());
         let shares = first.weights().to_vec()?.iter().map(|w| w.to_f64()).collect();
@@ -102,7 +102,7 @@ pub(super) fn section<T: Scalar>(story: &Story<'_, T>) -> Result<Markup> {
             }
             div.scale { (format!("\u{2212}{limit:.3} ")) i {} (format!(" +{limit:.3}")) }
             @match width {
-                Some(width) => (weights.pictures(width, &story.model.info.classes)),
+                Some(width) => (weights.pictures(width, story.model.classes())),
                 None => (weights.heat(story.data.feature_names())),
             }
         }
