@@ -434,6 +434,9 @@ fn training<T: Scalar>(engine: &Arc<dyn Engine<T>>) {
     let (inputs, outputs, count) = (9, 19, 7);
     for loss in Loss::ALL {
         for output in Activation::ALL {
+            if !common::is_learnable(output, loss) {
+                continue;
+            }
             let every = output == Activation::Identity;
             let among = |hidden: &Activation| {
                 *hidden == Activation::Tanh || every && *hidden != Activation::Softmax

@@ -164,19 +164,14 @@ fn agrees_on<T: Scalar>(
     }
 }
 
-fn is_learnable(output: Activation, loss: Loss) -> bool {
-    let cpu = travertine::engine::open::<f32>("cpu").unwrap();
-    let mut network = Net::new(&[5, 3], output, output).build(&cpu);
-    Trainer::builder(&mut network, loss, Sgd::new(0.1).unwrap()).build().is_ok()
-}
-
 #[test]
 fn every_activation_and_loss_trains_as_on_the_cpu() {
     let hidden: Vec<_> =
         Activation::ALL.into_iter().filter(|hidden| *hidden != Activation::Softmax).collect();
     let pairs = Activation::ALL.into_iter().flat_map(|output| Loss::ALL.map(|loss| (output, loss)));
     // Trainers refuse the four pairs that cannot be learned.
-    let pairs: Vec<_> = pairs.filter(|(output, loss)| is_learnable(*output, *loss)).collect();
+    let pairs: Vec<_> =
+        pairs.filter(|(output, loss)| common::is_learnable(*output, *loss)).collect();
     assert_eq!(pairs.len(), 46);
     for (i, (output, loss)) in pairs.into_iter().enumerate() {
         // 11 samples are a batch of 7 and one of 4.

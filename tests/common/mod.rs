@@ -267,3 +267,10 @@ pub fn rates(schedule: Schedule, losses: &[f64]) -> Vec<f64> {
     };
     losses.iter().map(rate).collect()
 }
+
+/// Whether a trainer accepts the loss behind an output layer of three outputs: it refuses the four pairs that cannot be learned.
+pub fn is_learnable(output: Activation, loss: Loss) -> bool {
+    let cpu = engine::open::<f32>("cpu").unwrap();
+    let mut network = Network::builder(&cpu, 5).dense(3, output).build().unwrap();
+    Trainer::builder(&mut network, loss, Sgd::new(0.1).unwrap()).build().is_ok()
+}
