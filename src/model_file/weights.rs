@@ -95,11 +95,9 @@ pub fn save_weights<T: Scalar, S: AsRef<str>>(
 /// The names of a network's layers in PyTorch's `torch.nn.Sequential`, where each activation but the identity is a module of
 /// its own: `["0", "2", "4"]` for three dense layers with activations between them.
 pub fn sequential_names<T: Scalar>(network: &Network<T>) -> Vec<String> {
-    let modules =
-        |layer: &Box<dyn Layer<T>>| 1 + usize::from(layer.activation() != Activation::Identity);
     let positions = network.layers().iter().scan(0, |next, layer| {
         let position = *next;
-        *next += modules(layer);
+        *next += 1 + usize::from(layer.activation() != Activation::Identity);
         Some(position.to_string())
     });
     positions.collect()

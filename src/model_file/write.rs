@@ -11,7 +11,7 @@ use super::numbers::{dtype, to_bytes};
 use super::tensors::values_of;
 use super::{LayerDescription, ModelInfo, replace_file};
 use crate::error::{Error, Result};
-use crate::layer::{Layer, LayerKind};
+use crate::layer::LayerKind;
 use crate::network::Network;
 use crate::scalar::Scalar;
 
@@ -58,13 +58,14 @@ pub(super) fn to_safetensors<T: Scalar>(
 
 /// The layers of a network as a file describes them.
 fn descriptions<T: Scalar>(network: &Network<T>) -> Vec<LayerDescription> {
-    let description = |layer: &Box<dyn Layer<T>>| LayerDescription {
+    let layers = network.layers().iter();
+    let description = layers.map(|layer| LayerDescription {
         kind: layer.kind(),
         inputs: layer.inputs(),
         outputs: layer.outputs(),
         activation: layer.activation(),
-    };
-    network.layers().iter().map(description).collect()
+    });
+    description.collect()
 }
 
 /// Refuses `info` that does not fit the network.

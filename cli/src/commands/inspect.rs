@@ -79,7 +79,7 @@ impl<'a> ModelLine<'a> {
         ModelLine {
             task: "inspect",
             layers: layers.collect(),
-            precision: &description.precision,
+            precision: description.precision,
             parameters: description.parameters,
             bytes: description.bytes,
             loss: info.loss.to_string(),
