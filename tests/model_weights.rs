@@ -287,9 +287,14 @@ for name, dtype in [("f16", np.float16), ("f32", np.float32), ("f64", np.float64
 # NumPy has no bfloat16: the upper halves of f32.
 upper = {key: value.astype("<f4").view("<u4") & 0xffff0000 for key, value in weights.items()}
 answers["bf16"] = forward({key: value.view("<f4").astype(np.float64) for key, value in upper.items()})
-halves = {key: {"dtype": "bfloat16", "shape": list(value.shape), "data": (value >> 16).astype("<u2").tobytes()}
-          for key, value in upper.items()}
-open(f"{folder}-bf16.safetensors", "wb").write(safetensors.serialize(halves))
+header, data = {}, b""
+for key, value in upper.items():
+    start, data = len(data), data + (value >> 16).astype("<u2").tobytes()
+    header[key] = {"dtype": "BF16", "shape": list(value.shape), "data_offsets": [start, len(data)]}
+header = json.dumps(header).encode()
+open(f"{folder}-bf16.safetensors", "wb").write(len(header).to_bytes(8, "little") + header + data)
+with safetensors.safe_open(f"{folder}-bf16.safetensors", "np") as file:
+    assert sorted(file.keys()) == sorted(weights)
 answers["ours"] = forward(load_file(ours))
 print(json.dumps(answers))
 "#;
