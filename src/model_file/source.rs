@@ -71,19 +71,24 @@ impl<R: Read + Seek> Source<R> {
     /// The header of a safetensors file, checked against itself and the length of the file; the offset of the tensors; and
     /// the length of the file.
     pub(super) fn metadata(&mut self) -> Result<(Metadata, u64, u64)> {
-        let file = self.file();
         let (head, bytes) = self.head()?;
-        // Parsing it as metadata checks that the tensors are contiguous and as long as their shapes say.
-        let tensors: Metadata = serde_json::from_slice(&head[8..]).map_err(|error| {
-            Error::format(&file, "header", "a safetensors header", error.to_string())
-        })?;
-        let offset = head.len() as u64;
-        let end = offset.saturating_add(tensors.data_len() as u64);
-        if bytes != end {
-            let (place, found) = (format!("byte {bytes}"), format!("{bytes} bytes"));
-            let expected = format!("{end} bytes, as the header says");
-            return Err(Error::format(file, place, expected, found));
-        }
-        Ok((tensors, offset, bytes))
+        let tensors = parse(&self.file(), &head, bytes)?;
+        Ok((tensors, head.len() as u64, bytes))
     }
+}
+
+/// The header, which stands behind its length in `head`, of a file of `bytes` bytes. Not generic, so that no user's crate
+/// compiles the parser.
+fn parse(file: &str, head: &[u8], bytes: u64) -> Result<Metadata> {
+    // Parsing it as metadata checks that the tensors are contiguous and as long as their shapes say.
+    let tensors: Metadata = serde_json::from_slice(&head[8..]).map_err(|error| {
+        Error::format(file, "header", "a safetensors header", error.to_string())
+    })?;
+    let end = (head.len() as u64).saturating_add(tensors.data_len() as u64);
+    if bytes != end {
+        let (place, found) = (format!("byte {bytes}"), format!("{bytes} bytes"));
+        let expected = format!("{end} bytes, as the header says");
+        return Err(Error::format(file, place, expected, found));
+    }
+    Ok(tensors)
 }

@@ -3,8 +3,8 @@
 use std::collections::HashMap;
 use std::path::Path;
 
-use safetensors::SafeTensorError;
 use safetensors::tensor::TensorView;
+use safetensors::{Dtype, SafeTensorError};
 
 use super::header::{Json, JsonLayer, KEY, VERSION, VERSION_OF_MORE, misfit, tensors_of};
 use super::numbers::{dtype, to_bytes};
@@ -32,11 +32,14 @@ fn serialize<T: Scalar>(network: &Network<T>, info: &ModelInfo) -> Result<Vec<u8
         let bytes = values.iter().map(|values| to_bytes(values));
         tensors.extend(tensors_of(number, &layers[number]).into_iter().zip(bytes));
     }
-    let bad = |error: String| Error::argument("save", error);
-    let json =
-        serde_json::to_string(&json(&layers, info)).map_err(|error| bad(error.to_string()))?;
-    let metadata = HashMap::from([(KEY.to_owned(), json)]);
-    to_safetensors::<T>("save", &tensors, Some(metadata))
+    to_safetensors::<T>("save", &tensors, Some(metadata(&layers, info)?))
+}
+
+/// The metadata of the file. Not generic, so that no user's crate compiles the serializer.
+fn metadata(layers: &[LayerDescription], info: &ModelInfo) -> Result<HashMap<String, String>> {
+    let json = serde_json::to_string(&json(layers, info))
+        .map_err(|error| Error::argument("save", error.to_string()))?;
+    Ok(HashMap::from([(KEY.to_owned(), json)]))
 }
 
 /// A tensor's name and shape with its bytes.
@@ -48,10 +51,20 @@ pub(super) fn to_safetensors<T: Scalar>(
     tensors: &[Tensor],
     metadata: Option<HashMap<String, String>>,
 ) -> Result<Vec<u8>> {
+    of_dtype(operation, dtype::<T>(), tensors, metadata)
+}
+
+/// Not generic, so that no user's crate compiles the serializer.
+fn of_dtype(
+    operation: &'static str,
+    dtype: Dtype,
+    tensors: &[Tensor],
+    metadata: Option<HashMap<String, String>>,
+) -> Result<Vec<u8>> {
     let bad = |error: SafeTensorError| Error::argument(operation, error.to_string());
     let mut views = Vec::with_capacity(tensors.len());
     for ((name, shape), bytes) in tensors {
-        views.push((name, TensorView::new(dtype::<T>(), shape.clone(), bytes).map_err(bad)?));
+        views.push((name, TensorView::new(dtype, shape.clone(), bytes).map_err(bad)?));
     }
     safetensors::serialize(views, metadata).map_err(bad)
 }

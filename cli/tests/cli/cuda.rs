@@ -105,8 +105,8 @@ fn count(run: &Run, name: &str) -> u64 {
     value.parse().unwrap()
 }
 
-/// A driver of CUDA 11 gets every launch by itself, one of CUDA 12 a graph a step; the device sees the same kernels with the
-/// same arguments in the same order.
+/// Layer by layer, a driver of CUDA 11 gets every launch by itself, one of CUDA 12 a graph a step; the device sees the same
+/// kernels with the same arguments in the same order.
 #[test]
 #[cfg_attr(not(target_os = "linux"), ignore = "the driver is built for Linux")]
 fn steps_are_graphs() {
@@ -114,7 +114,7 @@ fn steps_are_graphs() {
     for optimizer in ["sgd", "adam --schedule cosine", "momentum --clip-norm 1"] {
         // 1437 samples: 144 steps an epoch, the last one of them smaller.
         let train = format!(
-            "train digits --epochs 3 --no-tune --json --device cuda --optimizer {optimizer} --out m.safetensors"
+            "train digits --epochs 3 --no-tune --fusion never --json --device cuda --optimizer {optimizer} --out m.safetensors"
         );
         let by_graphs = run(&folder, &train, &[]).ok();
         let one_by_one = run(&folder, &train, &[("DRIVER", 11_080), ("NVRTC", 11_080)]).ok();
@@ -141,8 +141,9 @@ fn steps_are_graphs() {
 fn epochs_neither_wait_nor_allocate() {
     let Some(folder) = with_driver() else { return };
     let train = |options: &str| {
-        let train =
-            format!("train digits --no-tune --json --device cuda --out m.safetensors {options}");
+        let train = format!(
+            "train digits --no-tune --fusion never --json --device cuda --out m.safetensors {options}"
+        );
         run(&folder, &train, &[]).ok()
     };
     let [few, many, longer] =

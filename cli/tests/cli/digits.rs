@@ -107,7 +107,7 @@ fn the_true_class_is_looked_for_within_the_first_k() {
     folder.write("values.csv", "a,b\n1,1.5\n2,2.5\n3,3.25\n4,4.125\n5,5.5\n");
     folder.run("train values.csv --task values --epochs 1").ok();
     let values = folder.run("evaluate values.safetensors values.csv --top-k 1");
-    values.fails(2, &["--top-k: is for classes, but the model tells values"]);
+    values.fails(2, &["--top-k: is for classes, but the model predicts values"]);
 }
 
 #[test]

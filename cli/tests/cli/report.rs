@@ -272,7 +272,7 @@ fn reports_on_values_on_one_epoch_and_on_a_failure() {
     let run = folder.run("train v.csv --epochs 1 --report r").ok();
     let page = fs::read_to_string(folder.join("r/report.html")).unwrap();
     assert!(
-        page.contains("held-out RMSE") && page.contains("price: said over true"),
+        page.contains("held-out RMSE") && page.contains("price: predicted over true"),
         "{}",
         run.out
     );
