@@ -88,7 +88,9 @@ pub use error::{Error, ErrorKind, Result};
 pub use init::Init;
 pub use loss::Loss;
 pub use matrix::{Matrix, MatrixMut, MatrixRef};
-pub use model::{Evaluation, InputColumn, InputKind, Model, Prediction, Predictions, Predictor};
+pub use model::{
+    Evaluation, InputColumn, InputKind, Model, ModelTable, Prediction, Predictions, Predictor,
+};
 pub use network::{Builder, Inference, Network};
 pub use samples::{Report, Samples};
 #[doc(hidden)]

@@ -8,7 +8,7 @@ use crate::{Error, ErrorKind, Result, Scalar};
 
 /// What a network learns to predict.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Targets<T> {
+pub enum Targets {
     /// Each sample belongs to one class.
     Classes {
         /// The class of each sample, an index into `names`.
@@ -16,10 +16,10 @@ pub enum Targets<T> {
         /// The classes, all different; there may be more than occur in `labels`.
         names: Vec<String>,
     },
-    /// Each sample has one number for each output (regression).
+    /// Each sample has one number for each output (regression), as precise as its file has it.
     Values {
         /// `outputs x samples`, one sample after the other.
-        values: Vec<T>,
+        values: Vec<f64>,
         /// One name for each output.
         names: Vec<String>,
     },
@@ -27,7 +27,8 @@ pub enum Targets<T> {
     None,
 }
 
-impl<T: Scalar> Targets<T> {
+impl Targets {
+    /// The targets of these samples, in this order.
     pub(super) fn select(&self, chosen: &[usize]) -> Self {
         match self {
             Targets::Classes { labels, names } => {
@@ -60,7 +61,7 @@ impl<T: Scalar> Targets<T> {
 pub struct Dataset<T: Scalar> {
     inputs: usize,
     features: Vec<T>,
-    targets: Targets<T>,
+    targets: Targets,
     feature_names: Vec<String>,
     target_name: Option<String>,
     image_size: Option<(usize, usize)>,
@@ -72,7 +73,7 @@ impl<T: Scalar> Dataset<T> {
     /// # Errors
     /// An argument error if there is no sample or no feature, if lengths do not match, if a label has no
     /// class, if class names repeat, or if a number is infinite or NaN.
-    pub fn new(inputs: usize, features: Vec<T>, targets: Targets<T>) -> Result<Self> {
+    pub fn new(inputs: usize, features: Vec<T>, targets: Targets) -> Result<Self> {
         check_features(inputs, &features)
             .and_then(|samples| check_targets(&targets, samples))
             .map_err(argument)?;
@@ -151,7 +152,7 @@ impl<T: Scalar> Dataset<T> {
     }
 
     /// What is learned.
-    pub fn targets(&self) -> &Targets<T> {
+    pub fn targets(&self) -> &Targets {
         &self.targets
     }
 
@@ -174,11 +175,12 @@ impl<T: Scalar> Dataset<T> {
     /// targets.
     ///
     /// # Errors
-    /// A memory error: with very many classes, one-hot columns are far larger than the labels.
+    /// A memory error: with very many classes, one-hot columns are far larger than the labels. A value that `T` cannot hold; scale the
+    /// targets ([`TargetScale`](super::TargetScale)).
     pub fn target_columns(&self) -> Result<Vec<T>> {
         match &self.targets {
             Targets::Classes { labels, names } => one_hot(labels, names.len()),
-            Targets::Values { values, .. } => Ok(values.clone()),
+            Targets::Values { values, names } => rounded(values, names.len()),
             Targets::None => Ok(Vec::new()),
         }
     }
@@ -220,6 +222,12 @@ impl<T: Scalar> Dataset<T> {
         })
     }
 
+    /// The same samples with other targets.
+    pub(super) fn with_targets(&self, targets: Targets) -> Result<Self> {
+        check_targets(&targets, self.samples()).map_err(argument)?;
+        Ok(Dataset { targets, ..self.clone() })
+    }
+
     /// The same samples with other features of the same number.
     pub(super) fn with_features(&self, features: Vec<T>) -> Result<Self> {
         let made = Dataset::new(self.inputs, features, self.targets.clone())?;
@@ -250,7 +258,7 @@ fn check_features<T: Scalar>(inputs: usize, features: &[T]) -> Result<usize, Str
     Ok(features.len() / inputs)
 }
 
-fn check_targets<T: Scalar>(targets: &Targets<T>, samples: usize) -> Result<(), String> {
+fn check_targets(targets: &Targets, samples: usize) -> Result<(), String> {
     match targets {
         Targets::Classes { labels, names } => check_classes(labels, names, samples),
         Targets::Values { values, names } => check_values(values, names.len(), samples),
@@ -276,7 +284,7 @@ fn check_classes(labels: &[u32], names: &[String], samples: usize) -> Result<(),
     }
 }
 
-fn check_values<T: Scalar>(values: &[T], outputs: usize, samples: usize) -> Result<(), String> {
+fn check_values(values: &[f64], outputs: usize, samples: usize) -> Result<(), String> {
     if outputs == 0 || outputs.checked_mul(samples) != Some(values.len()) {
         return Err(format!(
             "{} target values for {samples} samples with {outputs} named outputs",
@@ -295,6 +303,17 @@ fn check_finite<T: Scalar>(what: &str, rows: usize, columns: &[T]) -> Result<(),
             columns[i]
         )),
         None => Ok(()),
+    }
+}
+
+/// The same values in another precision.
+fn rounded<T: Scalar>(values: &[f64], outputs: usize) -> Result<Vec<T>> {
+    let rounded: Vec<T> = values.iter().map(|&x| T::from_f64(x)).collect();
+    match check_finite("target", outputs, &rounded) {
+        Ok(()) => Ok(rounded),
+        Err(reason) => {
+            Err(Error::argument("Dataset::target_columns", reason + "; scale the targets"))
+        }
     }
 }
 

@@ -7,10 +7,8 @@
 //! |---|---|
 //! | the UCI optical digits, embedded in the library | [`digits`] |
 //! | MNIST and other IDX files, plain or gzipped | [`mnist`], [`read_idx`], [`read_images`], [`read_labels`] |
-//! | CSV, with commas, semicolons or tabs | [`read_csv`]; with texts and missing values [`read_frame`], [`Encoder`] |
-//! | NumPy arrays | [`read_npy`] |
-//! | Parquet, with the feature `parquet` | `read_parquet`, [`Encoder`] |
-//! | CSV and NumPy files larger than memory | [`Stream`] |
+//! | tables: CSV and its relatives, NumPy arrays, with the feature `parquet` also Parquet and Arrow | [`Table`], [`read_frame`], [`Encoder`]; numbers alone: [`read_dataset`] |
+//! | tables larger than memory | [`Stream`] |
 //! | your own numbers | [`Dataset::new`] |
 //! | images, deformed anew for every epoch | [`Augmentation`] |
 //!
@@ -28,36 +26,34 @@
 //! ```
 
 mod augment;
-mod block;
-mod csv;
 mod dataset;
 mod digits;
 mod encoder;
+mod encoder_fit;
 mod frame;
 mod idx;
 mod label;
 mod npy;
-#[cfg(feature = "parquet")]
-mod parquet;
 mod split;
 mod standardization;
 mod stream;
+mod table;
 mod target_scale;
 pub(crate) mod text;
 
 pub use augment::Augmentation;
-pub use csv::{CsvOptions, read_csv, read_frame};
 pub use dataset::{Dataset, Targets};
 pub use digits::digits;
-pub use encoder::{Coding, Encoded, EncodedColumn, Encoder, Unknown};
-pub use frame::{Column, Frame, Values};
+pub use encoder::{Coding, Cycle, Encoded, EncodedColumn, Encoder, Unknown};
+pub use frame::{Column, Frame, FrameRows, Values};
 pub use idx::{Images, mnist, read_idx, read_images, read_labels};
 pub use label::{Label, Task};
-pub use npy::{NpyOptions, read_npy};
-#[cfg(feature = "parquet")]
-pub use parquet::read_parquet;
 pub use split::Split;
 pub use standardization::Standardization;
 pub use stream::{Stream, StreamOptions};
+pub use table::{
+    ColumnType, DateOrder, Dates, Delimiter, Dialect, NumberFormat, Role, Schema, SchemaColumn,
+    Table, TableOptions, read_dataset, read_frame,
+};
 pub use target_scale::TargetScale;
 pub use text::MISSING;

@@ -48,12 +48,8 @@ impl Standardization {
     /// not usable (they may come from a file), or if a result is not finite.
     pub fn apply<T: Scalar>(&self, data: &mut Dataset<T>) -> Result<()> {
         const OPERATION: &str = "Standardization::apply";
-        let (means, deviations, inputs) = (self.mean.len(), self.deviation.len(), data.inputs());
-        if means != inputs || deviations != inputs {
-            let reason = format!("{means} means and {deviations} deviations for {inputs} features");
-            return Err(Error::argument(OPERATION, reason));
-        }
-        self.check(OPERATION)?;
+        let inputs = data.inputs();
+        self.check_inputs(OPERATION, inputs)?;
         let mut scaled = data.features().to_vec();
         for (sample, features) in scaled.chunks_exact_mut(inputs).enumerate() {
             if let Some(feature) = self.apply_to(features) {
@@ -75,6 +71,16 @@ impl Standardization {
             is_finite &= x.is_finite();
         }
         if is_finite { None } else { sample.iter().position(|x| !x.is_finite()) }
+    }
+
+    /// Refuses another number of features, and numbers that are not usable.
+    pub(super) fn check_inputs(&self, operation: &'static str, inputs: usize) -> Result<()> {
+        let (means, deviations) = (self.mean.len(), self.deviation.len());
+        if means != inputs || deviations != inputs {
+            let reason = format!("{means} means and {deviations} deviations for {inputs} features");
+            return Err(Error::argument(operation, reason));
+        }
+        self.check(operation)
     }
 
     pub(super) fn check(&self, operation: &'static str) -> Result<()> {

@@ -1,20 +1,20 @@
-//! Data sets that are larger than memory: read from their file in blocks, in another order for every epoch.
+//! Tables that are larger than memory: read from their file in blocks, in another order for every epoch.
 //!
 //! A buffer of blocks is a data set of its own, and to a trainer an epoch of its own, so that nothing in training depends on streams. A thread reads
 //! the next buffer while one is in use, and no third one waits: two buffers and their text are all the memory.
 
-use std::fs::File;
-use std::io::{ErrorKind as IoErrorKind, Read, Seek, SeekFrom};
 use std::ops::ControlFlow;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::mpsc::sync_channel;
 use std::thread;
 
-use super::block::Block;
-use super::csv::CsvBlocks;
-use super::label::Distinct;
-use super::npy::NpyBlocks;
-use super::{CsvOptions, Dataset, NpyOptions, Split, Standardization, Targets, Task};
+use super::encoder_fit::EncoderFit;
+use super::frame::{Frame, FrameBuilder};
+use super::table::in_order;
+use super::target_scale::TargetFit;
+use super::{
+    Dataset, Encoder, Schema, Split, Standardization, Table, TableOptions, TargetScale, Targets,
+};
 use crate::random::{Philox, Purpose};
 use crate::{Error, Result, Scalar};
 
@@ -23,14 +23,17 @@ const BLOCK_BYTES: usize = 256 << 10;
 /// Blocks in a buffer, at least.
 const MIN_BLOCKS_PER_BUFFER: usize = 16;
 
-/// A table in a CSV or NPY file that is never in memory as a whole. Opening it reads it once, for the classes, the standardization and
-/// the errors in it. Each epoch then reads it in blocks of contiguous samples, whose order is shuffled, and returns them in buffers; one is
-/// read while the other is in use. Samples within a buffer are in the order of its blocks: shuffle them, as
-/// [`Trainer::epoch`](crate::Trainer::epoch) does.
+/// A table that is never in memory as a whole. Opening it reads it three times: for its [`Schema`], for the labels, and for what is fitted on the
+/// training part ([`Encoder`], [`Standardization`], [`TargetScale`]), which comes out the same as from a table in memory. Each epoch then
+/// reads it in blocks of contiguous samples, whose order is shuffled, and returns them in buffers; one is read while the other is in use.
+/// Samples within a buffer are in the order of its blocks: shuffle them, as [`Trainer::epoch`](crate::Trainer::epoch) does. A buffer that
+/// holds the whole table has it in the order of the file.
+///
+/// In memory are, beside two buffers, a number for each sample, while the file is opened two.
 ///
 /// ```
 /// # let path = std::env::temp_dir().join(format!("travertine-stream-{}.csv", std::process::id()));
-/// # std::fs::write(&path, (0..1000).map(|i| format!("{i},{}\n", i % 2)).collect::<String>())?;
+/// # std::fs::write(&path, (0..1000).map(|i| format!("{},{}\n", i * i, i % 2)).collect::<String>())?;
 /// use std::ops::ControlFlow;
 /// use travertine::data::{Stream, StreamOptions};
 /// let stream = Stream::<f32>::open(&path, &StreamOptions { buffer: 2048, ..StreamOptions::default() })?;
@@ -44,19 +47,26 @@ const MIN_BLOCKS_PER_BUFFER: usize = 16;
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 pub struct Stream<T: Scalar> {
-    path: PathBuf,
-    format: Format,
-    blocks: Vec<Block>,
-    /// Numbers of the blocks to train on, in the order of the file.
-    train: Vec<usize>,
-    /// Numbers of the blocks that are held out.
-    held_out: Vec<usize>,
+    table: Table,
+    /// The samples of each block, and those in front of it.
+    blocks: Vec<StreamBlock>,
+    /// For each sample, whether it is held out.
+    held_out: Vec<bool>,
     blocks_per_buffer: usize,
     classes: Vec<String>,
+    class_counts: Vec<usize>,
+    encoder: Encoder,
     standardization: Standardization,
     standardize: bool,
+    target_scale: Option<TargetScale>,
     /// One block, as an example of all.
     example: Dataset<T>,
+}
+
+#[derive(Clone, Copy)]
+struct StreamBlock {
+    first: usize,
+    samples: usize,
 }
 
 /// How to stream a file.
@@ -64,122 +74,103 @@ pub struct Stream<T: Scalar> {
 pub struct StreamOptions {
     /// Bytes of the file in a buffer.
     pub buffer: usize,
-    /// Share of the blocks that is held out, from 0 to less than 1.
+    /// Share of the samples that is held out, from 0 to less than 1: the same samples as [`Split::held_out`] chooses.
     pub held_out: f64,
-    /// Chooses the blocks that are held out.
+    /// Whether each class keeps its share, as [`Split::stratified`] does.
+    pub stratify: bool,
+    /// Chooses the samples that are held out.
     pub seed: u64,
-    /// Whether features are standardized to mean 0 and deviation 1, fitted on the blocks to train on.
+    /// Whether features are standardized to mean 0 and deviation 1, fitted on the samples to train on.
     pub standardize: bool,
-    /// For files that end in .csv, .tsv or .txt.
-    pub csv: CsvOptions,
-    /// For files that end in .npy; labels must be a column.
-    pub npy: NpyOptions,
+    /// How the table is read.
+    pub table: TableOptions,
 }
 
 impl Default for StreamOptions {
     /// 32 MiB, nothing held out, standardized.
     fn default() -> Self {
-        let (csv, npy) = (CsvOptions::default(), NpyOptions::default());
-        StreamOptions { buffer: 32 << 20, held_out: 0.0, seed: 0, standardize: true, csv, npy }
+        let table = TableOptions::default();
+        StreamOptions {
+            buffer: 32 << 20,
+            held_out: 0.0,
+            stratify: false,
+            seed: 0,
+            standardize: true,
+            table,
+        }
     }
 }
 
-enum Format {
-    Csv(CsvBlocks),
-    Npy(NpyBlocks),
-}
-
-impl Format {
-    /// The format of a file, by the end of its name, and its blocks of about `bytes` bytes.
-    fn divide(path: &Path, options: &StreamOptions, bytes: usize) -> Result<(Self, Vec<Block>)> {
-        let extension =
-            path.extension().map(|end| end.to_string_lossy().to_lowercase()).unwrap_or_default();
-        match &*extension {
-            "csv" | "tsv" | "txt" => {
-                let (format, blocks) = CsvBlocks::cut(path, &options.csv, bytes)?;
-                Ok((Format::Csv(format), blocks))
-            }
-            "npy" => {
-                let (format, blocks) = NpyBlocks::cut(path, &options.npy, bytes)?;
-                Ok((Format::Npy(format), blocks))
-            }
-            _ => Err(wrong(format!("{} is neither .csv, .tsv, .txt nor .npy", path.display()))),
-        }
-    }
-
-    fn parse<T: Scalar>(&self, block: &Block, bytes: Vec<u8>) -> Result<Dataset<T>> {
-        match self {
-            Format::Csv(format) => format.parse(block, bytes),
-            Format::Npy(format) => format.parse(block, bytes),
-        }
-    }
-
-    /// Fixes the meaning of labels for later blocks: these classes, or values.
-    fn settle(&mut self, classes: Option<&[String]>) {
-        let (task, classes) =
-            (classes.is_none().then_some(Task::Values), classes.map(<[String]>::to_vec));
-        match self {
-            Format::Csv(format) => (format.options.task, format.options.classes) = (task, classes),
-            Format::Npy(format) => (format.options.task, format.options.classes) = (task, classes),
-        }
-    }
+/// The labels of a whole table.
+struct AllLabels {
+    blocks: Vec<StreamBlock>,
+    targets: Targets,
 }
 
 impl<T: Scalar> Stream<T> {
-    /// Reads the file once: for the classes, the standardization and the errors in it.
+    /// Reads the file for its schema, its labels, and what is fitted on the samples to train on.
     ///
     /// # Errors
-    /// As [`read_csv`](super::read_csv) and [`read_npy`](super::read_npy); a buffer of 0 bytes; a file of another kind, or one too small to
-    /// hold a share of it out.
+    /// As [`Table::open`] and [`Table::read`]; a buffer of 0 bytes; a file too small to hold a share of it out.
     pub fn open(path: impl AsRef<Path>, options: &StreamOptions) -> Result<Self> {
-        let path = path.as_ref();
         if options.buffer == 0 {
             return Err(wrong("a buffer must have at least one byte"));
         }
         let block_bytes = (options.buffer / MIN_BLOCKS_PER_BUFFER).clamp(1, BLOCK_BYTES);
-        let (mut format, mut blocks) = Format::divide(path, options, block_bytes)?;
-        let Split { train, held_out } = split_blocks(blocks.len(), options)?;
-        let task = match format {
-            Format::Csv(_) => options.csv.task,
-            Format::Npy(_) => options.npy.task,
-        };
-        let (mut file, mut labels, mut moments) =
-            (open(path)?, Distinct::new(task), Moments::default());
-        for (number, block) in blocks.iter_mut().enumerate() {
-            let data: Dataset<T> = format.parse(block, read(&mut file, path, block)?)?;
-            block.samples = data.samples();
-            labels.add(&data, path)?;
-            moments.check(&data, path)?;
-            if train.binary_search(&number).is_ok() {
-                moments.add(&data);
-            }
-        }
-        let classes = labels.classes(path)?;
-        format.settle(classes.as_deref());
-        let first = &blocks[train[0]];
-        let example = format.parse(first, read(&mut file, path, first)?)?;
-        Ok(Stream {
-            path: path.to_owned(),
-            format,
+        let table = Table::open_in_blocks(path.as_ref(), &options.table, block_bytes)?;
+        let AllLabels { blocks, targets } = read_labels(&table)?;
+        let samples = blocks.iter().map(|block| block.samples).sum();
+        let held_out = hold_out(samples, &targets, options)?;
+        let (classes, class_counts) = count_classes(&targets, &held_out);
+        drop(targets);
+        let classes_of_table = (!classes.is_empty()).then(|| classes.clone());
+        let table = table.with_classes(classes_of_table);
+        let (encoder, standardization, target_scale) = fit(&table, &blocks, &held_out)?;
+        let mut stream = Stream {
+            table,
             blocks_per_buffer: (options.buffer / block_bytes).max(1),
             blocks,
-            train,
             held_out,
-            classes: classes.unwrap_or_default(),
-            standardization: moments.standardization()?,
+            classes,
+            class_counts,
+            encoder,
+            standardization,
             standardize: options.standardize,
-            example,
-        })
+            target_scale,
+            example: Dataset::new(1, vec![T::default()], Targets::None)?,
+        };
+        stream.example = stream.first_block()?;
+        Ok(stream)
+    }
+
+    /// The samples to train on of the first block that has some.
+    fn first_block(&self) -> Result<Dataset<T>> {
+        for block in 0..self.blocks.len() as u32 {
+            if let Some(example) = self.buffer(&[block], false)? {
+                return Ok(example);
+            }
+        }
+        Err(wrong("there are no samples to train on"))
+    }
+
+    /// How the table is read.
+    pub fn schema(&self) -> &Schema {
+        self.table.schema()
+    }
+
+    /// Rows of empty fields, which are left out.
+    pub fn empty_rows(&self) -> usize {
+        self.table.empty_rows()
     }
 
     /// Samples to train on.
     pub fn samples(&self) -> usize {
-        self.train.iter().map(|&number| self.blocks[number].samples).sum()
+        self.held_out.len() - self.held_out_samples()
     }
 
     /// Samples that are held out.
     pub fn held_out_samples(&self) -> usize {
-        self.held_out.iter().map(|&number| self.blocks[number].samples).sum()
+        self.held_out.iter().filter(|held_out| **held_out).count()
     }
 
     /// The names of the classes, or none where values are learned.
@@ -187,17 +178,29 @@ impl<T: Scalar> Stream<T> {
         &self.classes
     }
 
+    /// How many samples to train on each class has.
+    pub fn class_counts(&self) -> &[usize] {
+        &self.class_counts
+    }
+
+    /// How columns become features, fitted on the samples to train on.
+    pub fn encoder(&self) -> &Encoder {
+        &self.encoder
+    }
+
     /// The standardization of all buffers, if there is one.
     pub fn standardization(&self) -> Option<&Standardization> {
         self.standardize.then_some(&self.standardization)
     }
 
+    /// The scale of the targets of the samples to train on; `None` where classes are learned. Buffers are not scaled.
+    pub fn target_scale(&self) -> Option<&TargetScale> {
+        self.target_scale.as_ref()
+    }
+
     /// Some samples to train on, whose features, targets and names are those of all.
-    ///
-    /// # Errors
-    /// A feature that overflows.
-    pub fn example(&self) -> Result<Dataset<T>> {
-        self.standardized(self.example.clone())
+    pub fn example(&self) -> &Dataset<T> {
+        &self.example
     }
 
     /// Calls `use_buffer` with all samples to train on, buffer by buffer, until it breaks. The order of the blocks is a function of seed and epoch
@@ -211,9 +214,11 @@ impl<T: Scalar> Stream<T> {
         epoch: u64,
         use_buffer: impl FnMut(Dataset<T>) -> Result<ControlFlow<()>>,
     ) -> Result<()> {
-        let mut order: Vec<u32> = self.train.iter().map(|&number| number as u32).collect();
-        Philox::new(seed, Purpose::Shuffle, epoch as u32).of_layer(1).shuffle(&mut order);
-        self.buffers(&order, use_buffer)
+        let mut order: Vec<u32> = (0..self.blocks.len() as u32).collect();
+        if order.len() > self.blocks_per_buffer {
+            Philox::new(seed, Purpose::Shuffle, epoch as u32).of_layer(1).shuffle(&mut order);
+        }
+        self.buffers(&order, false, use_buffer)
     }
 
     /// Calls `use_buffer` with all samples that are held out, buffer by buffer, in the order of the file.
@@ -224,13 +229,14 @@ impl<T: Scalar> Stream<T> {
         &self,
         use_buffer: impl FnMut(Dataset<T>) -> Result<ControlFlow<()>>,
     ) -> Result<()> {
-        let order: Vec<u32> = self.held_out.iter().map(|&number| number as u32).collect();
-        self.buffers(&order, use_buffer)
+        let order: Vec<u32> = (0..self.blocks.len() as u32).collect();
+        self.buffers(&order, true, use_buffer)
     }
 
     fn buffers(
         &self,
         order: &[u32],
+        held_out: bool,
         mut use_buffer: impl FnMut(Dataset<T>) -> Result<ControlFlow<()>>,
     ) -> Result<()> {
         thread::scope(|scope| {
@@ -238,7 +244,7 @@ impl<T: Scalar> Stream<T> {
             let (give, take) = sync_channel(0);
             scope.spawn(move || {
                 for blocks in order.chunks(self.blocks_per_buffer) {
-                    let buffer = self.buffer(blocks);
+                    let buffer = self.buffer(blocks, held_out);
                     let failed = buffer.is_err();
                     if give.send(buffer).is_err() || failed {
                         return;
@@ -246,7 +252,9 @@ impl<T: Scalar> Stream<T> {
                 }
             });
             for buffer in take {
-                if use_buffer(buffer?)?.is_break() {
+                if let Some(buffer) = buffer?
+                    && use_buffer(buffer)?.is_break()
+                {
                     break;
                 }
             }
@@ -254,39 +262,41 @@ impl<T: Scalar> Stream<T> {
         })
     }
 
-    fn buffer(&self, blocks: &[u32]) -> Result<Dataset<T>> {
-        let mut file = open(&self.path)?;
-        let (mut features, mut labels, mut values) = (Vec::new(), Vec::new(), Vec::new());
-        for &number in blocks {
-            let block = &self.blocks[number as usize];
-            let data: Dataset<T> = self.format.parse(block, read(&mut file, &self.path, block)?)?;
-            let same = (data.inputs(), data.outputs(), data.samples());
-            if same != (self.example.inputs(), self.example.outputs(), block.samples) {
-                let found =
-                    format!("{} samples of {} features there", data.samples(), data.inputs());
-                return Err(changed(&self.path, block.start, found));
+    /// The samples of these blocks that are held out, or else those to train on; `None` if there are none.
+    fn buffer(&self, blocks: &[u32], held_out: bool) -> Result<Option<Dataset<T>>> {
+        let mut all = FrameBuilder::new(0);
+        let mut chosen = Vec::new();
+        let mut before = 0;
+        let read = |&number: &u32| self.table.block(number as usize);
+        in_order(blocks, read, |i, frame| {
+            let block = self.blocks[blocks[i] as usize];
+            if frame.samples != block.samples {
+                return Err(self.changed(frame.samples, block.samples));
             }
-            features.extend_from_slice(data.features());
-            match data.targets() {
-                Targets::Classes { labels: some, .. } => labels.extend_from_slice(some),
-                Targets::Values { values: some, .. } => values.extend_from_slice(some),
-                Targets::None => {}
-            }
-        }
-        let targets = match self.example.targets() {
-            Targets::Classes { names, .. } => Targets::Classes { labels, names: names.clone() },
-            Targets::Values { names, .. } => Targets::Values { values, names: names.clone() },
-            Targets::None => Targets::None,
+            chosen.extend(block.chosen(&self.held_out, held_out).map(|row| before + row));
+            before += frame.samples;
+            all.append(frame);
+            Ok(())
+        })?;
+        let Some(frame) = all.finish(false).filter(|_| !chosen.is_empty()) else {
+            return Ok(None);
         };
-        let data = Dataset::new(self.example.inputs(), features, targets)?;
-        self.standardized(data.with_feature_names(self.example.feature_names().to_vec())?)
+        let encoded = self.encoder.encode(frame.rows(&chosen)?, self.standardization())?;
+        Ok(Some(encoded.data))
     }
 
-    fn standardized(&self, mut data: Dataset<T>) -> Result<Dataset<T>> {
-        if self.standardize {
-            self.standardization.apply(&mut data)?;
-        }
-        Ok(data)
+    fn changed(&self, found: usize, expected: usize) -> Error {
+        let expected =
+            format!("the file as it was when it was opened, with {expected} samples in a block");
+        Error::format(self.table.name(), "a block", expected, found.to_string())
+    }
+}
+
+impl StreamBlock {
+    /// The samples of this block, counted from its first, that are held out or not.
+    fn chosen(self, all_held_out: &[bool], held_out: bool) -> impl Iterator<Item = usize> {
+        let of_block = &all_held_out[self.first..self.first + self.samples];
+        of_block.iter().enumerate().filter(move |(_, is)| **is == held_out).map(|(row, _)| row)
     }
 }
 
@@ -294,90 +304,75 @@ fn wrong(reason: impl Into<String>) -> Error {
     Error::argument("stream", reason)
 }
 
-/// The numbers of the blocks to train on, and of those that are held out, in the order of the file.
-fn split_blocks(blocks: usize, options: &StreamOptions) -> Result<Split> {
-    let mut split = match options.held_out {
-        0.0 => Split { train: (0..blocks).collect(), held_out: Vec::new() },
-        share => Split::held_out(blocks, share, options.seed).map_err(|_| {
-            wrong(format!(
-                "no share of {share} can be held out of {blocks} blocks; hold out 0, or take a smaller buffer"
-            ))
-        })?,
-    };
-    split.train.sort_unstable();
-    split.held_out.sort_unstable();
-    Ok(split)
-}
-
-fn open(path: &Path) -> Result<File> {
-    File::open(path).map_err(|source| Error::io("read", path, source))
-}
-
-fn read(file: &mut File, path: &Path, block: &Block) -> Result<Vec<u8>> {
-    let mut bytes = vec![0; block.bytes];
-    let outcome = file.seek(SeekFrom::Start(block.start)).and_then(|_| file.read_exact(&mut bytes));
-    match outcome {
-        Ok(()) => Ok(bytes),
-        Err(source) if source.kind() == IoErrorKind::UnexpectedEof => {
-            Err(changed(path, block.start, "the end of the file".to_owned()))
-        }
-        Err(source) => Err(Error::io("read", path, source)),
+/// Reads the labels alone.
+fn read_labels(table: &Table) -> Result<AllLabels> {
+    let numbers: Vec<usize> = (0..table.blocks()).collect();
+    let (mut all, mut blocks, mut first) = (FrameBuilder::new(0), Vec::new(), 0);
+    in_order(
+        &numbers,
+        |&block| table.labels(block),
+        |_, frame: Frame| {
+            blocks.push(StreamBlock { first, samples: frame.samples });
+            first += frame.samples;
+            all.append(frame);
+            Ok(())
+        },
+    )?;
+    let frame = all.finish(true).filter(|frame| frame.samples > 0);
+    let Some(frame) = frame else { return Err(wrong("there is no row with a label")) };
+    if frame.targets == Targets::None {
+        return Err(Error::format(table.name(), "label", "a label column", "features alone"));
     }
+    Ok(AllLabels { blocks, targets: frame.targets })
 }
 
-fn changed(path: &Path, byte: u64, found: String) -> Error {
-    let expected = "the file as it was when it was opened";
-    Error::format(path.display().to_string(), format!("byte {byte}"), expected, found)
+/// For each sample, whether it is held out.
+fn hold_out(samples: usize, targets: &Targets, options: &StreamOptions) -> Result<Vec<bool>> {
+    let mut held_out = vec![false; samples];
+    if options.held_out == 0.0 {
+        return Ok(held_out);
+    }
+    let split = match targets {
+        Targets::Classes { labels, .. } if options.stratify => {
+            Split::stratified(labels, options.held_out, options.seed)
+        }
+        _ => Split::held_out(samples, options.held_out, options.seed),
+    }?;
+    split.held_out.iter().for_each(|&sample| held_out[sample] = true);
+    Ok(held_out)
 }
 
-/// Mean and sum of squared distances of every feature, block by block (Chan, Golub and LeVeque 1979).
-#[derive(Default)]
-struct Moments {
-    count: f64,
-    mean: Vec<f64>,
-    squares: Vec<f64>,
-    /// Features of the first block.
-    inputs: usize,
+/// The classes, and how many samples to train on each has.
+fn count_classes(targets: &Targets, held_out: &[bool]) -> (Vec<String>, Vec<usize>) {
+    let Targets::Classes { labels, names } = targets else { return (Vec::new(), Vec::new()) };
+    let mut counts = vec![0; names.len()];
+    let trained = labels.iter().zip(held_out).filter(|(_, held_out)| !**held_out);
+    trained.for_each(|(&label, _)| counts[label as usize] += 1);
+    (names.clone(), counts)
 }
 
-impl Moments {
-    /// Refuses blocks with other columns than the first.
-    fn check<T: Scalar>(&mut self, data: &Dataset<T>, path: &Path) -> Result<()> {
-        if self.inputs == 0 {
-            self.inputs = data.inputs();
-        }
-        if data.inputs() != self.inputs {
-            let expected = format!("{} features in every row, as the first has", self.inputs);
-            let file = path.display().to_string();
-            return Err(Error::format(file, "a later row", expected, data.inputs().to_string()));
-        }
-        Ok(())
-    }
-
-    fn add<T: Scalar>(&mut self, data: &Dataset<T>) {
-        let inputs = data.inputs();
-        self.mean.resize(inputs, 0.0);
-        self.squares.resize(inputs, 0.0);
-        let (n, features) = (data.samples() as f64, data.features());
-        let column = |i: usize| features.iter().skip(i).step_by(inputs).map(|x| x.to_f64());
-        for (i, first) in features[..inputs].iter().map(|x| x.to_f64()).enumerate() {
-            let mean = first + column(i).map(|x| x - first).sum::<f64>() / n;
-            let squares: f64 = column(i).map(|x| (x - mean).powi(2)).sum();
-            let (distance, all) = (mean - self.mean[i], self.count + n);
-            self.mean[i] += distance * n / all;
-            self.squares[i] += squares + distance * distance * self.count * n / all;
-        }
-        self.count += n;
-    }
-
-    fn standardization(&self) -> Result<Standardization> {
-        let deviation =
-            |squares: &f64| if *squares == 0.0 { 1.0 } else { (squares / self.count).sqrt() };
-        let fitted = Standardization {
-            mean: self.mean.clone(),
-            deviation: self.squares.iter().map(deviation).collect(),
-        };
-        fitted.check("stream")?;
-        Ok(fitted)
-    }
+/// What is fitted on the samples to train on.
+fn fit(
+    table: &Table,
+    blocks: &[StreamBlock],
+    held_out: &[bool],
+) -> Result<(Encoder, Standardization, Option<TargetScale>)> {
+    let numbers: Vec<usize> = (0..blocks.len()).collect();
+    let (mut fit, mut targets) = (None, TargetFit::default());
+    in_order(
+        &numbers,
+        |&block| table.block(block),
+        |block, frame: Frame| {
+            let chosen: Vec<usize> = blocks[block].chosen(held_out, false).collect();
+            let fit = fit.get_or_insert_with(|| EncoderFit::new(&frame));
+            if !chosen.is_empty() {
+                let rows = frame.rows(&chosen)?;
+                targets.add(&rows.targets());
+                fit.add(rows);
+            }
+            Ok(())
+        },
+    )?;
+    let (encoder, standardization) = fit.ok_or_else(|| wrong("there are no samples"))?.finish()?;
+    Ok((encoder, standardization, targets.finish()))
 }

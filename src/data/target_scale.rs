@@ -1,22 +1,24 @@
 //! Targets with mean 0 and deviation 1.
 
+use serde::{Deserialize, Serialize};
+
 use super::{Dataset, Targets};
 use crate::loss::Loss;
 use crate::{Error, Result, Scalar};
 
-/// Shifts and scales the targets of a regression: `scaled = (value - mean) / deviation`, with one mean for each output and
-/// one deviation for all outputs, so that the loss has one scale. Prices in the millions then train with the learning rate
-/// that suits numbers around 1.
+/// Shifts and scales the targets of a regression: `scaled = (value - mean) / deviation`, with a mean and a deviation for each output, so that
+/// all outputs count the same. Prices in the millions then train with the learning rate that suits numbers around 1.
 ///
 /// Fit it on the training part, train on what [`TargetScale::apply`] returns, with the loss that [`TargetScale::loss`]
-/// returns, and call [`TargetScale::undo`] on the trained network: its outputs are then in the units of the data.
+/// returns. Then either keep it beside the network ([`ModelInfo::target_scale`](crate::model_file::ModelInfo::target_scale)), which is exact
+/// for values with a large mean, or call [`TargetScale::undo`] on the trained network: its outputs are then in the units of the data.
 ///
 /// ```
 /// use travertine::data::{Dataset, TargetScale, Targets};
 /// use travertine::{Activation, Matrix, Network, engine};
 /// let targets = Targets::Values { values: vec![200e3, 300e3, 400e3], names: vec!["price".into()] };
 /// let data = Dataset::<f64>::new(1, vec![1.0, 2.0, 3.0], targets)?;
-/// let scale = TargetScale::fit(&data).unwrap();
+/// let scale = TargetScale::fit(data.targets()).unwrap();
 /// assert_eq!(scale.mean(), [300e3]);
 /// let scaled = scale.apply(&data)?;
 /// assert_eq!(scaled.target_columns()?[1], 0.0);
@@ -29,24 +31,18 @@ use crate::{Error, Result, Scalar};
 /// assert_eq!(network.infer(x.view())?.to_vec()?, [300e3]);
 /// # Ok::<(), travertine::Error>(())
 /// ```
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct TargetScale {
     mean: Vec<f64>,
-    deviation: f64,
+    deviation: Vec<f64>,
 }
 
 impl TargetScale {
-    /// The scale of the targets of `data`; `None` if they are not values. The deviation is the root of the mean variance of
-    /// the outputs; it is 1 where that is 0 or not a normal number, as with constant targets.
-    pub fn fit<T: Scalar>(data: &Dataset<T>) -> Option<Self> {
-        let Targets::Values { values, names } = data.targets() else { return None };
-        let (rows, count) = (names.len(), data.samples() as f64);
-        let row = |i: usize| values.iter().skip(i).step_by(rows).map(|value| value.to_f64());
-        let mean: Vec<f64> = (0..rows).map(|i| row(i).map(|value| value / count).sum()).collect();
-        let squares = |i: usize| row(i).map(|value| (value - mean[i]).powi(2) / count).sum::<f64>();
-        let deviation = ((0..rows).map(squares).sum::<f64>() / rows as f64).sqrt();
-        let deviation = if deviation.is_normal() { deviation } else { 1.0 };
-        Some(TargetScale { mean, deviation })
+    /// The scale of these targets; `None` if they are not values. The deviation of an output is 1 where its values are constant.
+    pub fn fit(targets: &Targets) -> Option<Self> {
+        let mut fit = TargetFit::default();
+        fit.add(targets);
+        fit.finish()
     }
 
     /// The mean of each output.
@@ -54,9 +50,9 @@ impl TargetScale {
         &self.mean
     }
 
-    /// The standard deviation that all outputs share, above 0.
-    pub fn deviation(&self) -> f64 {
-        self.deviation
+    /// The standard deviation of each output, above 0.
+    pub fn deviation(&self) -> &[f64] {
+        &self.deviation
     }
 
     /// The samples with scaled targets; classes stay as they are.
@@ -64,41 +60,110 @@ impl TargetScale {
     /// # Errors
     /// Another number of values a sample than the scale was fitted on; a scaled value that is not finite.
     pub fn apply<T: Scalar>(&self, data: &Dataset<T>) -> Result<Dataset<T>> {
-        let Targets::Values { values, names } = data.targets() else { return Ok(data.clone()) };
-        if names.len() != self.mean.len() {
+        match data.targets() {
+            Targets::Values { .. } => data.with_targets(self.apply_to(data.targets())?),
+            _ => Ok(data.clone()),
+        }
+    }
+
+    /// Scaled targets; classes stay as they are.
+    ///
+    /// # Errors
+    /// As [`TargetScale::apply`].
+    pub fn apply_to(&self, targets: &Targets) -> Result<Targets> {
+        let Targets::Values { values, names } = targets else { return Ok(targets.clone()) };
+        let outputs = self.mean.len();
+        if names.len() != outputs {
             let reason = format!(
-                "the data has {} values a sample; the scale was fitted on {}",
-                names.len(),
-                self.mean.len()
+                "the data has {} values a sample; the scale was fitted on {outputs}",
+                names.len()
             );
             return Err(Error::argument("TargetScale::apply", reason));
         }
-        let scaled = |(i, value): (usize, &T)| {
-            T::from_f64((value.to_f64() - self.mean[i % self.mean.len()]) / self.deviation)
+        let scaled = |(i, value): (usize, &f64)| {
+            (value - self.mean[i % outputs]) / self.deviation[i % outputs]
         };
         let values = values.iter().enumerate().map(scaled).collect();
-        let targets = Targets::Values { values, names: names.clone() };
-        let scaled = Dataset::new(data.inputs(), data.features().to_vec(), targets)?
-            .with_feature_names(data.feature_names().to_vec())?;
-        Ok(match data.target_name() {
-            Some(name) => scaled.with_target_name(name),
-            None => scaled,
-        })
+        Ok(Targets::Values { values, names: names.clone() })
     }
 
-    /// The loss of scaled targets that equals, up to [`TargetScale::factor`], `loss` of the values themselves.
+    /// An output of the network in the units of the data.
+    pub(crate) fn unscaled(&self, output: usize, scaled: f64) -> f64 {
+        self.mean[output] + self.deviation[output] * scaled
+    }
+
+    /// What is wrong with a scale that comes from a file, for a network of so many outputs.
+    pub(crate) fn fault(&self, outputs: usize) -> Option<String> {
+        if self.mean.len() != outputs || self.deviation.len() != outputs {
+            let (means, deviations) = (self.mean.len(), self.deviation.len());
+            return Some(format!(
+                "{means} means and {deviations} deviations for {outputs} outputs"
+            ));
+        }
+        let is_usable = |x: &&f64| x.is_finite() && **x > 0.0;
+        let mean = self.mean.iter().find(|x| !x.is_finite());
+        mean.or_else(|| self.deviation.iter().find(|x| !is_usable(x))).map(f64::to_string)
+    }
+
+    /// The loss of scaled targets that equals, up to [`TargetScale::factor`], `loss` of the values themselves. Several outputs have
+    /// different units: their loss is that of the scaled values, and the threshold of [`Loss::Huber`] counts deviations.
     pub fn loss(&self, loss: Loss) -> Loss {
-        match loss {
-            Loss::Huber(threshold) => Loss::Huber(threshold / self.deviation),
-            loss => loss,
+        match (loss, &*self.deviation) {
+            (Loss::Huber(threshold), [deviation]) => Loss::Huber(threshold / deviation),
+            (loss, _) => loss,
         }
     }
 
-    /// `loss(values) = factor * self.loss(loss)(scaled values)`
+    /// `loss(values) = factor * self.loss(loss)(scaled values)` for one output; 1 for several.
     pub fn factor(&self, loss: Loss) -> f64 {
-        match loss {
-            Loss::MeanAbsolute => self.deviation,
-            _ => self.deviation.powi(2),
+        match (loss, &*self.deviation) {
+            (Loss::MeanAbsolute, [deviation]) => *deviation,
+            (_, [deviation]) => deviation.powi(2),
+            _ => 1.0,
         }
+    }
+}
+
+/// Mean and deviation of targets that come in blocks, one sample after the other, so that blocks make no difference.
+#[derive(Default)]
+pub(super) struct TargetFit {
+    count: f64,
+    mean: Vec<f64>,
+    squares: Vec<f64>,
+    first: Vec<f64>,
+    is_constant: Vec<bool>,
+}
+
+impl TargetFit {
+    pub(super) fn add(&mut self, targets: &Targets) {
+        let Targets::Values { values, names } = targets else { return };
+        if self.mean.is_empty() {
+            (self.mean, self.squares) = (vec![0.0; names.len()], vec![0.0; names.len()]);
+            self.first = values[..names.len()].to_vec();
+            self.is_constant = vec![true; names.len()];
+        }
+        for sample in values.chunks_exact(names.len()) {
+            self.count += 1.0;
+            for (i, &x) in sample.iter().enumerate() {
+                let distance = x - self.mean[i];
+                self.mean[i] += distance / self.count;
+                self.squares[i] += distance * (x - self.mean[i]);
+                self.is_constant[i] &= x == self.first[i];
+            }
+        }
+    }
+
+    /// `None` without values.
+    pub(super) fn finish(self) -> Option<TargetScale> {
+        let deviation = |i: usize| (self.squares[i] / self.count).sqrt();
+        let usable = |i: usize| {
+            if self.is_constant[i] || !deviation(i).is_normal() { 1.0 } else { deviation(i) }
+        };
+        let mean = |i: usize| if self.is_constant[i] { self.first[i] } else { self.mean[i] };
+        let outputs = 0..self.mean.len();
+        (!self.mean.is_empty()).then(|| TargetScale {
+            mean: outputs.clone().map(mean).collect(),
+            deviation: outputs.map(usable).collect(),
+        })
     }
 }

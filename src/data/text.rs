@@ -3,6 +3,9 @@
 /// The code of a text that is missing.
 pub const MISSING: u32 = u32::MAX;
 
+/// Bytes of the longest word for a missing value.
+const MISSING_BYTES: usize = 7;
+
 /// `text` as a number, finite or not.
 pub(super) fn number(text: &str) -> Option<f64> {
     text.trim().parse().ok()
@@ -10,8 +13,14 @@ pub(super) fn number(text: &str) -> Option<f64> {
 
 /// Whether `text` is one of the words for a missing value.
 pub(crate) fn is_missing(text: &str) -> bool {
-    const WORDS: [&str; 7] = ["", "?", "na", "n/a", "nan", "null", "none"];
-    WORDS.iter().any(|word| text.trim().eq_ignore_ascii_case(word))
+    const WORDS: [&str; 15] = [
+        "", "?", "-", ".", "na", "n/a", "n.a.", "#n/a", "nan", "-nan", "nat", "null", "none",
+        "nil", "<na>",
+    ];
+    let text = text.trim();
+    text.len() <= MISSING_BYTES
+        && (WORDS.iter().any(|word| text.eq_ignore_ascii_case(word))
+            || text.eq_ignore_ascii_case("missing"))
 }
 
 /// `text` in quotes, cut if it is long.

@@ -13,11 +13,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 pub use self::prediction::{Prediction, Predictions};
 pub use self::predictor::Predictor;
 pub use self::schema::{InputColumn, InputKind};
-pub use self::table::Evaluation;
+pub use self::table::{Evaluation, ModelTable};
 
 use self::prediction::Answers;
 use self::schema::Schema;
-use crate::data::Task;
+use crate::data::{Encoder, Schema as TableSchema, Task};
 use crate::engine::Engine;
 use crate::error::Result;
 use crate::model_file::{self, ModelInfo};
@@ -61,6 +61,9 @@ pub struct Model<T: Scalar> {
 /// What predictors of a model share beside the weights.
 struct Shared {
     schema: Schema,
+    /// How tables are read, and become features.
+    table_schema: TableSchema,
+    encoder: Encoder,
     answers: Arc<Answers>,
 }
 
@@ -72,9 +75,11 @@ impl<T: Scalar> Model<T> {
     /// or of features than inputs; an encoder or a standardization with numbers that cannot be used. The field is named.
     pub fn new(network: Network<T>, info: ModelInfo) -> Result<Self> {
         model_file::check("Model::new", &network, &info)?;
-        let schema = Schema::new(&info, network.inputs());
+        let encoder = schema::encoder(&info, network.inputs());
+        let schema = Schema::new(&info, &encoder);
+        let table_schema = schema::table_schema(&info, &encoder, network.outputs());
         let answers = Arc::new(Answers::new(&network, &info));
-        let shared = Arc::new(Shared { schema, answers });
+        let shared = Arc::new(Shared { schema, table_schema, encoder, answers });
         Ok(Model { network: Arc::new(network), info, shared, prepared: Mutex::new(None) })
     }
 

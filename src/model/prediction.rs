@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use crate::activation::Activation;
-use crate::data::Unknown;
+use crate::data::{TargetScale, Unknown};
 use crate::loss::Loss;
 use crate::metrics::predicted_class;
 use crate::model_file::ModelInfo;
@@ -72,7 +72,18 @@ impl<'p, T: Scalar> Prediction<'p, T> {
         if self.answers.is_classifier() { &[] } else { self.scores }
     }
 
-    /// The network's outputs as they are.
+    /// The predicted values with as many digits as they deserve: those of `T`, unless the units of the data need more.
+    pub fn value_texts(&self) -> Vec<String> {
+        let epsilon =
+            if size_of::<T>() == size_of::<f32>() { f64::from(f32::EPSILON) } else { f64::EPSILON };
+        let text = |(output, value): (usize, &f64)| match &self.answers.target_scale {
+            None => self.outputs[output].to_string(),
+            Some(scale) => shortest(*value, epsilon * scale.deviation()[output]),
+        };
+        self.values().iter().enumerate().map(text).collect()
+    }
+
+    /// The network's outputs as they are: without the scale of the targets.
     pub fn outputs(&self) -> &'p [T] {
         self.outputs
     }
@@ -84,10 +95,7 @@ impl<T: Scalar> fmt::Display for Prediction<'_, T> {
         match (self.class(), self.probability()) {
             (Some(class), Some(probability)) => write!(f, "{class} ({probability:.4})"),
             (Some(class), None) => f.write_str(class),
-            (None, _) => {
-                let values: Vec<String> = self.outputs.iter().map(T::to_string).collect();
-                f.write_str(&values.join(", "))
-            }
+            (None, _) => f.write_str(&self.value_texts().join(", ")),
         }
     }
 }
@@ -113,6 +121,7 @@ pub struct Predictions<T> {
     /// `width x samples`; see [`Answers::width`].
     scores: Vec<f64>,
     unknown: Vec<Unknown>,
+    warnings: Vec<String>,
 }
 
 impl<T: Scalar> Predictions<T> {
@@ -124,12 +133,13 @@ impl<T: Scalar> Predictions<T> {
             outputs: Vec::with_capacity(answers.outputs * samples),
             scores: Vec::with_capacity(answers.width() * samples),
             unknown: Vec::new(),
+            warnings: Vec::new(),
         }
     }
 
     /// Forgets all predictions; the memory stays.
     pub(super) fn clear(&mut self) {
-        (self.samples, self.unknown) = (0, Vec::new());
+        self.samples = 0;
         self.outputs.clear();
         self.scores.clear();
     }
@@ -149,8 +159,8 @@ impl<T: Scalar> Predictions<T> {
         }
     }
 
-    pub(super) fn with_unknown(self, unknown: Vec<Unknown>) -> Self {
-        Predictions { unknown, ..self }
+    pub(super) fn with_unseen(self, unknown: Vec<Unknown>, warnings: Vec<String>) -> Self {
+        Predictions { unknown, warnings, ..self }
     }
 
     /// Number of samples.
@@ -198,6 +208,12 @@ impl<T: Scalar> Predictions<T> {
     pub fn unknown(&self) -> &[Unknown] {
         &self.unknown
     }
+
+    /// What a person should know before trusting these predictions, where the samples were read from a table: see
+    /// [`ModelTable::warnings`](super::ModelTable::warnings).
+    pub fn warnings(&self) -> &[String] {
+        &self.warnings
+    }
 }
 
 impl<T: Scalar> fmt::Debug for Predictions<T> {
@@ -225,6 +241,8 @@ pub(super) struct Answers {
     classes: Vec<String>,
     outputs: usize,
     decoding: Decoding,
+    /// The units of values.
+    target_scale: Option<TargetScale>,
 }
 
 impl Answers {
@@ -235,7 +253,12 @@ impl Answers {
             (_, Loss::BinaryCrossEntropy) => Decoding::Sigmoid,
             _ => Decoding::Plain,
         };
-        Answers { classes: info.classes.clone(), outputs: network.outputs(), decoding }
+        Answers {
+            classes: info.classes.clone(),
+            outputs: network.outputs(),
+            decoding,
+            target_scale: info.target_scale.clone(),
+        }
     }
 
     pub(super) fn classes(&self) -> &[String] {
@@ -260,6 +283,10 @@ impl Answers {
         let first = scores.len();
         scores.extend(outputs.iter().map(|output| output.to_f64()));
         if !self.is_classifier() {
+            if let Some(scale) = &self.target_scale {
+                let values = scores[first..].iter_mut().enumerate();
+                values.for_each(|(output, x)| *x = scale.unscaled(output, *x));
+            }
             return;
         }
         match self.decoding {
@@ -282,4 +309,16 @@ fn softmax(logits: &mut [f64]) {
     logits.iter_mut().for_each(|x| *x = (*x - greatest).exp());
     let sum: f64 = logits.iter().sum();
     logits.iter_mut().for_each(|x| *x /= sum);
+}
+
+/// The shortest text of a number within `tolerance` of `x`.
+fn shortest(x: f64, tolerance: f64) -> String {
+    const MAX_DECIMALS: i32 = 17;
+    let decimals = (-tolerance.log10()).ceil().clamp(0.0, f64::from(MAX_DECIMALS)) as usize;
+    let text = format!("{x:.decimals$}");
+    if text.contains('.') {
+        text.trim_end_matches('0').trim_end_matches('.').to_owned()
+    } else {
+        text
+    }
 }

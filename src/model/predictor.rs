@@ -42,7 +42,7 @@ use crate::scalar::Scalar;
 /// let error = predictor.predict_record(&serde_json::json!({"area": "large", "rooms": 3})).unwrap_err();
 /// assert_eq!(
 ///     error.to_string(),
-///     "record: column 'area': expected a finite number (f32), found the text \"large\""
+///     "record: column 'area': expected a finite number, found the text \"large\""
 /// );
 /// # Ok::<(), travertine::Error>(())
 /// ```
@@ -52,6 +52,8 @@ pub struct Predictor<T: Scalar> {
     batch: usize,
     /// `inputs x batch`
     features: Vec<T>,
+    /// The features of one sample before they are standardized.
+    raw: Vec<f64>,
     /// For each column, whether the record in progress had it.
     seen: Vec<bool>,
     predictions: Predictions<T>,
@@ -72,6 +74,7 @@ impl<T: Scalar> Predictor<T> {
             runner: Runner::new((engine, inputs), inference)?,
             batch,
             features: vec![T::default(); inputs * batch],
+            raw: vec![0.0; inputs],
             seen: vec![false; shared.schema.columns().len()],
             predictions: Predictions::with_capacity(&shared.answers, batch),
             accepts_unknown: false,
@@ -175,20 +178,20 @@ impl<T: Scalar> Predictor<T> {
         record: &R,
         origin: Origin,
     ) -> Result<()> {
-        let features = part(&mut self.features, sample, self.runner.inputs);
-        features.fill(T::default());
+        self.raw.fill(0.0);
         self.seen.fill(false);
         let mut writer = RecordWriter {
             schema: &self.shared.schema,
             origin,
-            features,
+            features: &mut self.raw,
             seen: &mut self.seen,
             accepts_unknown: self.accepts_unknown,
             unknown: 0,
         };
         writer.write(record)?;
         self.unknown += writer.unknown;
-        Ok(())
+        let features = part(&mut self.features, sample, self.runner.inputs);
+        self.shared.schema.standardize_into(&self.raw, features, origin)
     }
 
     /// The prediction for the one sample that was written.
@@ -205,6 +208,21 @@ impl<T: Scalar> Predictor<T> {
         self.runner.run(features, outputs)?;
         self.predictions.finish();
         Ok(&self.predictions)
+    }
+
+    /// Predictions for samples as the network takes them, a batch at a time, appended to `all`.
+    pub(super) fn predict_standardized(
+        &mut self,
+        features: &[T],
+        all: &mut Predictions<T>,
+    ) -> Result<()> {
+        let inputs = self.runner.inputs;
+        for part in features.chunks(inputs * self.batch) {
+            let outputs = all.more(part.len() / inputs);
+            self.runner.run(part, outputs)?;
+            all.finish();
+        }
+        Ok(())
     }
 
     /// Predictions for samples whose features are encoded and not yet standardized, a batch at a time, appended to `all`.

@@ -10,14 +10,13 @@ use serde::ser::{self, Impossible, Serialize, SerializeMap, SerializeStruct};
 
 use super::schema::{Misfit, Origin, Schema, Value};
 use crate::error::{Error, Result};
-use crate::scalar::Scalar;
 
 /// Where the values of one record go.
-pub(super) struct RecordWriter<'a, T> {
+pub(super) struct RecordWriter<'a> {
     pub(super) schema: &'a Schema,
     pub(super) origin: Origin,
-    /// The features of the sample, which are 0 before.
-    pub(super) features: &'a mut [T],
+    /// The features of the sample before they are standardized; 0 where nothing is written.
+    pub(super) features: &'a mut [f64],
     /// For each column, whether the record had it; all false before.
     pub(super) seen: &'a mut [bool],
     /// Whether texts that training did not see are accepted.
@@ -26,13 +25,13 @@ pub(super) struct RecordWriter<'a, T> {
     pub(super) unknown: u64,
 }
 
-impl<T: Scalar> RecordWriter<'_, T> {
+impl RecordWriter<'_> {
     /// Writes a map or a struct that has a value for every column. Fields of other names are ignored.
     pub(super) fn write<R: Serialize + ?Sized>(&mut self, record: &R) -> Result<()> {
         record.serialize(Walk(Whole(self))).map_err(|refused| refused.0)?;
         match self.seen.iter().position(|seen| !seen) {
             Some(column) => Err(self.lacking(column)),
-            None => self.schema.standardize(self.features, self.origin),
+            None => Ok(()),
         }
     }
 
@@ -109,10 +108,10 @@ trait Sink: Sized {
 }
 
 /// The record as a whole.
-struct Whole<'w, 'a, T>(&'w mut RecordWriter<'a, T>);
+struct Whole<'w, 'a>(&'w mut RecordWriter<'a>);
 
-impl<'w, 'a, T: Scalar> Sink for Whole<'w, 'a, T> {
-    type Fields = Fields<'w, 'a, T>;
+impl<'w, 'a> Sink for Whole<'w, 'a> {
+    type Fields = Fields<'w, 'a>;
 
     fn value(self, value: Value<'_>) -> Result<(), Refused> {
         Err(self.refuse(&value.to_string()))
@@ -129,13 +128,13 @@ impl<'w, 'a, T: Scalar> Sink for Whole<'w, 'a, T> {
 }
 
 /// The fields of a record.
-struct Fields<'w, 'a, T> {
-    record: &'w mut RecordWriter<'a, T>,
+struct Fields<'w, 'a> {
+    record: &'w mut RecordWriter<'a>,
     /// The column of the last key, if the model has it.
     column: Option<usize>,
 }
 
-impl<T: Scalar> SerializeStruct for Fields<'_, '_, T> {
+impl SerializeStruct for Fields<'_, '_> {
     type Ok = ();
     type Error = Refused;
 
@@ -153,7 +152,7 @@ impl<T: Scalar> SerializeStruct for Fields<'_, '_, T> {
     }
 }
 
-impl<T: Scalar> SerializeMap for Fields<'_, '_, T> {
+impl SerializeMap for Fields<'_, '_> {
     type Ok = ();
     type Error = Refused;
 
@@ -171,9 +170,9 @@ impl<T: Scalar> SerializeMap for Fields<'_, '_, T> {
 }
 
 /// A key of a map: the name of a column.
-struct Key<'f, 'w, 'a, T>(&'f mut Fields<'w, 'a, T>);
+struct Key<'f, 'w, 'a>(&'f mut Fields<'w, 'a>);
 
-impl<T: Scalar> Sink for Key<'_, '_, '_, T> {
+impl Sink for Key<'_, '_, '_> {
     type Fields = Impossible<(), Refused>;
 
     fn value(self, value: Value<'_>) -> Result<(), Refused> {
@@ -193,12 +192,12 @@ impl<T: Scalar> Sink for Key<'_, '_, '_, T> {
 }
 
 /// The value of one column.
-struct Cell<'w, 'a, T> {
-    record: &'w mut RecordWriter<'a, T>,
+struct Cell<'w, 'a> {
+    record: &'w mut RecordWriter<'a>,
     column: usize,
 }
 
-impl<T: Scalar> Sink for Cell<'_, '_, T> {
+impl Sink for Cell<'_, '_> {
     type Fields = Impossible<(), Refused>;
 
     fn value(self, value: Value<'_>) -> Result<(), Refused> {

@@ -5,7 +5,10 @@ use std::collections::HashMap;
 use std::fmt;
 
 use crate::data::text::{counted, is_missing, listed, quoted};
-use crate::data::{Coding, EncodedColumn, Standardization};
+use crate::data::{
+    Coding, ColumnType, Cycle, DateOrder, EncodedColumn, Encoder, NumberFormat, Role,
+    Schema as TableSchema, Standardization,
+};
 use crate::error::{Error, Result};
 use crate::model_file::ModelInfo;
 use crate::scalar::Scalar;
@@ -18,8 +21,8 @@ pub struct InputColumn {
     pub name: String,
     /// The values that may stand in it.
     pub kind: InputKind,
-    /// Whether a value may be missing. A model that was trained on a table with texts or gaps accepts them in every column:
-    /// a missing number becomes the mean of the training part, a missing text belongs to no category.
+    /// Whether a value may be missing, because values were missing in the training part: a missing number becomes the mean of the
+    /// training part, a missing text belongs to no category.
     pub allows_gaps: bool,
 }
 
@@ -31,6 +34,8 @@ pub enum InputKind {
     Number,
     /// Texts, one of these.
     Categories(Vec<String>),
+    /// Dates as ISO 8601 writes them, also with a time.
+    Date,
 }
 
 /// One raw value.
@@ -52,6 +57,8 @@ enum Slot {
     Number { mean: Option<f64> },
     /// A feature for each text.
     Categories(HashMap<String, usize>),
+    /// Days, and a sine and a cosine for each cycle.
+    Date { mean: f64, cycles: Vec<Cycle>, allows_gaps: bool },
 }
 
 /// Where a raw row comes from, for messages.
@@ -86,12 +93,13 @@ pub(super) struct Schema {
 
 impl Schema {
     /// `info` fits a network of so many inputs.
-    pub(super) fn new(info: &ModelInfo, inputs: usize) -> Self {
-        let (columns, slots) = match &info.encoder {
-            Some(encoder) => encoder.columns().iter().map(encoded_column).unzip(),
-            None => (0..inputs).map(|i| plain_column(info.features.get(i), i)).unzip(),
-        };
-        let (columns, slots): (Vec<InputColumn>, Vec<Slot>) = (columns, slots);
+    pub(super) fn new(info: &ModelInfo, encoder: &Encoder) -> Self {
+        let columns = encoder.columns().iter().map(encoded_column);
+        let (mut columns, mut slots): (Vec<InputColumn>, Vec<Slot>) = columns.unzip();
+        if info.encoder.is_none() {
+            columns.iter_mut().for_each(|column| column.allows_gaps = false);
+            slots.fill_with(|| Slot::Number { mean: None });
+        }
         let features = slots.iter().map(Slot::features);
         let first = features.scan(0, |next, count| Some(std::mem::replace(next, *next + count)));
         let first = first.collect();
@@ -110,7 +118,7 @@ impl Schema {
         self.by_name.get(name).copied()
     }
 
-    /// Writes a row of numbers, one a column, into the features of a sample.
+    /// Writes a row of numbers, one a column, into the standardized features of a sample.
     pub(super) fn write_numbers<T: Scalar>(
         &self,
         row: &[f64],
@@ -120,16 +128,10 @@ impl Schema {
         if !self.is_numeric || row.len() != self.columns.len() {
             return Err(self.not_numbers(row.len(), origin));
         }
-        let mut is_finite = true;
-        for (feature, &x) in features.iter_mut().zip(row) {
-            *feature = T::from_f64(x);
-            is_finite &= feature.is_finite();
+        if let Some(column) = row.iter().position(|x| !x.is_finite()) {
+            return Err(self.misfit(origin, column, (FINITE.to_owned(), row[column].to_string())));
         }
-        if is_finite {
-            return self.standardize(features, origin);
-        }
-        let column = features.iter().position(|x| !x.is_finite()).unwrap_or_default();
-        Err(self.misfit(origin, column, (finite::<T>(), row[column].to_string())))
+        self.standardize_into(row, features, origin)
     }
 
     /// Why numbers are no row of this model.
@@ -147,11 +149,11 @@ impl Schema {
 
     /// Writes one value into the features of a sample, which are 0 before. `Ok(false)`: the text is none of the categories,
     /// and the features stay 0.
-    pub(super) fn write<T: Scalar>(
+    pub(super) fn write(
         &self,
         column: usize,
         value: Value<'_>,
-        features: &mut [T],
+        features: &mut [f64],
     ) -> Result<bool, Misfit> {
         let first = self.first[column];
         match &self.slots[column] {
@@ -159,9 +161,17 @@ impl Schema {
                 features[first] = number(value, *mean)?;
                 Ok(true)
             }
+            Slot::Date { mean, cycles, allows_gaps } => {
+                let days = days(value, *allows_gaps)?;
+                let mut places = features[first..].iter_mut();
+                EncodedColumn::date_features(*mean, cycles, days, |x| {
+                    places.next().into_iter().for_each(|place| *place = x);
+                });
+                Ok(true)
+            }
             Slot::Categories(texts) => match category(value, texts)? {
                 Category::Known(text) => {
-                    features[first + text] = T::from_f64(1.0);
+                    features[first + text] = 1.0;
                     Ok(true)
                 }
                 Category::Missing => Ok(true),
@@ -170,17 +180,47 @@ impl Schema {
         }
     }
 
+    /// Standardizes raw features into those of a sample, before they are rounded to `T`.
+    pub(super) fn standardize_into<T: Scalar>(
+        &self,
+        raw: &[f64],
+        features: &mut [T],
+        origin: Origin,
+    ) -> Result<()> {
+        let mut is_finite = true;
+        match &self.standardization {
+            Some(Standardization { mean, deviation }) => {
+                let scale = mean.iter().zip(deviation);
+                for ((feature, x), (mean, deviation)) in features.iter_mut().zip(raw).zip(scale) {
+                    *feature = T::from_f64((x - mean) / deviation);
+                    is_finite &= feature.is_finite();
+                }
+            }
+            None => {
+                for (feature, &x) in features.iter_mut().zip(raw) {
+                    *feature = T::from_f64(x);
+                    is_finite &= feature.is_finite();
+                }
+            }
+        }
+        if is_finite { Ok(()) } else { Err(self.overflow(features, origin)) }
+    }
+
+    /// The error for features of which one is not finite.
+    fn overflow<T: Scalar>(&self, features: &[T], origin: Origin) -> Error {
+        let feature = features.iter().position(|x| !x.is_finite()).unwrap_or_default();
+        let column = self.first.partition_point(|&first| first <= feature) - 1;
+        let expected = "a number near those of the training part".to_owned();
+        let found = format!("one that overflows {} when it is standardized", T::NAME);
+        self.misfit(origin, column, (expected, found))
+    }
+
     /// Standardizes the features of a sample.
     pub(super) fn standardize<T: Scalar>(&self, features: &mut [T], origin: Origin) -> Result<()> {
         let Some(standardization) = &self.standardization else { return Ok(()) };
         match standardization.apply_to(features) {
             None => Ok(()),
-            Some(feature) => {
-                let column = self.first.partition_point(|&first| first <= feature) - 1;
-                let expected = "a number near those of the training part".to_owned();
-                let found = format!("one that overflows {} when it is standardized", T::NAME);
-                Err(self.misfit(origin, column, (expected, found)))
-            }
+            Some(_) => Err(self.overflow(features, origin)),
         }
     }
 
@@ -194,7 +234,7 @@ impl Schema {
     pub(super) fn unknown(&self, column: usize, value: Value<'_>) -> Misfit {
         let texts = match &self.columns[column].kind {
             InputKind::Categories(texts) => listed(texts),
-            InputKind::Number => String::new(),
+            _ => String::new(),
         };
         (format!("one of the texts of the training part, {texts}"), value.to_string())
     }
@@ -205,45 +245,95 @@ impl Slot {
         match self {
             Slot::Number { .. } => 1,
             Slot::Categories(texts) => texts.len(),
+            Slot::Date { cycles, .. } => 1 + 2 * cycles.len(),
         }
     }
 }
 
 fn encoded_column(column: &EncodedColumn) -> (InputColumn, Slot) {
+    let allows_gaps = column.gaps;
     let (kind, slot) = match &column.coding {
-        &Coding::Mean(mean) => (InputKind::Number, Slot::Number { mean: Some(mean) }),
+        &Coding::Mean(mean) => {
+            (InputKind::Number, Slot::Number { mean: allows_gaps.then_some(mean) })
+        }
         Coding::Categories(texts) => {
             let places = texts.iter().cloned().zip(0..).collect();
             (InputKind::Categories(texts.clone()), Slot::Categories(places))
         }
+        &Coding::Date { mean, ref cycles } => {
+            (InputKind::Date, Slot::Date { mean, cycles: cycles.clone(), allows_gaps })
+        }
     };
-    (InputColumn { name: column.name.clone(), kind, allows_gaps: true }, slot)
+    (InputColumn { name: column.name.clone(), kind, allows_gaps }, slot)
 }
 
-fn plain_column(name: Option<&String>, number: usize) -> (InputColumn, Slot) {
-    let name = name.map_or_else(|| format!("column {}", number + 1), Clone::clone);
-    let column = InputColumn { name, kind: InputKind::Number, allows_gaps: false };
-    (column, Slot::Number { mean: None })
+/// The encoder of a model; of numbers alone, where it was saved without one.
+pub(super) fn encoder(info: &ModelInfo, inputs: usize) -> Encoder {
+    match &info.encoder {
+        Some(encoder) => encoder.clone(),
+        None => Encoder::of_numbers((0..inputs).map(|i| match info.features.get(i) {
+            Some(name) => name.clone(),
+            None => format!("column {}", i + 1),
+        })),
+    }
 }
 
-fn finite<T: Scalar>() -> String {
-    format!("a finite number ({})", T::NAME)
+/// How the model reads tables.
+pub(super) fn table_schema(info: &ModelInfo, encoder: &Encoder, outputs: usize) -> TableSchema {
+    if let Some(schema) = &info.schema {
+        return schema.clone();
+    }
+    let column_type = |column: &EncodedColumn| match column.coding {
+        Coding::Mean(_) => ColumnType::Number(NumberFormat::default()),
+        Coding::Categories(_) => ColumnType::Text,
+        Coding::Date { .. } => ColumnType::Date(DateOrder::YearFirst),
+    };
+    let features =
+        encoder.columns().iter().map(|column| (column.name.clone(), column_type(column)));
+    let number = info.training.iter().find(|(key, _)| key == "label");
+    let number = number.and_then(|(_, number)| number.parse().ok()).filter(|&number| number > 0);
+    let role = if info.classes.is_empty() { Role::Value } else { Role::Class };
+    let learned = if info.classes.is_empty() { outputs } else { 1 };
+    let names = (0..learned).map(|i| match &info.target {
+        Some(name) if learned == 1 => name.clone(),
+        _ => format!("column {}", encoder.columns().len() + i + 1),
+    });
+    TableSchema::of_model(features, &names.collect::<Vec<_>>(), role, number)
 }
+
+const FINITE: &str = "a finite number";
 
 /// The feature of a column of numbers.
-fn number<T: Scalar>(value: Value<'_>, mean: Option<f64>) -> Result<T, Misfit> {
+fn number(value: Value<'_>, mean: Option<f64>) -> Result<f64, Misfit> {
     let x = match (value, mean) {
         (Value::Number(x), _) => x,
         (Value::Integer(x), _) => x as f64,
         (Value::Bool(x), _) => f64::from(u8::from(x)),
-        (Value::Missing, Some(mean)) => return Ok(T::from_f64(mean)),
-        (Value::Missing, None) => {
-            let expected = finite::<T>() + "; the training part had no gaps";
-            return Err((expected, value.to_string()));
-        }
-        (Value::Text(_), _) => return Err((finite::<T>(), value.to_string())),
+        (Value::Missing, Some(mean)) => return Ok(mean),
+        (Value::Missing, None) => return Err(gap(FINITE, value)),
+        (Value::Text(_), _) => return Err((FINITE.to_owned(), value.to_string())),
     };
-    Some(T::from_f64(x)).filter(|x| x.is_finite()).ok_or_else(|| (finite::<T>(), value.to_string()))
+    Some(x).filter(|x| x.is_finite()).ok_or_else(|| (FINITE.to_owned(), value.to_string()))
+}
+
+/// Days since 1970; NaN for a missing date.
+fn days(value: Value<'_>, allows_gaps: bool) -> Result<f64, Misfit> {
+    const DAY: f64 = 86_400.0;
+    let expected = "a date as 2026-11-29 or 2026-11-29T12:00:00Z";
+    match value {
+        Value::Text(text) => DateOrder::YearFirst
+            .parse(text.trim())
+            .map(|seconds| seconds / DAY)
+            .ok_or_else(|| (expected.to_owned(), value.to_string())),
+        Value::Missing if allows_gaps => Ok(f64::NAN),
+        Value::Missing => Err(gap(expected, value)),
+        _ => Err((expected.to_owned(), value.to_string())),
+    }
+}
+
+/// Why a missing value is refused.
+fn gap(expected: &str, value: Value<'_>) -> Misfit {
+    (format!("{expected}; the training part had no gaps"), value.to_string())
 }
 
 enum Category {

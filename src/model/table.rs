@@ -4,7 +4,9 @@ use std::path::Path;
 
 use super::prediction::Predictions;
 use super::{Model, Predictor};
-use crate::data::{self, CsvOptions, Dataset, Encoded, Label, Targets, Task};
+use crate::data::{
+    self, Dataset, Encoded, Frame, Label, Schema as TableSchema, Table, TableOptions, Targets, Task,
+};
 use crate::error::{Error, Result};
 use crate::matrix::Matrix;
 use crate::network::INFERENCE_BATCH;
@@ -14,29 +16,133 @@ use crate::scalar::Scalar;
 /// How good a model is on samples with targets.
 #[derive(Clone, Debug)]
 pub struct Evaluation<T: Scalar> {
-    /// Mean loss and, for classes, accuracy.
+    /// Mean loss and, for classes, accuracy. The loss of one value is in its unit; that of several is of scaled values.
     pub report: Report,
     /// What the model predicts for each sample.
     pub predictions: Predictions<T>,
     /// The targets, with the classes in the order of [`Model::classes`].
-    pub targets: Targets<T>,
+    pub targets: Targets,
+}
+
+/// A table that was read for a model, as the network takes it: encoded and standardized.
+#[derive(Clone, Debug)]
+pub struct ModelTable<T: Scalar> {
+    encoded: Encoded<T>,
+    ids: Option<Vec<String>>,
+    unlabeled: usize,
+}
+
+impl<T: Scalar> ModelTable<T> {
+    /// The samples as the network takes them, with their targets.
+    pub fn samples(&self) -> &Dataset<T> {
+        &self.encoded.data
+    }
+
+    /// The texts of the column that [`TableOptions::id`] names, one for each sample.
+    pub fn ids(&self) -> Option<&[String]> {
+        self.ids.as_deref()
+    }
+
+    /// Rows that were left out because they have no label.
+    pub fn unlabeled(&self) -> usize {
+        self.unlabeled
+    }
+
+    /// What a person should know before trusting predictions for these samples: texts and gaps that training did not see, numbers
+    /// far outside those of the training.
+    pub fn warnings(&self) -> Vec<String> {
+        self.encoded.warnings()
+    }
 }
 
 impl<T: Scalar> Model<T> {
-    /// Reads a CSV file and predicts each row. Columns are found by their names, in any order and among any others, where the
-    /// training table had names; a text that training did not see belongs to no category and is reported by
-    /// [`Predictions::unknown`].
-    ///
-    /// # Errors
-    /// A file that cannot be read or has other columns than the model: as [`Encoder::read_csv`](data::Encoder::read_csv) and
-    /// [`data::read_csv`]; a device that fails.
-    pub fn predict_csv(&self, path: impl AsRef<Path>) -> Result<Predictions<T>> {
-        let Encoded { data, unknown } = self.read_csv(path, &self.csv_options())?;
-        Ok(self.predict(&data)?.with_unknown(unknown))
+    /// How the model reads a table: the schema of its training, or one of its columns alone, if it has none.
+    pub fn schema(&self) -> &TableSchema {
+        &self.shared.table_schema
     }
 
-    /// The predictions for samples as [`Model::read_csv`] and the other readers return them: encoded where the model has an
-    /// encoder, and not standardized.
+    /// Reads a file (CSV, NumPy, with the feature `parquet` Parquet and Arrow) for predictions, as the schema of the training says. Labels
+    /// may be absent and are not looked at. The options change the dialect, and name a column that is carried along
+    /// ([`TableOptions::id`]).
+    ///
+    /// # Errors
+    /// A file that cannot be read, or lacks columns of the model; a value that does not fit its column, with line and column.
+    pub fn read_table(
+        &self,
+        path: impl AsRef<Path>,
+        options: &TableOptions,
+    ) -> Result<ModelTable<T>> {
+        let options = TableOptions { label: Label::None, ..options.clone() };
+        self.encode(&Table::open_as(path, self.schema(), None, &options)?)
+    }
+
+    /// As [`Model::read_table`], with labels, for [`Model::evaluate_table`].
+    ///
+    /// # Errors
+    /// As [`Model::read_table`]; a file without the label's column; a class that the model does not have.
+    pub fn read_labeled_table(
+        &self,
+        path: impl AsRef<Path>,
+        options: &TableOptions,
+    ) -> Result<ModelTable<T>> {
+        let options = TableOptions { label: Label::Last, ..options.clone() };
+        let classes = (self.task() == Task::Classes).then(|| self.classes().to_vec());
+        self.encode(&Table::open_as(path, self.schema(), classes, &options)?)
+    }
+
+    fn encode(&self, table: &Table) -> Result<ModelTable<T>> {
+        self.encode_frame(&table.read()?)
+    }
+
+    /// Encodes and standardizes the rows of a table with the columns of [`Model::schema`].
+    ///
+    /// # Errors
+    /// Other columns than the model's.
+    pub fn encode_frame(&self, frame: &Frame) -> Result<ModelTable<T>> {
+        let standardization = self.info.standardization.as_ref();
+        let encoded = self.shared.encoder.encode(frame, standardization)?;
+        let ids = frame.ids().map(<[String]>::to_vec);
+        Ok(ModelTable { encoded, ids, unlabeled: frame.unlabeled() })
+    }
+
+    /// The predictions for a table that was read for this model.
+    ///
+    /// # Errors
+    /// A device that fails.
+    pub fn predict_table(&self, table: &ModelTable<T>) -> Result<Predictions<T>> {
+        let data = &table.encoded.data;
+        let mut predictions = Predictions::with_capacity(&self.shared.answers, data.samples());
+        let mut predictor: Predictor<T> = self.predictor(data.samples().min(INFERENCE_BATCH))?;
+        predictor.predict_standardized(data.features(), &mut predictions)?;
+        Ok(predictions.with_unseen(table.encoded.unknown.clone(), table.warnings()))
+    }
+
+    /// Loss, accuracy and predictions for a table that was read with labels.
+    ///
+    /// # Errors
+    /// As [`Model::evaluate`].
+    pub fn evaluate_table(&self, table: &ModelTable<T>) -> Result<Evaluation<T>> {
+        let data = &table.encoded.data;
+        self.judge(self.predict_table(table)?, data, self.targets_of(data)?)
+    }
+
+    /// Reads a file and predicts each row: [`Model::read_table`] and [`Model::predict_table`].
+    ///
+    /// # Errors
+    /// As both.
+    pub fn predict_file(&self, path: impl AsRef<Path>) -> Result<Predictions<T>> {
+        self.predict_table(&self.read_table(path, &TableOptions::default())?)
+    }
+
+    /// Reads a file with labels and evaluates the model on it.
+    ///
+    /// # Errors
+    /// As [`Model::read_labeled_table`] and [`Model::evaluate`].
+    pub fn evaluate_file(&self, path: impl AsRef<Path>) -> Result<Evaluation<T>> {
+        self.evaluate_table(&self.read_labeled_table(path, &TableOptions::default())?)
+    }
+
+    /// The predictions for samples that are encoded, where the model has an encoder, and not standardized.
     ///
     /// # Errors
     /// Samples with another number of features, or features of other names; a feature that overflows; a device that fails.
@@ -82,69 +188,24 @@ impl<T: Scalar> Model<T> {
                 standardization.apply_to(sample);
             });
         }
-        let data = Dataset::new(data.inputs(), features, targets)?;
-        let samples = self.samples(&data)?;
-        let report = self.network.evaluate(self.info.loss, &samples)?;
-        Ok(Evaluation { report, predictions, targets: data.targets().clone() })
+        let standardized = Dataset::new(data.inputs(), features, Targets::None)?;
+        self.judge(predictions, &standardized, targets)
     }
 
-    /// Reads a CSV file with a label column and evaluates the model on it.
-    ///
-    /// # Errors
-    /// As [`Model::predict_csv`] and [`Model::evaluate`].
-    pub fn evaluate_csv(&self, path: impl AsRef<Path>) -> Result<Evaluation<T>> {
-        self.evaluate(&self.read_csv(path, &self.labeled_csv_options())?.data)
-    }
-
-    /// The samples of a CSV file, encoded where the model has an encoder. Options: those of [`Model::csv_options`] or
-    /// [`Model::labeled_csv_options`], changed where the file demands it.
-    ///
-    /// # Errors
-    /// As [`Encoder::read_csv`](data::Encoder::read_csv) and [`data::read_csv`].
-    pub fn read_csv(&self, path: impl AsRef<Path>, options: &CsvOptions) -> Result<Encoded<T>> {
-        match &self.info.encoder {
-            Some(encoder) => encoder.read_csv(path, options),
-            None => {
-                let data = data::read_csv(path, options)?;
-                Ok(Encoded { data, unknown: Vec::new() })
-            }
-        }
-    }
-
-    /// How the features of a CSV file are read for predictions. A label column may be absent; labels are not looked at, so
-    /// that new classes do no harm.
-    pub fn csv_options(&self) -> CsvOptions {
-        // Features that are found by name need no label column to be told from it.
-        let label = if self.info.features.is_empty() { self.label() } else { Label::None };
-        CsvOptions { label, task: Some(Task::Classes), ..self.feature_options() }
-    }
-
-    /// How features and labels of a CSV file are read for [`Model::evaluate`].
-    pub fn labeled_csv_options(&self) -> CsvOptions {
-        let (classes, task) = match self.task() {
-            Task::Classes => (Some(self.classes().to_vec()), None),
-            Task::Values => (None, Some(Task::Values)),
-        };
-        CsvOptions { label: self.label(), classes, task, ..self.feature_options() }
-    }
-
-    fn feature_options(&self) -> CsvOptions {
-        let names = &self.info.features;
-        CsvOptions {
-            features: (!names.is_empty()).then(|| names.clone()),
-            inputs: Some(self.network.inputs()),
-            ..CsvOptions::default()
-        }
-    }
-
-    /// The label column as training read it: by the name of the target, else by the number in `training`, else the last one.
-    pub fn label(&self) -> Label {
-        let number = self.info.training.iter().find(|(key, _)| key == "label");
-        match (&self.info.target, number.and_then(|(_, number)| number.parse().ok())) {
-            (Some(name), _) => Label::Name(name.clone()),
-            (None, Some(number)) => Label::Number(number),
-            (None, None) => Label::Last,
-        }
+    /// The loss of predictions for standardized samples; `targets` in the units of the data, with the classes of the model.
+    fn judge(
+        &self,
+        predictions: Predictions<T>,
+        data: &Dataset<T>,
+        targets: Targets,
+    ) -> Result<Evaluation<T>> {
+        let scale = self.info.target_scale.as_ref();
+        let learned = scale.map_or(Ok(targets.clone()), |scale| scale.apply_to(&targets))?;
+        let loss = scale.map_or(self.info.loss, |scale| scale.loss(self.info.loss));
+        let data = Dataset::new(data.inputs(), data.features().to_vec(), learned)?;
+        let mut report = self.network.evaluate(loss, &self.samples(&data)?)?;
+        report.loss *= scale.map_or(1.0, |scale| scale.factor(self.info.loss));
+        Ok(Evaluation { report, predictions, targets })
     }
 
     /// Refuses samples with features that are not the model's.
@@ -168,7 +229,7 @@ impl<T: Scalar> Model<T> {
     }
 
     /// The targets of samples with the classes in the model's order.
-    fn targets_of(&self, data: &Dataset<T>) -> Result<Targets<T>> {
+    fn targets_of(&self, data: &Dataset<T>) -> Result<Targets> {
         let describe = |count: usize, noun: &str| data::text::counted(count, noun);
         let expected = match self.task() {
             Task::Classes => describe(self.classes().len(), "class").replace("classs", "classes"),
@@ -192,7 +253,7 @@ impl<T: Scalar> Model<T> {
         Err(Error::argument("Model::evaluate", reason))
     }
 
-    fn matched(&self, labels: &[u32], names: &[String]) -> Result<Targets<T>> {
+    fn matched(&self, labels: &[u32], names: &[String]) -> Result<Targets> {
         let number = |name: &String| (0..).zip(self.classes()).find(|(_, class)| *class == name);
         let numbers: Vec<Option<u32>> =
             names.iter().map(|name| number(name).map(|(number, _)| number)).collect();

@@ -9,7 +9,9 @@ use serde::{Deserialize, Serialize};
 use super::source::Source;
 use super::{Description, LayerDescription, ModelInfo};
 use crate::activation::Activation;
-use crate::data::{Encoder, Standardization};
+use crate::data::{
+    Coding, ColumnType, EncodedColumn, Encoder, Role, Schema, Standardization, TargetScale,
+};
 use crate::error::{Error, Result};
 use crate::layer::LayerKind;
 
@@ -18,6 +20,8 @@ pub(super) const VERSION: u64 = 1;
 /// The version of a model with layers that are not dense, or with an encoder: older programs would take it for damaged, or the
 /// table for incomplete.
 pub(super) const VERSION_OF_MORE: u64 = 2;
+/// The version of a model with a schema of its table, or with a scale of its targets.
+pub(super) const VERSION_OF_TABLES: u64 = 3;
 /// The metadata entry. There is one only: the format's crate keeps entries in no order, and the same model must be the
 /// same bytes.
 pub(super) const KEY: &str = "travertine";
@@ -34,6 +38,10 @@ pub(super) struct Json {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) columns: Option<Encoder>,
     pub(super) standardization: Option<Standardization>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) schema: Option<Schema>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) target_scale: Option<TargetScale>,
     pub(super) training: Vec<(String, String)>,
 }
 
@@ -102,10 +110,10 @@ fn parse(file: &str, tensors: &Metadata) -> Result<Json> {
         Error::format(file, format!("metadata {KEY}"), "a description", error.to_string())
     };
     let Version { version } = serde_json::from_str(text).map_err(bad)?;
-    if ![VERSION, VERSION_OF_MORE].contains(&version) {
+    if !(VERSION..=VERSION_OF_TABLES).contains(&version) {
         let age =
-            if version > VERSION_OF_MORE { "; it was saved by a newer travertine" } else { "" };
-        let expected = format!("{VERSION} or {VERSION_OF_MORE}");
+            if version > VERSION_OF_TABLES { "; it was saved by a newer travertine" } else { "" };
+        let expected = format!("{VERSION} to {VERSION_OF_TABLES}");
         return Err(Error::format(file, "version", expected, format!("{version}{age}")));
     }
     serde_json::from_str(text).map_err(bad)
@@ -184,6 +192,8 @@ fn info(file: &str, json: Json, layers: &[LayerDescription]) -> Result<ModelInfo
         target: json.target,
         encoder: json.columns,
         standardization: json.standardization,
+        schema: json.schema,
+        target_scale: json.target_scale,
         training: json.training,
     };
     match misfit(&info, layers) {
@@ -237,6 +247,9 @@ pub(super) fn misfit(
             ));
         }
     }
+    if let Some(misfit) = table_misfit(info, outputs) {
+        return Some(misfit);
+    }
     let Standardization { mean, deviation } = info.standardization.as_ref()?;
     if mean.len() != inputs || deviation.len() != inputs {
         let found = format!("{} means and {} deviations", mean.len(), deviation.len());
@@ -251,6 +264,44 @@ pub(super) fn misfit(
         ));
     }
     None
+}
+
+/// What in the schema and the scale of the targets does not belong to the rest.
+fn table_misfit(info: &ModelInfo, outputs: usize) -> Option<(&'static str, String, String)> {
+    if let Some(fault) = info.target_scale.as_ref().and_then(|scale| scale.fault(outputs)) {
+        let expected = format!("finite means and deviations above 0 of {outputs} values");
+        return Some(("target_scale", expected, fault));
+    }
+    if info.target_scale.is_some() && !info.classes.is_empty() {
+        return Some(("target_scale", "none, as there are classes".to_owned(), "one".to_owned()));
+    }
+    let schema = info.schema.as_ref()?;
+    let learned = |column: &usize| schema.columns[*column].name.clone();
+    let features: Vec<String> = schema.with_role(Role::Feature).map(|c| learned(&c)).collect();
+    let Some(encoder) = &info.encoder else {
+        return Some(("schema", "columns beside it".to_owned(), "none".to_owned()));
+    };
+    let fits = |(column, place): (&EncodedColumn, usize)| {
+        let found = &schema.columns[place];
+        let same_type = match column.coding {
+            Coding::Mean(_) => {
+                matches!(found.column_type, ColumnType::Number(_) | ColumnType::Truth)
+            }
+            Coding::Categories(_) => found.column_type == ColumnType::Text,
+            Coding::Date { .. } => matches!(found.column_type, ColumnType::Date(_)),
+        };
+        column.name == found.name && same_type
+    };
+    let all = encoder.columns().len() == features.len()
+        && encoder.columns().iter().zip(schema.with_role(Role::Feature)).all(fits);
+    if !all {
+        return Some(("schema", "the features of the columns".to_owned(), features.join(", ")));
+    }
+    let targets = schema.targets().len();
+    let expected = if info.classes.is_empty() { outputs } else { 1 };
+    let has_classes = schema.with_role(Role::Class).next().is_some();
+    (targets != expected || has_classes == info.classes.is_empty())
+        .then(|| ("schema", format!("{expected} columns that are learned"), targets.to_string()))
 }
 
 /// Every tensor that the layers need, in one precision, and no other.

@@ -38,7 +38,7 @@ pub use self::replace::replace_file;
 use self::source::Source;
 pub use self::weights::{save_weights, sequential_names};
 use crate::activation::Activation;
-use crate::data::{Encoder, Standardization};
+use crate::data::{Encoder, Schema, Standardization, TargetScale};
 use crate::engine::Engine;
 use crate::error::Result;
 use crate::layer::LayerKind;
@@ -61,6 +61,10 @@ pub struct ModelInfo {
     pub encoder: Option<Encoder>,
     /// What raw input goes through before the network sees it.
     pub standardization: Option<Standardization>,
+    /// How the files of tables are read.
+    pub schema: Option<Schema>,
+    /// What the outputs of a regression go through before they are in the units of the data.
+    pub target_scale: Option<TargetScale>,
     /// How it was trained, in order: ("data", "digits"), ("epochs", "10") ...
     pub training: Vec<(String, String)>,
 }
@@ -75,6 +79,8 @@ impl ModelInfo {
             target: None,
             encoder: None,
             standardization: None,
+            schema: None,
+            target_scale: None,
             training: Vec::new(),
         }
     }

@@ -6,7 +6,9 @@ use std::path::Path;
 use safetensors::tensor::TensorView;
 use safetensors::{Dtype, SafeTensorError};
 
-use super::header::{Json, JsonLayer, KEY, VERSION, VERSION_OF_MORE, misfit, tensors_of};
+use super::header::{
+    Json, JsonLayer, KEY, VERSION, VERSION_OF_MORE, VERSION_OF_TABLES, misfit, tensors_of,
+};
 use super::numbers::{dtype, to_bytes};
 use super::tensors::values_of;
 use super::{LayerDescription, ModelInfo, replace_file};
@@ -105,8 +107,13 @@ fn json(layers: &[LayerDescription], info: &ModelInfo) -> Json {
     };
     let is_plain =
         info.encoder.is_none() && layers.iter().all(|layer| layer.kind == LayerKind::Dense);
+    let version = match (info.schema.is_some() || info.target_scale.is_some(), is_plain) {
+        (true, _) => VERSION_OF_TABLES,
+        (false, true) => VERSION,
+        (false, false) => VERSION_OF_MORE,
+    };
     Json {
-        version: if is_plain { VERSION } else { VERSION_OF_MORE },
+        version,
         layers: layers.iter().map(layer).collect(),
         loss: info.loss.to_string(),
         classes: info.classes.clone(),
@@ -114,6 +121,8 @@ fn json(layers: &[LayerDescription], info: &ModelInfo) -> Json {
         target: info.target.clone(),
         columns: info.encoder.clone(),
         standardization: info.standardization.clone(),
+        schema: info.schema.clone(),
+        target_scale: info.target_scale.clone(),
         training: info.training.clone(),
     }
 }

@@ -9,7 +9,7 @@ use crate::scalar::Scalar;
 
 impl TargetScale {
     /// Rewrites the last layer of a network that was trained on scaled targets, `W' = deviation W` and
-    /// `b' = deviation b + mean`, so that its outputs are in the units of the data.
+    /// `b' = deviation b + mean`, row by row, so that its outputs are in the units of the data.
     ///
     /// # Errors
     /// A network whose last layer is not a dense layer with [`Activation::Identity`], or has another number of outputs than
@@ -27,12 +27,14 @@ impl TargetScale {
             );
             return Err(Error::argument("TargetScale::undo", reason));
         }
-        let scaled = |x: &T| x.to_f64() * self.deviation();
-        let weights: Vec<T> =
-            last.weights().to_vec()?.iter().map(|w| T::from_f64(scaled(w))).collect();
+        // Weights are outputs x inputs in column-major order: one deviation a row.
+        let deviation = self.deviation();
+        let scaled = |(i, x): (usize, &T)| x.to_f64() * deviation[i % outputs];
+        let weights = last.weights().to_vec()?;
+        let weights: Vec<T> = weights.iter().enumerate().map(scaled).map(T::from_f64).collect();
         let bias = last.bias().to_vec()?;
-        let bias: Vec<T> =
-            bias.iter().zip(self.mean()).map(|(b, mean)| T::from_f64(scaled(b) + mean)).collect();
+        let shifted = bias.iter().enumerate().map(scaled).zip(self.mean());
+        let bias: Vec<T> = shifted.map(|(b, mean)| T::from_f64(b + mean)).collect();
         if let Some(last) = network.layers.last_mut() {
             last.weights_mut().write(&weights)?;
             last.bias_mut().write(&bias)?;

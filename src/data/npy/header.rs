@@ -10,18 +10,23 @@ const MAGIC: &[u8] = b"\x93NUMPY";
 const VERSION_OFFSET: usize = MAGIC.len();
 const LENGTH_OFFSET: usize = VERSION_OFFSET + 2;
 
-/// The type of a number; its size is apart.
+/// The type of an element; its size is apart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum NumberType {
+pub(super) enum ElementType {
     Float,
     Signed,
     Unsigned,
+    Truth,
+    /// Characters of 4 bytes (UTF-32), padded with zeros.
+    Characters,
+    /// Bytes, padded with zeros.
+    Bytes,
 }
 
 #[derive(Clone, Debug)]
 pub(super) struct Header {
-    pub(super) number_type: NumberType,
-    /// Bytes of a number: 1, 2, 4 or 8.
+    pub(super) element_type: ElementType,
+    /// Bytes of an element.
     pub(super) size: usize,
     pub(super) big_endian: bool,
     pub(super) fortran_order: bool,
@@ -63,8 +68,8 @@ impl Header {
             }
         }
         match (descr, fortran_order, shape) {
-            (Some((number_type, size, big_endian)), Some(fortran_order), Some(shape)) => {
-                Ok(Header { number_type, size, big_endian, fortran_order, shape, length })
+            (Some((element_type, size, big_endian)), Some(fortran_order), Some(shape)) => {
+                Ok(Header { element_type, size, big_endian, fortran_order, shape, length })
             }
             _ => Err(parser.unexpected(start, "a dictionary with descr, fortran_order and shape")),
         }
@@ -186,20 +191,14 @@ impl<'a> Parser<'a> {
     }
 
     /// The kind and size of an element such as '<f8', and whether it is big-endian.
-    fn element_type(&mut self) -> Result<(NumberType, usize, bool), Unexpected> {
-        const EXPECTED: &str =
-            "a type of number: f4, f8, i1 to i8, u1 to u8 or b1, with < > or | before it";
+    fn element_type(&mut self) -> Result<(ElementType, usize, bool), Unexpected> {
+        const EXPECTED: &str = "a type of number or text: f2 to f8, i1 to i8, u1 to u8, b1, U or S with a length, with < > or | before it";
         self.skip_spaces();
         let start = self.position;
         let known = match self.string() {
-            Ok([order @ (b'<' | b'>' | b'|'), kind, size]) => match (kind, size) {
-                (b'f', b'4' | b'8') => Some(NumberType::Float),
-                (b'i', b'1' | b'2' | b'4' | b'8') => Some(NumberType::Signed),
-                (b'u', b'1' | b'2' | b'4' | b'8') | (b'b', b'1') => Some(NumberType::Unsigned),
-                _ => None,
-            }
-            .filter(|_| *order != b'|' || *size == b'1')
-            .map(|kind| (kind, usize::from(size - b'0'), *order == b'>')),
+            Ok([order @ (b'<' | b'>' | b'|'), kind, size @ ..]) => element(*kind, size)
+                .filter(|&(kind, size)| *order != b'|' || size == 1 || kind == ElementType::Bytes)
+                .map(|(kind, size)| (kind, size, *order == b'>')),
             _ => None,
         };
         known.ok_or_else(|| self.unexpected(start, EXPECTED))
@@ -211,5 +210,20 @@ impl<'a> Parser<'a> {
             rest => quoted(&String::from_utf8_lossy(&rest[..rest.len().min(60)])),
         };
         Unexpected { place: format!("byte {position}"), expected: expected.into(), found }
+    }
+}
+
+/// The type and the size in bytes of an element such as f8 or U5.
+fn element(kind: u8, size: &[u8]) -> Option<(ElementType, usize)> {
+    const MAX_TEXT: usize = 1 << 16;
+    let size: usize = std::str::from_utf8(size).ok()?.parse().ok()?;
+    match (kind, size) {
+        (b'f', 2 | 4 | 8) => Some((ElementType::Float, size)),
+        (b'i', 1 | 2 | 4 | 8) => Some((ElementType::Signed, size)),
+        (b'u', 1 | 2 | 4 | 8) => Some((ElementType::Unsigned, size)),
+        (b'b', 1) => Some((ElementType::Truth, size)),
+        (b'U', 1..=MAX_TEXT) => Some((ElementType::Characters, 4 * size)),
+        (b'S', 1..=MAX_TEXT) => Some((ElementType::Bytes, size)),
+        _ => None,
     }
 }

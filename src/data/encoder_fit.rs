@@ -1,0 +1,188 @@
+//! What an encoder takes from the training part, block by block: the same numbers whatever the blocks are.
+
+use std::collections::BTreeSet;
+
+use super::encoder::{Coding, Cycle, EncodedColumn, Encoder, MOST_CATEGORIES};
+use super::frame::{Frame, FrameRows};
+use super::table::DAY;
+use super::text::MISSING;
+use super::{Standardization, Values};
+use crate::{Error, Result};
+
+/// Fits an encoder and a standardization to samples that come in blocks.
+pub(super) struct EncoderFit {
+    columns: Vec<(String, ColumnFit)>,
+    samples: usize,
+}
+
+enum ColumnFit {
+    Numbers(Moments),
+    Dates {
+        /// Of days.
+        moments: Moments,
+        has_times: bool,
+    },
+    Texts {
+        seen: BTreeSet<String>,
+        gaps: bool,
+    },
+}
+
+/// Count, mean and sum of squared distances from it (Welford 1962): one sample after the other, so that blocks make no difference.
+struct Moments {
+    count: usize,
+    gaps: usize,
+    mean: f64,
+    squares: f64,
+    min: f64,
+    max: f64,
+}
+
+impl Moments {
+    fn new() -> Self {
+        Moments {
+            count: 0,
+            gaps: 0,
+            mean: 0.0,
+            squares: 0.0,
+            min: f64::INFINITY,
+            max: f64::NEG_INFINITY,
+        }
+    }
+
+    fn add(&mut self, x: f64) {
+        if x.is_nan() {
+            self.gaps += 1;
+            return;
+        }
+        self.count += 1;
+        let distance = x - self.mean;
+        self.mean += distance / self.count as f64;
+        self.squares += distance * (x - self.mean);
+        (self.min, self.max) = (self.min.min(x), self.max.max(x));
+    }
+
+    /// The deviation of the population, in which the mean stands for gaps; 1 for a constant.
+    fn deviation(&self) -> f64 {
+        let variance = self.squares / (self.count + self.gaps) as f64;
+        if variance == 0.0 || self.min == self.max { 1.0 } else { variance.sqrt() }
+    }
+
+    /// The mean, which is exact for a constant.
+    fn mean(&self) -> f64 {
+        if self.min == self.max { self.min } else { self.mean }
+    }
+}
+
+impl EncoderFit {
+    /// For tables with the columns of this one.
+    pub(super) fn new(frame: &Frame) -> Self {
+        let fit = |values: &Values| match values {
+            Values::Numbers(_) => ColumnFit::Numbers(Moments::new()),
+            Values::Dates(_) => ColumnFit::Dates { moments: Moments::new(), has_times: false },
+            Values::Texts { .. } => ColumnFit::Texts { seen: BTreeSet::new(), gaps: false },
+        };
+        let columns = frame.columns.iter();
+        EncoderFit {
+            columns: columns.map(|column| (column.name.clone(), fit(&column.values))).collect(),
+            samples: 0,
+        }
+    }
+
+    pub(super) fn add(&mut self, rows: FrameRows<'_>) {
+        self.samples += rows.samples();
+        for ((_, fit), column) in self.columns.iter_mut().zip(&rows.frame.columns) {
+            match (fit, &column.values) {
+                (ColumnFit::Numbers(moments), Values::Numbers(values)) => {
+                    rows.numbers().for_each(|row| moments.add(values[row]));
+                }
+                (ColumnFit::Dates { moments, has_times }, Values::Dates(values)) => {
+                    for row in rows.numbers() {
+                        moments.add(values[row] / DAY);
+                        *has_times |= !values[row].is_nan() && values[row].rem_euclid(DAY) != 0.0;
+                    }
+                }
+                (ColumnFit::Texts { seen, gaps }, Values::Texts { codes, names }) => {
+                    let mut occurs = vec![false; names.len()];
+                    for code in rows.numbers().map(|row| codes[row]) {
+                        match code {
+                            MISSING => *gaps = true,
+                            code => occurs[code as usize] = true,
+                        }
+                    }
+                    let new = names
+                        .iter()
+                        .zip(occurs)
+                        .filter(|(name, occurs)| *occurs && !seen.contains(*name));
+                    let new: Vec<String> = new.map(|(name, _)| name.clone()).collect();
+                    seen.extend(new);
+                }
+                _ => {}
+            }
+        }
+    }
+
+    pub(super) fn finish(self) -> Result<(Encoder, Standardization)> {
+        let (mut mean, mut deviation, mut columns) = (Vec::new(), Vec::new(), Vec::new());
+        for (name, fit) in self.columns {
+            let column = fit.finish(name)?;
+            let (m, d) = column.1;
+            mean.push(m);
+            deviation.push(d);
+            let more = column.0.features() - 1;
+            mean.extend(std::iter::repeat_n(0.0, more));
+            deviation.extend(std::iter::repeat_n(1.0, more));
+            columns.push(column.0);
+        }
+        let standardization = Standardization { mean, deviation };
+        standardization.check("Encoder::fit")?;
+        Ok((Encoder { columns }, standardization))
+    }
+}
+
+impl ColumnFit {
+    /// The column, and mean and deviation of its first feature.
+    fn finish(self, name: String) -> Result<(EncodedColumn, (f64, f64))> {
+        let empty = match &self {
+            ColumnFit::Numbers(moments) | ColumnFit::Dates { moments, .. } => moments.count == 0,
+            ColumnFit::Texts { seen, .. } => seen.is_empty(),
+        };
+        if empty {
+            let reason = format!(
+                "column '{name}' has no value in the training part; leave it out (TableOptions::drop)"
+            );
+            return Err(Error::argument("Encoder::fit", reason));
+        }
+        Ok(match self {
+            ColumnFit::Numbers(moments) => {
+                let (gaps, range) = (moments.gaps > 0, Some((moments.min, moments.max)));
+                let coding = Coding::Mean(moments.mean());
+                let scale = (moments.mean(), moments.deviation());
+                (EncodedColumn { name, coding, gaps, range }, scale)
+            }
+            ColumnFit::Dates { moments, has_times } => {
+                let (gaps, range) =
+                    (moments.gaps > 0, Some((moments.min * DAY, moments.max * DAY)));
+                let span = moments.max - moments.min;
+                let spans = [(Cycle::Year, true), (Cycle::Week, true), (Cycle::Day, has_times)];
+                let covered =
+                    spans.into_iter().filter(|(cycle, occurs)| *occurs && span >= cycle.days());
+                let cycles = covered.map(|(cycle, _)| cycle).collect();
+                let coding = Coding::Date { mean: moments.mean(), cycles };
+                let scale = (moments.mean(), moments.deviation());
+                (EncodedColumn { name, coding, gaps, range }, scale)
+            }
+            ColumnFit::Texts { seen, .. } if seen.len() > MOST_CATEGORIES => {
+                let reason = format!(
+                    "column '{name}' has {} different texts; at most {MOST_CATEGORIES}",
+                    seen.len()
+                );
+                return Err(Error::argument("Encoder::fit", reason));
+            }
+            ColumnFit::Texts { seen, gaps } => {
+                let coding = Coding::Categories(seen.into_iter().collect());
+                (EncodedColumn { name, coding, gaps, range: None }, (0.0, 1.0))
+            }
+        })
+    }
+}

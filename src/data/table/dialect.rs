@@ -1,0 +1,188 @@
+//! The dialect of a text file, from its first rows. Rows that do not fit it later are errors.
+
+use super::cell::{missing_word, truth};
+use super::date::DateOrder;
+use super::number::{Written, plain};
+use super::options::TableOptions;
+use super::rows::Rows;
+use super::schema::{Delimiter, Dialect};
+use crate::{Error, Result};
+
+/// Rows that are looked at.
+const MAX_ROWS: usize = 2000;
+
+/// The dialect of a text; whether its first row is a header is not known yet.
+pub(super) fn detect(
+    file: &str,
+    head: &str,
+    options: &TableOptions,
+    encoding: &str,
+) -> Result<Dialect> {
+    let (declared, mut skip) = match declared_delimiter(head) {
+        Some(delimiter) => (Some(delimiter), 1),
+        None => (None, 0),
+    };
+    skip = options.skip_rows.unwrap_or(skip);
+    let head = lines_behind(head, skip);
+    let delimiters = match options.delimiter.or(declared) {
+        Some(delimiter) => vec![delimiter],
+        None => Delimiter::ALL.to_vec(),
+    };
+    let comments = options.comment.or_else(|| detect_comment(head));
+    let candidate = |delimiter| Candidate::of(head, dialect(delimiter, comments, encoding));
+    let candidates: Vec<Candidate> =
+        delimiters.iter().filter_map(|&delimiter| candidate(delimiter)).collect();
+    let best = candidates.iter().reduce(|best, other| if other.beats(best) { other } else { best });
+    let Some(best) = best else {
+        return Err(Error::format(file, "line 1", "a header or a sample", "an empty file"));
+    };
+    let mut dialect = best.dialect.clone();
+    dialect.missing = options.missing.clone();
+    dialect.skip_rows = skip;
+    if options.skip_rows.is_none() {
+        dialect.skip_rows += best.banner_lines(head);
+    }
+    dialect.row_names = best.lacks_first_name();
+    Ok(dialect)
+}
+
+fn dialect(delimiter: Delimiter, comment: Option<char>, encoding: &str) -> Dialect {
+    Dialect {
+        encoding: encoding.to_owned(),
+        delimiter,
+        header: false,
+        skip_rows: 0,
+        comment,
+        ends_with_delimiter: false,
+        row_names: false,
+        missing: Vec::new(),
+    }
+}
+
+/// What a first line `sep=;` says, as Excel writes and reads it.
+fn declared_delimiter(head: &str) -> Option<Delimiter> {
+    let declared = head.lines().next()?.trim_end().strip_prefix("sep=")?;
+    Delimiter::ALL.into_iter().find(|delimiter| declared.as_bytes() == [delimiter.byte()])
+}
+
+fn lines_behind(text: &str, lines: usize) -> &str {
+    let rest = (0..lines).fold(text, |rest, _| rest.split_once('\n').map_or("", |(_, rest)| rest));
+    if lines == 0 { text } else { rest }
+}
+
+/// `#`, if it begins lines that cannot be rows of the table: with other fields than the lines around them.
+fn detect_comment(head: &str) -> Option<char> {
+    let lines = || head.lines().take(MAX_ROWS).filter(|line| !line.trim().is_empty());
+    let marks = |line: &str| {
+        Delimiter::ALL.map(|delimiter| line.bytes().filter(|&b| b == delimiter.byte()).count())
+    };
+    let usual = marks(lines().find(|line| !line.starts_with('#'))?);
+    let differs = |line: &str| {
+        let found = marks(line);
+        usual.iter().zip(found).take(4).any(|(&usual, found)| usual > 0 && usual != found)
+            || usual.iter().take(4).all(|&count| count == 0)
+    };
+    lines().any(|line| line.starts_with('#') && differs(line)).then_some('#')
+}
+
+/// A text that is taken apart with one delimiter.
+struct Candidate {
+    dialect: Dialect,
+    rows: Rows,
+    /// The most frequent number of fields, and the share of the rows that have it.
+    width: usize,
+    share: f64,
+    /// The share of the fields that are numbers, dates, truth values or missing.
+    typed: f64,
+}
+
+impl Candidate {
+    /// `None` for a text without rows.
+    fn of(head: &str, dialect: Dialect) -> Option<Self> {
+        let rows = Rows::parse(head, &dialect);
+        let seen = rows.len().min(MAX_ROWS);
+        let (width, count) = most_frequent((0..seen).map(|row| rows.width(row)))?;
+        let fields =
+            (0..seen).filter(|&row| rows.width(row) == width).flat_map(|row| rows.fields(row));
+        let (typed, all) = fields
+            .fold((0, 0), |(typed, all), field| (typed + usize::from(is_typed(field)), all + 1));
+        let share = count as f64 / seen as f64;
+        let mut candidate =
+            Candidate { dialect, rows, width, share, typed: typed as f64 / f64::from(all) };
+        candidate.find_empty_last_column(seen);
+        Some(candidate)
+    }
+
+    fn find_empty_last_column(&mut self, seen: usize) {
+        let last_is_empty = |row| self.rows.fields(row).last().is_none_or(str::is_empty);
+        let mut rows = (0..seen).filter(|&row| self.rows.width(row) == self.width);
+        self.dialect.ends_with_delimiter = self.width > 2
+            && self.dialect.delimiter != Delimiter::Blanks
+            && rows.all(last_is_empty);
+    }
+
+    /// Nearly all rows of one width first, then fields that are numbers rather than leftovers, then most fields.
+    fn beats(&self, other: &Self) -> bool {
+        const NEARLY_ALL: f64 = 0.9;
+        const CLEARLY: f64 = 0.05;
+        let rank = |candidate: &Self| {
+            let cuts = candidate.width > 1 && candidate.share > 0.5;
+            (cuts, cuts && candidate.share >= NEARLY_ALL)
+        };
+        if rank(self) != rank(other) {
+            return rank(self) > rank(other);
+        }
+        match self.typed - other.typed {
+            more if more > CLEARLY => true,
+            less if less < -CLEARLY => false,
+            _ => self.width > other.width,
+        }
+    }
+
+    /// Lines in front of the first row of the table: titles, and rows with nothing but a first field.
+    fn banner_lines(&self, head: &str) -> usize {
+        if self.width < 2 || self.lacks_first_name() {
+            return 0;
+        }
+        let is_title = |row: usize| {
+            let fields = self.rows.fields(row);
+            self.rows.width(row) < self.width
+                && !(self.dialect.ends_with_delimiter && self.rows.width(row) + 1 == self.width)
+                || self.width > 2 && fields.skip(1).all(str::is_empty)
+        };
+        let titles = (0..self.rows.len().min(MAX_ROWS)).take_while(|&row| is_title(row)).count();
+        if titles == 0 || titles == self.rows.len() {
+            return 0;
+        }
+        let end = self.rows.start(titles);
+        let blank = head[end..].bytes().take_while(|b| matches!(b, b'\n' | b'\r')).count();
+        head[..end + blank].bytes().filter(|&b| b == b'\n').count()
+    }
+
+    /// Whether the first row has one field less than all others, as R writes names of rows.
+    fn lacks_first_name(&self) -> bool {
+        let seen = self.rows.len().min(MAX_ROWS);
+        let is_text = |field: &str| plain(field).is_none();
+        self.width > 1
+            && seen > 1
+            && !self.dialect.ends_with_delimiter
+            && self.rows.width(0) + 1 == self.width
+            && self.rows.fields(0).all(is_text)
+            && (1..seen).all(|row| self.rows.width(row) == self.width)
+    }
+}
+
+fn is_typed(field: &str) -> bool {
+    missing_word(field, &[]).is_some()
+        || plain(field).is_some()
+        || Written::of(field).is_some_and(|written| written.formats() != 0)
+        || truth(field).is_some()
+        || DateOrder::ALL.iter().any(|order| order.parse(field).is_some())
+}
+
+/// The most frequent of these numbers, and how often it comes; the larger one in a draw.
+fn most_frequent(numbers: impl Iterator<Item = usize>) -> Option<(usize, usize)> {
+    let mut counts = std::collections::BTreeMap::new();
+    numbers.for_each(|number| *counts.entry(number).or_insert(0) += 1);
+    counts.into_iter().max_by_key(|&(_, count)| count)
+}

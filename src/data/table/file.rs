@@ -1,0 +1,282 @@
+//! A text file as UTF-8, in blocks of whole rows.
+
+use std::fs::File;
+use std::io::{BufReader, Read, Seek, SeekFrom, Write};
+use std::path::{Path, PathBuf};
+
+use encoding_rs::{DecoderResult, Encoding};
+use memchr::{memchr, memchr_iter, memrchr};
+use tempfile::NamedTempFile;
+
+use super::schema::Dialect;
+use crate::{Error, Result};
+
+/// Bytes that are read at a time.
+const CHUNK: usize = 1 << 20;
+/// A row with more bytes is taken for a quote that never ends.
+const MAX_ROW_BYTES: usize = 64 << 20;
+
+/// A text file, or its translation to UTF-8 in a temporary file.
+pub(super) struct TextFile {
+    path: PathBuf,
+    translation: Option<NamedTempFile>,
+    /// Bytes of a byte order mark.
+    mark: u64,
+    /// The label of its encoding.
+    pub(super) encoding: String,
+}
+
+/// Whole rows of a file.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct TextBlock {
+    start: u64,
+    bytes: usize,
+    /// Lines of the file in front of it.
+    lines: usize,
+}
+
+impl TextFile {
+    /// Opens a file; `encoding`: a label, where the file has no byte order mark and is not UTF-8.
+    pub(super) fn open(path: &Path, encoding: Option<&str>) -> Result<Self> {
+        let io = |source| Error::io("read", path, source);
+        let mut file = File::open(path).map_err(io)?;
+        let mut start = Vec::new();
+        Read::by_ref(&mut file).take(4096).read_to_end(&mut start).map_err(io)?;
+        let marked = Encoding::for_bom(&start);
+        let encoding = match (encoding, marked) {
+            (_, Some((encoding, _))) => encoding,
+            (Some(label), None) => Encoding::for_label(label.as_bytes()).ok_or_else(|| {
+                let reason =
+                    format!("there is no encoding '{label}'; see encoding.spec.whatwg.org");
+                Error::argument("Table::open", reason)
+            })?,
+            (None, None) => encoding_rs::UTF_8,
+        };
+        let name = path.display().to_string();
+        if encoding == encoding_rs::UTF_8 && start.contains(&0) {
+            let expected =
+                "text in UTF-8; TableOptions::encoding names another encoding, as utf-16le";
+            return Err(Error::format(name, "the first 4096 bytes", expected, "a zero byte"));
+        }
+        let mut mark = marked.map_or(0, |(_, bytes)| bytes as u64);
+        let translation = if encoding == encoding_rs::UTF_8 {
+            None
+        } else {
+            file.seek(SeekFrom::Start(mark)).map_err(io)?;
+            mark = 0;
+            Some(translate(path, file, encoding)?)
+        };
+        let encoding = encoding.name().to_owned();
+        Ok(TextFile { path: path.to_owned(), translation, mark, encoding })
+    }
+
+    pub(super) fn name(&self) -> String {
+        self.path.display().to_string()
+    }
+
+    fn reader(&self) -> Result<File> {
+        let path = self.translation.as_ref().map_or(&*self.path, |file| file.path());
+        File::open(path).map_err(|source| Error::io("read", path, source))
+    }
+
+    /// The first `bytes` bytes as text, without the rest of a line that is cut.
+    pub(super) fn head(&self, bytes: usize) -> Result<String> {
+        let io = |source| Error::io("read", &self.path, source);
+        let mut file = self.reader()?;
+        file.seek(SeekFrom::Start(self.mark)).map_err(io)?;
+        let mut head = Vec::new();
+        file.take(bytes as u64).read_to_end(&mut head).map_err(io)?;
+        if head.len() == bytes {
+            let end = memrchr(b'\n', &head).or_else(|| memrchr(b'\r', &head));
+            head.truncate(end.map_or(bytes, |end| end + 1));
+        }
+        let block = TextBlock { start: self.mark, bytes: head.len(), lines: 0 };
+        self.utf8(head, &block)
+    }
+
+    /// Divides the file into blocks of about `bytes` bytes that end where a row ends.
+    pub(super) fn blocks(&self, dialect: &Dialect, bytes: usize) -> Result<Vec<TextBlock>> {
+        let io = |source| Error::io("read", &self.path, source);
+        let mut reader = BufReader::with_capacity(CHUNK, self.reader()?);
+        reader.seek(SeekFrom::Start(self.mark)).map_err(io)?;
+        let mut cutter = Cutter::new(dialect.delimiter.byte(), self.mark);
+        let (mut blocks, mut text) = (Vec::new(), Vec::new());
+        let mut skip = dialect.skip_rows;
+        loop {
+            let length =
+                Read::by_ref(&mut reader).take(bytes as u64).read_to_end(&mut text).map_err(io)?;
+            while skip > 0 && !text.is_empty() {
+                let line = memchr(b'\n', &text).map_or(text.len(), |end| end + 1);
+                cutter.pass(&text[..line]);
+                text.drain(..line);
+                skip -= 1;
+            }
+            let whole = cutter.last_row_end(&text);
+            if length == 0 && cutter.in_quotes || text.len() > MAX_ROW_BYTES && whole.is_none() {
+                return Err(cutter.endless(&self.name(), &text));
+            }
+            let end = if length == 0 { Some(text.len()) } else { whole };
+            if let Some(end) = end.filter(|&end| end > 0) {
+                blocks.push(TextBlock { start: cutter.start, bytes: end, lines: cutter.lines });
+                cutter.pass(&text[..end]);
+                text.drain(..end);
+            }
+            if length == 0 {
+                return Ok(blocks);
+            }
+        }
+    }
+
+    /// The text of a block.
+    pub(super) fn read(&self, block: &TextBlock) -> Result<String> {
+        let mut file = self.reader()?;
+        let mut bytes = vec![0; block.bytes];
+        let io = |source| Error::io("read", &self.path, source);
+        file.seek(SeekFrom::Start(block.start)).map_err(io)?;
+        file.read_exact(&mut bytes).map_err(|source| {
+            let expected = "the file as it was when it was opened";
+            match source.kind() {
+                std::io::ErrorKind::UnexpectedEof => Error::format(
+                    self.name(),
+                    format!("byte {}", block.start),
+                    expected,
+                    "the end of the file",
+                ),
+                _ => Error::io("read", &self.path, source),
+            }
+        })?;
+        self.utf8(bytes, block)
+    }
+
+    fn utf8(&self, bytes: Vec<u8>, block: &TextBlock) -> Result<String> {
+        String::from_utf8(bytes).map_err(|e| {
+            let (position, bytes) = (e.utf8_error().valid_up_to(), e.as_bytes());
+            let line = block.lines + 1 + memchr_iter(b'\n', &bytes[..position]).count();
+            let place = format!("line {line}, byte {} of the file", block.start + position as u64);
+            let expected = "UTF-8 text; TableOptions::encoding names another encoding, as latin-1";
+            Error::format(self.name(), place, expected, format!("byte {:#04x}", bytes[position]))
+        })
+    }
+
+    /// The line of a byte of a block, counted from 1.
+    pub(super) fn line(&self, block: &TextBlock, offset: usize) -> Result<usize> {
+        let text = self.read(block)?;
+        let (before, rest) = text.as_bytes().split_at(offset.min(text.len()));
+        let blank = rest.iter().take_while(|byte| matches!(byte, b'\r' | b'\n'));
+        let is_new_line = |byte: &&u8| **byte == b'\n';
+        Ok(block.lines + 1 + before.iter().chain(blank).filter(is_new_line).count())
+    }
+}
+
+/// Translates a file to UTF-8.
+fn translate(path: &Path, file: File, encoding: &'static Encoding) -> Result<NamedTempFile> {
+    let io = |source| Error::io("translate to UTF-8", path, source);
+    let mut out = NamedTempFile::new().map_err(io)?;
+    let mut reader = BufReader::with_capacity(CHUNK, file);
+    let mut decoder = encoding.new_decoder_without_bom_handling();
+    let (mut input, mut output, mut before) = (vec![0; CHUNK], vec![0; 3 * CHUNK + 16], 0);
+    loop {
+        let length = reader.read(&mut input).map_err(io)?;
+        let (result, read, written) =
+            decoder.decode_to_utf8_without_replacement(&input[..length], &mut output, length == 0);
+        out.write_all(&output[..written]).map_err(io)?;
+        if let DecoderResult::Malformed(bytes, _) = result {
+            let place = format!("byte {}", before + read - usize::from(bytes).min(read));
+            let expected = format!("text in {}", encoding.name());
+            return Err(Error::format(
+                path.display().to_string(),
+                place,
+                expected,
+                "bytes that are none",
+            ));
+        }
+        // The output has room for any translation of a chunk.
+        debug_assert_ne!(result, DecoderResult::OutputFull);
+        before += read;
+        if length == 0 {
+            out.flush().map_err(io)?;
+            return Ok(out);
+        }
+    }
+}
+
+/// Finds where rows end; quotes may hold line ends.
+struct Cutter {
+    delimiter: u8,
+    /// The byte and the lines in front of the text that is not in a block yet.
+    start: u64,
+    lines: usize,
+    /// How much of that text is scanned, and where the last whole row in it ends.
+    scanned: usize,
+    last_end: Option<usize>,
+    at_field_start: bool,
+    in_quotes: bool,
+    just_closed: bool,
+    /// Where the last quote was opened.
+    quote: usize,
+}
+
+impl Cutter {
+    fn new(delimiter: u8, start: u64) -> Self {
+        Cutter {
+            delimiter,
+            start,
+            lines: 0,
+            scanned: 0,
+            last_end: None,
+            at_field_start: true,
+            in_quotes: false,
+            just_closed: false,
+            quote: 0,
+        }
+    }
+
+    /// Where the last whole row of `text` ends; text that was scanned before is not scanned again.
+    fn last_row_end(&mut self, text: &[u8]) -> Option<usize> {
+        let new = &text[self.scanned..];
+        if !self.in_quotes && memchr(b'"', new).is_none() {
+            let end = memrchr(b'\n', new).map(|end| self.scanned + end + 1);
+            self.last_end = end.or(self.last_end);
+            let ends_field = |&byte: &u8| byte == b'\n' || byte == self.delimiter;
+            self.at_field_start = new.last().map_or(self.at_field_start, ends_field);
+            self.just_closed = self.just_closed && new.is_empty();
+        } else {
+            (self.scanned..).zip(new).for_each(|(at, &byte)| self.step(at, byte));
+        }
+        self.scanned = text.len();
+        self.last_end
+    }
+
+    fn step(&mut self, at: usize, byte: u8) {
+        let closes = byte == b'"' && self.in_quotes;
+        if closes {
+            self.in_quotes = false;
+        } else if byte == b'"' && (self.at_field_start || self.just_closed) {
+            // A quote right behind a closing one is a quote within quotes.
+            self.in_quotes = true;
+            self.quote = if self.just_closed { self.quote } else { at };
+        } else if byte == b'\n' && !self.in_quotes {
+            self.last_end = Some(at + 1);
+        }
+        self.just_closed = closes;
+        self.at_field_start = !self.in_quotes && (byte == b'\n' || byte == self.delimiter);
+    }
+
+    /// Counts text that has become a block.
+    fn pass(&mut self, text: &[u8]) {
+        self.start += text.len() as u64;
+        self.lines += memchr_iter(b'\n', text).count();
+        self.scanned = self.scanned.saturating_sub(text.len());
+        self.quote = self.quote.saturating_sub(text.len());
+        self.last_end = None;
+    }
+
+    /// Why `text` has no row end where one is expected.
+    fn endless(&self, file: &str, text: &[u8]) -> Error {
+        let before = if self.in_quotes { self.quote } else { 0 };
+        let line = self.lines + 1 + memchr_iter(b'\n', &text[..before]).count();
+        let found =
+            if self.in_quotes { "a quote that is not closed" } else { "a row that goes on" };
+        Error::format(file, format!("line {line}"), "a row that ends, and quotes in pairs", found)
+    }
+}

@@ -1,0 +1,236 @@
+//! A file that is read as a schema says: the columns are found by their names, or by their places where they have none.
+
+use std::path::Path;
+
+use super::date::DateOrder;
+use super::dialect;
+use super::file::TextFile;
+use super::header;
+use super::number::plain;
+use super::options::TableOptions;
+use super::reading::Reading;
+use super::schema::{ColumnType, Role, Schema, SchemaColumn, find_column};
+use super::source::Source;
+use super::text::TextSource;
+use crate::data::text::{counted, listed, quoted};
+use crate::{Error, Result};
+
+/// What is read beside the features.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::data) enum Labels {
+    /// Labels; a file without them is an error.
+    Required,
+    /// None.
+    Ignored,
+}
+
+impl Reading {
+    /// Everything that the schema has, at its place.
+    pub(super) fn of(schema: &Schema) -> Self {
+        let with = |is_wanted: &dyn Fn(Role) -> bool| {
+            let columns = schema.columns.iter().cloned().enumerate();
+            columns.filter(|(_, column)| is_wanted(column.role)).collect()
+        };
+        Reading {
+            features: with(&|role| role == Role::Feature),
+            targets: with(&|role| matches!(role, Role::Class | Role::Value)),
+            id: None,
+            constants: Vec::new(),
+            missing: schema.dialect.as_ref().map_or(Vec::new(), |dialect| dialect.missing.clone()),
+            classes: None,
+            named: schema.has_names(),
+        }
+    }
+
+    /// Finds the columns of the schema in a file.
+    pub(in crate::data) fn find(
+        schema: &Schema,
+        source: &dyn Source,
+        labels: Labels,
+        id: Option<&str>,
+    ) -> Result<Self> {
+        let mut reading = Reading::of(schema);
+        if labels == Labels::Ignored {
+            reading.targets.clear();
+        }
+        let constants = schema.columns.iter().enumerate().filter(|(_, c)| c.constant.is_some());
+        reading.constants = constants.map(|(place, column)| (place, column.clone())).collect();
+        match source.names() {
+            Some(names) if schema.has_names() => reading.by_name(source, &names)?,
+            _ => reading.by_place(source, schema)?,
+        }
+        let names = source.names().unwrap_or_else(|| numbered(source.width()));
+        reading.id = id
+            .map(|id| find_column(names.iter().map(String::as_str), id))
+            .transpose()
+            .map_err(|reason| {
+                Error::format(
+                    source.name(),
+                    "the columns",
+                    "the column that is carried along",
+                    reason,
+                )
+            })?;
+        Ok(reading)
+    }
+
+    fn by_name(&mut self, source: &dyn Source, names: &[String]) -> Result<()> {
+        let find = |name: &str| names.iter().position(|found| found == name);
+        let mut missing = Vec::new();
+        for (place, column) in self.features.iter_mut().chain(&mut self.targets) {
+            match find(&column.name) {
+                Some(found) => *place = found,
+                None => missing.push(column.name.clone()),
+            }
+        }
+        self.constants.retain_mut(|(place, column)| match find(&column.name) {
+            Some(found) => {
+                *place = found;
+                true
+            }
+            None => false,
+        });
+        if missing.is_empty() {
+            return Ok(());
+        }
+        let expected =
+            format!("the columns that the model learned, {} among them", listed(&missing));
+        Err(Error::format(source.name(), "the columns", expected, listed(names)))
+    }
+
+    /// A file without names has all columns of the schema, or those without the labels, or the features alone.
+    fn by_place(&mut self, source: &dyn Source, schema: &Schema) -> Result<()> {
+        let columns: Vec<usize> = (0..schema.columns.len()).collect();
+        let has = |role: Role, wanted: &[Role]| wanted.contains(&role);
+        let with = |wanted: &[Role]| -> Vec<usize> {
+            columns.iter().copied().filter(|&c| has(schema.columns[c].role, wanted)).collect()
+        };
+        let unlabeled = with(&[Role::Feature, Role::LeftOut]);
+        let features = with(&[Role::Feature]);
+        let learned = with(&[Role::Feature, Role::Class, Role::Value]);
+        let layouts = [columns.clone(), unlabeled, learned, features];
+        let needs_labels = !self.targets.is_empty();
+        let fits = |layout: &&Vec<usize>| {
+            layout.len() == source.width()
+                && (!needs_labels || self.targets.iter().all(|(place, _)| layout.contains(place)))
+        };
+        let Some(layout) = layouts.iter().find(fits) else {
+            let labels = schema.columns.len() - layouts[1].len();
+            let label = match (needs_labels, labels) {
+                (_, 0) => String::new(),
+                (true, _) => ", the label among them".to_owned(),
+                (false, _) => format!(", or {} without the label", layouts[1].len()),
+            };
+            let expected =
+                format!("{} as the model learned{label}", counted(columns.len(), "column"));
+            let found = counted(source.width(), "column");
+            return Err(Error::format(source.name(), "the columns", expected, found));
+        };
+        let place_of = |column: usize| layout.iter().position(|&c| c == column);
+        for (place, _) in self.features.iter_mut().chain(&mut self.targets) {
+            *place = place_of(*place).unwrap_or_default();
+        }
+        self.constants.retain_mut(|(place, _)| match place_of(*place) {
+            Some(found) => {
+                *place = found;
+                true
+            }
+            None => false,
+        });
+        Ok(())
+    }
+}
+
+/// "column 1", "column 2" ...
+fn numbered(width: usize) -> Vec<String> {
+    (1..=width).map(|number| format!("column {number}")).collect()
+}
+
+/// Opens a text file in the dialect of a schema; the options change it.
+pub(super) fn open_text(
+    path: &Path,
+    schema: &Schema,
+    options: &TableOptions,
+    block_bytes: usize,
+) -> Result<TextSource> {
+    let known = schema.dialect.as_ref();
+    let encoding = options.encoding.as_deref().or(known.map(|dialect| &*dialect.encoding));
+    let file = TextFile::open(path, encoding)?;
+    let known_options = TableOptions {
+        delimiter: options.delimiter.or(known.map(|dialect| dialect.delimiter)),
+        comment: options.comment.or(known.and_then(|dialect| dialect.comment)),
+        skip_rows: options.skip_rows,
+        missing: known.map_or(Vec::new(), |dialect| dialect.missing.clone()),
+        ..TableOptions::default()
+    };
+    let head = file.head(super::HEAD_BYTES)?;
+    let dialect = dialect::detect(&file.name(), &head, &known_options, &file.encoding)?;
+    let mut source = TextSource::new(file, dialect, block_bytes)?;
+    let first = source.first_row()?;
+    let has_header = options.header.unwrap_or_else(|| match schema.has_names() {
+        true => has_names(schema, &first),
+        false => is_text_above_numbers(schema, &first),
+    });
+    if schema.has_names() && !has_header && options.header.is_none() {
+        let names: Vec<String> = schema
+            .with_role(Role::Feature)
+            .map(|column| schema.columns[column].name.clone())
+            .collect();
+        let missing: Vec<String> = names.into_iter().filter(|name| !first.contains(name)).collect();
+        let expected = format!(
+            "a header with the columns that the model learned, {} among them, separated by {}",
+            listed(&missing),
+            source.dialect.delimiter
+        );
+        return Err(Error::format(source.name(), "line 1", expected, listed(&first)));
+    }
+    source.set_header(has_header)?;
+    Ok(source)
+}
+
+/// Whether the first row names all features.
+fn has_names(schema: &Schema, first: &[String]) -> bool {
+    let nameless =
+        |column: &SchemaColumn, place: usize| column.name == format!("column {}", place + 1);
+    let mut features = schema.with_role(Role::Feature).map(|place| (place, &schema.columns[place]));
+    features.all(|(place, column)| {
+        first.contains(&column.name) || nameless(column, place) || column.name.contains(" #")
+    })
+}
+
+/// Whether the first row has a text where the schema has a number.
+fn is_text_above_numbers(schema: &Schema, first: &[String]) -> bool {
+    let is_number = |column: &SchemaColumn| matches!(column.column_type, ColumnType::Number(_));
+    first.len() == schema.columns.len()
+        && schema.columns.iter().zip(first).any(|(column, field)| {
+            is_number(column) && column.role == Role::Feature && header::is_text(field)
+        })
+        || first.iter().all(|field| {
+            header::is_text(field)
+                && plain(field).is_none()
+                && DateOrder::YearFirst.parse(field).is_none()
+        }) && schema.columns.iter().filter(|c| c.role == Role::Feature).all(is_number)
+}
+
+/// The error that a schema of a person names no column to learn.
+pub(super) fn check_schema(schema: &Schema, file: &str) -> Result<()> {
+    let mut names = std::collections::HashSet::new();
+    if let Some(column) = schema.columns.iter().find(|column| !names.insert(&column.name)) {
+        let found = format!("{} twice", quoted(&column.name));
+        return Err(Error::format(file, "the schema", "a different name for each column", found));
+    }
+    if schema.with_role(Role::Feature).next().is_none() {
+        return Err(Error::format(file, "the schema", "a column with the role feature", "none"));
+    }
+    let classes = schema.with_role(Role::Class).count();
+    if classes > 1 || classes == 1 && schema.with_role(Role::Value).next().is_some() {
+        let found = counted(schema.targets().len(), "column") + " that are learned";
+        return Err(Error::format(
+            file,
+            "the schema",
+            "one column of classes, or columns of values",
+            found,
+        ));
+    }
+    Ok(())
+}

@@ -1,0 +1,110 @@
+//! Whether the first row of a text file names the columns.
+
+use super::cell::{missing_word, truth};
+use super::date::DateOrder;
+use super::number::{Written, plain};
+use super::options::TableOptions;
+use super::survey::ColumnSurvey;
+use crate::data::Label;
+
+/// What the first row is.
+pub(super) enum FirstRow {
+    Header,
+    Sample,
+    /// Why either is possible: "'a' stands above numbers, but 5 above 1 to 9".
+    Unclear(String),
+}
+
+/// A column of nearly nothing but numbers, dates or truth values.
+fn is_typed(survey: &ColumnSurvey) -> bool {
+    let best = survey.fits().iter().flatten().copied().max().unwrap_or(0);
+    let best = best.max(survey.dates.iter().copied().max().unwrap_or(0)).max(survey.truths);
+    survey.present() > 0 && 10 * best >= 9 * survey.present()
+}
+
+/// Whether a field is neither missing nor a number, a truth value or a date.
+pub(super) fn is_text(field: &str) -> bool {
+    missing_word(field, &[]).is_none()
+        && plain(field).is_none()
+        && truth(field).is_none()
+        && Written::of(field).is_none_or(|written| written.formats() == 0)
+        && !DateOrder::ALL.iter().any(|order| order.parse(field).is_some())
+}
+
+/// Decides by the first row and by all rows below it.
+pub(super) fn judge(first: &[String], below: &[ColumnSurvey], options: &TableOptions) -> FirstRow {
+    if let Some(header) = options.header {
+        return if header { FirstRow::Header } else { FirstRow::Sample };
+    }
+    if has_requested_names(first, options) {
+        return FirstRow::Header;
+    }
+    let pairs = || first.iter().zip(below);
+    let text_above_numbers = pairs().find(|(field, survey)| is_text(field) && is_typed(survey));
+    let numbers: Vec<(f64, &ColumnSurvey)> =
+        pairs().filter_map(|(field, survey)| Some((plain(field)?, survey))).collect();
+    let is_inside = |&(x, survey): &(f64, &ColumnSurvey)| {
+        (survey.numbers.min..=survey.numbers.max).contains(&x)
+    };
+    let inside = numbers.iter().filter(|pair| is_inside(pair)).count();
+    let are_steps = is_progression(&numbers);
+    match text_above_numbers {
+        Some((text, _)) if inside > 0 && !are_steps => {
+            let (x, survey) =
+                numbers.iter().find(|pair| is_inside(pair)).copied().unwrap_or((0.0, &below[0]));
+            let (min, max) = (survey.numbers.min, survey.numbers.max);
+            FirstRow::Unclear(format!(
+                "{text:?} stands above numbers as a name would, and {x} is a number as those below it, {min} to {max}"
+            ))
+        }
+        Some(_) => FirstRow::Header,
+        None if are_steps && (2 * inside < numbers.len() || counts_columns(&numbers)) => {
+            FirstRow::Header
+        }
+        None if numbers.is_empty() && has_names_that_never_come_again(first, below) => {
+            FirstRow::Header
+        }
+        None => FirstRow::Sample,
+    }
+}
+
+/// At least two whole numbers with equal steps upwards.
+fn is_progression(numbers: &[(f64, &ColumnSurvey)]) -> bool {
+    let step = |pair: &[(f64, &ColumnSurvey)]| pair[1].0 - pair[0].0;
+    let Some(first) = numbers.windows(2).next().map(step) else { return false };
+    first > 0.0
+        && numbers.iter().all(|(x, _)| x.fract() == 0.0)
+        && numbers.windows(2).all(|pair| step(pair) == first)
+}
+
+/// 0, 1, 2 ... as pandas numbers columns without names.
+fn counts_columns(numbers: &[(f64, &ColumnSurvey)]) -> bool {
+    const MIN_COLUMNS: usize = 5;
+    numbers.len() >= MIN_COLUMNS && (0..).zip(numbers).all(|(i, (x, _))| *x == f64::from(i))
+}
+
+fn has_names_that_never_come_again(first: &[String], below: &[ColumnSurvey]) -> bool {
+    let mut names: Vec<&String> = first.iter().filter(|name| !name.is_empty()).collect();
+    let all = names.len();
+    names.sort_unstable();
+    names.dedup();
+    let comes_again =
+        |(name, survey): (&String, &ColumnSurvey)| survey.texts.known.contains_key(name);
+    all > 0
+        && names.len() == all
+        && first.iter().filter(|name| !name.is_empty()).all(|name| is_text(name))
+        && !first.iter().zip(below).any(comes_again)
+        && below.iter().any(|survey| survey.present() > 0)
+}
+
+/// Whether the options name columns, and the first row has all those names.
+fn has_requested_names(first: &[String], options: &TableOptions) -> bool {
+    let label: &[String] = match &options.label {
+        Label::Columns(names) => names,
+        _ => &[],
+    };
+    let lists = [label, &options.drop, &options.keep, &options.categorical];
+    let is_number = |name: &str| name.trim_start_matches('#').parse::<usize>().is_ok();
+    let names: Vec<&String> = lists.into_iter().flatten().filter(|name| !is_number(name)).collect();
+    !names.is_empty() && names.iter().all(|name| first.contains(name))
+}

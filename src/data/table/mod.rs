@@ -1,0 +1,348 @@
+//! Tables: what a file holds is found out from the whole file, shown as a [`Schema`], and read as that says.
+
+mod cell;
+mod date;
+mod dialect;
+mod file;
+mod follow;
+mod header;
+mod infer;
+mod number;
+mod options;
+mod parallel;
+mod reading;
+mod rows;
+mod schema;
+mod source;
+mod survey;
+mod text;
+
+use std::path::Path;
+
+pub(super) use self::cell::{Cell, without_zero_decimals};
+pub(super) use self::date::DAY;
+pub use self::date::DateOrder;
+use self::file::TextFile;
+use self::follow::Labels;
+use self::infer::Surveyed;
+pub use self::number::NumberFormat;
+pub use self::options::{Dates, TableOptions};
+pub(super) use self::parallel::in_order;
+pub(super) use self::reading::Reading;
+pub use self::schema::{ColumnType, Delimiter, Dialect, Role, Schema, SchemaColumn};
+pub(super) use self::source::{Source, Visit};
+pub(super) use self::survey::{ColumnSurvey, Spot};
+use self::text::TextSource;
+use super::frame::{Frame, FrameBuilder};
+use super::npy::NpySource;
+use super::text::counted;
+use super::{Dataset, Label};
+use crate::{Error, Result, Scalar};
+
+/// Bytes of a block: large enough for a disk, small enough for all cores to have work.
+const BLOCK_BYTES: usize = 1 << 20;
+/// Bytes of a text file from which its dialect is guessed.
+const HEAD_BYTES: usize = 1 << 20;
+
+/// The format of a file, by the end of its name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Format {
+    Text,
+    Npy,
+}
+
+impl Format {
+    fn of(path: &Path) -> Self {
+        let end = path.extension().map(|end| end.to_string_lossy().to_lowercase());
+        match end.as_deref() {
+            Some("npy") => Format::Npy,
+            _ => Format::Text,
+        }
+    }
+
+    /// Opens a file whose values have types.
+    fn open(self, path: &Path, options: &TableOptions, bytes: usize) -> Result<Box<dyn Source>> {
+        options.check_for_typed(path)?;
+        Ok(Box::new(NpySource::open(path, options.labels.as_deref(), bytes)?))
+    }
+}
+
+/// A file with a table, and how it is read.
+///
+/// Opening a table reads it once as a whole and decides on its [`Schema`]. What is not certain is an error that names both readings and the
+/// option that settles it.
+///
+/// ```
+/// # let path = std::env::temp_dir().join(format!("travertine-table-{}.csv", std::process::id()));
+/// # std::fs::write(&path, "age;size;color\n1;1,5;red\n;2,5;blue\n5;3,0;red\n7;2,0;blue\n")?;
+/// use travertine::data::{Encoder, Table, TableOptions, Values};
+/// let table = Table::open(&path, &TableOptions::default())?;
+/// println!("{}", table.schema()); // separated by ';', a header ...
+/// let frame = table.read()?;
+/// assert!(matches!(&frame.columns()[1].values, Values::Numbers(sizes) if sizes[0] == 1.5));
+/// let encoder = Encoder::fit(&frame)?;
+/// let samples = encoder.encode::<f32>(&frame, None)?.data;
+/// assert_eq!((samples.samples(), samples.outputs()), (4, 2));
+/// # std::fs::remove_file(&path)?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub struct Table {
+    source: Box<dyn Source>,
+    schema: Schema,
+    reading: Reading,
+    /// Rows with values, with or without a label.
+    rows: usize,
+    empty_rows: usize,
+}
+
+impl Table {
+    /// Opens a text file and decides how it is read.
+    ///
+    /// # Errors
+    /// A file that cannot be read; rows of different length, with the line; what is not certain; options that contradict each other or
+    /// the file, or have no effect.
+    pub fn open(path: impl AsRef<Path>, options: &TableOptions) -> Result<Self> {
+        Table::open_in_blocks(path.as_ref(), options, BLOCK_BYTES)
+    }
+
+    /// As [`Table::open`], with blocks of about `bytes` bytes.
+    pub(super) fn open_in_blocks(
+        path: &Path,
+        options: &TableOptions,
+        bytes: usize,
+    ) -> Result<Self> {
+        options.check()?;
+        if let Some(schema) = &options.schema {
+            return Table::as_schema_says(path, schema, options, bytes);
+        }
+        match Format::of(path) {
+            Format::Text => Table::open_text(path, options, bytes),
+            format => {
+                let source = format.open(path, options, bytes)?;
+                let (columns, rows, _) = survey(&*source, &options.missing)?;
+                Table::surveyed(source, columns, (rows, 0), options)
+            }
+        }
+    }
+
+    fn open_text(path: &Path, options: &TableOptions, bytes: usize) -> Result<Self> {
+        let file = TextFile::open(path, options.encoding.as_deref())?;
+        let head = file.head(HEAD_BYTES)?;
+        let dialect = dialect::detect(&file.name(), &head, options, &file.encoding)?;
+        let mut source = TextSource::new(file, dialect, bytes)?;
+        let first = source.first_row()?;
+        // The first row is looked at apart, because it may be a header.
+        source.set_header(true)?;
+        let (mut below, mut rows, empty_rows) = survey(&source, &options.missing)?;
+        let mut names_of = first.clone();
+        if source.dialect.row_names {
+            names_of.insert(0, String::new());
+        }
+        let has_header = source.dialect.row_names
+            || match header::judge(&names_of, &below, options) {
+                header::FirstRow::Header => true,
+                header::FirstRow::Sample => false,
+                header::FirstRow::Unclear(found) => {
+                    let expected = "a first row that is clearly names or a sample; TableOptions::header says which";
+                    return Err(Error::format(source.name(), "line 1", expected, found));
+                }
+            };
+        source.set_header(has_header)?;
+        if !has_header {
+            below = with_first_row(&first, below, &options.missing);
+            rows += 1;
+        }
+        Table::surveyed(Box::new(source), below, (rows, empty_rows), options)
+    }
+
+    /// A table that is read as a person's schema says.
+    fn as_schema_says(
+        path: &Path,
+        schema: &Schema,
+        options: &TableOptions,
+        bytes: usize,
+    ) -> Result<Self> {
+        follow::check_schema(schema, &path.display().to_string())?;
+        let labels = if schema.targets().is_empty() { Labels::Ignored } else { Labels::Required };
+        Table::follow(path, schema, labels, options, bytes)
+    }
+
+    /// Opens a file that is read as a schema says, such as that of a model: columns are found by their names, in any order and among any
+    /// others, or by their places where they have no names. Of the options those of the dialect count.
+    ///
+    /// `classes`: those of a model, in its order; other labels are errors. With [`Label::None`](crate::data::Label::None) labels are
+    /// not read, and need not be there.
+    ///
+    /// # Errors
+    /// A file that cannot be read; columns that it lacks, all named.
+    pub fn open_as(
+        path: impl AsRef<Path>,
+        schema: &Schema,
+        classes: Option<Vec<String>>,
+        options: &TableOptions,
+    ) -> Result<Self> {
+        options.check()?;
+        let labels = if options.label == Label::None { Labels::Ignored } else { Labels::Required };
+        let table = Table::follow(path.as_ref(), schema, labels, options, BLOCK_BYTES)?;
+        Ok(table.with_classes(classes))
+    }
+
+    fn follow(
+        path: &Path,
+        schema: &Schema,
+        labels: Labels,
+        options: &TableOptions,
+        bytes: usize,
+    ) -> Result<Self> {
+        let source: Box<dyn Source> = match Format::of(path) {
+            Format::Text => Box::new(follow::open_text(path, schema, options, bytes)?),
+            format => format.open(path, options, bytes)?,
+        };
+        let reading = Reading::find(schema, &*source, labels, options.id.as_deref())?;
+        Ok(Table { source, schema: schema.clone(), reading, rows: 0, empty_rows: 0 })
+    }
+
+    /// Refuses classes that a model does not know.
+    pub(super) fn with_classes(mut self, classes: Option<Vec<String>>) -> Self {
+        self.reading.classes = classes;
+        self
+    }
+
+    /// A table whose columns are counted.
+    fn surveyed(
+        source: Box<dyn Source>,
+        columns: Vec<ColumnSurvey>,
+        (rows, empty_rows): (usize, usize),
+        options: &TableOptions,
+    ) -> Result<Self> {
+        if rows == 0 {
+            let expected = "samples below the header";
+            return Err(Error::format(source.name(), "line 2", expected, "the end of the file"));
+        }
+        let numbered = || (1..=columns.len()).map(|number| format!("column {number}")).collect();
+        let names: Vec<String> = source.names().unwrap_or_else(numbered);
+        let place = |spot: Spot, column: usize| {
+            format!("{} ({})", source.place(spot, column), names[column])
+        };
+        let file = source.name();
+        let surveyed = Surveyed {
+            file: &file,
+            dialect: source.dialect(),
+            names: names.clone(),
+            columns,
+            rows,
+            place: &place,
+        };
+        let schema = infer::schema(&surveyed, options)?;
+        let reading = Reading::of(&schema);
+        Ok(Table { source, schema, reading, rows, empty_rows })
+    }
+
+    /// How the table is read.
+    pub fn schema(&self) -> &Schema {
+        &self.schema
+    }
+
+    /// The file's name, for messages.
+    pub(super) fn name(&self) -> String {
+        self.source.name()
+    }
+
+    /// Number of blocks.
+    pub(super) fn blocks(&self) -> usize {
+        self.source.blocks()
+    }
+
+    /// Reads a block.
+    pub(super) fn block(&self, block: usize) -> Result<Frame> {
+        self.reading.block(&*self.source, block)
+    }
+
+    /// Reads the labels of a block.
+    pub(super) fn labels(&self, block: usize) -> Result<Frame> {
+        self.reading.of_labels().block(&*self.source, block)
+    }
+
+    /// Rows of empty fields, which are left out.
+    pub fn empty_rows(&self) -> usize {
+        self.empty_rows
+    }
+
+    /// Reads all rows that have a label.
+    ///
+    /// # Errors
+    /// A value that does not fit its column, with its line and column; no row with a label.
+    pub fn read(&self) -> Result<Frame> {
+        let blocks: Vec<usize> = (0..self.source.blocks()).collect();
+        let mut all = FrameBuilder::new(self.rows);
+        let read = |&block: &usize| self.reading.block(&*self.source, block);
+        in_order(&blocks, read, |_, frame| {
+            all.append(frame);
+            Ok(())
+        })?;
+        let frame = all.finish(self.reading.classes.is_none()).filter(|frame| frame.samples > 0);
+        frame.ok_or_else(|| {
+            let found = format!("none in {}", counted(self.rows, "row"));
+            Error::format(self.source.name(), "the label", "a row with a label", found)
+        })
+    }
+}
+
+/// Counts what stands in all columns, block by block on all cores; also the rows, and the empty ones that are left out.
+fn survey(source: &dyn Source, missing: &[String]) -> Result<(Vec<ColumnSurvey>, usize, usize)> {
+    let columns: Vec<usize> = (0..source.width()).collect();
+    let blocks: Vec<usize> = (0..source.blocks()).collect();
+    let mut all = vec![ColumnSurvey::default(); columns.len()];
+    let (mut all_rows, mut all_empty) = (0, 0);
+    let count = |&block: &usize| {
+        let mut surveys = vec![ColumnSurvey::default(); columns.len()];
+        let mut rows = 0;
+        let empty = source.cells(block, &columns, &mut |spot, column, cell| {
+            rows += usize::from(column == 0);
+            surveys[column].add(cell, spot, missing);
+            Ok(())
+        })?;
+        Ok((surveys, rows, empty))
+    };
+    in_order(&blocks, count, |_, (surveys, rows, empty)| {
+        all.iter_mut().zip(surveys).for_each(|(all, survey)| all.merge(survey));
+        (all_rows, all_empty) = (all_rows + rows, all_empty + empty);
+        Ok(())
+    })?;
+    Ok((all, all_rows, all_empty))
+}
+
+/// The columns with the first row in front.
+fn with_first_row(
+    first: &[String],
+    below: Vec<ColumnSurvey>,
+    missing: &[String],
+) -> Vec<ColumnSurvey> {
+    let pairs = first.iter().zip(below);
+    let joined = pairs.map(|(field, below)| {
+        let mut survey = ColumnSurvey::default();
+        survey.add(Cell::Text(field), Spot::default(), missing);
+        survey.merge(below);
+        survey
+    });
+    joined.collect()
+}
+
+/// Reads a table with the schema that [`Table::open`] finds.
+///
+/// # Errors
+/// As [`Table::open`] and [`Table::read`].
+pub fn read_frame(path: impl AsRef<Path>, options: &TableOptions) -> Result<Frame> {
+    Table::open(path, options)?.read()
+}
+
+/// As [`read_frame`], for a table of numbers without gaps.
+///
+/// # Errors
+/// As [`read_frame`] and [`Frame::into_dataset`].
+pub fn read_dataset<T: Scalar>(
+    path: impl AsRef<Path>,
+    options: &TableOptions,
+) -> Result<Dataset<T>> {
+    read_frame(path, options)?.into_dataset()
+}

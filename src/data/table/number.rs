@@ -1,0 +1,231 @@
+//! Numbers as people and programs write them: marks for decimals and thousands, signs, currencies.
+
+use serde::{Deserialize, Serialize};
+
+/// How the numbers of a column are written.
+///
+/// ```
+/// use travertine::data::NumberFormat;
+/// let swiss = NumberFormat { decimal: '.', thousands: Some('\''), unit: Some('€') };
+/// assert_eq!(swiss.parse("1'234.50 €"), Some(1234.5));
+/// assert_eq!(NumberFormat::default().parse("1'234.50 €"), None);
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NumberFormat {
+    /// The mark in front of decimals: a point or a comma.
+    pub decimal: char,
+    /// The mark between groups of three digits.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub thousands: Option<char>,
+    /// A currency sign or `%`, which every number of the column has.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unit: Option<char>,
+}
+
+impl Default for NumberFormat {
+    /// 1234.5
+    fn default() -> Self {
+        NumberFormat { decimal: '.', thousands: None, unit: None }
+    }
+}
+
+/// The formats that a column may have, the plainest first.
+pub(super) const FORMATS: [(char, Option<char>); 8] = [
+    ('.', None),
+    (',', None),
+    ('.', Some(',')),
+    (',', Some('.')),
+    ('.', Some(' ')),
+    (',', Some(' ')),
+    ('.', Some('\'')),
+    (',', Some('\'')),
+];
+
+/// A set of [`FORMATS`], a bit for each.
+pub(super) type FormatSet = u8;
+
+/// The formats with a decimal point.
+pub(super) const WITH_POINT: FormatSet = 0b0101_0101;
+/// The format with a decimal comma and points between thousands.
+pub(super) const POINTS_BETWEEN_THOUSANDS: FormatSet = 1 << 3;
+
+impl NumberFormat {
+    /// The number that `text` is in this format, if it is one and finite.
+    pub fn parse(&self, text: &str) -> Option<f64> {
+        if *self == NumberFormat::default() {
+            return plain(text).or_else(|| self.parse_marks(text));
+        }
+        self.parse_marks(text)
+    }
+
+    fn parse_marks(&self, text: &str) -> Option<f64> {
+        let written = Written::of(text)?;
+        let format = FORMATS.iter().position(|&f| f == (self.decimal, self.thousands))?;
+        (written.unit == self.unit && written.formats() & (1 << format) != 0)
+            .then(|| written.value(self.decimal))
+            .flatten()
+    }
+
+    /// Whether it is what programs write: a decimal point, nothing between thousands, no unit.
+    pub fn is_plain(&self) -> bool {
+        *self == NumberFormat::default()
+    }
+}
+
+/// A finite number with a decimal point and nothing else.
+pub(super) fn plain(text: &str) -> Option<f64> {
+    let first = *text.as_bytes().first()?;
+    if !matches!(first, b'0'..=b'9' | b'+' | b'-' | b'.') {
+        return None;
+    }
+    text.parse::<f64>().ok().filter(|x| x.is_finite())
+}
+
+/// Whether a plain number with a point may as well have the point between thousands, as 1.234.
+pub(super) fn point_may_group(text: &str) -> bool {
+    let digits = text.trim_start_matches(['+', '-']);
+    digits.split_once('.').is_some_and(|(before, after)| {
+        (1..=3).contains(&before.len()) && !before.starts_with('0') && is_digits(after, 3)
+    })
+}
+
+fn is_digits(text: &str, count: usize) -> bool {
+    text.len() == count && text.bytes().all(|byte| byte.is_ascii_digit())
+}
+
+/// A number with marks, taken apart.
+pub(super) struct Written {
+    negative: bool,
+    /// Digits and marks; blanks of any kind between digits are plain blanks.
+    digits: String,
+    /// The part behind the mantissa, as `e-5`.
+    exponent: String,
+    pub(super) unit: Option<char>,
+}
+
+impl Written {
+    /// `None` if it has anything but a sign, digits, marks, an exponent and one unit.
+    pub(super) fn of(text: &str) -> Option<Self> {
+        const MAX_BYTES: usize = 64;
+        if text.len() > MAX_BYTES || !text.bytes().any(|byte| byte.is_ascii_digit()) {
+            return None;
+        }
+        let mut rest = text.trim();
+        let (mut negative, mut signs, mut unit) = (false, 0, None);
+        // A sign and a unit may stand in front in any order.
+        while let Some(first) = rest.chars().next() {
+            match first {
+                '-' | '\u{2212}' | '+' => (negative, signs) = (first != '+', signs + 1),
+                _ if is_unit(first) && unit.is_none() => unit = Some(first),
+                _ => break,
+            }
+            rest = rest[first.len_utf8()..].trim_start();
+        }
+        if let Some(last) = rest.chars().next_back().filter(|&last| is_unit(last)) {
+            if unit.replace(last).is_some() {
+                return None;
+            }
+            rest = rest[..rest.len() - last.len_utf8()].trim_end();
+        }
+        let (digits, exponent) = match rest.find(['e', 'E']) {
+            Some(e) => rest.split_at(e),
+            None => (rest, ""),
+        };
+        let is_exponent = exponent.is_empty()
+            || exponent[1..].trim_start_matches(['+', '-']).bytes().all(|b| b.is_ascii_digit())
+                && exponent.len() > 1;
+        let digits: String = digits.chars().map(mark).collect();
+        let fits = digits.chars().all(|c| c.is_ascii_digit() || ".,' ".contains(c));
+        (signs <= 1 && is_exponent && fits && digits.contains(|c: char| c.is_ascii_digit()))
+            .then(|| Written { negative, digits, exponent: exponent.to_owned(), unit })
+    }
+
+    /// The formats in which these digits are a number.
+    pub(super) fn formats(&self) -> FormatSet {
+        let fits = |&(decimal, thousands): &(char, Option<char>)| {
+            let (whole, decimals) = match self.digits.rsplit_once(decimal) {
+                Some((whole, decimals)) => (whole, Some(decimals)),
+                None => (&*self.digits, None),
+            };
+            let decimals_fit =
+                decimals.is_none_or(|decimals| decimals.bytes().all(|b| b.is_ascii_digit()));
+            let grouped = || match thousands {
+                Some(mark) => {
+                    let mut groups = whole.split(mark);
+                    let first = groups.next().unwrap_or_default();
+                    (1..=3).contains(&first.len())
+                        && is_digits(first, first.len())
+                        && !(first.starts_with('0') && whole.contains(mark))
+                        && groups.all(|group| is_digits(group, 3))
+                }
+                None => false,
+            };
+            let plain = whole.bytes().all(|b| b.is_ascii_digit())
+                && !(whole.is_empty() && decimals.is_none_or(str::is_empty));
+            decimals_fit && (plain || grouped())
+        };
+        (0..).zip(&FORMATS).filter(|(_, format)| fits(format)).map(|(i, _)| 1 << i).sum()
+    }
+
+    /// The value with this mark in front of decimals; all other marks are between thousands.
+    fn value(&self, decimal: char) -> Option<f64> {
+        let digits = self.digits.chars().filter(|&c| c.is_ascii_digit() || c == decimal);
+        let mantissa: String = digits.map(|c| if c == decimal { '.' } else { c }).collect();
+        let x = (mantissa + &self.exponent).parse::<f64>().ok().filter(|x| x.is_finite())?;
+        Some(if self.negative { -x } else { x })
+    }
+}
+
+fn is_unit(c: char) -> bool {
+    matches!(c, '$' | '€' | '£' | '¥' | '₹' | '₽' | '₩' | '₺' | '%')
+}
+
+/// The same mark for all kinds of blanks and apostrophes.
+fn mark(c: char) -> char {
+    match c {
+        '\u{a0}' | '\u{202f}' | '\u{2009}' => ' ',
+        '\u{2019}' => '\'',
+        c => c,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn formats(text: &str) -> Vec<usize> {
+        let set = Written::of(text).map_or(0, |written| written.formats());
+        (0..8).filter(|i| set & (1 << i) != 0).collect()
+    }
+
+    #[test]
+    fn marks_decide_which_formats_a_number_may_have() {
+        assert_eq!(formats("1234"), [0, 1, 2, 3, 4, 5, 6, 7]);
+        assert_eq!(formats("1,5"), [1, 5, 7].as_slice());
+        assert_eq!(formats("1,234"), [1, 2, 5, 7]);
+        assert_eq!(formats("1,234,567"), [2]);
+        assert_eq!(formats("1,234.5"), [2]);
+        assert_eq!(formats("1.234,5"), [3]);
+        assert_eq!(formats("0,123"), [1, 5, 7]);
+        assert_eq!(formats("1\u{a0}234,5"), [5]);
+        assert_eq!(formats("12,34,567"), [0; 0]);
+        assert_eq!(formats("1'234.5"), [6]);
+        assert_eq!(formats("."), [0; 0]);
+        assert_eq!(formats("1-2"), [0; 0]);
+    }
+
+    #[test]
+    fn signs_exponents_and_units_are_read() {
+        let parse = |decimal, thousands, unit, text: &str| {
+            NumberFormat { decimal, thousands, unit }.parse(text)
+        };
+        assert_eq!(parse('.', None, None, "\u{2212}5.5"), Some(-5.5));
+        assert_eq!(parse(',', None, None, "1,5e3"), Some(1500.0));
+        assert_eq!(parse('.', Some(','), Some('$'), "-$1,234.5"), Some(-1234.5));
+        assert_eq!(parse('.', None, Some('%'), "12.5 %"), Some(12.5));
+        assert_eq!(parse('.', None, None, "12.5 %"), None);
+        assert_eq!(parse('.', None, None, "1e999"), None);
+        assert_eq!(parse('.', None, None, "inf"), None);
+    }
+}

@@ -1,0 +1,296 @@
+//! What stands in a column, counted over the whole file, for a decision about its type.
+
+use std::collections::HashMap;
+
+use super::cell::{Cell, missing_word, truth};
+use super::date::DateOrder;
+use super::number::{
+    FORMATS, POINTS_BETWEEN_THOUSANDS, WITH_POINT, Written, plain, point_may_group,
+};
+
+/// Different numbers that are remembered as texts: enough to tell classes from values.
+const MAX_NUMBERS: usize = 64;
+/// Different texts that are remembered.
+pub(super) const MAX_TEXTS: usize = 10_000;
+/// Different words without digits that are remembered in a column of numbers.
+const MAX_WORDS: usize = 16;
+
+/// Where a value stands: the number of its block, and the byte in it where its row begins or the number of its row.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(in crate::data) struct Spot {
+    pub(in crate::data) block: usize,
+    pub(in crate::data) row: usize,
+}
+
+/// A text, how often it occurs, and where first.
+#[derive(Clone, Debug)]
+pub(super) struct Occurrence {
+    pub(super) count: usize,
+    pub(super) first: Spot,
+}
+
+/// Texts and how often each occurs, up to a number of different ones.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Texts {
+    pub(super) known: HashMap<String, Occurrence>,
+    /// Whether there are others.
+    pub(super) overflows: bool,
+}
+
+impl Texts {
+    fn add(&mut self, text: &str, count: usize, spot: Spot, limit: usize) {
+        if let Some(known) = self.known.get_mut(text) {
+            known.count += count;
+        } else if self.known.len() < limit {
+            self.known.insert(text.to_owned(), Occurrence { count, first: spot });
+        } else {
+            self.overflows = true;
+        }
+    }
+
+    fn merge(&mut self, other: Texts, limit: usize) {
+        self.overflows |= other.overflows;
+        for (text, occurrence) in other.known {
+            self.add(&text, occurrence.count, occurrence.first, limit);
+        }
+    }
+}
+
+/// Numbers with a decimal point or none.
+#[derive(Clone, Debug)]
+pub(super) struct Numbers {
+    pub(super) count: usize,
+    /// Those without a point.
+    pub(super) whole: usize,
+    /// Those whose point may stand between thousands.
+    may_group: usize,
+    pub(super) min: f64,
+    pub(super) max: f64,
+    pub(super) first: f64,
+    last: f64,
+    /// Whether each is one more than the one before.
+    pub(super) counts_up: bool,
+}
+
+/// What stands in a column.
+#[derive(Clone, Debug)]
+pub(in crate::data) struct ColumnSurvey {
+    pub(super) missing: usize,
+    /// The words for missing values.
+    pub(super) missing_words: Texts,
+    pub(super) numbers: Numbers,
+    /// For each format the numbers with marks that fit it.
+    written: [usize; FORMATS.len()],
+    /// The unit of the first number that has one, and the numbers with it.
+    pub(super) unit: Option<char>,
+    with_unit: [usize; FORMATS.len()],
+    pub(super) dates: [usize; DateOrder::ALL.len()],
+    pub(super) truths: usize,
+    /// Values that are neither missing nor plain numbers.
+    pub(super) others: usize,
+    /// All values but numbers beyond the first few different ones.
+    pub(super) texts: Texts,
+    /// Different plain numbers beyond the first few.
+    pub(super) many_numbers: bool,
+    pub(super) words: Texts,
+    pub(super) first_number: Option<(String, Spot)>,
+    pub(super) first_other: Option<(String, Spot)>,
+}
+
+impl Default for ColumnSurvey {
+    fn default() -> Self {
+        ColumnSurvey {
+            missing: 0,
+            missing_words: Texts::default(),
+            numbers: Numbers {
+                count: 0,
+                whole: 0,
+                may_group: 0,
+                min: f64::INFINITY,
+                max: f64::NEG_INFINITY,
+                first: f64::NAN,
+                last: f64::NAN,
+                counts_up: true,
+            },
+            written: [0; FORMATS.len()],
+            unit: None,
+            with_unit: [0; FORMATS.len()],
+            dates: [0; DateOrder::ALL.len()],
+            truths: 0,
+            others: 0,
+            texts: Texts::default(),
+            many_numbers: false,
+            words: Texts::default(),
+            first_number: None,
+            first_other: None,
+        }
+    }
+}
+
+impl ColumnSurvey {
+    /// Counts a value; `missing`: words for missing values beside the usual ones.
+    pub(in crate::data) fn add(&mut self, cell: Cell<'_>, spot: Spot, missing: &[String]) {
+        match cell {
+            Cell::Text(text) => self.add_text(text, spot, missing),
+            Cell::Missing => self.add_missing("", spot),
+            Cell::Number(x) if x.is_nan() => self.add_missing("NaN", spot),
+            Cell::Number(x) => self.add_number(x, &x.to_string(), spot),
+            Cell::Integer(x) => self.add_number(x as f64, &x.to_string(), spot),
+            Cell::Truth(truth) => {
+                self.truths += 1;
+                self.add_other(if truth { "true" } else { "false" }, spot);
+            }
+            Cell::Date(_) => {
+                self.dates[0] += 1;
+                self.others += 1;
+                self.texts.overflows = true;
+            }
+        }
+    }
+
+    fn add_missing(&mut self, word: &str, spot: Spot) {
+        self.missing += 1;
+        self.missing_words.add(word, 1, spot, MAX_WORDS);
+    }
+
+    fn add_text(&mut self, text: &str, spot: Spot, missing: &[String]) {
+        if text.is_empty() || !missing.is_empty() && missing_word(text, missing).is_some() {
+            self.add_missing(text, spot);
+        } else if let Some(x) = plain(text) {
+            self.add_number(x, text, spot);
+        } else if let Some(word) = missing_word(text, &[]) {
+            self.add_missing(word, spot);
+        } else {
+            self.add_written(text);
+            self.truths += usize::from(truth(text).is_some());
+            self.add_dates(text);
+            self.add_other(text, spot);
+        }
+    }
+
+    fn add_number(&mut self, x: f64, text: &str, spot: Spot) {
+        let numbers = &mut self.numbers;
+        if numbers.count == 0 {
+            numbers.first = x;
+            self.first_number = Some((text.to_owned(), spot));
+        } else {
+            numbers.counts_up &= x == numbers.last + 1.0;
+        }
+        numbers.last = x;
+        numbers.count += 1;
+        numbers.min = numbers.min.min(x);
+        numbers.max = numbers.max.max(x);
+        if text.bytes().all(|byte| byte != b'.' && byte | 32 != b'e') {
+            numbers.whole += 1;
+        } else if point_may_group(text) {
+            numbers.may_group += 1;
+        }
+        if !self.many_numbers {
+            self.texts.add(text, 1, spot, usize::MAX);
+            self.many_numbers = self.texts.known.len() > MAX_NUMBERS;
+        }
+    }
+
+    /// A number with marks, if it is one.
+    fn add_written(&mut self, text: &str) {
+        let Some(written) = Written::of(text) else { return };
+        let counts = match written.unit {
+            None => &mut self.written,
+            Some(unit) if *self.unit.get_or_insert(unit) == unit => &mut self.with_unit,
+            Some(_) => return,
+        };
+        let formats = written.formats();
+        (0..).zip(counts).filter(|(i, _)| formats & (1 << i) != 0).for_each(|(_, n)| *n += 1);
+    }
+
+    fn add_dates(&mut self, text: &str) {
+        const LONGEST: usize = 40;
+        if text.len() > LONGEST || !text.starts_with(|c: char| c.is_ascii_digit()) {
+            return;
+        }
+        for (order, count) in DateOrder::ALL.iter().zip(&mut self.dates) {
+            *count += usize::from(order.parse(text).is_some());
+        }
+    }
+
+    fn add_other(&mut self, text: &str, spot: Spot) {
+        self.others += 1;
+        if self.first_other.is_none() {
+            self.first_other = Some((text.to_owned(), spot));
+        }
+        if !text.bytes().any(|byte| byte.is_ascii_digit()) {
+            self.words.add(text, 1, spot, MAX_WORDS);
+        }
+        self.texts.add(text, 1, spot, MAX_TEXTS);
+    }
+
+    /// Adds what stands below.
+    pub(in crate::data) fn merge(&mut self, below: ColumnSurvey) {
+        self.merge_numbers(&below.numbers);
+        self.missing += below.missing;
+        self.missing_words.merge(below.missing_words, MAX_WORDS);
+        let add = |counts: &mut [usize], more: &[usize]| {
+            counts.iter_mut().zip(more).for_each(|(count, more)| *count += more);
+        };
+        add(&mut self.written, &below.written);
+        add(&mut self.dates, &below.dates);
+        if self.unit.is_none() || self.unit == below.unit {
+            self.unit = self.unit.or(below.unit);
+            add(&mut self.with_unit, &below.with_unit);
+        }
+        self.truths += below.truths;
+        self.others += below.others;
+        self.many_numbers |= below.many_numbers;
+        self.texts.merge(below.texts, MAX_TEXTS);
+        self.many_numbers |= self.others == 0 && self.texts.known.len() > MAX_NUMBERS;
+        self.words.merge(below.words, MAX_WORDS);
+        self.first_number = self.first_number.take().or(below.first_number);
+        self.first_other = self.first_other.take().or(below.first_other);
+    }
+
+    fn merge_numbers(&mut self, below: &Numbers) {
+        let numbers = &mut self.numbers;
+        if below.count == 0 {
+            return;
+        }
+        if numbers.count == 0 {
+            numbers.first = below.first;
+        } else {
+            numbers.counts_up &= below.first == numbers.last + 1.0;
+        }
+        numbers.counts_up &= below.counts_up;
+        numbers.last = below.last;
+        numbers.count += below.count;
+        numbers.whole += below.whole;
+        numbers.may_group += below.may_group;
+        numbers.min = numbers.min.min(below.min);
+        numbers.max = numbers.max.max(below.max);
+    }
+
+    /// Values that are not missing.
+    pub(super) fn present(&self) -> usize {
+        self.numbers.count + self.others
+    }
+
+    /// For each format the values that are numbers in it, without and with a unit.
+    pub(super) fn fits(&self) -> [[usize; FORMATS.len()]; 2] {
+        let numbers = &self.numbers;
+        let plain = |format: usize| match 1 << format {
+            bit if bit & WITH_POINT != 0 => numbers.count,
+            POINTS_BETWEEN_THOUSANDS => numbers.whole + numbers.may_group,
+            _ => numbers.whole,
+        };
+        let all = std::array::from_fn(|format| plain(format) + self.written[format]);
+        [all, self.with_unit]
+    }
+
+    /// Whether a decimal point that cannot stand between thousands occurs.
+    pub(super) fn needs_decimal_point(&self) -> bool {
+        self.numbers.count > self.numbers.whole + self.numbers.may_group
+    }
+
+    /// Different values, as far as they are known, and whether there are more.
+    pub(super) fn different(&self) -> (usize, bool) {
+        (self.texts.known.len(), self.many_numbers || self.texts.overflows)
+    }
+}
