@@ -48,8 +48,7 @@ pub(crate) fn write_whole(path: &Path, content: &[u8]) -> io::Result<File> {
 
 /// Removes a file that this program has written.
 pub(crate) fn remove(path: &Path) -> Result<()> {
-    let refused =
-        |source| ErrorKind::Io { action: "remove", path: path.to_owned(), source }.into();
+    let refused = |source| ErrorKind::Io { action: "remove", path: path.to_owned(), source }.into();
     fs::remove_file(path).map_err(refused)
 }
 

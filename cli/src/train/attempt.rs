@@ -62,10 +62,9 @@ impl<'a> Watch<'a> {
             let own = loss / self.factor;
             let is_modest = own <= SUSPICIOUS_LOSS || own <= most * (self.untrained_loss)()?;
             if !is_modest {
-                let (rate, loss) = (self.rate.value(), digits(loss));
-                let number = epoch.number;
-                let at = format!("in epoch {number}, to a {name} loss of {loss}");
-                return Ok(Some(diverged(&at, rate)));
+                let (number, loss) = (epoch.number, digits(loss));
+                let at = format!("in epoch {number}, to a {name} loss of {loss},");
+                return Ok(Some(diverged(&at, self.rate)));
             }
         }
         Ok(None)
@@ -100,11 +99,12 @@ impl Monitor for Watch<'_> {
 
 fn of_error(error: &Error, rate: LearningRate) -> Option<String> {
     let ErrorKind::Diverged { step, epoch, .. } = error.kind() else { return None };
-    Some(diverged(&format!("at step {step} (in epoch {})", epoch + 1), rate.value()))
+    Some(diverged(&format!("at step {step} (in epoch {})", epoch + 1), rate))
 }
 
-fn diverged(at: &str, rate: f64) -> String {
-    format!("training diverged {at} with the learning rate {rate}")
+fn diverged(at: &str, rate: LearningRate) -> String {
+    let default = if rate.is_lowered() { "" } else { "default " };
+    format!("training diverged {at} with the {default}learning rate {}", rate.value())
 }
 
 /// The trainer's loss on the training samples before the first step.

@@ -52,7 +52,9 @@ impl LearningRate {
     /// What helps after the divergence of a rate that was given.
     pub(crate) fn hint(self) -> Option<String> {
         let smaller = if self.value > self.default { self.default } else { below(self.value)? };
-        let hint = format!("; try --learning-rate {smaller}, or none: a default is lowered");
+        let hint = format!(
+            "; try --learning-rate {smaller}, or leave the option out: the default is lowered where it diverges"
+        );
         self.is_given.then_some(hint)
     }
 }
