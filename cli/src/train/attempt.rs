@@ -31,6 +31,8 @@ pub(crate) struct Watch<'a> {
     factor: f64,
     rate: LearningRate,
     untrained_loss: &'a dyn Fn() -> Result<f64>,
+    /// What `untrained_loss` has returned.
+    known: Option<f64>,
     divergence: Option<String>,
 }
 
@@ -42,7 +44,7 @@ impl<'a> Watch<'a> {
         rate: LearningRate,
         untrained_loss: &'a dyn Fn() -> Result<f64>,
     ) -> Self {
-        Watch { monitor, factor, rate, untrained_loss, divergence: None }
+        Watch { monitor, factor, rate, untrained_loss, known: None, divergence: None }
     }
 
     /// The outcome, and how the attempt diverged if it did and the learning rate can be lowered.
@@ -54,13 +56,20 @@ impl<'a> Watch<'a> {
         (outcome, divergence.filter(|_| self.rate.lowered().is_some()))
     }
 
+    /// The loss of the untrained network, computed once, and only for a loss that is suspicious.
+    fn untrained(&mut self) -> Result<f64> {
+        let loss = self.known.map_or_else(self.untrained_loss, Ok)?;
+        self.known = Some(loss);
+        Ok(loss)
+    }
+
     /// How the loss has exploded in this epoch, if it has.
-    fn explosion(&self, epoch: &Epoch) -> Result<Option<String>> {
+    fn explosion(&mut self, epoch: &Epoch) -> Result<Option<String>> {
         let train = (epoch.train.loss, MOST_TRAIN, "training");
         let test = epoch.test.map(|test| (test.loss, MOST_TEST, "test"));
         for (loss, most, name) in std::iter::once(train).chain(test) {
             let own = loss / self.factor;
-            let is_modest = own <= SUSPICIOUS_LOSS || own <= most * (self.untrained_loss)()?;
+            let is_modest = own <= SUSPICIOUS_LOSS || own <= most * self.untrained()?;
             if !is_modest {
                 let (number, loss) = (epoch.number, digits(loss));
                 let at = format!("in epoch {number}, to a {name} loss of {loss},");

@@ -88,7 +88,8 @@ fn below(rate: f64) -> Option<f64> {
     let exponent = rate.log10().floor() as i32;
     let powers = [exponent, exponent.saturating_sub(1)].into_iter();
     let mut candidates = powers.flat_map(|e| [3, 1].map(|digit| format!("{digit}e{e}").parse()));
-    candidates.find_map(|candidate| candidate.ok().filter(|x| *x > 0.0 && *x <= rate / 2.0))
+    candidates
+        .find_map(|candidate| candidate.ok().filter(|x: &f64| x.is_normal() && *x <= rate / 2.0))
 }
 
 #[cfg(test)]
