@@ -19,9 +19,6 @@ mod train;
 fn main() -> ExitCode {
     match Cli::parse().run() {
         Ok(status) => status,
-        Err(error) => {
-            message::note(&format!("error: {error}{}", message::options_for(&error)));
-            ExitCode::from(if error.is_input() { 2 } else { 1 })
-        }
+        Err(error) => message::failure(&error, message::options_for(&error)),
     }
 }

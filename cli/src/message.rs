@@ -1,6 +1,7 @@
 //! Messages on standard error, and errors about the command line.
 
 use std::io::{self, Write};
+use std::process::ExitCode;
 
 use travertine::ErrorKind;
 
@@ -12,6 +13,12 @@ pub(crate) fn note(text: &str) {
 /// Prints a warning on standard error.
 pub(crate) fn warn(text: &str) {
     note(&format!("warning: {text}"));
+}
+
+/// Prints the error that ends the program, and what helps. Returns the exit status.
+pub(crate) fn failure(error: &travertine::Error, help: &str) -> ExitCode {
+    note(&format!("error: {error}{help}"));
+    ExitCode::from(if error.is_input() { 2 } else { 1 })
 }
 
 /// An option with a wrong value, or in a wrong place: exit status 2.

@@ -46,6 +46,12 @@ pub(crate) fn write_whole(path: &Path, content: &[u8]) -> io::Result<File> {
     new.persist(path).map_err(|error| error.error)
 }
 
+/// Removes a file that this program has written.
+pub(crate) fn remove(path: &Path) -> Result<()> {
+    let refused = |source| ErrorKind::Io { action: "remove", path: path.to_owned(), source }.into();
+    fs::remove_file(path).map_err(refused)
+}
+
 fn folder_of(path: &Path) -> &Path {
     match path.parent() {
         Some(folder) if !folder.as_os_str().is_empty() => folder,

@@ -42,6 +42,8 @@ pub(crate) struct History {
     open: Option<(File, usize)>,
     tensorboard: Option<PathBuf>,
     events: Option<EventFile>,
+    /// Whether the folder's event files may hold epochs that count no more.
+    replaces_events: bool,
 }
 
 impl History {
@@ -61,7 +63,20 @@ impl History {
             open: None,
             tensorboard: args.tensorboard.clone(),
             events: None,
+            replaces_events: false,
         })
+    }
+
+    /// Removes what it has written: the training begins anew, and its next record is its first.
+    pub(crate) fn begin_anew(&mut self) -> Result<()> {
+        if let (Some(_), Some(path)) = (self.open.take(), &self.file) {
+            file::remove(path)?;
+        }
+        if let Some(events) = self.events.take() {
+            file::remove(events.path())?;
+        }
+        self.replaces_events = true;
+        Ok(())
     }
 
     /// Whether records have gradient norms, which take a pass over the samples.
@@ -84,7 +99,8 @@ impl History {
                 let path = folder.clone();
                 ErrorKind::Io { action: "write events into", path, source }
             };
-            write_events(folder, &mut self.events, records).map_err(refused)?;
+            let replaces = self.replaces_events || records.len() > 1;
+            write_events(folder, (&mut self.events, replaces), records).map_err(refused)?;
         }
         Ok(())
     }
@@ -113,10 +129,10 @@ fn write_lines(
     Ok(())
 }
 
-/// The last record as an event; the first time all of them, into a new file.
+/// The last record as an event; the first time all of them, into a new file, which `replaces` the earlier ones.
 fn write_events(
     folder: &Path,
-    open: &mut Option<EventFile>,
+    (open, replaces): (&mut Option<EventFile>, bool),
     records: &[EpochRecord],
 ) -> io::Result<()> {
     if let Some(events) = open {
@@ -125,7 +141,7 @@ fn write_events(
         });
     }
     let mut events = EventFile::create(folder)?;
-    if records.len() > 1 {
+    if replaces {
         // The folder may lack the epochs before the checkpoint, or hold some from after it.
         events.replace_earlier()?;
     }

@@ -87,6 +87,15 @@ impl Display {
         self.shown = Instant::now();
     }
 
+    /// Forgets what it has shown: the training begins anew. `print`: prints the reason, above the bar.
+    pub(crate) fn begin_anew(&mut self, print: impl FnOnce() -> Result<()>) -> Result<()> {
+        self.curve = Curve::new(self.epochs, self.samples);
+        self.drawn = (0.0, 0.0);
+        let Some(bar) = &self.bar else { return print() };
+        bar.reset();
+        bar.suspend(print)
+    }
+
     /// Prints the line of an epoch, above the bar.
     pub(crate) fn epoch(&mut self, epoch: &Epoch, out: &mut Output) -> Result<()> {
         if self.bar.is_some() {

@@ -5,12 +5,13 @@
 
 use std::fs::File;
 use std::io::{self, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// A file of a training's scalars. TensorBoard reads all files of a folder together.
 pub(crate) struct EventFile {
     file: File,
+    path: PathBuf,
 }
 
 impl EventFile {
@@ -23,10 +24,16 @@ impl EventFile {
             now.as_secs(),
             now.subsec_nanos()
         );
-        let file = File::options().write(true).create_new(true).open(folder.join(name))?;
-        let mut events = EventFile { file };
+        let path = folder.join(name);
+        let file = File::options().write(true).create_new(true).open(&path)?;
+        let mut events = EventFile { file, path };
         events.event(since_1970(), &field(3, b"brain.Event:2"))?;
         Ok(events)
+    }
+
+    /// Where it is.
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
     }
 
     /// Discards the steps of earlier files from step 0 on, with TensorBoard's event of a session that starts.

@@ -25,7 +25,7 @@ pub(crate) struct TrainArgs {
     pub(crate) layers: LayerArgs,
     #[command(flatten)]
     pub(crate) optimizer: OptimizerArgs,
-    /// Length of a step [default: 0.1 for sgd, 0.01 for momentum and nesterov, else 0.001]
+    /// Length of a step [default: 0.1 for sgd, 0.01 for momentum and nesterov, else 0.001; lowered where it diverges]
     #[arg(long, alias = "lr", allow_negative_numbers = true, value_parser = not_negative)]
     pub(crate) learning_rate: Option<f64>,
     #[command(flatten)]

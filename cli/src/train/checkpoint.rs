@@ -15,6 +15,7 @@ use crate::message::{note, warn, wrong};
 use crate::output::file;
 use crate::output::history::EpochRecord;
 use crate::train::early_stopping::Progress;
+use crate::train::rate::LearningRate;
 
 /// Checkpoints that a folder holds: the newest, and the one before it in case that a crash damages the newest.
 const KEPT: usize = 2;
@@ -35,10 +36,14 @@ pub(crate) struct Resumed<T> {
     pub(crate) snapshot: Snapshot<T>,
     pub(crate) records: Vec<EpochRecord>,
     pub(crate) progress: Progress,
+    pub(crate) rate: LearningRate,
 }
 
+/// The entry that holds the learning rate.
+const RATE: &str = "learning_rate";
+
 /// Writes checkpoints when they are due, and receives signals.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub(crate) struct CheckpointWriter {
     folder: Option<PathBuf>,
     every: Option<u64>,
@@ -54,38 +59,56 @@ impl CheckpointWriter {
     pub(crate) fn open<T: Scalar>(
         args: &CheckpointArgs,
         training: Vec<(String, String)>,
+        rate: LearningRate,
     ) -> Result<(Self, Option<Resumed<T>>)> {
         let (folder, found) = prepare(args.folder()?)?;
         if args.every.is_some() && folder.is_none() {
             return Err(wrong("--every", "is for checkpoints; add --checkpoint DIR"));
         }
-        let writer = CheckpointWriter {
+        let mut writer = CheckpointWriter {
             folder: folder.map(Path::to_owned),
             every: args.every.map(|every| every as u64),
             continues_on_error: args.on_checkpoint_error == OnError::Continue,
             training,
             signal: listen()?,
         };
-        let resumed = if found.is_empty() { None } else { Some(writer.resume(&found)?) };
+        let resumed = if found.is_empty() { None } else { Some(writer.resume(&found, rate)?) };
         Ok((writer, resumed))
     }
 
-    /// The newest of these checkpoints that is whole; one of another training is refused with every difference.
-    fn resume<T: Scalar>(&self, found: &[PathBuf]) -> Result<Resumed<T>> {
+    /// The newest of these checkpoints that is whole; one of another training is refused with every difference, but a default
+    /// `rate` becomes that to which it was lowered.
+    fn resume<T: Scalar>(&mut self, found: &[PathBuf], rate: LearningRate) -> Result<Resumed<T>> {
         let mut failure = None;
         for path in found.iter().rev() {
             match read(path) {
                 Ok((snapshot, CheckpointMetadata { training, rows, progress })) => {
                     let whole = if failure.is_some() { ", which is whole" } else { "" };
                     failure.iter().for_each(|error| warn(&format!("{error}")));
+                    let recorded = training.iter().find(|(name, _)| name == RATE);
+                    let recorded = recorded.and_then(|(_, value)| value.parse().ok());
+                    let rate = recorded.map_or(rate, |recorded| rate.resumed(recorded));
+                    self.set_rate(rate);
                     self.refuse_other(path, &training)?;
                     note(&format!("going on from {}{whole}", path.display()));
-                    return Ok(Resumed { snapshot, records: rows, progress });
+                    return Ok(Resumed { snapshot, records: rows, progress, rate });
                 }
                 Err(error) => failure = failure.or(Some(error)),
             }
         }
         Err(failure.unwrap_or_else(|| wrong("--resume", "there is no checkpoint")))
+    }
+
+    /// Removes the checkpoints of a training that begins anew with this learning rate.
+    pub(crate) fn begin_anew(&mut self, rate: LearningRate) -> Result<()> {
+        self.set_rate(rate);
+        let Some(folder) = &self.folder else { return Ok(()) };
+        checkpoints(folder)?.iter().try_for_each(|path| file::remove(path))
+    }
+
+    fn set_rate(&mut self, rate: LearningRate) {
+        let entries = self.training.iter_mut().filter(|(name, _)| name == RATE);
+        entries.for_each(|(_, value)| *value = rate.value().to_string());
     }
 
     fn refuse_other(&self, path: &Path, training: &[(String, String)]) -> Result<()> {

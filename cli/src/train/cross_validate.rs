@@ -13,6 +13,7 @@ use crate::output::history::EpochRecord;
 use crate::output::progress::{Epoch, figures};
 use crate::output::text::percent;
 use crate::train::args::TrainArgs;
+use crate::train::attempt::{self, Watch};
 use crate::train::augment::MemoryFeed;
 use crate::train::data::TrainingData;
 use crate::train::output_layer::OutputLayer;
@@ -23,22 +24,45 @@ use crate::train::session::{End, Monitor, Session};
 pub(crate) fn run<T: Scalar>(args: &TrainArgs, folds: usize) -> Result<ExitCode> {
     let mut out = Output::new(args.json);
     let engine = args.device.open::<T>(args.precision)?;
-    let recipe = Recipe::new(args)?;
+    let mut recipe = Recipe::new(args)?;
+    loop {
+        let (reports, divergence) = match each_fold(args, folds, (&recipe, &engine), &mut out) {
+            Ok(done) => done,
+            Err(error) => return attempt::explain(error, recipe.rate()),
+        };
+        // All folds have the same rate: what they test is one recipe.
+        let Some(restart) = recipe.lower_rate(divergence) else {
+            print_mean(&reports, args.epochs, args.seed, &mut out)?;
+            return Ok(ExitCode::SUCCESS);
+        };
+        restart.print(&mut out)?;
+    }
+}
+
+/// Trains and tests once for each fold. Returns also how a fold diverged, which ends this, if one did.
+fn each_fold<T: Scalar>(
+    args: &TrainArgs,
+    folds: usize,
+    (recipe, engine): (&Recipe, &Arc<dyn Engine<T>>),
+    out: &mut Output,
+) -> Result<(Vec<Report>, Option<String>)> {
     let mut reports = Vec::with_capacity(folds);
     for (fold, data) in (1..).zip(TrainingData::<T>::folds(&args.data, args.seed, folds)?) {
         let data = data?;
         recipe.check(!data.classes().is_empty())?;
         let output = OutputLayer::new(&args.layers, &data)?;
-        if fold == 1 {
+        if fold == 1 && !recipe.rate().is_lowered() {
             note(&format!("{}: {}; {folds} folds", args.data.source.name(), data.describe()));
         }
-        let last = train(&recipe, &engine, data, &output)?;
+        let (last, divergence) = train(recipe, engine, data, &output)?;
+        if divergence.is_some() {
+            return Ok((reports, divergence));
+        }
         let Some(Epoch { train, test: Some(test), .. }) = last else { continue };
-        print_fold(fold, folds, &train, &test, &mut out)?;
+        print_fold(fold, folds, &train, &test, out)?;
         reports.push(test);
     }
-    print_mean(&reports, args.epochs, args.seed, &mut out)?;
-    Ok(ExitCode::SUCCESS)
+    Ok((reports, None))
 }
 
 /// Keeps the last epoch.
@@ -52,13 +76,13 @@ impl Monitor for LastEpoch {
     }
 }
 
-/// Trains on one fold. Returns its last epoch.
+/// Trains on one fold. Returns its last epoch, and how it diverged if the learning rate can be lowered.
 fn train<T: Scalar>(
     recipe: &Recipe,
     engine: &Arc<dyn Engine<T>>,
     mut data: TrainingData<T>,
     output: &OutputLayer,
-) -> Result<Option<Epoch>> {
+) -> Result<(Option<Epoch>, Option<String>)> {
     data.scale(output.scale.as_ref())?;
     let TrainingData { train, test: Some(test), deformation, .. } = &data else {
         return Err(wrong("--folds", "needs samples to test on"));
@@ -67,13 +91,16 @@ fn train<T: Scalar>(
     let trainer = recipe.trainer(&mut network, output.learned_loss, train.samples())?;
     let mut memory = MemoryFeed::new(recipe, engine, train, deformation.as_ref())?;
     let mut last = LastEpoch::default();
-    let outcome = Session::new(trainer, recipe.epochs(), recipe.rate(), &mut last)
+    let untrained = || attempt::untrained_loss(recipe, engine, train, output);
+    let mut watch = Watch::new(&mut last, output.factor, recipe.rate(), &untrained);
+    let outcome = Session::new(trainer, recipe.epochs(), recipe.rate().value(), &mut watch)
         .test(Some(Samples::new(engine, test)?))
         .factor(output.factor)
         .run(&mut memory)?;
+    let (outcome, divergence) = watch.judge(outcome);
     match outcome.end {
-        End::Failure { error, .. } => Err(error),
-        _ => Ok(last.0),
+        End::Failure { error, .. } if divergence.is_none() => Err(error),
+        _ => Ok((last.0, divergence)),
     }
 }
 

@@ -11,6 +11,7 @@ use travertine::{Error, Model, Report, Result, Scalar};
 use self::args::TrainArgs;
 use self::early_stopping::Progress;
 use self::plan::Plan;
+use self::rate::Restart;
 use self::session::{End, Monitor, Outcome};
 use crate::message::{counted, note};
 use crate::output::history::{EpochRecord, History};
@@ -20,6 +21,7 @@ use crate::output::text::{percent, short};
 use crate::output::{Output, rounded};
 
 pub(crate) mod args;
+mod attempt;
 pub(crate) mod augment;
 mod checkpoint;
 mod cross_validate;
@@ -27,6 +29,7 @@ mod data;
 mod early_stopping;
 mod output_layer;
 mod plan;
+mod rate;
 mod recipe;
 mod record;
 pub(crate) mod session;
@@ -44,7 +47,8 @@ pub(crate) fn run<T: Scalar>(args: &TrainArgs) -> Result<ExitCode> {
     let mut monitor = TrainMonitor { display, history: plan.files.history()?, out: &mut out };
     let outcome = plan.run(checkpoints, resumed, &mut monitor)?;
     drop(monitor);
-    finish(plan, outcome, args, &mut out)
+    let rate = plan.recipe.rate();
+    finish(plan, outcome, args, &mut out).or_else(|error| attempt::explain(error, rate))
 }
 
 /// The bar, the lines of epochs, and the files that record them.
@@ -70,6 +74,11 @@ impl Monitor for TrainMonitor<'_> {
     fn epoch(&mut self, epoch: &Epoch, records: &[EpochRecord]) -> Result<()> {
         self.display.epoch(epoch, self.out)?;
         self.history.write(records)
+    }
+
+    fn begin_anew(&mut self, restart: &Restart) -> Result<()> {
+        self.display.begin_anew(|| restart.print(self.out))?;
+        self.history.begin_anew()
     }
 }
 

@@ -14,6 +14,7 @@ use crate::message::{counted, note, wrong};
 use crate::output::file;
 use crate::output::history::History;
 use crate::train::args::{DataArgs, TrainArgs};
+use crate::train::attempt::{self, Watch};
 use crate::train::augment::MemoryFeed;
 use crate::train::checkpoint::{CheckpointWriter, Resumed};
 use crate::train::data::TrainingData;
@@ -99,39 +100,63 @@ impl<T: Scalar> Plan<T> {
     }
 
     /// The writer of checkpoints, and the checkpoint to continue from. A stream has none.
-    pub(crate) fn checkpoints(&self) -> Result<(CheckpointWriter, Option<Resumed<T>>)> {
+    pub(crate) fn checkpoints(&mut self) -> Result<(CheckpointWriter, Option<Resumed<T>>)> {
         if self.stream.is_some() {
             return Ok((CheckpointWriter::default(), None));
         }
         let patience = self.checkpoints.early_stopping;
         let (recipe, data, output) = (&self.recipe, &self.data, &self.output);
         let metadata = checkpoint_metadata(recipe, data, output, &self.network, patience)?;
-        CheckpointWriter::open(&self.checkpoints, metadata)
+        let opened = CheckpointWriter::open(&self.checkpoints, metadata, self.recipe.rate())?;
+        opened.1.iter().for_each(|resumed| self.recipe.set_rate(resumed.rate));
+        Ok(opened)
     }
 
-    /// Trains the network.
+    /// Trains the network; begins anew with a smaller learning rate where a default diverges.
     pub(crate) fn run(
+        &mut self,
+        mut checkpoints: CheckpointWriter,
+        mut resumed: Option<Resumed<T>>,
+        monitor: &mut dyn Monitor,
+    ) -> Result<Outcome> {
+        loop {
+            let (outcome, divergence) =
+                self.attempt(checkpoints.clone(), resumed.take(), monitor)?;
+            let Some(restart) = self.recipe.lower_rate(divergence) else { return Ok(outcome) };
+            monitor.begin_anew(&restart)?;
+            checkpoints.begin_anew(self.recipe.rate())?;
+            let (train, activation) = (&self.data.train, self.output.activation);
+            self.network = self.recipe.network(&self.engine, train, activation)?;
+        }
+    }
+
+    /// Trains the network with the learning rate of the recipe. Returns also how it diverged, if it did.
+    fn attempt(
         &mut self,
         checkpoints: CheckpointWriter,
         resumed: Option<Resumed<T>>,
         monitor: &mut dyn Monitor,
-    ) -> Result<Outcome> {
+    ) -> Result<(Outcome, Option<String>)> {
         let samples = self.samples();
         let Plan { recipe, engine, network, output, data, stream, .. } = self;
+        let untrained = || attempt::untrained_loss(recipe, engine, &data.train, output);
+        let mut watch = Watch::new(monitor, output.factor, recipe.rate(), &untrained);
         let test = data.test.as_ref().map(|test| Samples::new(engine, test)).transpose()?;
         let trainer = recipe.trainer(network, output.learned_loss, samples)?;
-        let mut session = Session::new(trainer, recipe.epochs(), recipe.rate(), monitor)
+        let mut session = Session::new(trainer, recipe.epochs(), recipe.rate().value(), &mut watch)
             .test(test)
             .factor(output.factor)
             .patience(self.checkpoints.early_stopping)
             .checkpoints(checkpoints);
         if let Some(stream) = stream {
-            return session.run_stream(&StreamFeed { stream, engine, recipe, output });
+            let outcome = session.run_stream(&StreamFeed { stream, engine, recipe, output })?;
+            return Ok(watch.judge(outcome));
         }
         let deformation = data.deformation.as_ref();
         let mut memory = MemoryFeed::new(recipe, engine, &data.train, deformation)?;
         resumed.map_or(Ok(()), |resumed| session.resume(resumed, &mut memory))?;
-        session.run(&mut memory)
+        let outcome = session.run(&mut memory)?;
+        Ok(watch.judge(outcome))
     }
 
     /// The trained model, with outputs in the unit of the data, and what a report judges it on; `epochs`: trained.

@@ -13,6 +13,7 @@ use crate::args::optimizer::OptimizerArgs;
 use crate::args::regularization::RegularizationArgs;
 use crate::args::schedule::ScheduleArgs;
 use crate::train::args::TrainArgs;
+use crate::train::rate::{LearningRate, Restart};
 
 /// The hidden layers and everything that a trainer is built from.
 #[derive(Clone)]
@@ -21,7 +22,7 @@ pub(crate) struct Recipe {
     activation: Activation,
     init: Init,
     optimizer: OptimizerArgs,
-    rate: f64,
+    rate: LearningRate,
     schedule: ScheduleArgs,
     regularization: RegularizationArgs,
     batch: usize,
@@ -36,8 +37,8 @@ type Entries = Vec<(&'static str, String)>;
 impl Recipe {
     /// Takes the recipe from the arguments; refuses optimizer options that contradict each other.
     pub(crate) fn new(args: &TrainArgs) -> Result<Self> {
-        let rate = args.learning_rate.unwrap_or_else(|| args.optimizer.default_rate());
-        args.optimizer.build::<f64>(rate)?;
+        let rate = LearningRate::new(args.learning_rate, args.optimizer.default_rate());
+        args.optimizer.build::<f64>(rate.value())?;
         Ok(Recipe {
             hidden: args.layers.hidden.clone(),
             activation: args.layers.activation,
@@ -54,8 +55,20 @@ impl Recipe {
     }
 
     /// The learning rate before the schedule.
-    pub(crate) fn rate(&self) -> f64 {
+    pub(crate) fn rate(&self) -> LearningRate {
         self.rate
+    }
+
+    /// Replaces the learning rate before the schedule.
+    pub(crate) fn set_rate(&mut self, rate: LearningRate) {
+        self.rate = rate;
+    }
+
+    /// Lowers the learning rate, if an attempt to train diverged for this reason and the rate may fall.
+    pub(crate) fn lower_rate(&mut self, divergence: Option<String>) -> Option<Restart> {
+        let (reason, lowered) = (divergence?, self.rate.lowered()?);
+        self.rate = lowered;
+        Some(Restart::new(reason, lowered))
     }
 
     /// Passes over the training samples.
@@ -101,7 +114,7 @@ impl Recipe {
         loss: Loss,
         samples: usize,
     ) -> Result<Trainer<'n, T>> {
-        let optimizer = self.optimizer.build(self.rate)?;
+        let optimizer = self.optimizer.build(self.rate.value())?;
         let trainer = Trainer::builder(network, loss, optimizer)
             .batch(self.batch(samples))
             .seed(self.seed)
@@ -131,7 +144,7 @@ impl Recipe {
 
     /// The entries of optimizer, schedule and regularization.
     pub(crate) fn metadata(&self) -> Entries {
-        let optimizer = self.optimizer.metadata(self.rate).into_iter();
+        let optimizer = self.optimizer.metadata(self.rate.value()).into_iter();
         optimizer.chain(self.schedule.metadata()).chain(self.regularization.metadata()).collect()
     }
 

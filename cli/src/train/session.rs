@@ -12,6 +12,7 @@ use crate::output::progress::Epoch;
 use crate::train::augment::MemoryFeed;
 use crate::train::checkpoint::{CheckpointWriter, Resumed};
 use crate::train::early_stopping::Progress;
+use crate::train::rate::Restart;
 use crate::train::stream::StreamFeed;
 
 /// Shows and records a session, if anything does.
@@ -31,6 +32,11 @@ pub(crate) trait Monitor {
 
     /// After an epoch; `records`: of all epochs so far.
     fn epoch(&mut self, epoch: &Epoch, records: &[EpochRecord]) -> Result<()>;
+
+    /// Forgets all epochs so far: the training begins anew with a smaller learning rate.
+    fn begin_anew(&mut self, _restart: &Restart) -> Result<()> {
+        Ok(())
+    }
 }
 
 /// The reason why a session ended.

@@ -6,6 +6,7 @@ mod bench;
 mod checkpoint;
 mod cuda;
 mod digits;
+mod divergence;
 mod history;
 mod opencl;
 mod optimizers;
