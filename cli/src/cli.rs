@@ -11,10 +11,9 @@ use crate::commands::devices::{self, DevicesArgs};
 use crate::commands::evaluate::{self, EvaluateArgs};
 use crate::commands::inspect::{self, InspectArgs};
 use crate::commands::parity::{self, ParityArgs};
-use crate::commands::predict;
+use crate::commands::predict::{self, PredictArgs};
 use crate::commands::reproduce::{self, ReproduceArgs};
 use crate::commands::tune::{self, TuneArgs};
-use crate::commands::use_args::UseArgs;
 use crate::train;
 use crate::train::args::TrainArgs;
 
@@ -43,8 +42,8 @@ enum Command {
     /// Loss, accuracy and confusion matrix of a model (or RMSE and R2)
     Evaluate(EvaluateArgs),
     /// Predictions of a model, one line a sample
-    Predict(UseArgs),
-    /// Layers, shapes and parameters of a model, and how it was trained
+    Predict(PredictArgs),
+    /// What a model holds and how it was trained, or how a table is read
     Inspect(InspectArgs),
     /// Measure the tile sizes of a device's matrix product, and keep the best
     Tune(TuneArgs),

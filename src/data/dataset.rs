@@ -223,9 +223,22 @@ impl<T: Scalar> Dataset<T> {
     }
 
     /// The same samples with other targets.
-    pub(super) fn with_targets(&self, targets: Targets) -> Result<Self> {
+    ///
+    /// # Errors
+    /// As [`Dataset::set_targets`].
+    pub fn with_targets(mut self, targets: Targets) -> Result<Self> {
+        self.set_targets(targets)?;
+        Ok(self)
+    }
+
+    /// Replaces the targets.
+    ///
+    /// # Errors
+    /// Targets that are not one for each sample, or that [`Dataset::new`] refuses.
+    pub fn set_targets(&mut self, targets: Targets) -> Result<()> {
         check_targets(&targets, self.samples()).map_err(argument)?;
-        Ok(Dataset { targets, ..self.clone() })
+        self.targets = targets;
+        Ok(())
     }
 
     /// The same samples with other features of the same number.

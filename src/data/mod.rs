@@ -52,8 +52,8 @@ pub use split::Split;
 pub use standardization::Standardization;
 pub use stream::{Stream, StreamOptions};
 pub use table::{
-    ColumnType, DateOrder, Dates, Delimiter, Dialect, NumberFormat, Role, Schema, SchemaColumn,
-    Table, TableOptions, read_dataset, read_frame,
+    ColumnType, DateOrder, Dates, Delimiter, Dialect, NumberFormat, Role, RowReader, Schema,
+    SchemaColumn, Table, TableOptions, read_dataset, read_frame,
 };
 pub use target_scale::TargetScale;
 pub use text::MISSING;

@@ -61,7 +61,7 @@ impl TargetScale {
     /// Another number of values a sample than the scale was fitted on; a scaled value that is not finite.
     pub fn apply<T: Scalar>(&self, data: &Dataset<T>) -> Result<Dataset<T>> {
         match data.targets() {
-            Targets::Values { .. } => data.with_targets(self.apply_to(data.targets())?),
+            Targets::Values { .. } => data.clone().with_targets(self.apply_to(data.targets())?),
             _ => Ok(data.clone()),
         }
     }

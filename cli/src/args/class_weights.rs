@@ -2,8 +2,8 @@
 
 use std::str::FromStr;
 
-use travertine::data::{Dataset, Targets};
-use travertine::{Result, Scalar};
+use travertine::Result;
+use travertine::data::Targets;
 
 use crate::message::wrong;
 
@@ -50,18 +50,20 @@ impl std::fmt::Display for ClassWeights {
 }
 
 impl ClassWeights {
-    /// One weight for each class of the training samples.
-    pub(crate) fn of<T: Scalar>(&self, data: &Dataset<T>) -> Result<Vec<f64>> {
-        let Targets::Classes { labels, names } = data.targets() else {
+    /// One weight for each class of the training samples; `counts`: how many samples each class has, where `targets` are not all.
+    pub(crate) fn of(&self, targets: &Targets, counts: Option<&[usize]>) -> Result<Vec<f64>> {
+        let Targets::Classes { labels, names } = targets else {
             return Err(wrong(OPTION, "is for classes, but the label is values"));
         };
         match self {
             ClassWeights::Balanced => {
-                let mut counts = vec![0usize; names.len()];
-                labels.iter().for_each(|&class| counts[class as usize] += 1);
+                let mut own = vec![0usize; names.len()];
+                labels.iter().for_each(|&class| own[class as usize] += 1);
+                let counts = counts.unwrap_or(&own);
+                let samples: usize = counts.iter().sum();
                 // The weight of a class without training samples is never used; it only has to be finite.
                 let weight =
-                    |count: &usize| labels.len() as f64 / (names.len() * (*count).max(1)) as f64;
+                    |count: &usize| samples as f64 / (names.len() * (*count).max(1)) as f64;
                 Ok(counts.iter().map(weight).collect())
             }
             ClassWeights::Named(pairs) => {

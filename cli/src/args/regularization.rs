@@ -1,7 +1,7 @@
 //! Options against overfitting.
 
 use clap::Args;
-use travertine::data::Dataset;
+use travertine::data::Targets;
 use travertine::{Dropout, Result, Samples, Scalar, TrainerBuilder};
 
 use crate::args::class_weights::ClassWeights;
@@ -65,10 +65,11 @@ impl RegularizationArgs {
     pub(crate) fn of_training_samples<'d, T: Scalar>(
         &self,
         mut samples: Samples<'d, T>,
-        data: &Dataset<T>,
+        targets: &Targets,
+        class_counts: Option<&[usize]>,
     ) -> Result<Samples<'d, T>> {
         if let Some(weights) = &self.class_weights {
-            samples = samples.with_class_weights(&weights.of(data)?)?;
+            samples = samples.with_class_weights(&weights.of(targets, class_counts)?)?;
         }
         if self.label_smoothing > 0.0 {
             samples.with_label_smoothing(self.label_smoothing)

@@ -6,7 +6,7 @@ use std::str::FromStr;
 use travertine::{ErrorKind, Result};
 
 /// The forms of DATA.
-const KINDS: &str = "digits, mnist:DIR, idx:IMAGES,LABELS, or a file that ends in .csv, .tsv, .txt, .npy or .parquet";
+const KINDS: &str = "digits, mnist:DIR, idx:IMAGES,LABELS, or a file with a table";
 
 /// Where samples come from.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -17,12 +17,8 @@ pub(crate) enum Source {
     Mnist(PathBuf),
     /// A pair of IDX files.
     Idx(PathBuf, PathBuf),
-    /// A text file with a table.
-    Csv(PathBuf),
-    /// A NumPy file.
-    Npy(PathBuf),
-    /// A Parquet file.
-    Parquet(PathBuf),
+    /// A file with a table: of text, NumPy's, Parquet or Arrow.
+    Table(PathBuf),
 }
 
 impl FromStr for Source {
@@ -40,12 +36,9 @@ impl FromStr for Source {
             }
             _ => {}
         }
-        let extension = Path::new(text).extension().map(|extension| extension.to_ascii_lowercase());
-        match extension.as_ref().and_then(|extension| extension.to_str()) {
-            Some("csv" | "tsv" | "txt") => Ok(Source::Csv(text.into())),
-            Some("npy") => Ok(Source::Npy(text.into())),
-            Some("parquet") => Ok(Source::Parquet(text.into())),
-            _ => Err(format!("expected {KINDS}")),
+        match text {
+            "" => Err(format!("expected {KINDS}")),
+            path => Ok(Source::Table(path.into())),
         }
     }
 }
@@ -56,10 +49,7 @@ impl Source {
         match self {
             Source::Digits => "digits".to_owned(),
             Source::Mnist(_) => "mnist".to_owned(),
-            Source::Idx(path, _)
-            | Source::Csv(path)
-            | Source::Npy(path)
-            | Source::Parquet(path) => path
+            Source::Idx(path, _) | Source::Table(path) => path
                 .file_stem()
                 .map_or("model".to_owned(), |stem| stem.to_string_lossy().into_owned()),
         }
@@ -70,7 +60,7 @@ impl Source {
         match self {
             Source::Digits | Source::Mnist(_) => Vec::new(),
             Source::Idx(images, labels) => vec![images, labels],
-            Source::Csv(path) | Source::Npy(path) | Source::Parquet(path) => vec![path],
+            Source::Table(path) => vec![path],
         }
     }
 
@@ -91,15 +81,13 @@ impl Source {
             Source::Digits => "digits".to_owned(),
             Source::Mnist(folder) => format!("mnist:{}", folder.display()),
             Source::Idx(images, labels) => format!("idx:{},{}", images.display(), labels.display()),
-            Source::Csv(path) | Source::Npy(path) | Source::Parquet(path) => {
-                path.display().to_string()
-            }
+            Source::Table(path) => path.display().to_string(),
         }
     }
 
     /// Whether it is a table of measurements, whose features have different scales.
     pub(crate) fn is_table(&self) -> bool {
-        matches!(self, Source::Csv(_) | Source::Npy(_) | Source::Parquet(_))
+        matches!(self, Source::Table(_))
     }
 
     /// The error that the data is not as expected.

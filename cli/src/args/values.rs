@@ -23,12 +23,16 @@ pub(crate) fn share(text: &str) -> Result<f64, String> {
 }
 
 pub(crate) fn label(text: &str) -> Result<Label, String> {
-    match (text, text.parse()) {
-        ("none", _) => Ok(Label::None),
-        ("", _) => Err("expected a name, a number from 1, or none".to_owned()),
-        (_, Ok(0)) => Err("columns are counted from 1".to_owned()),
-        (_, Ok(number)) => Ok(Label::Number(number)),
-        (name, Err(_)) => Ok(Label::Name(name.to_owned())),
+    let columns: Vec<String> = text.split(',').map(|name| name.trim().to_owned()).collect();
+    match text {
+        "none" => Ok(Label::None),
+        _ if columns.iter().any(String::is_empty) => {
+            Err("expected names or numbers from 1 with commas between them, or none".to_owned())
+        }
+        _ if columns.iter().any(|name| name == "0" || name == "#0") => {
+            Err("columns are counted from 1".to_owned())
+        }
+        _ => Ok(Label::Columns(columns)),
     }
 }
 

@@ -4,13 +4,13 @@ use std::collections::BTreeMap;
 
 use clap::Args;
 use serde::Serialize;
-use travertine::data::{Dataset, Targets};
+use travertine::data::Targets;
 use travertine::metrics::{self, ClassScores};
 use travertine::{Evaluation, Report, Result, Scalar};
 
 use crate::args::device::Precision;
 use crate::commands::use_args::UseArgs;
-use crate::input::labeled;
+use crate::input::ModelInput;
 use crate::message::{counted, wrong};
 use crate::output::Output;
 use crate::output::progress::figures;
@@ -46,15 +46,23 @@ fn evaluate<T: Scalar>(EvaluateArgs { model_and_data: args, top_k }: &EvaluateAr
     let mut out = Output::new(args.json);
     let model = args.load::<T>()?;
     check_top_k(*top_k, model.classes().len())?;
-    let data = labeled(&model, &args.data, &args.table)?;
-    let Evaluation { report, predictions, .. } = model.evaluate(&data)?;
-    match data.targets() {
+    let input = ModelInput::read(&model, &args.data, &args.dialect.options(), true)?;
+    let Evaluation { report, predictions, targets } = match &input {
+        ModelInput::Table(table) => model.evaluate_table(table),
+        ModelInput::Samples(data) => model.evaluate(data),
+    }?;
+    match &targets {
         Targets::Classes { labels, names } => {
             let measures = ClassMeasures::new(labels, names, predictions.scores(), *top_k)?;
             out.people(&measures.describe(names))?;
             out.print(&measures.json(&report, names), &measures.summary(&report))
         }
-        _ => print_errors(&report, predictions.outputs(), &data, &mut out),
+        Targets::Values { values, names } => {
+            let predicted: Vec<f64> =
+                predictions.iter().flat_map(|p| p.values().to_vec()).collect();
+            print_errors(&report, (values, &predicted), names, &mut out)
+        }
+        Targets::None => Err(args.data.unexpected("label", "a label column", "features alone")),
     }
 }
 
@@ -217,35 +225,88 @@ fn confusion_table(counts: Option<&[u64]>, names: &[String]) -> Vec<String> {
 
 /// The line of `evaluate --json` for values.
 #[derive(Serialize)]
-struct ErrorResult {
+struct ErrorResult<'a> {
     task: &'static str,
     samples: usize,
     loss: f64,
+    /// Of one target, or the mean over several.
     rmse: f64,
     r2: Option<f64>,
     mae: f64,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    per_target: Vec<TargetErrors<'a>>,
 }
 
-fn print_errors<T: Scalar>(
+#[derive(Clone, Serialize)]
+struct TargetErrors<'a> {
+    target: &'a str,
+    rmse: f64,
+    mae: f64,
+    r2: Option<f64>,
+}
+
+impl TargetErrors<'_> {
+    fn describe(&self) -> String {
+        let r2 = self
+            .r2
+            .map_or("not defined, the label is constant".to_owned(), |r2| format!("{r2:.4}"));
+        format!("RMSE {}, MAE {}, R2 {r2}", digits(self.rmse), digits(self.mae))
+    }
+}
+
+/// The errors of each target; `values`: true and predicted, `targets x samples`.
+fn errors_of<'a>(
+    (truth, predicted): (&[f64], &[f64]),
+    names: &'a [String],
+) -> Result<Vec<TargetErrors<'a>>> {
+    let column = |values: &[f64], i: usize| -> Vec<f64> {
+        values.iter().skip(i).step_by(names.len()).copied().collect()
+    };
+    let errors = |(i, target): (usize, &'a String)| {
+        let (truth, predicted) = (column(truth, i), column(predicted, i));
+        Ok(TargetErrors {
+            target,
+            rmse: metrics::root_mean_squared_error(&truth, &predicted)?,
+            mae: metrics::mean_absolute_error(&truth, &predicted)?,
+            r2: metrics::r2(1, &truth, &predicted)?,
+        })
+    };
+    names.iter().enumerate().map(errors).collect()
+}
+
+fn print_errors(
     report: &Report,
-    outputs: &[T],
-    data: &Dataset<T>,
+    values: (&[f64], &[f64]),
+    names: &[String],
     out: &mut Output,
 ) -> Result<()> {
-    let numbers = |values: &[T]| values.iter().map(|x| x.to_f64()).collect::<Vec<_>>();
-    let (truth, predicted) = (numbers(&data.target_columns()?), numbers(outputs));
-    let rmse = metrics::root_mean_squared_error(&truth, &predicted)?;
-    let mae = metrics::mean_absolute_error(&truth, &predicted)?;
-    let r2 = metrics::r2(data.outputs(), &truth, &predicted)?;
-    let result =
-        ErrorResult { task: "evaluate", samples: report.samples, loss: report.loss, rmse, r2, mae };
-    let r2 = r2.map_or("not defined, the label is constant".to_owned(), |r2| format!("{r2:.4}"));
-    let text = format!(
-        "{}: {}, RMSE {}, MAE {}, R2 {r2}",
-        counted_samples(report),
-        figures(report.loss, report.accuracy),
-        digits(rmse),
-        digits(mae)
-    );
+    let each = errors_of(values, names)?;
+    let count = each.len() as f64;
+    let mean = |of: &dyn Fn(&TargetErrors<'_>) -> f64| each.iter().map(of).sum::<f64>() / count;
+    let all_r2 = each.iter().all(|errors| errors.r2.is_some());
+    let all = TargetErrors {
+        target: "mean",
+        rmse: mean(&|errors| errors.rmse),
+        mae: mean(&|errors| errors.mae),
+        r2: all_r2.then(|| mean(&|errors| errors.r2.unwrap_or_default())),
+    };
+    let several = each.len() > 1;
+    let mut lines = Vec::new();
+    if several {
+        lines.extend(each.iter().map(|errors| format!("{}: {}", errors.target, errors.describe())));
+        out.people(&lines)?;
+    }
+    let figures = figures(report.loss, report.accuracy);
+    let over = if several { format!("mean over {} targets: ", each.len()) } else { String::new() };
+    let text = format!("{}: {figures}, {over}{}", counted_samples(report), all.describe());
+    let result = ErrorResult {
+        task: "evaluate",
+        samples: report.samples,
+        loss: report.loss,
+        rmse: all.rmse,
+        r2: all.r2,
+        mae: all.mae,
+        per_target: if several { each.clone() } else { Vec::new() },
+    };
     out.print(&result, &text)
 }

@@ -6,12 +6,15 @@ use std::path::PathBuf;
 use clap::Args;
 use serde::Serialize;
 use serde_json::Value;
-use travertine::Result;
-use travertine::data::{Coding, Encoder};
+use travertine::data::{Coding, Encoder, Schema, Table, Task};
 use travertine::model_file::{self, Description, ModelInfo};
+use travertine::{ErrorKind, Result};
 
-use crate::output::Output;
+use crate::args::table::TableArgs;
+use crate::args::values::task;
+use crate::message::{counted, note, wrong};
 use crate::output::text::table;
+use crate::output::{Output, file};
 
 /// Names that a list shows; more are counted.
 const MOST_NAMES: usize = 20;
@@ -19,18 +22,75 @@ const MOST_NAMES: usize = 20;
 /// `inspect`
 #[derive(Args, Debug)]
 pub(crate) struct InspectArgs {
-    /// Model file
-    model: PathBuf,
+    /// Model file, or a file with a table
+    file: PathBuf,
+    #[command(flatten)]
+    table: TableArgs,
+    /// Whether the label of a table is classes or values [default: detected]
+    #[arg(long, value_parser = task, value_name = "classes|values")]
+    task: Option<Task>,
     /// A JSON line instead of text
     #[arg(long)]
     json: bool,
 }
 
-/// Prints what a model file holds.
+/// Prints what a model file holds, or how a table is read.
 pub(crate) fn run(args: &InspectArgs) -> Result<()> {
+    let is_model = args.file.extension().is_some_and(|end| end.eq_ignore_ascii_case("safetensors"));
+    if !is_model {
+        return inspect_table(args);
+    }
+    if let Some(option) = args.table.first_given().or(args.task.map(|_| "--task")) {
+        return Err(wrong(option, "is for tables, not for a model"));
+    }
     let mut out = Output::new(args.json);
-    let description = model_file::describe(&args.model)?;
+    let description = model_file::describe(&args.file)?;
     out.print(&ModelLine::new(&description), &describe(&description).join("\n"))
+}
+
+/// The line of `inspect DATA --json`.
+#[derive(Serialize)]
+struct TableLine<'a> {
+    task: &'static str,
+    rows: usize,
+    rows_without_label: usize,
+    empty_rows: usize,
+    #[serde(flatten)]
+    schema: &'a Schema,
+}
+
+/// Reads a table as `train` would, prints how, and writes the schema to `--schema`.
+fn inspect_table(args: &InspectArgs) -> Result<()> {
+    let table = Table::open(&args.file, &args.table.options(args.task)?)?;
+    let frame = table.read()?;
+    let schema = table.schema();
+    let line = TableLine {
+        task: "inspect",
+        rows: frame.samples() + frame.unlabeled(),
+        rows_without_label: frame.unlabeled(),
+        empty_rows: table.empty_rows(),
+        schema,
+    };
+    let mut notes = vec![counted(line.rows, "row", "rows")];
+    if line.rows_without_label > 0 {
+        notes.push(format!("{} without a label left out", line.rows_without_label));
+    }
+    if line.empty_rows > 0 {
+        notes.push(format!("{} of empty fields left out", counted(line.empty_rows, "row", "rows")));
+    }
+    Output::new(args.json).print(&line, &format!("{}, {schema}", notes.join(", ")))?;
+    let Some(path) = &args.table.schema else { return Ok(()) };
+    let text = toml::to_string(schema).map_err(|error| wrong("--schema", error.to_string()))?;
+    file::check("--schema", path, 0)?;
+    if path.exists() {
+        note(&format!("replaces {}", path.display()));
+    }
+    file::write_whole(path, text.as_bytes()).map_err(|source| ErrorKind::Io {
+        action: "write",
+        path: path.clone(),
+        source,
+    })?;
+    Ok(())
 }
 
 /// The line of `inspect --json`.
@@ -48,6 +108,8 @@ struct ModelLine<'a> {
     /// As a value, whose keys are sorted.
     columns: Option<Value>,
     standardization: Option<StandardizationLine<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    schema: Option<&'a Schema>,
     training: BTreeMap<&'a str, &'a str>,
 }
 
@@ -89,6 +151,7 @@ impl<'a> ModelLine<'a> {
             columns,
             standardization: standardization
                 .map(|s| StandardizationLine { deviation: &s.deviation, mean: &s.mean }),
+            schema: info.schema.as_ref(),
             training: info.training.iter().map(|(key, value)| (&**key, &**value)).collect(),
         }
     }
@@ -125,6 +188,7 @@ fn metadata(info: &ModelInfo) -> Vec<String> {
         let values = match &column.coding {
             Coding::Mean(mean) => format!("a number; {mean} where it is missing"),
             Coding::Categories(texts) => format!("one of {}", listed(texts)),
+            Coding::Date { cycles, .. } => format!("a date, with {} cycles", cycles.len()),
         };
         lines.push(format!("column {}: {values}", column.name));
     }

@@ -7,14 +7,15 @@ use travertine::{Model, Result, Scalar, model_file};
 
 use crate::args::device::{DeviceArgs, Precision};
 use crate::args::source::Source;
-use crate::args::table::TableArgs;
+use crate::args::table::DialectArgs;
+use crate::message::wrong;
 
 /// A model, and the data that it is used on.
 #[derive(Args, Debug)]
 pub(crate) struct UseArgs {
     /// Model file
     pub(crate) model: PathBuf,
-    /// digits, mnist:DIR, idx:IMAGES,LABELS, FILE.csv, FILE.tsv, FILE.txt, FILE.npy or FILE.parquet
+    /// digits, mnist:DIR, idx:IMAGES,LABELS, or a file with a table
     pub(crate) data: Source,
     #[command(flatten)]
     device: DeviceArgs,
@@ -22,7 +23,7 @@ pub(crate) struct UseArgs {
     #[arg(long, value_enum)]
     precision: Option<Precision>,
     #[command(flatten)]
-    pub(crate) table: TableArgs,
+    pub(crate) dialect: DialectArgs,
     /// JSON lines on standard output
     #[arg(long)]
     pub(crate) json: bool,
@@ -40,6 +41,12 @@ impl UseArgs {
 
     /// The model in the device's memory.
     pub(crate) fn load<T: Scalar>(&self) -> Result<Model<T>> {
-        Model::load(&self.model, &self.device.open::<T>(self.precision()?)?)
+        let model = Model::load(&self.model, &self.device.open::<T>(self.precision()?)?)?;
+        match self.dialect.first_given() {
+            Some(option) if !self.data.is_table() => {
+                Err(wrong(option, format!("is for tables, not for {}", self.data.name())))
+            }
+            _ => Ok(model),
+        }
     }
 }

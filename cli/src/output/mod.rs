@@ -10,6 +10,7 @@ use crate::message::note;
 pub(crate) mod curve;
 pub(crate) mod file;
 pub(crate) mod history;
+pub(crate) mod predictions;
 pub(crate) mod progress;
 pub(crate) mod report;
 mod tensorboard;

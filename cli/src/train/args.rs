@@ -57,7 +57,7 @@ pub(crate) struct TrainArgs {
         ]
     )]
     pub(crate) folds: Option<usize>,
-    /// Read CSV and NPY data that do not fit into memory block by block, this many MiB at a time
+    /// Read a table that does not fit into memory block by block, this many MiB at a time
     #[arg(
         long,
         value_name = "MIB",
@@ -65,8 +65,7 @@ pub(crate) struct TrainArgs {
         default_missing_value = "32",
         value_parser = at_least_one(),
         conflicts_with_all = [
-            "folds", "stratify", "samples", "report", "checkpoint", "resume", "every", "early_stopping", "class_weights",
-            "categorical", "labels", "augment",
+            "folds", "samples", "report", "checkpoint", "resume", "every", "early_stopping", "augment",
         ]
     )]
     pub(crate) stream: Option<usize>,
@@ -108,7 +107,8 @@ pub(crate) struct LayerArgs {
 /// The samples: where they come from, which to train on and which to test on.
 #[derive(Args, Clone, Debug)]
 pub(crate) struct DataArgs {
-    /// digits (built in), mnist:DIR, idx:IMAGES,LABELS, FILE.csv, FILE.tsv, FILE.txt, FILE.npy or FILE.parquet
+    /// digits (built in), mnist:DIR, idx:IMAGES,LABELS, or a file with a table: CSV and its relatives under any name, FILE.npy,
+    /// FILE.parquet, FILE.arrow
     #[arg(id = "data", value_name = "DATA")]
     pub(crate) source: Source,
     #[command(flatten)]
@@ -116,7 +116,7 @@ pub(crate) struct DataArgs {
     /// Whether the label is classes or values [default: detected]
     #[arg(long, value_parser = task, value_name = "classes|values")]
     pub(crate) task: Option<Task>,
-    /// Do not standardize the features of CSV and NPY data
+    /// Do not standardize the features of a table
     #[arg(long)]
     pub(crate) no_standardize: bool,
     /// Train on images that are deformed anew for each epoch: elastic(STRENGTH,SMOOTHNESS in pixels), affine(DEGREES of
@@ -135,6 +135,9 @@ pub(crate) struct DataArgs {
     /// Keep the share of each class in what is held out
     #[arg(long, conflicts_with = "test")]
     pub(crate) stratify: bool,
+    /// Hold out the last samples in their order, as for a series of times
+    #[arg(long, conflicts_with_all = ["test", "stratify", "folds", "stream"])]
+    pub(crate) held_out_last: bool,
 }
 
 impl DataArgs {

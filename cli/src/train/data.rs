@@ -1,16 +1,17 @@
-//! The samples of a training: split, cut, standardized.
+//! The samples of a training: split, cut, encoded, standardized.
 
 use std::collections::HashSet;
 
 use travertine::data::{
-    Coding, Dataset, Encoder, Label, Split, Standardization, Stream, TargetScale, Targets, Task,
+    Coding, Dataset, Encoder, Frame, Label, Schema, Split, Standardization, Stream, Table,
+    TableOptions, TargetScale, Targets,
 };
 use travertine::{Result, Scalar};
 
 use crate::args::augment::{self, Deformation};
 use crate::args::source::Source;
-use crate::args::table::Requirements;
-use crate::input::Unscaled;
+use crate::input::table::{describe, describe_table};
+use crate::input::warn_of;
 use crate::message::{counted, note, warn, wrong};
 use crate::train::args::DataArgs;
 
@@ -28,16 +29,49 @@ pub(crate) struct TrainingData<T: Scalar> {
     pub(crate) test: Option<Dataset<T>>,
     pub(crate) encoder: Option<Encoder>,
     pub(crate) standardization: Option<Standardization>,
+    /// How the table was read.
+    pub(crate) schema: Option<Schema>,
+    /// The scale of the targets to train on, in the units of the data.
+    pub(crate) target_scale: Option<TargetScale>,
     /// What deforms the training samples, with `--augment`.
     pub(crate) deformation: Option<Deformation>,
+}
+
+/// Samples before they are split, encoded and standardized.
+enum Whole<T: Scalar> {
+    /// Images and their like.
+    Samples(Dataset<T>),
+    Table(Frame, Schema),
+}
+
+impl<T: Scalar> Whole<T> {
+    fn samples(&self) -> usize {
+        match self {
+            Whole::Samples(data) => data.samples(),
+            Whole::Table(frame, _) => frame.samples(),
+        }
+    }
+
+    fn targets(&self) -> &Targets {
+        match self {
+            Whole::Samples(data) => data.targets(),
+            Whole::Table(frame, _) => frame.targets(),
+        }
+    }
 }
 
 impl<T: Scalar> TrainingData<T> {
     /// Reads the samples and splits them; `seed` decides what is held out.
     pub(crate) fn load(args: &DataArgs, seed: u64) -> Result<Self> {
-        let (all, own_test) = read::<T>(args)?;
-        let (train, test, encoder) = split(args, seed, all, own_test)?;
-        Self::prepare(args, train, test, encoder)
+        let (whole, own_test) = read::<T>(args)?;
+        let split = split(args, seed, &whole, own_test.is_some())?;
+        let mut data = Self::of(args, &whole, &split)?;
+        match (&args.test, args.held_out, own_test) {
+            (Some(source), ..) => data.test = Some(data.load_test(args, source)?),
+            (None, None, Some(test)) => data.test = Some(data.standardized(test)?),
+            _ => {}
+        }
+        Ok(data)
     }
 
     /// The samples of each fold of a cross-validation.
@@ -46,41 +80,155 @@ impl<T: Scalar> TrainingData<T> {
         seed: u64,
         folds: usize,
     ) -> Result<impl Iterator<Item = Result<Self>>> {
-        let (all, own_test) = read::<T>(args)?;
+        let (whole, own_test) = read::<T>(args)?;
         if own_test.is_some() {
             let reason = format!("{} has a test set of its own", args.source.name());
             return Err(wrong(FOLDS, reason));
         }
-        let splits = match strata(args, &all)? {
+        let splits = match strata(args, whole.targets())? {
             Some(labels) => Split::stratified_folds(labels, folds, seed),
-            None => Split::folds(all.samples(), folds, seed),
+            None => Split::folds(whole.samples(), folds, seed),
         }?;
         // Before the first of them is trained.
-        splits.iter().try_for_each(|split| refuse_absent_classes(FOLDS, all.targets(), split))?;
-        Ok(splits.into_iter().map(move |split| {
-            let (train, test, encoder) = all.parts(&split)?;
-            Self::prepare(args, train, Some(test), encoder)
-        }))
+        splits.iter().try_for_each(|split| refuse_absent_classes(FOLDS, whole.targets(), split))?;
+        let args = args.clone();
+        Ok(splits.into_iter().map(move |split| Self::of(&args, &whole, &split)))
     }
 
     /// The example of a stream, with the samples of `--test`, which are read as a whole.
     pub(crate) fn of_stream(args: &DataArgs, stream: &Stream<T>) -> Result<Self> {
-        let train = stream.example()?;
-        let standardization = stream.standardization().cloned();
-        let load = |source| -> Result<Dataset<T>> {
-            let mut test = load_test(args, source, &train, None)?;
-            standardization.as_ref().map_or(Ok(()), |s| s.apply(&mut test))?;
-            Ok(test)
+        describe(&args.source.name(), stream.schema(), stream.empty_rows());
+        let mut data = TrainingData {
+            train: stream.example().clone(),
+            test: None,
+            encoder: Some(stream.encoder().clone()),
+            standardization: stream.standardization().cloned(),
+            schema: Some(stream.schema().clone()),
+            target_scale: stream.target_scale().cloned(),
+            deformation: None,
         };
-        let test = args.test.as_ref().map(load).transpose()?;
-        Ok(TrainingData { train, test, encoder: None, standardization, deformation: None })
+        let counts = stream.class_counts().iter().zip(stream.classes());
+        if let Some((_, class)) = counts.clone().find(|(count, _)| **count == 0) {
+            let reason = format!(
+                "all samples of class '{class}' are held out, so it cannot be learned; --stratify keeps some of each class for training"
+            );
+            return Err(wrong("--held-out", reason));
+        }
+        if let Some(source) = &args.test {
+            data.test = Some(data.load_test(args, source)?);
+        }
+        Ok(data)
+    }
+
+    /// The samples of a split: encoded, cut and standardized.
+    fn of(args: &DataArgs, whole: &Whole<T>, split: &Split) -> Result<Self> {
+        let train = match args.samples {
+            Some(samples) => &split.train[..samples.min(split.train.len())],
+            None => &split.train[..],
+        };
+        let (train, held_out) = (in_order(train), in_order(&split.held_out));
+        let mut data = match whole {
+            Whole::Samples(all) => Self::of_samples(args, all, &train, &held_out)?,
+            Whole::Table(frame, schema) => {
+                Self::of_table(args, (frame, schema), &train, &held_out)?
+            }
+        };
+        if args.samples.is_some() {
+            warn_of_absent_classes(data.train.targets());
+        }
+        data.target_scale = TargetScale::fit(data.train.targets());
+        Ok(data)
+    }
+
+    fn of_samples(
+        args: &DataArgs,
+        all: &Dataset<T>,
+        train: &[usize],
+        held_out: &[usize],
+    ) -> Result<Self> {
+        let train = all.select(train)?;
+        let deformation = args.augment.as_ref().zip(train.image_size());
+        let deformation =
+            deformation.map(|(augment, size)| Deformation::new(augment, size)).transpose()?;
+        Ok(TrainingData {
+            train,
+            test: (!held_out.is_empty()).then(|| all.select(held_out)).transpose()?,
+            encoder: None,
+            standardization: None,
+            schema: None,
+            target_scale: None,
+            deformation,
+        })
+    }
+
+    fn of_table(
+        args: &DataArgs,
+        (frame, schema): (&Frame, &Schema),
+        train: &[usize],
+        held_out: &[usize],
+    ) -> Result<Self> {
+        let rows = frame.rows(train)?;
+        let (encoder, standardization) = Encoder::fit_with_standardization(rows)?;
+        let standardization = Some(standardization).filter(|_| !args.no_standardize);
+        let scale = standardization.as_ref();
+        let held_out = (!held_out.is_empty()).then(|| frame.rows(held_out)).transpose()?;
+        let test = held_out.map(|rows| encoder.encode(rows, scale)).transpose()?;
+        Ok(TrainingData {
+            train: encoder.encode(rows, scale)?.data,
+            test: test.map(|encoded| encoded.data),
+            encoder: Some(encoder),
+            standardization,
+            schema: Some(schema.clone()),
+            target_scale: None,
+            deformation: None,
+        })
+    }
+
+    /// Samples that are no table, as those to train on.
+    fn standardized(&self, mut data: Dataset<T>) -> Result<Dataset<T>> {
+        self.standardization.as_ref().map_or(Ok(()), |scale| scale.apply(&mut data))?;
+        Ok(data)
+    }
+
+    /// The samples of `--test`, read, encoded and standardized as the training samples are.
+    fn load_test(&self, args: &DataArgs, source: &Source) -> Result<Dataset<T>> {
+        if args.table.labels.is_some() {
+            let reason = "the file of --labels belongs to the training data; use --held-out";
+            return Err(wrong("--test", reason));
+        }
+        let classes = match self.train.targets() {
+            Targets::Classes { names, .. } => Some(names.clone()),
+            _ => None,
+        };
+        match (source, &self.schema, &self.encoder) {
+            (Source::Table(path), Some(schema), Some(encoder)) => {
+                let options = TableOptions::default();
+                let table = Table::open_as(path, schema, classes, &options)?;
+                let encoded = encoder.encode(&table.read()?, self.standardization.as_ref())?;
+                warn_of(&encoded.warnings());
+                Ok(encoded.data)
+            }
+            (Source::Table(_), ..) | (_, Some(_), _) => {
+                let reason = format!("must be of the same kind as {}", args.source.name());
+                Err(wrong("--test", reason))
+            }
+            _ => {
+                let test = source.load_for_use::<T>()?;
+                if test.inputs() != self.train.inputs() {
+                    let expected = format!("{} a sample", self.train.inputs());
+                    return Err(source.unexpected("features", expected, test.inputs().to_string()));
+                }
+                source.with_classes(test, classes.as_deref().unwrap_or_default())
+            }
+        }
     }
 
     /// Scales the targets, where the output layer requires it.
     pub(crate) fn scale(&mut self, scale: Option<&TargetScale>) -> Result<()> {
-        if let Some(scale) = scale {
-            self.train = scale.apply(&self.train)?;
-            self.test = self.test.as_ref().map(|test| scale.apply(test)).transpose()?;
+        let Some(scale) = scale else { return Ok(()) };
+        for data in std::iter::once(&mut self.train).chain(&mut self.test) {
+            let targets = scale.apply_to(data.targets())?;
+            data.set_targets(targets)?;
         }
         Ok(())
     }
@@ -88,33 +236,6 @@ impl<T: Scalar> TrainingData<T> {
     /// The samples that a finished model is judged on: those to test on, else those to train on.
     pub(crate) fn judged(&self) -> &Dataset<T> {
         self.test.as_ref().unwrap_or(&self.train)
-    }
-
-    /// Cuts and standardizes.
-    fn prepare(
-        args: &DataArgs,
-        mut train: Dataset<T>,
-        mut test: Option<Dataset<T>>,
-        encoder: Option<Encoder>,
-    ) -> Result<Self> {
-        if let Some(samples) = args.samples {
-            train = train.take(samples)?;
-            warn_of_absent_classes(train.targets());
-        }
-        let standardizes = args.source.is_table() && !args.no_standardize;
-        let standardization = match &encoder {
-            _ if !standardizes => None,
-            Some(encoder) => Some(encoder.standardization(&train)?),
-            None => Some(Standardization::fit(&train)?),
-        };
-        if let Some(standardization) = &standardization {
-            standardization.apply(&mut train)?;
-            test.as_mut().map_or(Ok(()), |test| standardization.apply(test))?;
-        }
-        let deformation = args.augment.as_ref().zip(train.image_size());
-        let deformation =
-            deformation.map(|(augment, size)| Deformation::new(augment, size)).transpose()?;
-        Ok(TrainingData { train, test, encoder, standardization, deformation })
     }
 
     /// The classes, or none.
@@ -130,10 +251,11 @@ impl<T: Scalar> TrainingData<T> {
         let tested = self.test.as_ref().map_or(0, Dataset::samples);
         let learned = match self.train.targets() {
             Targets::Classes { names, .. } => counted(names.len(), "class", "classes"),
-            Targets::Values { values, .. } => {
-                let distinct: HashSet<u64> = values.iter().map(|x| x.to_f64().to_bits()).collect();
+            Targets::Values { values, names } if names.len() == 1 => {
+                let distinct: HashSet<u64> = values.iter().map(|x| x.to_bits()).collect();
                 counted(distinct.len(), "distinct value", "distinct values")
             }
+            Targets::Values { names, .. } => format!("values of {}", names.join(", ")),
             Targets::None => "nothing".to_owned(),
         };
         let target = self.train.target_name().map_or(String::new(), |name| format!(" of '{name}'"));
@@ -162,32 +284,51 @@ impl<T: Scalar> TrainingData<T> {
     }
 }
 
-/// The samples, and those to test on where the data has a test set.
-fn read<T: Scalar>(args: &DataArgs) -> Result<(Unscaled<T>, Option<Dataset<T>>)> {
-    let label = args.table.label.clone().unwrap_or_default();
-    if label == Label::None {
-        return Err(wrong("--label", "training needs a label; none is for prediction"));
-    }
-    if args.task.is_some() && !args.source.is_table() {
-        return Err(wrong(
-            "--task",
-            format!("is for CSV and NPY data, not for {}", args.source.name()),
-        ));
-    }
-    if args.augment.is_some() && args.source.is_table() {
-        let reason = format!(
-            "is for images: digits, mnist:DIR or idx:IMAGES,LABELS, not for {}",
-            args.source.name()
-        );
-        return Err(wrong(augment::OPTION, reason));
-    }
-    let required = Requirements { label, task: args.task, ..Requirements::default() };
-    let (all, own_test) = args.source.load_for_training::<T>(&args.table, &required)?;
-    check_targets(&args.source, all.targets())?;
-    Ok((all, own_test))
+/// Numbers of samples in the order of the file.
+fn in_order(samples: &[usize]) -> Vec<usize> {
+    let mut sorted = samples.to_vec();
+    sorted.sort_unstable();
+    sorted
 }
 
-fn check_targets<T: Scalar>(source: &Source, targets: &Targets<T>) -> Result<()> {
+/// The options of the library for the table to train on.
+pub(crate) fn table_options(args: &DataArgs) -> Result<TableOptions> {
+    if args.table.label == Some(Label::None) {
+        return Err(wrong("--label", "training needs a label; none is for prediction"));
+    }
+    args.table.options_with_schema(args.task)
+}
+
+/// The samples, and those to test on where the data has a test set.
+fn read<T: Scalar>(args: &DataArgs) -> Result<(Whole<T>, Option<Dataset<T>>)> {
+    let Source::Table(path) = &args.source else {
+        let task = args.task.map(|_| "--task");
+        if let Some(option) = task.or_else(|| args.table.first_given()) {
+            let reason = format!("is for tables, not for {}", args.source.name());
+            return Err(wrong(option, reason));
+        }
+        let (all, own_test) = args.source.load()?;
+        check_targets(&args.source, all.targets())?;
+        return Ok((Whole::Samples(all), own_test));
+    };
+    if args.augment.is_some() {
+        let name = args.source.name();
+        let reason =
+            format!("is for images: digits, mnist:DIR or idx:IMAGES,LABELS, not for {name}");
+        return Err(wrong(augment::OPTION, reason));
+    }
+    let table = Table::open(path, &table_options(args)?)?;
+    describe_table(&args.source.name(), &table);
+    let frame = table.read()?;
+    if frame.unlabeled() > 0 {
+        let rows = counted(frame.unlabeled(), "row", "rows");
+        note(&format!("{rows} without a label left out"));
+    }
+    check_targets(&args.source, frame.targets())?;
+    Ok((Whole::Table(frame, table.schema().clone()), None))
+}
+
+fn check_targets(source: &Source, targets: &Targets) -> Result<()> {
     match targets {
         Targets::None => {
             Err(source.unexpected("label", "a label column to learn", "features alone"))
@@ -202,8 +343,8 @@ fn check_targets<T: Scalar>(source: &Source, targets: &Targets<T>) -> Result<()>
 }
 
 /// The classes of the samples where a split keeps their shares.
-fn strata<'a, T: Scalar>(args: &DataArgs, all: &'a Unscaled<T>) -> Result<Option<&'a [u32]>> {
-    match all.targets() {
+fn strata<'a>(args: &DataArgs, targets: &'a Targets) -> Result<Option<&'a [u32]>> {
+    match targets {
         _ if !args.stratify => Ok(None),
         Targets::Classes { labels, .. } => Ok(Some(labels)),
         _ => Err(wrong("--stratify", "is for classes, but the label is values")),
@@ -211,7 +352,7 @@ fn strata<'a, T: Scalar>(args: &DataArgs, all: &'a Unscaled<T>) -> Result<Option
 }
 
 /// `--samples` is for a quick look, and may leave a class without samples.
-fn warn_of_absent_classes<T: Scalar>(targets: &Targets<T>) {
+fn warn_of_absent_classes(targets: &Targets) {
     let Targets::Classes { labels, names } = targets else { return };
     let known: HashSet<u32> = labels.iter().copied().collect();
     if known.len() < names.len() {
@@ -221,11 +362,7 @@ fn warn_of_absent_classes<T: Scalar>(targets: &Targets<T>) {
 }
 
 /// Refuses a split, made by `option`, that holds out every sample of a class: the class cannot be learned.
-fn refuse_absent_classes<T: Scalar>(
-    option: &'static str,
-    targets: &Targets<T>,
-    split: &Split,
-) -> Result<()> {
+fn refuse_absent_classes(option: &'static str, targets: &Targets, split: &Split) -> Result<()> {
     let Targets::Classes { labels, names } = targets else { return Ok(()) };
     let mut trained = vec![false; names.len()];
     split.train.iter().for_each(|&i| trained[labels[i] as usize] = true);
@@ -244,83 +381,39 @@ fn refuse_absent_classes<T: Scalar>(
     Err(wrong(option, format!("{found}, so it cannot be learned; {cure}")))
 }
 
-/// Training samples, test samples, and the encoder of a table.
-type Parts<T> = (Dataset<T>, Option<Dataset<T>>, Option<Encoder>);
-
-/// The test samples are those of `--test`, or the data's own, or a part held out.
+/// Which samples to train on, in a random order, and which are held out.
 fn split<T: Scalar>(
     args: &DataArgs,
     seed: u64,
-    all: Unscaled<T>,
-    own_test: Option<Dataset<T>>,
-) -> Result<Parts<T>> {
-    if let Some(source) = &args.test {
-        let (train, encoder) = all.into_whole()?;
-        let test = load_test(args, source, &train, encoder.as_ref())?;
-        return Ok((train, Some(test), encoder));
-    }
-    let has_too_few = (all.samples() as f64 * HELD_OUT).round() < 1.0;
-    let test = match (args.held_out, own_test) {
-        (Some(0.0), _) => None,
-        (None, Some(test)) => Some(test),
-        (None, None) if has_too_few => {
-            let samples = all.samples();
+    whole: &Whole<T>,
+    has_own_test: bool,
+) -> Result<Split> {
+    let samples = whole.samples();
+    let all = || Split { train: (0..samples).collect(), held_out: Vec::new() };
+    let has_too_few = (samples as f64 * HELD_OUT).round() < 1.0;
+    let labels = strata(args, whole.targets())?;
+    let share = match args.held_out {
+        _ if args.test.is_some() => return Ok(all()),
+        Some(0.0) => return Ok(all()),
+        None if has_own_test => return Ok(all()),
+        None if has_too_few => {
             note(&format!("nothing is held out to test on: there are only {samples} samples"));
-            None
+            return Ok(all());
         }
-        (share, _) => return hold_out(args, seed, &all, share.unwrap_or(HELD_OUT)),
+        share => share.unwrap_or(HELD_OUT),
     };
-    strata(args, &all)?;
-    let (train, encoder) = all.into_whole()?;
-    Ok((train, test, encoder))
-}
-
-fn hold_out<T: Scalar>(
-    args: &DataArgs,
-    seed: u64,
-    all: &Unscaled<T>,
-    share: f64,
-) -> Result<Parts<T>> {
-    let split = match strata(args, all)? {
+    if args.held_out_last {
+        let count = ((samples as f64 * share).round() as usize).clamp(1, samples - 1);
+        let (train, held_out) =
+            ((0..samples - count).collect(), (samples - count..samples).collect());
+        let split = Split { train, held_out };
+        refuse_absent_classes("--held-out-last", whole.targets(), &split)?;
+        return Ok(split);
+    }
+    let split = match labels {
         Some(labels) => Split::stratified(labels, share, seed),
-        None => Split::held_out(all.samples(), share, seed),
+        None => Split::held_out(samples, share, seed),
     }?;
-    refuse_absent_classes("--held-out", all.targets(), &split)?;
-    let (train, test, encoder) = all.parts(&split)?;
-    Ok((train, Some(test), encoder))
-}
-
-/// The samples of `--test`, encoded as the training samples are.
-fn load_test<T: Scalar>(
-    args: &DataArgs,
-    source: &Source,
-    train: &Dataset<T>,
-    encoder: Option<&Encoder>,
-) -> Result<Dataset<T>> {
-    if args.table.labels.is_some() {
-        return Err(wrong(
-            "--test",
-            "the file of --labels belongs to the training data; use --held-out",
-        ));
-    }
-    let (classes, task) = match train.targets() {
-        Targets::Classes { names, .. } => (Some(names.clone()), None),
-        _ => (None, Some(Task::Values)),
-    };
-    let named =
-        train.target_name().filter(|_| source.is_table()).map(|name| Label::Name(name.to_owned()));
-    let required = Requirements {
-        classes,
-        features: train.feature_names().to_vec(),
-        inputs: Some(train.inputs()),
-        label: named.or_else(|| args.table.label.clone()).unwrap_or_default(),
-        task,
-        encoder: encoder.cloned(),
-    };
-    let test = source.load_for_use::<T>(&args.table, &required)?;
-    if test.outputs() != train.outputs() {
-        let expected = format!("labels as {} has", args.source.name());
-        return Err(source.unexpected("label", expected, "none, or others"));
-    }
-    Ok(test)
+    refuse_absent_classes("--held-out", whole.targets(), &split)?;
+    Ok(split)
 }

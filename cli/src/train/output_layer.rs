@@ -33,7 +33,7 @@ impl OutputLayer {
             check_values(values, activation, loss)?;
         }
         let scales = activation == Activation::Identity && data.standardization.is_some();
-        let scale = scales.then(|| TargetScale::fit(&data.train)).flatten();
+        let scale = data.target_scale.clone().filter(|_| scales);
         let (learned_loss, factor) =
             scale.as_ref().map_or((loss, 1.0), |scale| (scale.loss(loss), scale.factor(loss)));
         Ok(OutputLayer { activation, loss, learned_loss, factor, scale })
@@ -42,20 +42,23 @@ impl OutputLayer {
     /// The samples with the targets that the network learns.
     pub(crate) fn scaled<T: Scalar>(&self, data: Dataset<T>) -> Result<Dataset<T>> {
         match &self.scale {
-            Some(scale) => scale.apply(&data),
+            Some(scale) => {
+                let targets = scale.apply_to(data.targets())?;
+                data.with_targets(targets)
+            }
             None => Ok(data),
         }
     }
 }
 
 /// Refuses an output layer or a loss that cannot learn these values.
-fn check_values<T: Scalar>(values: &[T], output: Activation, loss: Loss) -> Result<()> {
+fn check_values(values: &[f64], output: Activation, loss: Loss) -> Result<()> {
     if output == Activation::Softmax || loss == Loss::SoftmaxCrossEntropy {
         let option = if output == Activation::Softmax { "--output" } else { "--loss" };
         let reason = "softmax and its cross-entropy are for classes, but the label is values; add --task classes";
         return Err(wrong(option, reason));
     }
-    let is_share = |x: &&T| (0.0..=1.0).contains(&x.to_f64());
+    let is_share = |x: &&f64| (0.0..=1.0).contains(*x);
     match values.iter().find(|x| !is_share(x)) {
         Some(x) if loss == Loss::BinaryCrossEntropy => Err(wrong(
             "--loss",

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use travertine::data::{Dataset, Label, Stream};
+use travertine::data::{Dataset, Stream};
 use travertine::engine::Engine;
 use travertine::{Model, Network, Result, Samples, Scalar};
 
@@ -37,7 +37,6 @@ pub(crate) struct Plan<T: Scalar> {
     /// What a report judges the model on, in the unit of the data.
     judged: Option<Dataset<T>>,
     source: Source,
-    label: Option<Label>,
     checkpoints: CheckpointArgs,
 }
 
@@ -77,7 +76,7 @@ impl<T: Scalar> Plan<T> {
             let reason = "needs samples to test on; see --held-out and --test";
             return Err(wrong("--early-stopping", reason));
         }
-        let (source, label) = (args.data.source.clone(), args.data.table.label.clone());
+        let source = args.data.source.clone();
         let checkpoints = args.checkpoint.clone();
         Ok(Plan {
             recipe,
@@ -89,7 +88,6 @@ impl<T: Scalar> Plan<T> {
             stream,
             judged,
             source,
-            label,
             checkpoints,
         })
     }
@@ -160,11 +158,9 @@ impl<T: Scalar> Plan<T> {
     }
 
     /// The trained model, with outputs in the unit of the data, and what a report judges it on; `epochs`: trained.
-    pub(crate) fn into_model(mut self, epochs: u64) -> Result<(Model<T>, Option<Dataset<T>>)> {
+    pub(crate) fn into_model(self, epochs: u64) -> Result<(Model<T>, Option<Dataset<T>>)> {
         let samples = (self.samples(), epochs);
-        let named = (&self.source, self.label.as_ref());
-        let info = model_info(&self.recipe, named, &self.data, &self.output, samples);
-        self.output.scale.as_ref().map_or(Ok(()), |scale| scale.undo(&mut self.network))?;
+        let info = model_info(&self.recipe, &self.source, &self.data, &self.output, samples);
         Ok((Model::new(self.network, info)?, self.judged))
     }
 }

@@ -129,7 +129,18 @@ impl Recipe {
         engine: &'d Arc<dyn Engine<T>>,
         data: &'d Dataset<T>,
     ) -> Result<Samples<'d, T>> {
-        self.regularization.of_training_samples(Samples::new(engine, data)?, data)
+        self.training_samples_of(engine, data, None)
+    }
+
+    /// As [`Recipe::training_samples`]; `class_counts`: the samples of each class, where these are not all.
+    pub(crate) fn training_samples_of<'d, T: Scalar>(
+        &self,
+        engine: &'d Arc<dyn Engine<T>>,
+        data: &'d Dataset<T>,
+        class_counts: Option<&[usize]>,
+    ) -> Result<Samples<'d, T>> {
+        let samples = Samples::new(engine, data)?;
+        self.regularization.of_training_samples(samples, data.targets(), class_counts)
     }
 
     /// Samples in a step: no more than there are.

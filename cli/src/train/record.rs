@@ -1,6 +1,6 @@
 //! What checkpoints and model files hold about a training.
 
-use travertine::data::{Dataset, Label};
+use travertine::data::Dataset;
 use travertine::layer::LayerKind;
 use travertine::model_file::ModelInfo;
 use travertine::{Network, Result, Scalar};
@@ -60,7 +60,7 @@ fn fingerprint<T: Scalar>(numbers: impl IntoIterator<Item = T>) -> String {
 /// What the model file holds beside the parameters: nothing that differs from run to run. `samples`: to train on.
 pub(crate) fn model_info<T: Scalar>(
     recipe: &Recipe,
-    (source, label): (&Source, Option<&Label>),
+    source: &Source,
     data: &TrainingData<T>,
     output: &OutputLayer,
     (samples, epochs): (usize, u64),
@@ -73,15 +73,14 @@ pub(crate) fn model_info<T: Scalar>(
     training.extend(recipe.metadata());
     training.extend(data.deformation.as_ref().map(Deformation::metadata));
     training.extend(recipe.model_metadata(samples, epochs));
-    if let Some(Label::Number(number)) = label {
-        training.push(("label", number.to_string())); // so that the same file is read the same way later
-    }
     let mut info = ModelInfo::new(output.loss);
     info.classes = data.classes().to_vec();
     info.features = data.train.feature_names().to_vec();
     info.target = data.train.target_name().map(str::to_owned);
     info.encoder = data.encoder.clone();
     info.standardization = data.standardization.clone();
+    info.schema = data.schema.clone();
+    info.target_scale = output.scale.clone();
     info.training = training.into_iter().map(|(key, value)| (key.to_owned(), value)).collect();
     info
 }

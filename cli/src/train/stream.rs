@@ -8,10 +8,9 @@ use travertine::engine::Engine;
 use travertine::{Error, ErrorKind, Report, Result, Samples, Scalar, Trainer};
 
 use crate::args::source::Source;
-use crate::args::table::Requirements;
 use crate::message::wrong;
 use crate::train::args::DataArgs;
-use crate::train::data::HELD_OUT;
+use crate::train::data::{HELD_OUT, table_options};
 use crate::train::output_layer::OutputLayer;
 use crate::train::recipe::Recipe;
 
@@ -19,24 +18,22 @@ const OPTION: &str = "--stream";
 
 /// Opens the file that the arguments name; `mebibytes`: in memory at a time.
 pub(crate) fn open<T: Scalar>(args: &DataArgs, seed: u64, mebibytes: usize) -> Result<Stream<T>> {
-    let (Source::Csv(path) | Source::Npy(path)) = &args.source else {
-        let reason = format!("is for CSV and NPY data, not for {}", args.source.name());
+    let Source::Table(path) = &args.source else {
+        let reason = format!("is for tables, not for {}", args.source.name());
         return Err(wrong(OPTION, reason));
     };
     let Some(buffer) = mebibytes.checked_mul(1 << 20) else {
         let reason = format!("{mebibytes} MiB are more bytes than a computer can address");
         return Err(wrong(OPTION, reason));
     };
-    let label = args.table.label.clone().unwrap_or_default();
-    let required = Requirements { label, task: args.task, ..Requirements::default() };
     let held_out = if args.test.is_some() { 0.0 } else { args.held_out.unwrap_or(HELD_OUT) };
     let options = StreamOptions {
         buffer,
         held_out,
+        stratify: args.stratify,
         seed,
         standardize: !args.no_standardize,
-        csv: args.table.csv_options(&required),
-        npy: args.table.npy_options(&required),
+        table: table_options(args)?,
     };
     Stream::open(path, &options)
 }
@@ -60,7 +57,8 @@ impl<T: Scalar> StreamFeed<'_, T> {
         let mut all: Option<Report> = None;
         self.stream.epoch(self.recipe.seed(), epoch, |block| {
             let block = self.output.scaled(block)?;
-            let mut samples = self.recipe.training_samples(self.engine, &block)?;
+            let counts = Some(self.stream.class_counts());
+            let mut samples = self.recipe.training_samples_of(self.engine, &block, counts)?;
             let report = trainer.epoch(&mut samples).map_err(|error| in_epoch(error, epoch))?;
             let report = all.map_or(report, |all| all.and(report));
             watch(&report);

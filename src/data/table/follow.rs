@@ -189,7 +189,7 @@ pub(super) fn open_text(
 }
 
 /// Whether the first row names all features.
-fn has_names(schema: &Schema, first: &[String]) -> bool {
+pub(super) fn has_names(schema: &Schema, first: &[String]) -> bool {
     let nameless =
         |column: &SchemaColumn, place: usize| column.name == format!("column {}", place + 1);
     let mut features = schema.with_role(Role::Feature).map(|place| (place, &schema.columns[place]));

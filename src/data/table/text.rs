@@ -124,7 +124,7 @@ impl Source for TextSource {
 }
 
 /// The names in a header: "column N" for one that is empty, and "name #N" for a name that comes again.
-fn column_names(written: impl Iterator<Item = String>) -> Vec<String> {
+pub(super) fn column_names(written: impl Iterator<Item = String>) -> Vec<String> {
     let mut seen = HashSet::new();
     let name = |(place, written): (usize, String)| {
         let written = if place == 0 { written.trim_start_matches('#').trim() } else { &written };

@@ -37,7 +37,12 @@ pub(super) fn judge<T: Scalar>(story: &Story<'_, T>) -> Result<Judged> {
             let predicted = chunks.map(metrics::predicted_class).collect();
             Classes { labels, names, scores, predicted }.judge(story)
         }
-        _ => values(story, &outputs),
+        _ => {
+            let predictions = story.model.decode(&outputs)?;
+            let predicted: Vec<f64> =
+                predictions.iter().flat_map(|p| p.values().to_vec()).collect();
+            values(story, &predicted)
+        }
     }
 }
 
@@ -232,19 +237,17 @@ fn sample_picture<T: Scalar>(story: &Story<'_, T>, i: usize, width: usize) -> St
     picture::ink(width, &values.iter().map(|x| (x - low) / (high - low)).collect::<Vec<_>>())
 }
 
-fn values<T: Scalar>(story: &Story<'_, T>, outputs: &[T]) -> Result<Judged> {
-    let numbers = |values: &[T]| values.iter().map(|x| x.to_f64()).collect::<Vec<_>>();
-    let (truth, predicted) = (numbers(&story.data.target_columns()?), numbers(outputs));
-    let (columns, part) = (story.data.outputs(), story.part());
+fn values<T: Scalar>(story: &Story<'_, T>, predicted: &[f64]) -> Result<Judged> {
+    let Targets::Values { values: truth, names } = story.data.targets() else {
+        return Ok(Judged { tiles: Vec::new(), sections: html! {} });
+    };
+    let (columns, part) = (names.len(), story.part());
     let measure = |name: &str, x: f64| tile(&format!("{part} {name}"), exact(x, ""));
     let mut tiles = vec![
-        measure("RMSE", metrics::root_mean_squared_error(&truth, &predicted)?),
-        measure("MAE", metrics::mean_absolute_error(&truth, &predicted)?),
+        measure("RMSE", metrics::root_mean_squared_error(truth, predicted)?),
+        measure("MAE", metrics::mean_absolute_error(truth, predicted)?),
     ];
-    tiles.extend(metrics::r2(columns, &truth, &predicted)?.map(|r2| measure("R2", r2)));
-    let Targets::Values { names, .. } = story.data.targets() else {
-        return Ok(Judged { tiles, sections: html! {} });
-    };
+    tiles.extend(metrics::r2(columns, truth, predicted)?.map(|r2| measure("R2", r2)));
     let samples = shown(story.data.samples(), MOST_DOTS);
     let count = counted(story.data.samples(), "sample", "samples");
     let sections = html! {
@@ -255,7 +258,7 @@ fn values<T: Scalar>(story: &Story<'_, T>, outputs: &[T]) -> Result<Judged> {
             }
             div.charts {
                 @for (column, name) in names.iter().enumerate().take(MOST_OUTPUTS) {
-                    (scatter(name, samples.iter().map(|i| i * columns + column), &truth, &predicted))
+                    (scatter(name, samples.iter().map(|i| i * columns + column), truth, predicted))
                 }
             }
         }

@@ -1,0 +1,171 @@
+//! Predictions as text, JSON lines or a CSV file.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use serde::Serialize;
+use travertine::{ErrorKind, Model, Prediction, Result, Scalar};
+
+use crate::message::note;
+use crate::output::file;
+use crate::output::{Output, shortest};
+
+/// Where predictions go.
+pub(crate) enum Target<'a> {
+    Text,
+    JsonLines,
+    /// A file, written whole.
+    Csv(&'a Path),
+}
+
+/// Writes predictions, one after the other.
+pub(crate) struct PredictionOutput<'a> {
+    output: Output,
+    /// The CSV file, and what will be in it.
+    file: Option<(&'a Path, csv::Writer<Vec<u8>>)>,
+    classes: Vec<String>,
+    probabilities: bool,
+}
+
+/// A line of `predict --json`.
+#[derive(Serialize)]
+struct Line<'p> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    id: Option<&'p str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    class: Option<&'p str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    probability: Option<Option<f64>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    probabilities: Option<BTreeMap<&'p str, f64>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    output: Option<Vec<f64>>,
+}
+
+impl<'p> Line<'p> {
+    /// `classes`: their names, if all probabilities are printed.
+    fn new<T: Scalar>(
+        prediction: &Prediction<'p, T>,
+        id: Option<&'p str>,
+        classes: Option<&'p [String]>,
+    ) -> Self {
+        let class = prediction.class();
+        let shares = prediction.probabilities().iter().copied();
+        let values = || prediction.value_texts().iter().map(shortest).collect();
+        Line {
+            id,
+            class,
+            probability: class.map(|_| prediction.probability()),
+            probabilities: classes
+                .map(|names| names.iter().map(String::as_str).zip(shares).collect()),
+            output: class.is_none().then(values),
+        }
+    }
+}
+
+impl<'a> PredictionOutput<'a> {
+    /// `id`: the name of the column that is carried along.
+    pub(crate) fn new<T: Scalar>(
+        model: &Model<T>,
+        target: Target<'a>,
+        probabilities: bool,
+        id: Option<&str>,
+    ) -> Result<Self> {
+        let mut output = PredictionOutput {
+            output: Output::new(matches!(target, Target::JsonLines)),
+            file: None,
+            classes: model.classes().to_vec(),
+            probabilities,
+        };
+        if let Target::Csv(path) = target {
+            file::check("--out", path, 0)?;
+            let mut writer = csv::Writer::from_writer(Vec::new());
+            writer.write_record(output.head(model, id)).map_err(|error| failed(path, error))?;
+            output.file = Some((path, writer));
+        }
+        Ok(output)
+    }
+
+    /// The header of the CSV file.
+    fn head<T: Scalar>(&self, model: &Model<T>, id: Option<&str>) -> Vec<String> {
+        let mut names: Vec<String> = id.map(str::to_owned).into_iter().collect();
+        if self.classes.is_empty() {
+            let schema = model.schema();
+            names.extend(
+                schema.targets().into_iter().map(|place| schema.columns[place].name.clone()),
+            );
+            return names;
+        }
+        names.push("class".to_owned());
+        if model.gives_probabilities() {
+            names.push("probability".to_owned());
+        }
+        if self.probabilities {
+            names.extend(self.classes.iter().map(|class| format!("probability of {class}")));
+        }
+        names
+    }
+
+    /// Whether the reader of standard output has gone.
+    pub(crate) fn is_closed(&self) -> bool {
+        self.output.is_closed()
+    }
+
+    /// Writes a prediction; `id`: what is carried along.
+    pub(crate) fn write<T: Scalar>(
+        &mut self,
+        prediction: &Prediction<'_, T>,
+        id: Option<&str>,
+    ) -> Result<()> {
+        if self.output.is_json() {
+            let names = self.probabilities.then_some(&*self.classes);
+            return self.output.json_line(&Line::new(prediction, id, names));
+        }
+        let fields = self.fields(prediction, id);
+        match &mut self.file {
+            Some((path, writer)) => {
+                writer.write_record(&fields).map_err(|error| failed(path, error))
+            }
+            None => self.output.line(&fields.join("\t")),
+        }
+    }
+
+    fn fields<T: Scalar>(&self, prediction: &Prediction<'_, T>, id: Option<&str>) -> Vec<String> {
+        let mut fields: Vec<String> = id.map(str::to_owned).into_iter().collect();
+        let Some(class) = prediction.class() else {
+            fields.extend(prediction.value_texts());
+            return fields;
+        };
+        let share = |x: f64| format!("{x:.4}");
+        fields.push(class.to_owned());
+        fields.extend(prediction.probability().map(share));
+        if self.probabilities {
+            fields.extend(prediction.probabilities().iter().copied().map(share));
+        }
+        fields
+    }
+
+    /// Passes all lines on to the reader of standard output.
+    pub(crate) fn flush(&mut self) -> Result<()> {
+        self.output.flush()
+    }
+
+    /// Writes the file, or the last lines.
+    pub(crate) fn finish(mut self) -> Result<()> {
+        let Some((path, writer)) = self.file.take() else { return self.output.flush() };
+        let content =
+            writer.into_inner().map_err(|error| failed(path, error.into_error().into()))?;
+        if path.exists() {
+            note(&format!("replaces {}", path.display()));
+        }
+        let written = file::write_whole(path, &content);
+        written.map(|_| ()).map_err(|source| {
+            ErrorKind::Io { action: "write", path: path.to_owned(), source }.into()
+        })
+    }
+}
+
+fn failed(path: &Path, error: csv::Error) -> travertine::Error {
+    let source = std::io::Error::other(error);
+    ErrorKind::Io { action: "write", path: path.to_owned(), source }.into()
+}
