@@ -20,7 +20,7 @@ fn main() -> ExitCode {
     match Cli::parse().run() {
         Ok(status) => status,
         Err(error) => {
-            message::note(&format!("error: {error}{}", message::options_for(&error)));
+            message::note(&format!("error: {}", message::with_options(&error)));
             ExitCode::from(if error.is_input() { 2 } else { 1 })
         }
     }
