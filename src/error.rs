@@ -117,12 +117,28 @@ pub enum ErrorKind {
         /// "the output of", "a parameter of" or "the loss behind".
         what: &'static str,
     },
+    /// An error of the caller, which a closure passed to the library; see [`Error::other`].
+    #[error("{0}")]
+    Other(#[source] Box<dyn std::error::Error + Send + Sync>),
 }
 
 impl Error {
     /// What went wrong.
     pub fn kind(&self) -> &ErrorKind {
         &self.0
+    }
+
+    /// An error of the caller's own, for closures that the library calls: losses, watchers of epochs, sources of data.
+    ///
+    /// ```
+    /// use std::error::Error as _;
+    /// let error = travertine::Error::other("the queue is closed");
+    /// assert_eq!(error.to_string(), "the queue is closed");
+    /// let own = "x".parse::<f64>().map_err(travertine::Error::other).unwrap_err();
+    /// assert!(own.source().unwrap().is::<std::num::ParseFloatError>());
+    /// ```
+    pub fn other(error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
+        ErrorKind::Other(error.into()).into()
     }
 
     /// Whether the cause is the caller's input (a program should exit with status 2) rather than the machine.
@@ -139,9 +155,10 @@ impl Error {
                     NotFound | PermissionDenied | IsADirectory | NotADirectory | InvalidFilename
                 )
             }
-            ErrorKind::Memory { .. } | ErrorKind::Device { .. } | ErrorKind::Diverged { .. } => {
-                false
-            }
+            ErrorKind::Memory { .. }
+            | ErrorKind::Device { .. }
+            | ErrorKind::Diverged { .. }
+            | ErrorKind::Other(_) => false,
         }
     }
 

@@ -97,8 +97,8 @@ pub use samples::{Report, Samples};
 pub use scalar::Family;
 pub use scalar::Scalar;
 pub use trainer::{
-    Buffer, Dropout, GradientCheck, LossScale, MemoryPlan, Progress, Snapshot, Trainer,
-    TrainerBuilder, check_gradients,
+    Buffer, Dropout, EarlyStopping, GradientCheck, LossScale, MemoryPlan, Observation, Progress,
+    Snapshot, Trainer, TrainerBuilder, check_gradients,
 };
 
 /// The Rust examples of the README and of the guide compile and run.

@@ -105,7 +105,7 @@ fn every_epoch_is_its_own_and_comes_in_order() {
     }
     assert!(epochs[0] != epochs[1] && epochs[1] != epochs[2]);
     assert!(augmentation.apply(&data, 2, 0).unwrap().features() != epochs[0]);
-    // Whoever trains may stop.
+    // An error of the closure ends the epochs.
     let mut calls = 0;
     let stop = |_: &Dataset<f64>| {
         calls += 1;

@@ -3,6 +3,7 @@
 
 mod common;
 
+use std::num::ParseFloatError;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
@@ -10,10 +11,9 @@ use common::{one_hot, random, relative};
 use travertine::data::Task;
 use travertine::engine::Engine;
 use travertine::optimizer::{Adam, Clip, Schedule, Sgd, WeightDecay};
-use travertine::trainer::EarlyStopping;
 use travertine::{
-    Activation, Dropout, Error, Loss, LossScale, Matrix, Network, Samples, Trainer, engine,
-    model_file,
+    Activation, Dropout, EarlyStopping, Error, ErrorKind, Loss, LossScale, Matrix, MatrixMut,
+    MatrixRef, Network, Samples, Trainer, engine, model_file,
 };
 
 const SAMPLES: usize = 6;
@@ -154,17 +154,17 @@ fn an_own_loss_that_fails_changes_no_parameter() {
     let mut network = network(&device, Activation::Identity);
     let mut trainer = Trainer::builder(&mut network, Loss::Quadratic, sgd(1.0)).build().unwrap();
     let before = trainer.parameters().unwrap();
-    let failure = || trainer_error();
-    assert!(trainer.step_with(inputs(&device).view(), |_, _| Err(failure())).is_err());
+    let fails = |_: MatrixRef<'_, f64>, _: MatrixMut<'_, f64>| {
+        "x".parse::<f64>().map(drop).map_err(Error::other)
+    };
+    let error = trainer.step_with(inputs(&device).view(), fails).unwrap_err();
+    assert!(matches!(error.kind(), ErrorKind::Other(own) if own.is::<ParseFloatError>()));
+    assert!(!error.is_input());
     assert_eq!((trainer.parameters().unwrap(), trainer.steps()), (before, 0));
     // A gradient that is not written is 0.
     let before = trainer.parameters().unwrap();
     trainer.step_with(inputs(&device).view(), |_, _| Ok(())).unwrap();
     assert_eq!((trainer.parameters().unwrap(), trainer.steps()), (before, 1));
-}
-
-fn trainer_error() -> Error {
-    Sgd::new(-1.0).unwrap_err()
 }
 
 #[test]

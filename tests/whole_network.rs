@@ -169,10 +169,10 @@ fn every_activation_and_loss_trains_as_on_the_cpu() {
     let hidden: Vec<_> =
         Activation::ALL.into_iter().filter(|hidden| *hidden != Activation::Softmax).collect();
     let pairs = Activation::ALL.into_iter().flat_map(|output| Loss::ALL.map(|loss| (output, loss)));
-    // Trainers refuse the four pairs that cannot be learned.
-    let pairs: Vec<_> =
-        pairs.filter(|(output, loss)| common::is_learnable(*output, *loss)).collect();
-    assert_eq!(pairs.len(), 46);
+    // Trainers refuse the pairs that cannot be learned.
+    let (pairs, refused): (Vec<_>, Vec<_>) =
+        pairs.partition(|(output, loss)| common::is_learnable(*output, *loss));
+    assert_eq!(refused.len(), 4, "{refused:?}");
     for (i, (output, loss)) in pairs.into_iter().enumerate() {
         // 11 samples are a batch of 7 and one of 4.
         let net = Net::new(&[5, 9, 3], hidden[i % hidden.len()], output);

@@ -19,6 +19,6 @@ mod train;
 fn main() -> ExitCode {
     match Cli::parse().run() {
         Ok(status) => status,
-        Err(error) => message::failure(&error, message::options_for(&error)),
+        Err(error) => message::failure(&error, ""),
     }
 }

@@ -17,7 +17,7 @@ pub(crate) fn warn(text: &str) {
 
 /// Prints the error that ends the program, and what helps. Returns the exit status.
 pub(crate) fn failure(error: &travertine::Error, help: &str) -> ExitCode {
-    note(&format!("error: {error}{help}"));
+    note(&format!("error: {}{help}", with_options(error)));
     ExitCode::from(if error.is_input() { 2 } else { 1 })
 }
 
@@ -31,13 +31,78 @@ pub(crate) fn counted(count: usize, one: &str, many: &str) -> String {
     format!("{count} {}", if count == 1 { one } else { many })
 }
 
-/// The options that help with an error of the library, which names none.
-pub(crate) fn options_for(error: &travertine::Error) -> &'static str {
-    let text = error.to_string();
-    let is_about_column = text.contains("leave the column out") || text.contains("leave it out");
-    if is_about_column && !text.contains("--drop") {
-        "; --drop leaves a column out, --categorical reads its numbers as categories"
-    } else {
-        ""
+/// Names of the library's interface that its messages use, and the options that set them. The longer name comes first, where one begins with another.
+const OPTIONS: &[(&str, &str)] = &[
+    ("TableOptions::categorical", "--categorical"),
+    ("TableOptions::delimiter", "--delimiter"),
+    ("TableOptions::skip_rows", "--skip-rows"),
+    ("TableOptions::thousands", "--thousands"),
+    ("TableOptions::encoding", "--encoding"),
+    ("TableOptions::comment", "--comment"),
+    ("TableOptions::decimal", "--decimal"),
+    ("TableOptions::missing", "--missing"),
+    ("TableOptions::header", "--header"),
+    ("TableOptions::labels", "--labels"),
+    ("TableOptions::schema", "--schema"),
+    ("TableOptions::dates", "--dates"),
+    ("TableOptions::label", "--label"),
+    ("TableOptions::drop", "--drop"),
+    ("TableOptions::keep", "--keep"),
+    ("TableOptions::task", "--task"),
+    ("TableOptions::id", "--id"),
+];
+
+/// The message of an error, with options in place of the library's names for them.
+pub(crate) fn with_options(error: &travertine::Error) -> String {
+    let name_option = |text: String, &(name, option): &(&str, &str)| text.replace(name, option);
+    OPTIONS.iter().fold(error.to_string(), name_option)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn message(reason: &str) -> String {
+        with_options(&wrong("--label", reason))
+    }
+
+    #[test]
+    fn options_replace_the_names_of_the_library() {
+        assert_eq!(
+            message(
+                "leave it out (TableOptions::drop) or make it categorical (TableOptions::categorical)"
+            ),
+            "--label: leave it out (--drop) or make it categorical (--categorical)"
+        );
+        assert_eq!(message("leave it out, or drop it"), "--label: leave it out, or drop it");
+    }
+
+    #[test]
+    fn replaced_names_are_fields_of_the_library() {
+        use travertine::data::TableOptions;
+        // A renamed field does not compile here.
+        let TableOptions {
+            categorical: _,
+            comment: _,
+            dates: _,
+            decimal: _,
+            delimiter: _,
+            drop: _,
+            encoding: _,
+            header: _,
+            id: _,
+            keep: _,
+            label: _,
+            labels: _,
+            missing: _,
+            schema: _,
+            skip_rows: _,
+            task: _,
+            thousands: _,
+        } = TableOptions::default();
+        for (name, option) in OPTIONS {
+            let field = name.strip_prefix("TableOptions::").unwrap().replace('_', "-");
+            assert_eq!(option.strip_prefix("--"), Some(&*field));
+        }
     }
 }

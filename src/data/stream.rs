@@ -50,6 +50,7 @@ pub struct Stream<T: Scalar> {
     table: Table,
     /// The samples of each block, and those in front of it.
     blocks: Vec<StreamBlock>,
+    unlabeled: usize,
     /// For each sample, whether it is held out.
     held_out: Vec<bool>,
     blocks_per_buffer: usize,
@@ -103,6 +104,7 @@ impl Default for StreamOptions {
 
 /// The labels of a whole table.
 struct AllLabels {
+    unlabeled: usize,
     blocks: Vec<StreamBlock>,
     targets: Targets,
 }
@@ -118,7 +120,7 @@ impl<T: Scalar> Stream<T> {
         }
         let block_bytes = (options.buffer / MIN_BLOCKS_PER_BUFFER).clamp(1, BLOCK_BYTES);
         let table = Table::open_in_blocks(path.as_ref(), &options.table, block_bytes)?;
-        let AllLabels { blocks, targets } = read_labels(&table)?;
+        let AllLabels { blocks, targets, unlabeled } = read_labels(&table)?;
         let samples = blocks.iter().map(|block| block.samples).sum();
         let held_out = hold_out(samples, &targets, options)?;
         let (classes, class_counts) = count_classes(&targets, &held_out);
@@ -130,6 +132,7 @@ impl<T: Scalar> Stream<T> {
             table,
             blocks_per_buffer: (options.buffer / block_bytes).max(1),
             blocks,
+            unlabeled,
             held_out,
             classes,
             class_counts,
@@ -161,6 +164,11 @@ impl<T: Scalar> Stream<T> {
     /// Rows of empty fields, which are left out.
     pub fn empty_rows(&self) -> usize {
         self.table.empty_rows()
+    }
+
+    /// Rows that are left out because they have no label.
+    pub fn unlabeled(&self) -> usize {
+        self.unlabeled
     }
 
     /// Samples to train on.
@@ -323,7 +331,7 @@ fn read_labels(table: &Table) -> Result<AllLabels> {
     if frame.targets == Targets::None {
         return Err(Error::format(table.name(), "label", "a label column", "features alone"));
     }
-    Ok(AllLabels { blocks, targets: frame.targets })
+    Ok(AllLabels { unlabeled: frame.unlabeled, blocks, targets: frame.targets })
 }
 
 /// For each sample, whether it is held out.

@@ -6,11 +6,6 @@ pub const MISSING: u32 = u32::MAX;
 /// Bytes of the longest word for a missing value.
 const MISSING_BYTES: usize = 7;
 
-/// `text` as a number, finite or not.
-pub(super) fn number(text: &str) -> Option<f64> {
-    text.trim().parse().ok()
-}
-
 /// Whether `text` is one of the words for a missing value.
 pub(crate) fn is_missing(text: &str) -> bool {
     const WORDS: [&str; 15] = [

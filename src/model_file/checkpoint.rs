@@ -130,7 +130,7 @@ pub fn load_checkpoint<T: Scalar>(path: impl AsRef<Path>) -> Result<(Snapshot<T>
     if sum.sum() != json.sum {
         return Err(bad(
             "tensors",
-            "the sum that the header tells",
+            "the sum in the header",
             "another one: the file is damaged".to_owned(),
         ));
     }

@@ -46,7 +46,7 @@ use crate::loss::Loss;
 use crate::network::Network;
 use crate::scalar::Scalar;
 
-/// What a model file tells beside the parameters.
+/// What a model file contains beside the parameters.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ModelInfo {
     /// The loss it was trained with.
@@ -97,7 +97,7 @@ pub struct Description {
     pub parameters: usize,
     /// Bytes of the file.
     pub bytes: u64,
-    /// What it tells beside the parameters.
+    /// What it contains beside the parameters.
     pub info: ModelInfo,
 }
 
@@ -168,7 +168,7 @@ pub(crate) fn check<T: Scalar>(
     write::check(operation, network, info)
 }
 
-/// Tells what is in a model file; needs no engine and does not read the parameters.
+/// The description of a model file; needs no engine and does not read the parameters.
 ///
 /// # Errors
 /// As [`load`].

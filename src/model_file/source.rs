@@ -57,12 +57,14 @@ impl<R: Read + Seek> Source<R> {
         let bad =
             |expected: String, found: String| Error::format(self.file(), "byte 0", expected, found);
         let Ok(word) = <[u8; 8]>::try_from(&head[..]) else {
-            return Err(bad("the 8 bytes of a length".to_owned(), format!("{} bytes", head.len())));
+            let expected = "a safetensors file, which has at least 8 bytes".to_owned();
+            return Err(bad(expected, format!("{} bytes", head.len())));
         };
         let length = u64::from_le_bytes(word);
         let most = bytes.saturating_sub(8).min(LONGEST_HEADER);
         if length > most {
-            return Err(bad(format!("a header of at most {most} bytes"), length.to_string()));
+            let expected = format!("a safetensors file with a header of at most {most} bytes");
+            return Err(bad(expected, format!("a header of {length} bytes")));
         }
         head.append(&mut self.bytes(8, length).map_err(|error| self.failed(error))?);
         Ok((head, bytes))

@@ -11,7 +11,7 @@ pub(crate) struct Operand<'a> {
     name: &'static str,
     pub span: Span,
     engine: &'a str,
-    /// Tells engines with the same name apart.
+    /// Distinguishes engines with the same name.
     engine_address: *const (),
 }
 

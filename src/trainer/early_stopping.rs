@@ -21,8 +21,7 @@ pub struct Observation {
 /// best parameters on the host. An observation usually is an epoch.
 ///
 /// ```
-/// use travertine::trainer::EarlyStopping;
-/// use travertine::{Activation, Loss, Network, Samples, Trainer, data, engine, optimizer::Sgd};
+/// use travertine::{Activation, EarlyStopping, Loss, Network, Samples, Trainer, data, engine, optimizer::Sgd};
 /// let cpu = engine::open::<f32>("cpu")?;
 /// let (train, test) = data::digits()?.take(300)?.split(0.5, 1)?;
 /// let (mut train, test) = (Samples::new(&cpu, &train)?, Samples::new(&cpu, &test)?);

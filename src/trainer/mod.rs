@@ -241,8 +241,11 @@ impl<'n, T: Scalar> Trainer<'n, T> {
     /// More samples than that step had, or none; a device that fails.
     pub fn last_loss(&self, samples: usize) -> Result<f64> {
         if samples > self.last_samples {
-            let last = self.last_samples;
-            let reason = format!("{samples} samples; the last step has the losses of {last}");
+            let reason = match self.last_samples {
+                0 => "no step has kept its losses; Trainer::step does, step_with and epochs do not"
+                    .to_owned(),
+                last => format!("{samples} samples; the last step has the losses of {last}"),
+            };
             return Err(Error::argument("last loss", reason));
         }
         let losses = self.losses.view().sub_columns(0..samples)?.to_vec()?;

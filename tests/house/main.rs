@@ -3,7 +3,8 @@
 mod imports;
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
+use std::sync::LazyLock;
 
 use imports::{Crate, Source};
 
@@ -43,20 +44,14 @@ const ENGINE_FLOORS: &[&[&str]] = &[
 const CLI_FLOORS: &[&[&str]] =
     &[&["message"], &["args"], &["input"], &["output"], &["train"], &["commands"], &["cli"]];
 
-fn folder(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join(name)
-}
+/// All tests share one reading of each crate.
+static LIBRARY: LazyLock<Crate> = LazyLock::new(|| read("src", 100));
+static PROGRAM: LazyLock<Crate> = LazyLock::new(|| read("cli/src", 20));
 
-fn library() -> Crate {
-    let library = Crate::read(&folder("src"));
-    assert!(library.sources.len() > 100, "the sources must have been found");
-    library
-}
-
-fn program() -> Crate {
-    let program = Crate::read(&folder("cli/src"));
-    assert!(program.sources.len() > 20, "the sources must have been found");
-    program
+fn read(sources: &str, at_least: usize) -> Crate {
+    let house = Crate::read(&Path::new(env!("CARGO_MANIFEST_DIR")).join(sources));
+    assert!(house.sources.len() > at_least, "the sources must have been found");
+    house
 }
 
 /// The arrows that point up, as "file uses file".
@@ -88,26 +83,26 @@ fn arrows_point_down() {
     let root = ["lib", "main"];
     let room =
         |source: &Source| Some(source.room().to_owned()).filter(|room| !root.contains(&&**room));
-    assert_eq!(arrows_up(&library(), FLOORS, room), none);
-    assert_eq!(arrows_up(&program(), CLI_FLOORS, room), none);
+    assert_eq!(arrows_up(&LIBRARY, FLOORS, room), none);
+    assert_eq!(arrows_up(&PROGRAM, CLI_FLOORS, room), none);
     let engine = |source: &Source| {
         let inside = source.path.strip_prefix("engine").ok()?;
         Some(inside.iter().next()?.to_str()?.trim_end_matches(".rs").to_owned())
     };
-    assert_eq!(arrows_up(&library(), ENGINE_FLOORS, engine), none);
+    assert_eq!(arrows_up(&LIBRARY, ENGINE_FLOORS, engine), none);
 }
 
 #[test]
 fn no_files_use_each_other_in_a_circle() {
     let none: [Vec<&Path>; 0] = [];
-    assert_eq!(library().circles(), none);
-    assert_eq!(program().circles(), none);
+    assert_eq!(LIBRARY.circles(), none);
+    assert_eq!(PROGRAM.circles(), none);
 }
 
 #[test]
 fn files_and_formats_know_no_engine() {
     for source in
-        library().sources.iter().filter(|source| ["data", "model_file"].contains(&source.room()))
+        LIBRARY.sources.iter().filter(|source| ["data", "model_file"].contains(&source.room()))
     {
         for engine in ["engine::cpu", "engine::opencl", "engine::cuda", "engine::open"] {
             assert!(!source.code().contains(engine), "{} names {engine}", source.path.display());
@@ -117,7 +112,7 @@ fn files_and_formats_know_no_engine() {
 
 #[test]
 fn drivers_features_and_globals_keep_to_their_rooms() {
-    for source in &library().sources {
+    for source in &LIBRARY.sources {
         let (code, path) = (source.code(), source.path.display());
         let in_engine = source.room() == "engine";
         for driver in ["cudarc", "opencl3", "cl3::"] {
@@ -138,14 +133,14 @@ fn drivers_features_and_globals_keep_to_their_rooms() {
 
 #[test]
 fn layers_know_no_optimizer() {
-    for source in library().sources.iter().filter(|source| source.room() == "layer") {
+    for source in LIBRARY.sources.iter().filter(|source| source.room() == "layer") {
         assert!(!source.code().contains("optimizer"), "{}", source.path.display());
     }
 }
 
 #[test]
 fn unsafe_keeps_to_its_rooms() {
-    for source in &library().sources {
+    for source in &LIBRARY.sources {
         if !["engine", "matrix", "ops"].contains(&source.room()) {
             assert!(!source.code().contains("unsafe"), "{} has unsafe code", source.path.display());
         }
@@ -154,7 +149,7 @@ fn unsafe_keeps_to_its_rooms() {
 
 #[test]
 fn files_are_rooms_not_halls() {
-    for house in [library(), program()] {
+    for house in [&*LIBRARY, &*PROGRAM] {
         for source in &house.sources {
             let lines = source.text.lines().count();
             assert!(lines <= 500, "{} has {lines} lines", source.path.display());

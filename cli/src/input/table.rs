@@ -1,23 +1,30 @@
 //! What the program says about a table before it is used.
 
-use travertine::data::{Role, Schema, Table};
+use travertine::data::{Role, Schema};
 
 use crate::message::{counted, note};
 
-/// Prints how a table is read.
-pub(crate) fn describe(name: &str, schema: &Schema, empty_rows: usize) {
-    let columns = counted(schema.columns.len(), "column", "columns");
-    note(&format!("{name}: {columns}\n{schema}"));
-    if empty_rows > 0 {
-        let rows = counted(empty_rows, "row", "rows");
-        note(&format!("{rows} of empty fields left out"));
-    }
-    if schema.with_role(Role::LeftOut).next().is_some() {
-        note("--keep NAME learns from a column that is left out");
-    }
+/// Rows of a table that are not samples.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct LeftOutRows {
+    pub(crate) empty: usize,
+    pub(crate) unlabeled: usize,
 }
 
-/// As [`describe`], for a table that is open.
-pub(crate) fn describe_table(name: &str, table: &Table) {
-    describe(name, table.schema(), table.empty_rows());
+/// Prints how a table is read; `rows`: those with a label.
+pub(crate) fn describe(name: &str, schema: &Schema, rows: usize, left_out: LeftOutRows) {
+    let all = counted(rows + left_out.unlabeled, "row", "rows");
+    let columns = counted(schema.columns.len(), "column", "columns");
+    note(&format!("{name}: {all}, {columns}, {schema}"));
+    if left_out.empty > 0 {
+        note(&format!("  {} of empty fields left out", counted(left_out.empty, "row", "rows")));
+    }
+    if left_out.unlabeled > 0 {
+        let rows = counted(left_out.unlabeled, "row", "rows");
+        note(&format!("  {rows} without a label left out"));
+    }
+    let by_guess = |place: usize| schema.columns[place].note != "as you say";
+    if schema.with_role(Role::LeftOut).any(by_guess) {
+        note("  --keep NAME learns from a column that is left out");
+    }
 }

@@ -10,7 +10,7 @@ use travertine::{Result, Scalar};
 
 use crate::args::augment::{self, Deformation};
 use crate::args::source::Source;
-use crate::input::table::{describe, describe_table};
+use crate::input::table::{LeftOutRows, describe};
 use crate::input::warn_of;
 use crate::message::{counted, note, warn, wrong};
 use crate::train::args::DataArgs;
@@ -97,7 +97,9 @@ impl<T: Scalar> TrainingData<T> {
 
     /// The example of a stream, with the samples of `--test`, which are read as a whole.
     pub(crate) fn of_stream(args: &DataArgs, stream: &Stream<T>) -> Result<Self> {
-        describe(&args.source.name(), stream.schema(), stream.empty_rows());
+        let left_out = LeftOutRows { empty: stream.empty_rows(), unlabeled: stream.unlabeled() };
+        let samples = stream.samples() + stream.held_out_samples();
+        describe(&args.source.name(), stream.schema(), samples, left_out);
         let mut data = TrainingData {
             train: stream.example().clone(),
             test: None,
@@ -318,12 +320,9 @@ fn read<T: Scalar>(args: &DataArgs) -> Result<(Whole<T>, Option<Dataset<T>>)> {
         return Err(wrong(augment::OPTION, reason));
     }
     let table = Table::open(path, &table_options(args)?)?;
-    describe_table(&args.source.name(), &table);
     let frame = table.read()?;
-    if frame.unlabeled() > 0 {
-        let rows = counted(frame.unlabeled(), "row", "rows");
-        note(&format!("{rows} without a label left out"));
-    }
+    let left_out = LeftOutRows { empty: table.empty_rows(), unlabeled: frame.unlabeled() };
+    describe(&args.source.name(), table.schema(), frame.samples(), left_out);
     check_targets(&args.source, frame.targets())?;
     Ok((Whole::Table(frame, table.schema().clone()), None))
 }

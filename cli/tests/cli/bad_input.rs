@@ -1,4 +1,4 @@
-//! Bad input: told where and what, status 2, and nothing overwritten.
+//! Bad input: the message names the place and the mistake, the status is 2, and no file is overwritten.
 
 use std::fs;
 

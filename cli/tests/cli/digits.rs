@@ -219,5 +219,8 @@ fn a_reader_that_goes_early_harms_nothing() {
             String::from_utf8_lossy(&output.stderr)
         );
     }
-    assert!(folder.join("late").exists(), "the model is saved though nobody reads");
+    assert!(
+        folder.join("late").exists(),
+        "the model is saved after the reader has closed the pipe"
+    );
 }

@@ -39,19 +39,19 @@ fn lines(folder: &Folder, name: &str) -> Vec<Value> {
 }
 
 #[test]
-fn history_is_what_training_told() {
+fn history_is_what_training_printed() {
     let folder = Folder::new();
     folder.write("h.jsonl", "from before");
     let options = "--epochs 4 --schedule step(2,0.5) --learning-rate 0.2 --hidden 20 --json";
-    let told = folder
+    let printed = folder
         .run(&format!("train digits {options} --history h.jsonl --tensorboard logs/deep"))
         .ok()
         .json();
     let rows = lines(&folder, "h.jsonl");
     assert_eq!(rows.len(), 4);
-    for (i, (row, told)) in rows.iter().zip(&told).enumerate() {
+    for (i, (row, printed)) in rows.iter().zip(&printed).enumerate() {
         for key in ["epoch", "train_loss", "train_accuracy", "test_loss", "test_accuracy"] {
-            assert_eq!(row[key], told[key], "{key}");
+            assert_eq!(row[key], printed[key], "{key}");
         }
         // 1,437 samples in batches of 10.
         assert_eq!(row["step"], 144 * (i + 1));
@@ -119,7 +119,7 @@ fn csv_history_has_the_same_numbers_and_changes_no_bit_of_the_model() {
 fn rows_from_before_a_resume_have_as_many_fields() {
     let folder = Folder::new();
     let train = "train digits --hidden 8 --out m";
-    // Nobody looks at the first part, so that it has no gradient norms.
+    // The first part writes no history, so it computes no gradient norms.
     folder.run(&format!("{train} --epochs 2 --checkpoint c")).ok();
     folder.run(&format!("{train} --epochs 4 --resume c --history h.csv")).ok();
     let text = fs::read_to_string(folder.join("h.csv")).unwrap();

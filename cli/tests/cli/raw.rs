@@ -54,7 +54,7 @@ fn raw_tables_are_trained_evaluated_and_predicted() {
     let more = folder.run("predict houses.safetensors more.csv").ok();
     assert_eq!(
         more.out, answers.out,
-        "another order, one column more, and a quarter that nobody knows"
+        "another order, one column more, and a quarter that training did not see"
     );
     assert!(
         more.err.contains("1 sample has a 'quarter' that training did not see, as \"west\""),

@@ -280,7 +280,7 @@ fn reports_on_values_on_one_epoch_and_on_a_failure() {
     assert!(page.contains("<title>train, epoch 1:"), "one epoch is a mark");
     assert!(!page.contains("NaN") && !page.contains("inf\""));
 
-    // It diverges late: the page tells of the good epochs and why there are no more.
+    // It diverges late: the page shows the good epochs and the reason why there are no more.
     let diverges =
         "train digits --hidden none --output linear --epochs 30 --learning-rate 0.19 --report d";
     assert_eq!(folder.run(diverges).status, Some(1));

@@ -10,7 +10,7 @@ fn nielsens_first_epoch() {
     let folder = Folder::new();
     let mnist = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/data/mnist");
     if !mnist.is_dir() {
-        // ./test tells, and fails where it must.
+        // ./test lists what is left out, and fails where it must.
         eprintln!("LEFT OUT: nielsens_first_epoch: there is no {}", mnist.display());
         return;
     }

@@ -1,6 +1,6 @@
 //! From what stands in the columns to their types and roles.
 
-use super::cell::is_written_by_programs;
+use super::cell::{is_written_by_programs, without_zero_decimals};
 use super::date::DateOrder;
 use super::number::{FORMATS, NumberFormat};
 use super::options::{Dates, TableOptions};
@@ -144,7 +144,11 @@ impl Column<'_> {
         }
         if is_in(&choice.categorical) {
             self.check_categories()?;
-            return Ok(self.column(Role::Feature, ColumnType::Text, self.categories_note()));
+            return Ok(self.column(
+                Role::Feature,
+                ColumnType::Text,
+                self.categories_note("categories"),
+            ));
         }
         let column_type = match self.column_type(decimal) {
             Ok(column_type) => column_type,
@@ -154,7 +158,9 @@ impl Column<'_> {
         };
         let (role, note) = match self.reason_to_leave_out(column_type) {
             Some(reason) if !is_in(&choice.keep) => (Role::LeftOut, reason),
-            _ if column_type == ColumnType::Text => (Role::Feature, self.categories_note()),
+            _ if column_type == ColumnType::Text => {
+                (Role::Feature, self.categories_note("categories"))
+            }
             _ => (Role::Feature, String::new()),
         };
         Ok(self.column(role, column_type, note))
@@ -192,20 +198,23 @@ impl Column<'_> {
         (!words.is_empty()).then(|| format!("{} is a missing value", listed(&words)))
     }
 
-    fn categories_note(&self) -> String {
+    /// "2 categories: no yes", "12 classes"
+    fn categories_note(&self, noun: &str) -> String {
+        const MOST_SHOWN: usize = 6;
         let (different, more) = self.survey.different();
-        let more = if more { "more than " } else { "" };
-        let values: Vec<&str> = self.survey.texts.known.keys().map(String::as_str).collect();
-        match different {
-            _ if !more.is_empty() => format!("{more}{different} different"),
-            1..=6 => {
-                let mut values = values;
-                values.sort_unstable();
-                let values: Vec<String> = values.into_iter().map(str::to_owned).collect();
-                format!("{different}, {}", values.join(" "))
-            }
-            _ => different.to_string(),
+        let more_than = if more { "more than " } else { "" };
+        let mut values: Vec<String> = self
+            .survey
+            .texts
+            .known
+            .keys()
+            .map(|text| without_zero_decimals(text).to_owned())
+            .collect();
+        values.sort_unstable();
+        if more || different > MOST_SHOWN {
+            return format!("{more_than}{different} {noun}");
         }
+        format!("{different} {noun}: {}", values.join(" "))
     }
 
     /// What the values are. Nine in ten must agree; the others are errors when the table is read.
@@ -451,7 +460,7 @@ impl Column<'_> {
         let (different, more) = survey.different();
         let twice = survey.texts.known.values().all(|occurrence| occurrence.count >= 2);
         survey.others == 0
-            && survey.numbers.whole == survey.numbers.count
+            && survey.numbers.integral == survey.numbers.count
             && !more
             && different <= MAX_WHOLE_CLASSES
             && twice
@@ -486,7 +495,7 @@ impl Column<'_> {
         let mut column = self.column(Role::Class, ColumnType::Text, "");
         column.missing -= kept;
         column.note =
-            if words.is_empty() && !more { self.categories_note() } else { String::new() };
+            if words.is_empty() && !more { self.categories_note("classes") } else { String::new() };
         Ok(column)
     }
 

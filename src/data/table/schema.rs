@@ -264,22 +264,26 @@ impl fmt::Display for DateOrder {
     }
 }
 
-/// What becomes of the column: "number; 3 missing".
+/// What becomes of the column: "number; 3 missing", "label, 2 classes: no yes", "left out: constant, 0".
 impl fmt::Display for SchemaColumn {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match (self.role, self.column_type) {
-            (Role::Feature, column_type) => f.write_str(&column_type.describe())?,
-            (Role::Class, _) => f.write_str("label: classes")?,
-            (Role::Value, column_type) => write!(f, "label: {}", column_type.describe())?,
-            (Role::LeftOut, _) => f.write_str("left out")?,
-        }
-        if !self.note.is_empty() {
-            write!(f, ": {}", self.note)?;
-        }
-        match self.missing {
-            0 => Ok(()),
-            missing => write!(f, "; {missing} missing"),
-        }
+        let of_type = self.column_type.describe();
+        let what = match self.role {
+            Role::Feature if self.column_type == ColumnType::Text => String::new(),
+            Role::Feature => of_type,
+            Role::Class => "label".to_owned(),
+            Role::Value => format!("label, {of_type}"),
+            Role::LeftOut => "left out".to_owned(),
+        };
+        let missing = match self.missing {
+            0 => String::new(),
+            missing => format!("{missing} missing"),
+        };
+        let separator = if self.role == Role::LeftOut { ": " } else { ", " };
+        let said: Vec<&str> =
+            [&what, &self.note].into_iter().map(|s| &**s).filter(|s| !s.is_empty()).collect();
+        f.write_str(&said.join(separator))?;
+        if missing.is_empty() { Ok(()) } else { write!(f, "; {missing}") }
     }
 }
 

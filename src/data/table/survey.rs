@@ -60,8 +60,10 @@ impl Texts {
 #[derive(Clone, Debug)]
 pub(super) struct Numbers {
     pub(super) count: usize,
-    /// Those without a point.
+    /// Those without a point or an exponent.
     pub(super) whole: usize,
+    /// Those without a fraction, however they are written.
+    pub(super) integral: usize,
     /// Those whose point may stand between thousands.
     may_group: usize,
     pub(super) min: f64,
@@ -105,6 +107,7 @@ impl Default for ColumnSurvey {
             numbers: Numbers {
                 count: 0,
                 whole: 0,
+                integral: 0,
                 may_group: 0,
                 min: f64::INFINITY,
                 max: f64::NEG_INFINITY,
@@ -178,6 +181,7 @@ impl ColumnSurvey {
         }
         numbers.last = x;
         numbers.count += 1;
+        numbers.integral += usize::from(x.fract() == 0.0);
         numbers.min = numbers.min.min(x);
         numbers.max = numbers.max.max(x);
         if text.bytes().all(|byte| byte != b'.' && byte | 32 != b'e') {
@@ -262,6 +266,7 @@ impl ColumnSurvey {
         numbers.last = below.last;
         numbers.count += below.count;
         numbers.whole += below.whole;
+        numbers.integral += below.integral;
         numbers.may_group += below.may_group;
         numbers.min = numbers.min.min(below.min);
         numbers.max = numbers.max.max(below.max);

@@ -70,7 +70,7 @@ fn check_forward<T: Scalar>(
     z_layout: Option<Layout>,
     layout: Layout,
 ) {
-    // Softmax wants the elements of a column side by side.
+    // Softmax requires the elements of a column to be adjacent.
     if matches!(transfer, Transfer::Softmax) && matches!(layout, Layout::Rows | Layout::Sparse) {
         return;
     }
