@@ -99,7 +99,7 @@ struct Candidate {
 impl Candidate {
     /// `None` for a text without rows.
     fn of(head: &str, dialect: Dialect) -> Option<Self> {
-        let rows = Rows::parse(head, &dialect);
+        let rows = Rows::parse(head.to_owned(), &dialect);
         let seen = rows.len().min(MAX_ROWS);
         let (width, count) = most_frequent((0..seen).map(|row| rows.width(row)))?;
         let fields =

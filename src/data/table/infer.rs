@@ -286,16 +286,18 @@ impl Column<'_> {
 
     /// The one word that stands again and again among numbers, if it makes up all the `others`.
     fn word_among(&self, others: usize) -> Option<(String, usize)> {
-        let words = &self.survey.words;
-        let mut known = words.known.iter();
-        let (Some((word, Occurrence { count, .. })), None) = (known.next(), known.next()) else {
+        let texts = &self.survey.texts;
+        let mut words = texts
+            .known
+            .iter()
+            .filter(|(text, occurrence)| occurrence.is_word() && Plain::of(text).is_none());
+        let (Some((word, Occurrence { count, .. })), None) = (words.next(), words.next()) else {
             return None;
         };
         // Infinity is a number that nothing can be learned from, not a gap.
         let is_infinite = word.trim_start_matches(['-', '+']).to_lowercase().starts_with("inf");
         let enough = *count >= 2 && 5 * (self.survey.present() - count) >= self.survey.present();
-        (!words.overflows && *count == others && enough && !is_infinite)
-            .then(|| (word.clone(), *count))
+        (*count == others && enough && !is_infinite).then(|| (word.clone(), *count))
     }
 
     /// As [`Column::word_among`], for a column of numbers.

@@ -92,7 +92,7 @@ impl<R: Read> RowReader<R> {
                 return Err(Error::format(&*self.name, "line 1", expected, "the end of the input"));
             }
             let text = utf8(&self.name, self.lines, &text)?;
-            let rows = Rows::parse(text.trim_start_matches('\u{feff}'), &self.dialect);
+            let rows = Rows::parse(text.trim_start_matches('\u{feff}').to_owned(), &self.dialect);
             if rows.len() > 0 {
                 break rows.fields(0).map(str::to_owned).collect::<Vec<_>>();
             }
@@ -113,7 +113,8 @@ impl<R: Read> RowReader<R> {
         }
         self.width = first.len();
         let names = has_header.then(|| column_names(first.into_iter()));
-        let block = Block { rows: None, names, ..self.block(Rows::parse("", &self.dialect)) };
+        let block =
+            Block { rows: None, names, ..self.block(Rows::parse(String::new(), &self.dialect)) };
         self.reading = Reading::find(schema, &block, Labels::Ignored, options.id.as_deref())?;
         self.first = (!has_header).then_some(text);
         Ok(())
@@ -136,7 +137,7 @@ impl<R: Read> RowReader<R> {
             if count == 0 {
                 return Ok(None);
             }
-            let rows = Rows::parse(&utf8(&self.name, before, &text)?, &self.dialect);
+            let rows = Rows::parse(utf8(&self.name, before, &text)?, &self.dialect);
             if rows.len() > 0 {
                 let source = Block { before, ..self.block(rows) };
                 return self.reading.block(&source, 0).map(Some);

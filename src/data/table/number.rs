@@ -74,20 +74,72 @@ impl NumberFormat {
 }
 
 /// A finite number with a decimal point and nothing else.
-pub(super) fn plain(text: &str) -> Option<f64> {
-    let first = *text.as_bytes().first()?;
-    if !matches!(first, b'0'..=b'9' | b'+' | b'-' | b'.') {
-        return None;
-    }
-    text.parse::<f64>().ok().filter(|x| x.is_finite())
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct Plain {
+    pub(super) value: f64,
+    /// Whether it has neither a point nor an exponent.
+    pub(super) is_whole: bool,
+    /// Whether its point may as well stand between thousands, as in 1.234.
+    pub(super) may_group: bool,
 }
 
-/// Whether a plain number with a point may as well have the point between thousands, as 1.234.
-pub(super) fn point_may_group(text: &str) -> bool {
-    let digits = text.trim_start_matches(['+', '-']);
-    digits.split_once('.').is_some_and(|(before, after)| {
-        (1..=3).contains(&before.len()) && !before.starts_with('0') && is_digits(after, 3)
-    })
+/// The value of a finite number with a decimal point and nothing else.
+pub(super) fn plain(text: &str) -> Option<f64> {
+    Plain::of(text).map(|plain| plain.value)
+}
+
+impl Plain {
+    pub(super) fn of(text: &str) -> Option<Self> {
+        let first = *text.as_bytes().first()?;
+        if !matches!(first, b'0'..=b'9' | b'+' | b'-' | b'.') {
+            return None;
+        }
+        Plain::short(text.as_bytes()).or_else(|| Plain::long(text))
+    }
+
+    /// A number of few digits without an exponent: both the digits and the power of ten are exact, so that their quotient is
+    /// the nearest number (Clinger 1990).
+    fn short(text: &[u8]) -> Option<Self> {
+        const MAX_DIGITS: usize = 15;
+        const POWERS: [f64; MAX_DIGITS + 1] =
+            [1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14, 1e15];
+        let (negative, digits) = match text {
+            [b'-', rest @ ..] => (true, rest),
+            _ => (false, text),
+        };
+        if digits.len() > MAX_DIGITS + 1 {
+            return None;
+        }
+        let (mut value, mut point) = (0u64, None);
+        for (i, &byte) in digits.iter().enumerate() {
+            let digit = byte.wrapping_sub(b'0');
+            if digit <= 9 {
+                value = 10 * value + u64::from(digit);
+            } else if byte == b'.' && point.is_none() {
+                point = Some(i);
+            } else {
+                return None;
+            }
+        }
+        let count = digits.len() - usize::from(point.is_some());
+        if count == 0 || count > MAX_DIGITS {
+            return None;
+        }
+        let decimals = point.map_or(0, |point| count - point);
+        let x = value as f64 / POWERS[decimals];
+        Some(Plain {
+            value: if negative { -x } else { x },
+            is_whole: point.is_none(),
+            may_group: decimals == 3 && (4..=6).contains(&count) && digits[0] != b'0',
+        })
+    }
+
+    /// Any other number.
+    fn long(text: &str) -> Option<Self> {
+        let value = text.parse::<f64>().ok().filter(|x| x.is_finite())?;
+        let is_whole = text.bytes().all(|byte| byte != b'.' && byte | 32 != b'e');
+        Some(Plain { value, is_whole, may_group: false })
+    }
 }
 
 fn is_digits(text: &str, count: usize) -> bool {
@@ -213,6 +265,32 @@ mod tests {
         assert_eq!(formats("1'234.5"), [6]);
         assert_eq!(formats("."), [0; 0]);
         assert_eq!(formats("1-2"), [0; 0]);
+    }
+
+    #[test]
+    fn short_numbers_are_those_of_the_standard_library() {
+        let texts = [
+            "0",
+            "-0",
+            "1.5",
+            "-.5",
+            "5.",
+            "0.1",
+            "123456789012345",
+            "0.000000000000001",
+            "99999999999.9999",
+            "00012.50",
+        ];
+        for text in texts {
+            let ours = Plain::short(text.as_bytes()).unwrap().value;
+            assert_eq!(ours.to_bits(), text.parse::<f64>().unwrap().to_bits(), "{text}");
+        }
+        for text in ["", "-", ".", "-.", "1e5", "1.2.3", "1234567890123456", "--1", "+1"] {
+            assert_eq!(Plain::short(text.as_bytes()), None, "{text}");
+        }
+        let may_group = |text| Plain::of(text).unwrap().may_group;
+        assert!(may_group("1.234") && may_group("-123.456"));
+        assert!(!["0.123", "1234.567", "1.23", "1.2345", "1234"].map(may_group).contains(&true));
     }
 
     #[test]

@@ -1,15 +1,16 @@
 //! The rows of a text, taken apart into fields.
 
 use csv_core::{ReadRecordResult, Reader, ReaderBuilder};
+use memchr::{memchr, memchr2_iter};
 
 use super::schema::{Delimiter, Dialect};
 
 /// The rows of a text. Blank lines, comments and rows of empty fields are left out.
 pub(super) struct Rows {
-    /// The fields of all rows without quotes, one behind the other.
+    /// Where the fields are: the source, or a copy without quotes.
     text: String,
-    /// Where each field ends in `text`.
-    ends: Vec<usize>,
+    /// Start and end of each field in `text`, without blanks around it.
+    fields: Vec<(u32, u32)>,
     rows: Vec<Row>,
     /// Rows that were left out because all their fields are empty.
     pub(super) empty: usize,
@@ -26,10 +27,15 @@ struct Row {
 
 impl Rows {
     /// Takes a text apart.
-    pub(super) fn parse(source: &str, dialect: &Dialect) -> Self {
-        let mut parser = Parser::new(source, dialect);
-        while parser.next_row() {}
-        parser.finish()
+    pub(super) fn parse(source: String, dialect: &Dialect) -> Self {
+        let has_quotes = memchr(b'"', source.as_bytes()).is_some();
+        let has_old_line_ends = memchr(b'\n', source.as_bytes()).is_none()
+            && memchr(b'\r', source.as_bytes()).is_some();
+        if has_quotes || has_old_line_ends || dialect.delimiter == Delimiter::Blanks {
+            return parse_quoted(&source, dialect);
+        }
+        let rows = split(&source, dialect);
+        Rows { text: source, ..rows }
     }
 
     pub(super) fn len(&self) -> usize {
@@ -49,103 +55,141 @@ impl Rows {
     /// The fields of a row without blanks around them.
     pub(super) fn fields(&self, row: usize) -> impl ExactSizeIterator<Item = &str> {
         let Row { first, fields, .. } = self.rows[row];
-        (first..first + fields).map(|field| self.field(field))
-    }
-
-    fn field(&self, field: usize) -> &str {
-        let start = field.checked_sub(1).map_or(0, |before| self.ends[before]);
-        self.text[start..self.ends[field]].trim()
+        let fields = self.fields[first..first + fields].iter();
+        fields.map(|&(start, end)| &self.text[start as usize..end as usize])
     }
 }
 
-struct Parser<'s> {
-    source: &'s [u8],
-    position: usize,
-    reader: Reader,
-    text: Vec<u8>,
-    text_length: usize,
-    ends: Vec<usize>,
-    field_ends: Vec<usize>,
+/// Collects the rows of a text.
+struct Collector<'d> {
+    fields: Vec<(u32, u32)>,
     rows: Vec<Row>,
     empty: usize,
-    dialect: &'s Dialect,
+    dialect: &'d Dialect,
 }
 
-impl<'s> Parser<'s> {
-    fn new(source: &'s str, dialect: &'s Dialect) -> Self {
-        let comment = dialect.comment.and_then(|comment| u8::try_from(comment).ok());
-        let reader =
-            ReaderBuilder::new().delimiter(dialect.delimiter.byte()).comment(comment).build();
-        Parser {
-            source: source.as_bytes(),
-            position: 0,
-            reader,
-            // Without quotes a text is never longer than before.
-            text: vec![0; source.len()],
-            text_length: 0,
-            ends: Vec::new(),
-            field_ends: vec![0; 64],
-            rows: Vec::new(),
-            empty: 0,
-            dialect,
-        }
+impl<'d> Collector<'d> {
+    fn new(dialect: &'d Dialect) -> Self {
+        Collector { fields: Vec::new(), rows: Vec::new(), empty: 0, dialect }
     }
 
-    /// Reads a row; false at the end.
-    fn next_row(&mut self) -> bool {
-        let (start, mut written, mut fields) = (self.position, 0, 0);
-        loop {
-            let (result, read, wrote, ended) = self.reader.read_record(
-                &self.source[self.position..],
-                &mut self.text[self.text_length + written..],
-                &mut self.field_ends[fields..],
-            );
-            (self.position, written, fields) =
-                (self.position + read, written + wrote, fields + ended);
-            match result {
-                ReadRecordResult::InputEmpty => {}
-                ReadRecordResult::OutputFull => self.text.resize(2 * self.text.len() + 64, 0),
-                ReadRecordResult::OutputEndsFull => {
-                    self.field_ends.resize(2 * self.field_ends.len(), 0);
-                }
-                ReadRecordResult::Record => {
-                    self.add(start, written, fields);
-                    return true;
-                }
-                ReadRecordResult::End => return false,
-            }
+    /// Adds a field of `text`.
+    fn field(&mut self, text: &str, start: usize, end: usize) {
+        let bytes = &text.as_bytes()[start..end];
+        let is_plain = |byte: Option<&u8>| byte.is_none_or(|b| (b'!'..=b'~').contains(b));
+        let (mut start, mut end) = (start, end);
+        if !is_plain(bytes.first()) || !is_plain(bytes.last()) {
+            let field = &text[start..end];
+            start += field.len() - field.trim_start().len();
+            end = start + field.trim().len();
         }
+        self.fields.push((start as u32, end as u32));
     }
 
-    fn add(&mut self, start: usize, written: usize, fields: usize) {
-        let first = self.ends.len();
-        let text = &self.text[self.text_length..self.text_length + written];
-        let is_blank = text.iter().all(u8::is_ascii_whitespace);
-        if is_blank {
-            self.empty += usize::from(fields > 1 || written > 0);
+    /// Ends a row whose fields were added from `first` on; `start`: where it begins in the source.
+    fn row(&mut self, first: usize, start: usize) {
+        let is_empty = self.fields[first..].iter().all(|(start, end)| start == end);
+        if is_empty {
+            self.empty += usize::from(self.fields.len() > first + 1);
+            self.fields.truncate(first);
             return;
         }
-        let (base, mut before) = (self.text_length, 0);
-        for &end in &self.field_ends[..fields] {
-            // Blanks one behind the other are one delimiter.
-            if self.dialect.delimiter != Delimiter::Blanks || end > before {
-                self.ends.push(base + end);
-            }
-            before = end;
-        }
         if self.dialect.ends_with_delimiter
-            && before == self.field_ends.get(fields.wrapping_sub(2)).copied().unwrap_or(0)
+            && self.fields.len() > first + 1
+            && self.fields.last().is_some_and(|(start, end)| start == end)
         {
-            self.ends.pop();
+            self.fields.pop();
         }
-        self.text_length += written;
-        self.rows.push(Row { first, fields: self.ends.len() - first, start });
+        self.rows.push(Row { first, fields: self.fields.len() - first, start });
     }
 
-    fn finish(mut self) -> Rows {
-        self.text.truncate(self.text_length);
-        // Fields are cut at ASCII characters, so that what was UTF-8 still is.
-        let text = String::from_utf8(self.text).unwrap_or_default();
-        Rows { text, ends: self.ends, rows: self.rows, empty: self.empty }
+    fn finish(self, text: String) -> Rows {
+        Rows { text, fields: self.fields, rows: self.rows, empty: self.empty }
+    }
+}
+
+/// Takes a text without quotes apart: lines, and fields between delimiters.
+fn split(source: &str, dialect: &Dialect) -> Rows {
+    let (bytes, delimiter) = (source.as_bytes(), dialect.delimiter.byte());
+    let comment = dialect.comment.and_then(|comment| u8::try_from(comment).ok());
+    let mut all = Collector::new(dialect);
+    let (mut row_start, mut field_start, mut first) = (0, 0, 0);
+    // The text ends as a line does.
+    let marks = memchr2_iter(delimiter, b'\n', bytes).chain(std::iter::once(bytes.len()));
+    for mark in marks {
+        let ends_row = mark == bytes.len() || bytes[mark] == b'\n';
+        all.field(source, field_start, mark);
+        field_start = mark + 1;
+        if ends_row {
+            if comment.is_some() && bytes.get(row_start) == comment.as_ref() {
+                all.fields.truncate(first);
+            } else {
+                all.row(first, row_start);
+            }
+            (row_start, first) = (mark + 1, all.fields.len());
+        }
+    }
+    all.finish(String::new())
+}
+
+/// Takes a text apart as RFC 4180 says.
+fn parse_quoted(source: &str, dialect: &Dialect) -> Rows {
+    let comment = dialect.comment.and_then(|comment| u8::try_from(comment).ok());
+    let mut reader =
+        ReaderBuilder::new().delimiter(dialect.delimiter.byte()).comment(comment).build();
+    // Without quotes a text is never longer than before.
+    let (mut text, mut ends) = (vec![0; source.len() + 1], vec![0; 64]);
+    let (mut position, mut length) = (0, 0);
+    let mut records: Vec<(usize, usize, usize)> = Vec::new();
+    let mut all_ends: Vec<usize> = Vec::new();
+    loop {
+        let start = position;
+        let record =
+            record(&mut reader, &source.as_bytes()[position..], &mut text[length..], &mut ends);
+        let Some((read, written, fields)) = record else { break };
+        position += read;
+        records.push((start, length, all_ends.len()));
+        all_ends.extend(ends[..fields].iter().map(|end| length + end));
+        length += written;
+    }
+    text.truncate(length);
+    // Fields are cut at ASCII characters, so that what was UTF-8 still is.
+    let text = String::from_utf8(text).unwrap_or_default();
+    let mut all = Collector::new(dialect);
+    let blanks = dialect.delimiter == Delimiter::Blanks;
+    for (i, &(start, mut from, first_end)) in records.iter().enumerate() {
+        let last_end = records.get(i + 1).map_or(all_ends.len(), |next| next.2);
+        let first = all.fields.len();
+        for &end in &all_ends[first_end..last_end] {
+            // Blanks one behind the other are one delimiter.
+            if !blanks || end > from {
+                all.field(&text, from, end);
+            }
+            from = end;
+        }
+        all.row(first, start);
+    }
+    all.finish(text)
+}
+
+/// Reads a record: the bytes that were read and written, and its number of fields; `None` at the end.
+fn record(
+    reader: &mut Reader,
+    source: &[u8],
+    text: &mut [u8],
+    ends: &mut Vec<usize>,
+) -> Option<(usize, usize, usize)> {
+    let (mut position, mut written, mut fields) = (0, 0, 0);
+    loop {
+        let (result, read, wrote, ended) =
+            reader.read_record(&source[position..], &mut text[written..], &mut ends[fields..]);
+        (position, written, fields) = (position + read, written + wrote, fields + ended);
+        match result {
+            // The text has room for all of the source.
+            ReadRecordResult::InputEmpty | ReadRecordResult::OutputFull => {}
+            ReadRecordResult::OutputEndsFull => ends.resize(2 * ends.len(), 0),
+            ReadRecordResult::Record => return Some((position, written, fields)),
+            ReadRecordResult::End => return None,
+        }
     }
 }

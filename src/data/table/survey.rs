@@ -4,15 +4,13 @@ use std::collections::HashMap;
 
 use super::cell::{Cell, missing_word, truth};
 use super::date::DateOrder;
-use super::number::{
-    FORMATS, POINTS_BETWEEN_THOUSANDS, WITH_POINT, Written, plain, point_may_group,
-};
+use super::number::{FORMATS, FormatSet, POINTS_BETWEEN_THOUSANDS, Plain, WITH_POINT, Written};
 
 /// Different numbers that are remembered as texts: enough to tell classes from values.
 const MAX_NUMBERS: usize = 64;
 /// Different texts that are remembered.
 pub(super) const MAX_TEXTS: usize = 10_000;
-/// Different words without digits that are remembered in a column of numbers.
+/// Different words for missing values that are remembered.
 const MAX_WORDS: usize = 16;
 
 /// Where a value stands: the number of its block, and the byte in it where its row begins or the number of its row.
@@ -27,6 +25,53 @@ pub(in crate::data) struct Spot {
 pub(super) struct Occurrence {
     pub(super) count: usize,
     pub(super) first: Spot,
+    reading: Reading,
+}
+
+/// What a text that is no plain number may be read as.
+#[derive(Clone, Copy, Debug)]
+struct Reading {
+    /// A number with marks: its formats and its unit.
+    formats: FormatSet,
+    unit: Option<char>,
+    /// A date: a bit for each order.
+    dates: u8,
+    truth: bool,
+    has_digits: bool,
+}
+
+impl Occurrence {
+    /// Whether the text has no digit, as a word for a missing value.
+    pub(super) fn is_word(&self) -> bool {
+        !self.reading.has_digits
+    }
+}
+
+impl Reading {
+    /// Of a plain number, which is counted as such.
+    const NUMBER: Reading =
+        Reading { formats: 0, unit: None, dates: 0, truth: false, has_digits: true };
+
+    fn of(text: &str) -> Self {
+        let written = Written::of(text);
+        Reading {
+            formats: written.as_ref().map_or(0, Written::formats),
+            unit: written.and_then(|written| written.unit),
+            dates: dates(text),
+            truth: truth(text).is_some(),
+            has_digits: text.bytes().any(|byte| byte.is_ascii_digit()),
+        }
+    }
+}
+
+/// The orders in which a text is a date, a bit for each.
+fn dates(text: &str) -> u8 {
+    const LONGEST: usize = 40;
+    if text.len() > LONGEST || !text.starts_with(|c: char| c.is_ascii_digit()) {
+        return 0;
+    }
+    let orders = (0..).zip(DateOrder::ALL);
+    orders.filter(|(_, order)| order.parse(text).is_some()).map(|(i, _)| 1 << i).sum()
 }
 
 /// Texts and how often each occurs, up to a number of different ones.
@@ -41,8 +86,15 @@ impl Texts {
     fn add(&mut self, text: &str, count: usize, spot: Spot, limit: usize) {
         if let Some(known) = self.known.get_mut(text) {
             known.count += count;
-        } else if self.known.len() < limit {
-            self.known.insert(text.to_owned(), Occurrence { count, first: spot });
+        } else {
+            self.insert(text, Occurrence { count, first: spot, reading: Reading::NUMBER }, limit);
+        }
+    }
+
+    /// Adds a text that is not known.
+    fn insert(&mut self, text: &str, occurrence: Occurrence, limit: usize) {
+        if self.known.len() < limit {
+            self.known.insert(text.to_owned(), occurrence);
         } else {
             self.overflows = true;
         }
@@ -51,7 +103,12 @@ impl Texts {
     fn merge(&mut self, other: Texts, limit: usize) {
         self.overflows |= other.overflows;
         for (text, occurrence) in other.known {
-            self.add(&text, occurrence.count, occurrence.first, limit);
+            let is_full = self.known.len() >= limit;
+            match self.known.get_mut(&text) {
+                Some(known) => known.count += occurrence.count,
+                None if is_full => self.overflows = true,
+                None => drop(self.known.insert(text, occurrence)),
+            }
         }
     }
 }
@@ -94,7 +151,6 @@ pub(in crate::data) struct ColumnSurvey {
     pub(super) texts: Texts,
     /// Different plain numbers beyond the first few.
     pub(super) many_numbers: bool,
-    pub(super) words: Texts,
     pub(super) first_number: Option<(String, Spot)>,
     pub(super) first_other: Option<(String, Spot)>,
 }
@@ -123,7 +179,6 @@ impl Default for ColumnSurvey {
             others: 0,
             texts: Texts::default(),
             many_numbers: false,
-            words: Texts::default(),
             first_number: None,
             first_other: None,
         }
@@ -139,10 +194,7 @@ impl ColumnSurvey {
             Cell::Number(x) if x.is_nan() => self.add_missing("NaN", spot),
             Cell::Number(x) => self.add_number(x, &x.to_string(), spot),
             Cell::Integer(x) => self.add_number(x as f64, &x.to_string(), spot),
-            Cell::Truth(truth) => {
-                self.truths += 1;
-                self.add_other(if truth { "true" } else { "false" }, spot);
-            }
+            Cell::Truth(truth) => self.add_text(if truth { "true" } else { "false" }, spot, &[]),
             Cell::Date(_) => {
                 self.dates[0] += 1;
                 self.others += 1;
@@ -159,20 +211,45 @@ impl ColumnSurvey {
     fn add_text(&mut self, text: &str, spot: Spot, missing: &[String]) {
         if text.is_empty() || !missing.is_empty() && missing_word(text, missing).is_some() {
             self.add_missing(text, spot);
-        } else if let Some(x) = plain(text) {
-            self.add_number(x, text, spot);
+        } else if let Some(plain) = Plain::of(text) {
+            self.add_plain(plain, text, spot);
+        } else if let Some(known) = self.texts.known.get_mut(text) {
+            known.count += 1;
+            let reading = known.reading;
+            self.count(text, reading, spot);
         } else if let Some(word) = missing_word(text, &[]) {
             self.add_missing(word, spot);
         } else {
-            self.add_written(text);
-            self.truths += usize::from(truth(text).is_some());
-            self.add_dates(text);
-            self.add_other(text, spot);
+            let reading = Reading::of(text);
+            self.texts.insert(text, Occurrence { count: 1, first: spot, reading }, MAX_TEXTS);
+            self.count(text, reading, spot);
         }
     }
 
-    fn add_number(&mut self, x: f64, text: &str, spot: Spot) {
-        let numbers = &mut self.numbers;
+    /// Counts a text that is neither missing nor a plain number.
+    fn count(&mut self, text: &str, reading: Reading, spot: Spot) {
+        self.others += 1;
+        if self.first_other.is_none() {
+            self.first_other = Some((text.to_owned(), spot));
+        }
+        self.truths += usize::from(reading.truth);
+        count_bits(&mut self.dates, reading.dates);
+        match reading.unit {
+            None => count_bits(&mut self.written, reading.formats),
+            Some(unit) if *self.unit.get_or_insert(unit) == unit => {
+                count_bits(&mut self.with_unit, reading.formats);
+            }
+            Some(_) => {}
+        }
+    }
+
+    fn add_number(&mut self, value: f64, text: &str, spot: Spot) {
+        let plain = Plain { value, is_whole: value.fract() == 0.0, may_group: false };
+        self.add_plain(plain, text, spot);
+    }
+
+    fn add_plain(&mut self, plain: Plain, text: &str, spot: Spot) {
+        let (numbers, x) = (&mut self.numbers, plain.value);
         if numbers.count == 0 {
             numbers.first = x;
             self.first_number = Some((text.to_owned(), spot));
@@ -181,51 +258,15 @@ impl ColumnSurvey {
         }
         numbers.last = x;
         numbers.count += 1;
-        numbers.integral += usize::from(x.fract() == 0.0);
         numbers.min = numbers.min.min(x);
         numbers.max = numbers.max.max(x);
-        if text.bytes().all(|byte| byte != b'.' && byte | 32 != b'e') {
-            numbers.whole += 1;
-        } else if point_may_group(text) {
-            numbers.may_group += 1;
-        }
+        numbers.whole += usize::from(plain.is_whole);
+        numbers.may_group += usize::from(plain.may_group);
+        numbers.integral += usize::from(plain.is_whole || x.fract() == 0.0);
         if !self.many_numbers {
             self.texts.add(text, 1, spot, usize::MAX);
             self.many_numbers = self.texts.known.len() > MAX_NUMBERS;
         }
-    }
-
-    /// A number with marks, if it is one.
-    fn add_written(&mut self, text: &str) {
-        let Some(written) = Written::of(text) else { return };
-        let counts = match written.unit {
-            None => &mut self.written,
-            Some(unit) if *self.unit.get_or_insert(unit) == unit => &mut self.with_unit,
-            Some(_) => return,
-        };
-        let formats = written.formats();
-        (0..).zip(counts).filter(|(i, _)| formats & (1 << i) != 0).for_each(|(_, n)| *n += 1);
-    }
-
-    fn add_dates(&mut self, text: &str) {
-        const LONGEST: usize = 40;
-        if text.len() > LONGEST || !text.starts_with(|c: char| c.is_ascii_digit()) {
-            return;
-        }
-        for (order, count) in DateOrder::ALL.iter().zip(&mut self.dates) {
-            *count += usize::from(order.parse(text).is_some());
-        }
-    }
-
-    fn add_other(&mut self, text: &str, spot: Spot) {
-        self.others += 1;
-        if self.first_other.is_none() {
-            self.first_other = Some((text.to_owned(), spot));
-        }
-        if !text.bytes().any(|byte| byte.is_ascii_digit()) {
-            self.words.add(text, 1, spot, MAX_WORDS);
-        }
-        self.texts.add(text, 1, spot, MAX_TEXTS);
     }
 
     /// Adds what stands below.
@@ -247,7 +288,6 @@ impl ColumnSurvey {
         self.many_numbers |= below.many_numbers;
         self.texts.merge(below.texts, MAX_TEXTS);
         self.many_numbers |= self.others == 0 && self.texts.known.len() > MAX_NUMBERS;
-        self.words.merge(below.words, MAX_WORDS);
         self.first_number = self.first_number.take().or(below.first_number);
         self.first_other = self.first_other.take().or(below.first_other);
     }
@@ -297,5 +337,12 @@ impl ColumnSurvey {
     /// Different values, as far as they are known, and whether there are more.
     pub(super) fn different(&self) -> (usize, bool) {
         (self.texts.known.len(), self.many_numbers || self.texts.overflows)
+    }
+}
+
+/// Adds 1 where a bit is set.
+fn count_bits(counts: &mut [usize], bits: u8) {
+    if bits != 0 {
+        (0..).zip(counts).for_each(|(i, count)| *count += usize::from(bits >> i & 1));
     }
 }

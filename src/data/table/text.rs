@@ -59,7 +59,7 @@ impl TextSource {
     }
 
     fn rows_of(&self, block: usize) -> Result<Rows> {
-        Ok(Rows::parse(&self.file.read(&self.blocks[block])?, &self.dialect))
+        Ok(Rows::parse(self.file.read(&self.blocks[block])?, &self.dialect))
     }
 
     /// Refuses a row with other fields than the first.
