@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use travertine::data::{Dataset, Stream};
 use travertine::engine::Engine;
-use travertine::{Model, Network, Result, Samples, Scalar};
+use travertine::{Model, Network, Result, Samples, Scalar, model_file};
 
 use crate::args::checkpoint::CheckpointArgs;
 use crate::args::history::HistoryArgs;
@@ -183,7 +183,18 @@ impl Files {
     /// Refuses a path that a model of `bytes` bytes cannot be saved at.
     fn check_model(&self, bytes: usize) -> Result<()> {
         file::check_is_not("--out", &self.model, &self.inputs)?;
-        file::check("--out", &self.model, bytes)
+        file::check("--out", &self.model, bytes)?;
+        if !self.model.exists() {
+            return Ok(());
+        }
+        let name = self.model.display();
+        if model_file::describe(&self.model).is_err() {
+            let reason =
+                format!("{name} exists and is not a model of travertine; it is not replaced");
+            return Err(wrong("--out", reason));
+        }
+        note(&format!("the model replaces {name}"));
+        Ok(())
     }
 
     /// Opens the files that record the training.

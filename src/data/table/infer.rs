@@ -287,10 +287,7 @@ impl Column<'_> {
     /// The one word that stands again and again among numbers, if it makes up all the `others`.
     fn word_among(&self, others: usize) -> Option<(String, usize)> {
         let texts = &self.survey.texts;
-        let mut words = texts
-            .known
-            .iter()
-            .filter(|(text, occurrence)| occurrence.is_word() && Plain::of(text).is_none());
+        let mut words = texts.known.iter().filter(|(_, occurrence)| occurrence.is_word());
         let (Some((word, Occurrence { count, .. })), None) = (words.next(), words.next()) else {
             return None;
         };
