@@ -18,6 +18,16 @@ pub(crate) fn is_missing(text: &str) -> bool {
             || text.eq_ignore_ascii_case("missing"))
 }
 
+/// true and false, yes and no, t and f.
+pub(crate) fn truth(text: &str) -> Option<bool> {
+    const WORDS: [(&str, bool); 6] =
+        [("true", true), ("false", false), ("yes", true), ("no", false), ("t", true), ("f", false)];
+    if text.len() > 5 {
+        return None;
+    }
+    WORDS.iter().find(|(word, _)| word.eq_ignore_ascii_case(text)).map(|&(_, truth)| truth)
+}
+
 /// `text` in quotes, cut if it is long.
 pub(crate) fn quoted(text: &str) -> String {
     const MAX_CHARACTERS: usize = 40;

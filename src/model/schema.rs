@@ -4,7 +4,7 @@
 use std::collections::HashMap;
 use std::fmt;
 
-use crate::data::text::{counted, is_missing, listed, quoted};
+use crate::data::text::{counted, is_missing, listed, quoted, truth};
 use crate::data::{
     Coding, ColumnType, Cycle, DateOrder, EncodedColumn, Encoder, NumberFormat, Role,
     Schema as TableSchema, Standardization,
@@ -54,7 +54,7 @@ pub(super) type Misfit = (String, String);
 /// What stands in the features of a column.
 enum Slot {
     /// One feature; the mean stands for a missing number.
-    Number { mean: Option<f64> },
+    Number { mean: Option<f64>, is_truth: bool },
     /// A feature for each text.
     Categories(HashMap<String, usize>),
     /// Days, and a sine and a cosine for each cycle.
@@ -94,11 +94,16 @@ pub(super) struct Schema {
 impl Schema {
     /// `info` fits a network of so many inputs.
     pub(super) fn new(info: &ModelInfo, encoder: &Encoder) -> Self {
-        let columns = encoder.columns().iter().map(encoded_column);
+        let is_truth = |name: &str| {
+            let columns = info.schema.iter().flat_map(|schema| &schema.columns);
+            columns.into_iter().any(|c| c.name == name && c.column_type == ColumnType::Truth)
+        };
+        let columns = encoder.columns().iter();
+        let columns = columns.map(|column| encoded_column(column, is_truth(&column.name)));
         let (mut columns, mut slots): (Vec<InputColumn>, Vec<Slot>) = columns.unzip();
         if info.encoder.is_none() {
             columns.iter_mut().for_each(|column| column.allows_gaps = false);
-            slots.fill_with(|| Slot::Number { mean: None });
+            slots.fill_with(|| Slot::Number { mean: None, is_truth: false });
         }
         let features = slots.iter().map(Slot::features);
         let first = features.scan(0, |next, count| Some(std::mem::replace(next, *next + count)));
@@ -157,8 +162,8 @@ impl Schema {
     ) -> Result<bool, Misfit> {
         let first = self.first[column];
         match &self.slots[column] {
-            Slot::Number { mean } => {
-                features[first] = number(value, *mean)?;
+            Slot::Number { mean, is_truth } => {
+                features[first] = number(value, *mean, *is_truth)?;
                 Ok(true)
             }
             Slot::Date { mean, cycles, allows_gaps } => {
@@ -250,11 +255,11 @@ impl Slot {
     }
 }
 
-fn encoded_column(column: &EncodedColumn) -> (InputColumn, Slot) {
+fn encoded_column(column: &EncodedColumn, is_truth: bool) -> (InputColumn, Slot) {
     let allows_gaps = column.gaps;
     let (kind, slot) = match &column.coding {
         &Coding::Mean(mean) => {
-            (InputKind::Number, Slot::Number { mean: allows_gaps.then_some(mean) })
+            (InputKind::Number, Slot::Number { mean: allows_gaps.then_some(mean), is_truth })
         }
         Coding::Categories(texts) => {
             let places = texts.iter().cloned().zip(0..).collect();
@@ -304,8 +309,11 @@ pub(super) fn table_schema(info: &ModelInfo, encoder: &Encoder, outputs: usize) 
 const FINITE: &str = "a finite number";
 
 /// The feature of a column of numbers.
-fn number(value: Value<'_>, mean: Option<f64>) -> Result<f64, Misfit> {
+fn number(value: Value<'_>, mean: Option<f64>, is_truth: bool) -> Result<f64, Misfit> {
     let x = match (value, mean) {
+        (Value::Text(text), _) if is_truth && truth(text.trim()).is_some() => {
+            f64::from(u8::from(truth(text.trim()) == Some(true)))
+        }
         (Value::Number(x), _) => x,
         (Value::Integer(x), _) => x as f64,
         (Value::Bool(x), _) => f64::from(u8::from(x)),

@@ -26,16 +26,6 @@ pub(super) fn is_written_by_programs(word: &str) -> bool {
     WORDS.iter().any(|known| known.eq_ignore_ascii_case(word))
 }
 
-/// true and false, yes and no, t and f.
-pub(super) fn truth(text: &str) -> Option<bool> {
-    const WORDS: [(&str, bool); 6] =
-        [("true", true), ("false", false), ("yes", true), ("no", false), ("t", true), ("f", false)];
-    if text.len() > 5 {
-        return None;
-    }
-    WORDS.iter().find(|(word, _)| word.eq_ignore_ascii_case(text)).map(|&(_, truth)| truth)
-}
-
 /// The same text for 1 and 1.0, the two ways in which programs write a whole number that is a code.
 pub(in crate::data) fn without_zero_decimals(text: &str) -> &str {
     match text.split_once('.') {

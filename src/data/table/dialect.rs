@@ -1,11 +1,12 @@
 //! The dialect of a text file, from its first rows. Rows that do not fit it later are errors.
 
-use super::cell::{missing_word, truth};
+use super::cell::missing_word;
 use super::date::DateOrder;
 use super::number::{Written, plain};
 use super::options::TableOptions;
 use super::rows::Rows;
 use super::schema::{Delimiter, Dialect};
+use crate::data::text::truth;
 use crate::{Error, Result};
 
 /// Rows that are looked at.

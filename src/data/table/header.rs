@@ -1,11 +1,12 @@
 //! Whether the first row of a text file names the columns.
 
-use super::cell::{missing_word, truth};
+use super::cell::missing_word;
 use super::date::DateOrder;
 use super::number::{Written, plain};
 use super::options::TableOptions;
 use super::survey::ColumnSurvey;
 use crate::data::Label;
+use crate::data::text::truth;
 
 /// What the first row is.
 pub(super) enum FirstRow {

@@ -2,12 +2,13 @@
 
 use std::collections::HashMap;
 
-use super::cell::{Cell, is_written_by_programs, missing_word, truth, without_zero_decimals};
+use super::cell::{Cell, is_written_by_programs, missing_word, without_zero_decimals};
 use super::date::DateOrder;
 use super::number::NumberFormat;
 use super::schema::{ColumnType, Role, SchemaColumn};
 use super::source::Source;
 use super::survey::Spot;
+use crate::data::text::truth;
 use crate::data::text::{listed, quoted};
 use crate::data::{Column, Frame, MISSING, Targets, Unknown, Values};
 use crate::{Error, Result};

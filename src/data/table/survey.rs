@@ -2,9 +2,10 @@
 
 use std::collections::HashMap;
 
-use super::cell::{Cell, missing_word, truth};
+use super::cell::{Cell, missing_word};
 use super::date::DateOrder;
 use super::number::{FORMATS, FormatSet, POINTS_BETWEEN_THOUSANDS, Plain, WITH_POINT, Written};
+use crate::data::text::truth;
 
 /// Different numbers that are remembered as texts: enough to tell classes from values.
 const MAX_NUMBERS: usize = 64;
