@@ -13,7 +13,11 @@ pub(crate) fn is_missing(text: &str) -> bool {
         "nil", "<na>",
     ];
     let text = text.trim();
-    text.len() <= MISSING_BYTES
+    let may_be = match text.as_bytes() {
+        [] => true,
+        [first, rest @ ..] => rest.len() < MISSING_BYTES && b"?-.nN#mM<".contains(first),
+    };
+    may_be
         && (WORDS.iter().any(|word| text.eq_ignore_ascii_case(word))
             || text.eq_ignore_ascii_case("missing"))
 }

@@ -1,8 +1,10 @@
 //! Tables: what a file holds is found out from the whole file, shown as a [`Schema`], and read as that says.
 
 mod cell;
+mod count;
 mod date;
 mod dialect;
+mod draft;
 mod file;
 mod follow;
 mod header;
@@ -19,10 +21,13 @@ mod survey;
 mod text;
 
 use std::path::Path;
+use std::sync::{Mutex, PoisonError};
 
 pub(super) use self::cell::{Cell, without_zero_decimals};
+use self::count::Counted;
 pub(super) use self::date::DAY;
 pub use self::date::DateOrder;
+use self::draft::ColumnDraft;
 use self::file::TextFile;
 use self::follow::Labels;
 use self::infer::Surveyed;
@@ -33,7 +38,7 @@ pub(super) use self::parallel::in_order;
 pub(super) use self::reading::Reading;
 pub use self::schema::{ColumnType, Delimiter, Dialect, Role, Schema, SchemaColumn};
 pub(super) use self::source::{Source, Visit};
-pub(super) use self::survey::{ColumnSurvey, Spot};
+pub(super) use self::survey::Spot;
 use self::text::TextSource;
 use super::frame::{Frame, FrameBuilder};
 use super::npy::NpySource;
@@ -95,6 +100,8 @@ pub struct Table {
     /// Rows with values, with or without a label.
     rows: usize,
     empty_rows: usize,
+    /// The columns as they were collected on the way, until they are read.
+    drafts: Mutex<Option<Vec<ColumnDraft>>>,
 }
 
 impl Table {
@@ -104,30 +111,41 @@ impl Table {
     /// A file that cannot be read; rows of different length, with the line; what is not certain; options that contradict each other or
     /// the file, or have no effect.
     pub fn open(path: impl AsRef<Path>, options: &TableOptions) -> Result<Self> {
-        Table::open_in_blocks(path.as_ref(), options, BLOCK_BYTES)
+        Table::open_with(path.as_ref(), options, (BLOCK_BYTES, true))
     }
 
-    /// As [`Table::open`], with blocks of about `bytes` bytes.
+    /// As [`Table::open`], with blocks of about `bytes` bytes, of which nothing is kept.
     pub(super) fn open_in_blocks(
         path: &Path,
         options: &TableOptions,
         bytes: usize,
+    ) -> Result<Self> {
+        Table::open_with(path, options, (bytes, false))
+    }
+
+    fn open_with(
+        path: &Path,
+        options: &TableOptions,
+        (bytes, drafts): (usize, bool),
     ) -> Result<Self> {
         options.check()?;
         if let Some(schema) = &options.schema {
             return Table::as_schema_says(path, schema, options, bytes);
         }
         match Format::of(path) {
-            Format::Text => Table::open_text(path, options, bytes),
+            Format::Text => Table::open_text(path, options, (bytes, drafts)),
             format => {
                 let source = format.open(path, options, bytes)?;
-                let (columns, rows, _) = survey(&*source, &options.missing)?;
-                Table::surveyed(source, columns, (rows, 0), options)
+                Table::surveyed(Counted::new(&*source, &options.missing, false)?, source, options)
             }
         }
     }
 
-    fn open_text(path: &Path, options: &TableOptions, bytes: usize) -> Result<Self> {
+    fn open_text(
+        path: &Path,
+        options: &TableOptions,
+        (bytes, drafts): (usize, bool),
+    ) -> Result<Self> {
         let file = TextFile::open(path, options.encoding.as_deref())?;
         let head = file.head(HEAD_BYTES)?;
         let dialect = dialect::detect(&file.name(), &head, options, &file.encoding)?;
@@ -135,13 +153,13 @@ impl Table {
         let first = source.first_row()?;
         // The first row is looked at apart, because it may be a header.
         source.set_header(true)?;
-        let (mut below, mut rows, empty_rows) = survey(&source, &options.missing)?;
+        let mut counted = Counted::new(&source, &options.missing, drafts)?;
         let mut names_of = first.clone();
         if source.dialect.row_names {
             names_of.insert(0, String::new());
         }
         let has_header = source.dialect.row_names
-            || match header::judge(&names_of, &below, options) {
+            || match header::judge(&names_of, &counted.columns, options) {
                 header::FirstRow::Header => true,
                 header::FirstRow::Sample => false,
                 header::FirstRow::Unclear(found) => {
@@ -151,10 +169,9 @@ impl Table {
             };
         source.set_header(has_header)?;
         if !has_header {
-            below = with_first_row(&first, below, &options.missing);
-            rows += 1;
+            counted = counted.with_first_row(&first, &options.missing);
         }
-        Table::surveyed(Box::new(source), below, (rows, empty_rows), options)
+        Table::surveyed(counted, Box::new(source), options)
     }
 
     /// A table that is read as a person's schema says.
@@ -201,7 +218,14 @@ impl Table {
             format => format.open(path, options, bytes)?,
         };
         let reading = Reading::find(schema, &*source, labels, options.id.as_deref())?;
-        Ok(Table { source, schema: schema.clone(), reading, rows: 0, empty_rows: 0 })
+        Ok(Table {
+            source,
+            schema: schema.clone(),
+            reading,
+            rows: 0,
+            empty_rows: 0,
+            drafts: Mutex::default(),
+        })
     }
 
     /// Refuses classes that a model does not know.
@@ -212,9 +236,8 @@ impl Table {
 
     /// A table whose columns are counted.
     fn surveyed(
+        Counted { columns, rows, empty_rows, drafts }: Counted,
         source: Box<dyn Source>,
-        columns: Vec<ColumnSurvey>,
-        (rows, empty_rows): (usize, usize),
         options: &TableOptions,
     ) -> Result<Self> {
         if rows == 0 {
@@ -237,7 +260,8 @@ impl Table {
         };
         let schema = infer::schema(&surveyed, options)?;
         let reading = Reading::of(&schema);
-        Ok(Table { source, schema, reading, rows, empty_rows })
+        let drafts = Mutex::new(drafts);
+        Ok(Table { source, schema, reading, rows, empty_rows, drafts })
     }
 
     /// How the table is read.
@@ -275,6 +299,12 @@ impl Table {
     /// # Errors
     /// A value that does not fit its column, with its line and column; no row with a label.
     pub fn read(&self) -> Result<Frame> {
+        let drafts = self.drafts.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(frame) = drafts.and_then(|drafts| self.reading.of_drafts(drafts)) {
+            let mut all = FrameBuilder::new(0);
+            all.append(frame);
+            return self.checked(all);
+        }
         let blocks: Vec<usize> = (0..self.source.blocks()).collect();
         let mut all = FrameBuilder::new(self.rows);
         let read = |&block: &usize| self.reading.block(&*self.source, block);
@@ -282,52 +312,17 @@ impl Table {
             all.append(frame);
             Ok(())
         })?;
+        self.checked(all)
+    }
+
+    /// The whole frame, which has a sample.
+    fn checked(&self, all: FrameBuilder) -> Result<Frame> {
         let frame = all.finish(self.reading.classes.is_none()).filter(|frame| frame.samples > 0);
         frame.ok_or_else(|| {
             let found = format!("none in {}", counted(self.rows, "row"));
             Error::format(self.source.name(), "the label", "a row with a label", found)
         })
     }
-}
-
-/// Counts what stands in all columns, block by block on all cores; also the rows, and the empty ones that are left out.
-fn survey(source: &dyn Source, missing: &[String]) -> Result<(Vec<ColumnSurvey>, usize, usize)> {
-    let columns: Vec<usize> = (0..source.width()).collect();
-    let blocks: Vec<usize> = (0..source.blocks()).collect();
-    let mut all = vec![ColumnSurvey::default(); columns.len()];
-    let (mut all_rows, mut all_empty) = (0, 0);
-    let count = |&block: &usize| {
-        let mut surveys = vec![ColumnSurvey::default(); columns.len()];
-        let mut rows = 0;
-        let empty = source.cells(block, &columns, &mut |spot, column, cell| {
-            rows += usize::from(column == 0);
-            surveys[column].add(cell, spot, missing);
-            Ok(())
-        })?;
-        Ok((surveys, rows, empty))
-    };
-    in_order(&blocks, count, |_, (surveys, rows, empty)| {
-        all.iter_mut().zip(surveys).for_each(|(all, survey)| all.merge(survey));
-        (all_rows, all_empty) = (all_rows + rows, all_empty + empty);
-        Ok(())
-    })?;
-    Ok((all, all_rows, all_empty))
-}
-
-/// The columns with the first row in front.
-fn with_first_row(
-    first: &[String],
-    below: Vec<ColumnSurvey>,
-    missing: &[String],
-) -> Vec<ColumnSurvey> {
-    let pairs = first.iter().zip(below);
-    let joined = pairs.map(|(field, below)| {
-        let mut survey = ColumnSurvey::default();
-        survey.add(Cell::Text(field), Spot::default(), missing);
-        survey.merge(below);
-        survey
-    });
-    joined.collect()
 }
 
 /// Reads a table with the schema that [`Table::open`] finds.

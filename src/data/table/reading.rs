@@ -81,18 +81,42 @@ impl Reading {
             };
             outcome.map_err(|misfit| self.misfit(source, spot, (place, columns[place]), misfit))
         })?;
-        let (columns, targets) = self.with_labels(features, targets, &mut ids, rows);
-        let (samples, unlabeled) = (columns.1, rows - columns.1);
-        Ok(Frame {
+        let names = self.features.iter().map(|(_, column)| column.name.clone());
+        let values = features.into_iter().map(Builder::finish);
+        let columns = names.zip(values).map(|(name, values)| Column { name, values }).collect();
+        let changed = changed.into_iter().flatten().collect();
+        Ok(self.frame(columns, targets, (ids, changed), rows))
+    }
+
+    /// The frame of these columns, without rows that have no label.
+    pub(super) fn frame(
+        &self,
+        mut columns: Vec<Column>,
+        mut targets: Vec<TargetBuilder>,
+        (mut ids, changed): (Vec<String>, Vec<Unknown>),
+        rows: usize,
+    ) -> Frame {
+        let mut samples = rows;
+        if targets.iter().any(TargetBuilder::has_gaps) {
+            let has_labels = |row: &usize| targets.iter().all(|target| target.has(*row));
+            let keep: Vec<usize> = (0..rows).filter(has_labels).collect();
+            columns.iter_mut().for_each(|column| column.values = column.values.select(&keep));
+            if self.id.is_some() {
+                ids = keep.iter().map(|&row| ids[row].clone()).collect();
+            }
+            targets = targets.into_iter().map(|target| target.select(&keep)).collect();
+            samples = keep.len();
+        }
+        Frame {
             samples,
-            columns: columns.0,
+            columns,
             targets: self.targets_of(targets),
             target_name: self.target_name(),
             named: self.named,
             ids: self.id.map(|_| ids),
-            unlabeled,
-            changed: changed.into_iter().flatten().collect(),
-        })
+            unlabeled: rows - samples,
+            changed,
+        }
     }
 
     fn misfit(
@@ -118,31 +142,6 @@ impl Reading {
             [(_, column)] if self.named => Some(column.name.clone()),
             _ => None,
         }
-    }
-
-    /// Leaves rows without a label out; the columns and how many rows remain.
-    fn with_labels(
-        &self,
-        features: Vec<Builder>,
-        targets: Vec<TargetBuilder>,
-        ids: &mut Vec<String>,
-        rows: usize,
-    ) -> ((Vec<Column>, usize), Vec<TargetBuilder>) {
-        let names = self.features.iter().map(|(_, column)| column.name.clone());
-        let mut columns: Vec<Column> = names
-            .zip(features)
-            .map(|(name, builder)| Column { name, values: builder.finish() })
-            .collect();
-        if !targets.iter().any(TargetBuilder::has_gaps) {
-            return ((columns, rows), targets);
-        }
-        let keep: Vec<usize> =
-            (0..rows).filter(|&row| targets.iter().all(|target| target.has(row))).collect();
-        columns.iter_mut().for_each(|column| column.values = column.values.select(&keep));
-        if self.id.is_some() {
-            *ids = keep.iter().map(|&row| ids[row].clone()).collect();
-        }
-        ((columns, keep.len()), targets.into_iter().map(|target| target.select(&keep)).collect())
     }
 
     fn targets_of(&self, targets: Vec<TargetBuilder>) -> Targets {
@@ -194,30 +193,42 @@ fn text_of(cell: Cell<'_>) -> String {
 
 /// Different texts and the number of each value's text.
 #[derive(Default)]
-struct Texts {
-    codes: Vec<u32>,
-    names: Vec<String>,
+pub(super) struct Texts {
+    pub(super) codes: Vec<u32>,
+    pub(super) names: Vec<String>,
     numbers: HashMap<String, u32>,
 }
 
 impl Texts {
+    /// Adds a category, for which 1 and 1.0 are the same.
     fn add(&mut self, text: &str) {
-        let key = without_zero_decimals(text);
-        let code = match self.numbers.get(key) {
-            Some(&code) => code,
-            None => {
-                let code = self.names.len() as u32;
-                self.names.push(key.to_owned());
-                self.numbers.insert(key.to_owned(), code);
-                code
-            }
-        };
+        self.add_as_written(without_zero_decimals(text));
+    }
+
+    pub(super) fn add_as_written(&mut self, text: &str) {
+        let code = self.number(text);
         self.codes.push(code);
+    }
+
+    fn number(&mut self, text: &str) -> u32 {
+        if let Some(&code) = self.numbers.get(text) {
+            return code;
+        }
+        let code = self.names.len() as u32;
+        self.names.push(text.to_owned());
+        self.numbers.insert(text.to_owned(), code);
+        code
+    }
+
+    /// Adds the values below.
+    pub(super) fn append(&mut self, below: Texts) {
+        let numbers: Vec<u32> = below.names.iter().map(|name| self.number(name)).collect();
+        self.codes.extend(below.codes.into_iter().map(|code| numbers[code as usize]));
     }
 }
 
 /// A column to learn from.
-struct Builder {
+pub(super) struct Builder {
     values: Building,
     missing_word: Option<String>,
 }
@@ -231,7 +242,7 @@ enum Building {
 }
 
 impl Builder {
-    fn new(column: &SchemaColumn) -> Self {
+    pub(super) fn new(column: &SchemaColumn) -> Self {
         let values = match column.column_type {
             ColumnType::Number(format) => Building::Numbers(format, Vec::new()),
             ColumnType::Truth => Building::Truth(Vec::new()),
@@ -260,7 +271,17 @@ impl Builder {
         Ok(())
     }
 
-    fn finish(self) -> Values {
+    /// Adds texts; `None` if one of them does not fit.
+    pub(super) fn add_all(&mut self, texts: &[String], missing: &[String]) -> Option<()> {
+        texts.iter().try_for_each(|text| self.add(Cell::Text(text), missing)).ok()
+    }
+
+    /// Whether the values are numbers as programs write them.
+    pub(super) fn is_plain_number(&self) -> bool {
+        matches!(&self.values, Building::Numbers(format, _) if format.is_plain())
+    }
+
+    pub(super) fn finish(self) -> Values {
         match self.values {
             Building::Numbers(_, values) | Building::Truth(values) => Values::Numbers(values),
             Building::Dates(_, values) => Values::Dates(values),
@@ -335,7 +356,7 @@ fn date(cell: Cell<'_>, order: DateOrder, words: Words<'_>) -> Result<f64, Misfi
 }
 
 /// A column that is learned.
-struct TargetBuilder {
+pub(super) struct TargetBuilder {
     labels: Labels,
     missing_word: Option<String>,
     /// The classes of a model by name.
@@ -353,7 +374,7 @@ struct Known {
 }
 
 impl TargetBuilder {
-    fn new(column: &SchemaColumn, classes: Option<&[String]>) -> Self {
+    pub(super) fn new(column: &SchemaColumn, classes: Option<&[String]>) -> Self {
         let labels = match (column.role, column.column_type) {
             (Role::Value, ColumnType::Number(format)) => Labels::Values(Vec::new(), format),
             (Role::Value, _) => Labels::Values(Vec::new(), NumberFormat::default()),
@@ -395,7 +416,8 @@ impl TargetBuilder {
             return Ok(());
         }
         match &self.known {
-            None => add_label(texts, text),
+            // A class keeps its spelling: 007, 7 and 7.0 are three.
+            None => texts.add_as_written(text),
             Some(known) => {
                 let find = |text: &str| known.numbers.get(text).copied();
                 let code = find(text).or_else(|| find(without_zero_decimals(text)));
@@ -407,6 +429,19 @@ impl TargetBuilder {
             }
         }
         Ok(())
+    }
+
+    /// Adds texts; `None` if one of them does not fit.
+    pub(super) fn add_all(&mut self, texts: &[String], missing: &[String]) -> Option<()> {
+        texts.iter().try_for_each(|text| self.add(Cell::Text(text), missing)).ok()
+    }
+
+    /// The values of a label that is numbers as programs write them.
+    pub(super) fn plain_values(&mut self) -> Option<&mut Vec<f64>> {
+        match &mut self.labels {
+            Labels::Values(values, format) if format.is_plain() => Some(values),
+            _ => None,
+        }
     }
 
     fn has_gaps(&self) -> bool {
@@ -423,7 +458,7 @@ impl TargetBuilder {
         }
     }
 
-    fn select(mut self, rows: &[usize]) -> Self {
+    pub(super) fn select(mut self, rows: &[usize]) -> Self {
         match &mut self.labels {
             Labels::Classes(texts) => {
                 texts.codes = rows.iter().map(|&row| texts.codes[row]).collect()
@@ -432,18 +467,4 @@ impl TargetBuilder {
         }
         self
     }
-}
-
-/// A class keeps its spelling: 007, 7 and 7.0 are three.
-fn add_label(texts: &mut Texts, text: &str) {
-    let code = match texts.numbers.get(text) {
-        Some(&code) => code,
-        None => {
-            let code = texts.names.len() as u32;
-            texts.names.push(text.to_owned());
-            texts.numbers.insert(text.to_owned(), code);
-            code
-        }
-    };
-    texts.codes.push(code);
 }

@@ -21,6 +21,24 @@ pub(in crate::data) struct Spot {
     pub(in crate::data) row: usize,
 }
 
+/// A field of a text file.
+pub(super) struct Field<'a> {
+    pub(super) text: &'a str,
+    pub(super) is_missing: bool,
+    /// The number that it is, if it is one and not missing.
+    pub(super) plain: Option<Plain>,
+}
+
+impl<'a> Field<'a> {
+    /// `missing`: words for missing values beside the usual ones, which may be numbers.
+    pub(super) fn new(text: &'a str, missing: &[String]) -> Self {
+        let said_missing = !missing.is_empty() && missing_word(text, missing).is_some();
+        let plain = if said_missing { None } else { Plain::of(text) };
+        let is_missing = said_missing || plain.is_none() && missing_word(text, &[]).is_some();
+        Field { text, is_missing, plain }
+    }
+}
+
 /// A text, how often it occurs, and where first.
 #[derive(Clone, Debug)]
 pub(super) struct Occurrence {
@@ -210,16 +228,20 @@ impl ColumnSurvey {
     }
 
     fn add_text(&mut self, text: &str, spot: Spot, missing: &[String]) {
-        if text.is_empty() || !missing.is_empty() && missing_word(text, missing).is_some() {
+        self.add_field(&Field::new(text, missing), spot);
+    }
+
+    /// Counts a field of a text file.
+    pub(super) fn add_field(&mut self, field: &Field<'_>, spot: Spot) {
+        let text = field.text;
+        if field.is_missing {
             self.add_missing(text, spot);
-        } else if let Some(plain) = Plain::of(text) {
+        } else if let Some(plain) = field.plain {
             self.add_plain(plain, text, spot);
         } else if let Some(known) = self.texts.known.get_mut(text) {
             known.count += 1;
             let reading = known.reading;
             self.count(text, reading, spot);
-        } else if let Some(word) = missing_word(text, &[]) {
-            self.add_missing(word, spot);
         } else {
             let reading = Reading::of(text);
             self.texts.insert(text, Occurrence { count: 1, first: spot, reading }, MAX_TEXTS);

@@ -1,0 +1,82 @@
+//! A whole table, counted block by block on all cores.
+
+use super::cell::Cell;
+use super::draft::ColumnDraft;
+use super::parallel::in_order;
+use super::source::Source;
+use super::survey::{ColumnSurvey, Field, Spot};
+use crate::Result;
+
+/// What stands in a table.
+pub(super) struct Counted {
+    pub(super) columns: Vec<ColumnSurvey>,
+    pub(super) rows: usize,
+    /// Rows of empty fields, which are left out.
+    pub(super) empty_rows: usize,
+    /// The columns, if they are kept.
+    pub(super) drafts: Option<Vec<ColumnDraft>>,
+}
+
+impl Counted {
+    /// Counts what stands in all columns; `keep`: keeps the columns as well, where all values are fields of a text.
+    pub(super) fn new(source: &dyn Source, missing: &[String], keep: bool) -> Result<Self> {
+        let width = source.width();
+        let columns: Vec<usize> = (0..width).collect();
+        let blocks: Vec<usize> = (0..source.blocks()).collect();
+        let mut all = Counted::empty(width, keep);
+        let count = |&block: &usize| {
+            let mut counted = Counted::empty(width, keep);
+            let Counted { columns: surveys, rows, drafts, .. } = &mut counted;
+            let mut drafts = drafts.as_mut();
+            counted.empty_rows = source.cells(block, &columns, &mut |spot, column, cell| {
+                *rows += usize::from(column == 0);
+                let Cell::Text(text) = cell else {
+                    surveys[column].add(cell, spot, missing);
+                    return Ok(());
+                };
+                let field = Field::new(text, missing);
+                surveys[column].add_field(&field, spot);
+                if let Some(drafts) = &mut drafts {
+                    drafts[column].add(&field);
+                }
+                Ok(())
+            })?;
+            Ok(counted)
+        };
+        in_order(&blocks, count, |_, counted| {
+            all.append(counted);
+            Ok(())
+        })?;
+        Ok(all)
+    }
+
+    fn empty(width: usize, keep: bool) -> Self {
+        let columns = vec![ColumnSurvey::default(); width];
+        let drafts = keep.then(|| columns.iter().map(|_| ColumnDraft::new()).collect());
+        Counted { columns, rows: 0, empty_rows: 0, drafts }
+    }
+
+    /// Adds what stands below.
+    fn append(&mut self, below: Counted) {
+        let columns = self.columns.iter_mut().zip(below.columns);
+        columns.for_each(|(all, survey)| all.merge(survey));
+        let drafts = self.drafts.iter_mut().flatten().zip(below.drafts.into_iter().flatten());
+        drafts.for_each(|(all, draft)| all.append(draft));
+        self.rows += below.rows;
+        self.empty_rows += below.empty_rows;
+    }
+
+    /// The same with a row in front.
+    pub(super) fn with_first_row(self, first: &[String], missing: &[String]) -> Self {
+        let mut all = Counted::empty(self.columns.len(), self.drafts.is_some());
+        for (field, survey) in first.iter().zip(&mut all.columns) {
+            survey.add(Cell::Text(field), Spot::default(), missing);
+        }
+        for (field, draft) in first.iter().zip(all.drafts.iter_mut().flatten()) {
+            draft.add(&Field::new(field, missing));
+        }
+        all.rows = 1;
+        all.append(self);
+        all
+    }
+}
