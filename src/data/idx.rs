@@ -4,6 +4,7 @@
 
 use std::fs::File;
 use std::io::{self, BufReader, Cursor, Read};
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use flate2::read::MultiGzDecoder;
@@ -15,6 +16,8 @@ use crate::{Error, Result, Scalar};
 const GZIP_MAGIC: [u8; 2] = [0x1f, 0x8b];
 /// The type of an element: unsigned bytes.
 const UNSIGNED_BYTES: u8 = 0x08;
+/// The type of an element: integers of 4 bytes.
+const INTEGERS: u8 = 0x0c;
 /// The byte where the sizes begin, behind the magic number.
 const SIZES_OFFSET: u64 = 4;
 /// The byte where the height of an image is, behind the magic number and the number of images.
@@ -45,17 +48,35 @@ pub struct Images {
 /// A format error with the byte's position (in the unpacked file) if the file is anything else, ends early or goes on
 /// after the last image; an I/O error if it cannot be read.
 pub fn read_images(path: impl AsRef<Path>) -> Result<Images> {
-    let ([count, rows, columns], pixels) = Source::open(path.as_ref())?.read_array("images")?;
+    let ([count, rows, columns], pixels) =
+        Source::open(path.as_ref())?.read_array(UNSIGNED_BYTES, "images")?;
     Ok(Images { count, rows, columns, pixels })
 }
 
-/// Reads labels from an IDX file (`idx1-ubyte`), plain or gzipped.
+/// Reads labels from an IDX file (`idx1-ubyte`), plain or gzipped. Of a table of integers (`idx2-int`), as QMNIST's, the labels are
+/// the first column.
 ///
 /// # Errors
-/// As [`read_images`].
+/// As [`read_images`]; a label of such a table that is not from 0 to 255.
 pub fn read_labels(path: impl AsRef<Path>) -> Result<Vec<u8>> {
-    let ([_], labels) = Source::open(path.as_ref())?.read_array("labels")?;
+    let path = path.as_ref();
+    if path.to_string_lossy().contains("idx2-int") {
+        return read_integer_labels(path);
+    }
+    let ([_], labels) = Source::open(path)?.read_array(UNSIGNED_BYTES, "labels")?;
     Ok(labels)
+}
+
+fn read_integer_labels(path: &Path) -> Result<Vec<u8>> {
+    let mut source = Source::open(path)?;
+    let ([_, columns], bytes) = source.read_array(INTEGERS, "tables of labels")?;
+    let words = bytes.chunks_exact(WORD_BYTES as usize).step_by(columns);
+    let label = |word: &[u8]| {
+        let word = i32::from_be_bytes(word.try_into().unwrap_or_default());
+        u8::try_from(word)
+            .map_err(|_| source.unexpected(0, "labels from 0 to 255", word.to_string()))
+    };
+    words.map(label).collect()
 }
 
 /// Reads a pair of IDX files, plain or gzipped. Pixels are divided by 255; classes are named "0", "1" ... up to the
@@ -68,15 +89,16 @@ pub fn read_idx<T: Scalar>(
     labels: impl AsRef<Path>,
 ) -> Result<Dataset<T>> {
     let pair = Pair::read(images.as_ref(), labels.as_ref())?;
-    let classes = pair.classes();
+    let classes = 0..pair.classes();
     pair.into_dataset(classes)
 }
 
-/// Reads MNIST, or a data set with the same four files (Fashion-MNIST, KMNIST), as (train, test). Pixels are divided by
+/// Reads MNIST, or a data set with the same four files (Fashion-MNIST, KMNIST, QMNIST, EMNIST), as (train, test). Pixels are divided by
 /// 255, and there are at least ten classes.
 ///
 /// The files may be gzipped and are found under their usual names: `train-images-idx3-ubyte`,
-/// `train-labels.idx1-ubyte`, `t10k-images-idx3-ubyte.gz` ...
+/// `train-labels.idx1-ubyte`, `t10k-images-idx3-ubyte.gz`, `emnist-letters-train-images-idx3-ubyte` ..., in the folder or in folders
+/// inside it.
 ///
 /// # Errors
 /// As [`read_idx`]; also an I/O error if a file does not exist, and a format error if train and test images differ in
@@ -89,9 +111,11 @@ pub fn read_idx<T: Scalar>(
 /// ```
 pub fn mnist<T: Scalar>(folder: impl AsRef<Path>) -> Result<(Dataset<T>, Dataset<T>)> {
     let folder = folder.as_ref();
-    let read =
-        |part| Pair::read(&find(folder, part, "images", 3)?, &find(folder, part, "labels", 1)?);
-    let (train, test) = (read("train")?, read("t10k")?);
+    let read = |parts: &[&str]| {
+        let images = find(folder, parts, "images", &["idx3-ubyte"])?;
+        Pair::read(&images, &find(folder, parts, "labels", &["idx1-ubyte", "idx2-int"])?)
+    };
+    let (train, test) = (read(&["train"])?, read(&["t10k", "test"])?);
     if train.size() != test.size() {
         let describe = |(rows, columns)| format!("images of {rows}x{columns}");
         return Err(Error::format(
@@ -101,18 +125,67 @@ pub fn mnist<T: Scalar>(folder: impl AsRef<Path>) -> Result<(Dataset<T>, Dataset
             describe(test.size()),
         ));
     }
-    let classes = train.classes().max(test.classes()).max(MNIST_CLASSES);
-    Ok((train.into_dataset(classes)?, test.into_dataset(classes)?))
+    let classes = train.classes().max(test.classes());
+    // Letters are counted from 1.
+    let first = train.first_class().min(test.first_class()).min(1);
+    let classes = if first == 0 { classes.max(MNIST_CLASSES) } else { classes };
+    Ok((train.into_dataset(first..classes)?, test.into_dataset(first..classes)?))
 }
 
-fn find(folder: &Path, part: &str, what: &str, rank: u8) -> Result<PathBuf> {
-    let names = ["-", "."].map(|mark| format!("{part}-{what}{mark}idx{rank}-ubyte"));
-    let candidates =
-        names.iter().flat_map(|name| [folder.join(name), folder.join(format!("{name}.gz"))]);
-    candidates.into_iter().find(|path| path.is_file()).ok_or_else(|| {
-        let reason = format!("not found, nor {}, with or without .gz", names[1]);
-        Error::io("read", &folder.join(&names[0]), io::Error::new(io::ErrorKind::NotFound, reason))
-    })
+/// Folders in folders that are searched.
+const MAX_DEPTH: usize = 3;
+
+/// The file of this part (`train`, `t10k`): under its usual name, or the only one of a folder whose name has more in front, as
+/// `emnist-letters-train-images-idx3-ubyte`; in `folder` or in folders inside it.
+fn find(folder: &Path, parts: &[&str], what: &str, endings: &[&str]) -> Result<PathBuf> {
+    let is_wanted = |name: &str| {
+        let name = name.strip_suffix(".gz").unwrap_or(name);
+        parts.iter().any(|part| {
+            endings.iter().any(|ending| {
+                ["-", "."]
+                    .iter()
+                    .any(|mark| name.ends_with(&format!("{part}-{what}{mark}{ending}")))
+            })
+        })
+    };
+    let mut found = Vec::new();
+    search(folder, MAX_DEPTH, &is_wanted, &mut found);
+    found.sort_by_key(|path| (path.components().count(), path.clone()));
+    // A file and its packed form are the same.
+    found.dedup_by_key(|path| path.with_extension(""));
+    match &found[..] {
+        [path] => Ok(path.clone()),
+        [] => {
+            let name = format!("{}-{what}-{}", parts[0], endings[0]);
+            let reason = format!(
+                "not found, nor with . for the last -, with or without .gz, here or in folders inside {}",
+                folder.display()
+            );
+            let source = io::Error::new(io::ErrorKind::NotFound, reason);
+            Err(Error::io("read", &folder.join(name), source))
+        }
+        [first, second, ..] => {
+            let found = format!("{} and {}", first.display(), second.display());
+            let expected =
+                format!("one file of the {what} of {}; name the folder of one data set", parts[0]);
+            Err(Error::format(folder.display().to_string(), "the folder", expected, found))
+        }
+    }
+}
+
+/// Adds the files with wanted names.
+fn search(folder: &Path, depth: usize, is_wanted: &dyn Fn(&str) -> bool, found: &mut Vec<PathBuf>) {
+    let Ok(entries) = std::fs::read_dir(folder) else { return };
+    for path in entries.flatten().map(|entry| entry.path()) {
+        let name = path.file_name().map(|name| name.to_string_lossy().into_owned());
+        if path.is_dir() {
+            if depth > 1 {
+                search(&path, depth - 1, is_wanted, found);
+            }
+        } else if name.is_some_and(|name| is_wanted(&name)) {
+            found.push(path);
+        }
+    }
 }
 
 /// Images and as many labels.
@@ -147,11 +220,17 @@ impl Pair {
         self.labels.iter().max().map_or(0, |&label| usize::from(label) + 1)
     }
 
-    fn into_dataset<T: Scalar>(self, classes: usize) -> Result<Dataset<T>> {
+    fn first_class(&self) -> usize {
+        self.labels.iter().min().map_or(0, |&label| usize::from(label))
+    }
+
+    /// `classes`: their numbers.
+    fn into_dataset<T: Scalar>(self, classes: Range<usize>) -> Result<Dataset<T>> {
         let features =
             self.images.pixels.iter().map(|&pixel| T::from_f64(f64::from(pixel) / WHITE)).collect();
-        let labels = self.labels.into_iter().map(u32::from).collect();
-        let names = (0..classes).map(|class| class.to_string()).collect();
+        let first = classes.start as u32;
+        let labels = self.labels.into_iter().map(|label| u32::from(label) - first).collect();
+        let names = classes.map(|class| class.to_string()).collect();
         let (width, height) = (self.images.columns, self.images.rows);
         Dataset::new(width * height, features, Targets::Classes { labels, names })?
             .with_image_size(width, height)
@@ -178,15 +257,24 @@ impl Source {
         Ok(Source { path: path.to_owned(), reader, packed, position: 0 })
     }
 
-    /// Reads a whole file of bytes with `RANK` dimensions.
-    fn read_array<const RANK: usize>(&mut self, what: &str) -> Result<([usize; RANK], Vec<u8>)> {
-        self.read_magic(RANK, what)?;
+    /// Reads a whole file of elements of this type with `RANK` dimensions.
+    fn read_array<const RANK: usize>(
+        &mut self,
+        element: u8,
+        what: &str,
+    ) -> Result<([usize; RANK], Vec<u8>)> {
+        self.read_magic(RANK, element, what)?;
+        let element_bytes = if element == INTEGERS { WORD_BYTES } else { 1 };
         let mut sizes = [0; RANK];
         for size in &mut sizes {
             *size = self.read_word("a size")? as usize;
         }
         let shape = sizes.map(|size| size.to_string()).join(" x ");
-        match sizes.iter().try_fold(1u64, |product, &size| product.checked_mul(size as u64)) {
+        match sizes
+            .iter()
+            .try_fold(1u64, |product, &size| product.checked_mul(size as u64))
+            .and_then(|count| count.checked_mul(element_bytes))
+        {
             Some(0) => Err(self.unexpected(
                 SIZES_OFFSET,
                 format!("at least one of {what}, and not empty"),
@@ -199,19 +287,17 @@ impl Source {
         }
     }
 
-    fn read_magic(&mut self, rank: usize, what: &str) -> Result<()> {
+    fn read_magic(&mut self, rank: usize, element: u8, what: &str) -> Result<()> {
         let [zero, zero_too, code, dimensions] =
             self.read_word("an IDX magic number")?.to_be_bytes();
         if (zero, zero_too) != (0, 0) {
             let found = format!("bytes {zero:#04x} {zero_too:#04x}");
             return Err(self.unexpected(0, "an IDX file, which starts with two zero bytes", found));
         }
-        if code != UNSIGNED_BYTES {
-            return Err(self.unexpected(
-                2,
-                "type code 0x08 (unsigned bytes)",
-                format!("{code:#04x}"),
-            ));
+        if code != element {
+            let name = if element == INTEGERS { "integers" } else { "unsigned bytes" };
+            let expected = format!("type code {element:#04x} ({name})");
+            return Err(self.unexpected(2, expected, format!("{code:#04x}")));
         }
         if usize::from(dimensions) != rank {
             return Err(self.unexpected(

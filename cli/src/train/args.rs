@@ -3,13 +3,14 @@
 use std::path::{Path, PathBuf};
 
 use clap::Args;
+use travertine::Activation;
 use travertine::data::Task;
-use travertine::{Activation, Init};
 
 use crate::args::augment::Augment;
 use crate::args::checkpoint::CheckpointArgs;
 use crate::args::device::{DeviceArgs, Precision};
 use crate::args::history::HistoryArgs;
+use crate::args::init::FirstWeights;
 use crate::args::names::Hidden;
 use crate::args::optimizer::OptimizerArgs;
 use crate::args::regularization::RegularizationArgs;
@@ -90,7 +91,7 @@ pub(crate) struct LayerArgs {
     /// Sizes of the hidden layers, or none
     #[arg(long, default_value = "100", value_name = "SIZES")]
     pub(crate) hidden: Hidden,
-    /// Activation of the hidden layers
+    /// Activation of the hidden layers, as relu, tanh or sigmoid; an unknown name lists all
     #[arg(long, default_value = "relu")]
     pub(crate) activation: Activation,
     /// softmax, sigmoid or linear [default: softmax for classes, linear for values]
@@ -99,9 +100,10 @@ pub(crate) struct LayerArgs {
     /// cross-entropy, quadratic, mean-absolute or huber [default: quadratic for linear outputs, else cross-entropy]
     #[arg(long)]
     pub(crate) loss: Option<String>,
-    /// glorot, he, lecun, normal, uniform (both also with a scale, as normal(0.1)) or zeros
+    /// First weights: glorot, he, lecun, normal, uniform (both also with a scale, as normal(0.1)), zeros, or a safetensors file
+    /// with the tensors layers.N.weight or, as torch.nn.Sequential names them, N.weight
     #[arg(long, default_value = "glorot")]
-    pub(crate) init: Init,
+    pub(crate) init: FirstWeights,
 }
 
 /// The samples: where they come from, which to train on and which to test on.

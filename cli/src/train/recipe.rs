@@ -5,9 +5,10 @@ use std::sync::Arc;
 use travertine::data::Dataset;
 use travertine::engine::Engine;
 use travertine::optimizer::Schedule;
-use travertine::{Activation, Init, Loss, Network, Result, Samples, Scalar, Trainer};
+use travertine::{Activation, Loss, Network, Result, Samples, Scalar, Trainer};
 
 use crate::args::device::Precision;
+use crate::args::init::FirstWeights;
 use crate::args::names::{Hidden, Normalization};
 use crate::args::optimizer::OptimizerArgs;
 use crate::args::regularization::RegularizationArgs;
@@ -20,7 +21,7 @@ use crate::train::rate::{LearningRate, Restart};
 pub(crate) struct Recipe {
     hidden: Hidden,
     activation: Activation,
-    init: Init,
+    init: FirstWeights,
     optimizer: OptimizerArgs,
     rate: LearningRate,
     schedule: ScheduleArgs,
@@ -42,7 +43,7 @@ impl Recipe {
         Ok(Recipe {
             hidden: args.layers.hidden.clone(),
             activation: args.layers.activation,
-            init: args.layers.init,
+            init: args.layers.init.clone(),
             optimizer: args.optimizer.clone(),
             rate,
             schedule: args.schedule.clone(),
@@ -92,7 +93,8 @@ impl Recipe {
         data: &Dataset<T>,
         output: Activation,
     ) -> Result<Network<T>> {
-        let mut builder = Network::builder(engine, data.inputs()).init(self.init).seed(self.seed);
+        let mut builder =
+            Network::builder(engine, data.inputs()).init(self.init.rule()).seed(self.seed);
         for &size in &self.hidden.0 {
             builder = match self.regularization.normalization {
                 Normalization::None => builder.dense(size, self.activation),
@@ -104,7 +106,9 @@ impl Recipe {
                 }
             };
         }
-        builder.dense(data.outputs(), output).build()
+        let mut network = builder.dense(data.outputs(), output).build()?;
+        self.init.load(&mut network)?;
+        Ok(network)
     }
 
     /// The trainer for this number of samples.
