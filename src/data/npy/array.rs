@@ -4,6 +4,8 @@ use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 
+use tempfile::NamedTempFile;
+
 use super::header::{ElementType, Header};
 use crate::data::table::Cell;
 use crate::{Error, Result};
@@ -14,6 +16,10 @@ const MAX_HEADER_BYTES: u64 = 1 << 20;
 /// A file's array as a table `rows x columns`: rows are samples, and all other dimensions together are the columns.
 pub(super) struct Array {
     path: PathBuf,
+    /// For messages.
+    name: String,
+    /// The file, where it comes from an archive.
+    _unpacked: Option<NamedTempFile>,
     header: Header,
     pub(super) rows: usize,
     pub(super) columns: usize,
@@ -32,8 +38,18 @@ pub(super) struct ArrayRows {
 
 impl Array {
     pub(super) fn open(path: &Path) -> Result<Self> {
+        Array::of_file(path, path.display().to_string())
+    }
+
+    /// An array of an archive that was unpacked.
+    pub(super) fn of_archive(archive: &Path, name: &str, unpacked: NamedTempFile) -> Result<Self> {
+        let name = format!("{}: {name}", archive.display());
+        let array = Array::of_file(unpacked.path(), name)?;
+        Ok(Array { _unpacked: Some(unpacked), ..array })
+    }
+
+    fn of_file(path: &Path, name: String) -> Result<Self> {
         let io = |source| Error::io("read", path, source);
-        let name = path.display().to_string();
         let file = File::open(path).map_err(io)?;
         let length = usize::try_from(file.metadata().map_err(io)?.len()).unwrap_or(usize::MAX);
         let mut start = Vec::new();
@@ -46,11 +62,11 @@ impl Array {
             Some((&rows, rest)) => (rows, rest.iter().product()),
             None => (1, 1),
         };
-        Ok(Array { path: path.to_owned(), header, rows, columns })
+        Ok(Array { path: path.to_owned(), name, _unpacked: None, header, rows, columns })
     }
 
     pub(super) fn name(&self) -> String {
-        self.path.display().to_string()
+        self.name.clone()
     }
 
     /// Rows of a block of about `bytes` bytes; all where the first dimension varies fastest, because rows are not contiguous then.

@@ -1,7 +1,8 @@
-//! NumPy files (`.npy`): one sample for each index of the first dimension.
+//! NumPy files (`.npy`, `.npz`): one sample for each index of the first dimension.
 
 mod array;
 mod header;
+mod npz;
 
 use std::path::Path;
 
@@ -20,8 +21,10 @@ pub(super) struct NpySource {
 impl NpySource {
     /// Opens an array, and an array of labels, whose columns come last.
     pub(super) fn open(path: &Path, labels: Option<&Path>, block_bytes: usize) -> Result<Self> {
-        let samples = Array::open(path)?;
-        let labels = labels.map(Array::open).transpose()?;
+        let is_archive = path.extension().is_some_and(|end| end.eq_ignore_ascii_case("npz"));
+        let (samples, own_labels) =
+            if is_archive { npz::open(path)? } else { (Array::open(path)?, None) };
+        let labels = labels.map(Array::open).transpose()?.or(own_labels);
         if let Some(labels) = labels.as_ref().filter(|labels| labels.rows != samples.rows) {
             let expected = format!("{} labels, as {} has samples", samples.rows, samples.name());
             let found = counted(labels.rows, "label");

@@ -62,7 +62,7 @@ impl Format {
     fn of(path: &Path) -> Self {
         let end = path.extension().map(|end| end.to_string_lossy().to_lowercase());
         match end.as_deref() {
-            Some("npy") => Format::Npy,
+            Some("npy" | "npz") => Format::Npy,
             _ => Format::Text,
         }
     }
