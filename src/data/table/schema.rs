@@ -342,8 +342,9 @@ impl fmt::Display for Schema {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         const MOST_COLUMNS: usize = 40;
         const WIDEST_NAME: usize = 24;
-        if let Some(dialect) = &self.dialect {
-            writeln!(f, "{dialect}")?;
+        match &self.dialect {
+            Some(dialect) => writeln!(f, "{dialect}")?,
+            None => writeln!(f, "with types of the file's own")?,
         }
         let shown = &self.columns[..self.columns.len().min(MOST_COLUMNS)];
         let width = shown.iter().map(|column| column.name.chars().count()).max().unwrap_or(0);
