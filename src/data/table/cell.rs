@@ -10,9 +10,13 @@ pub(in crate::data) enum Cell<'a> {
     Integer(i128),
     Truth(bool),
     /// Seconds since 1970.
+    #[cfg_attr(not(feature = "parquet"), expect(dead_code, reason = "other files have no dates"))]
     Date(f64),
     /// A field of a text file, or a text of a file with types; without blanks around it.
     Text(&'a str),
+    /// Bytes that are no text.
+    #[cfg_attr(not(feature = "parquet"), expect(dead_code, reason = "other files have no bytes"))]
+    Bytes,
 }
 
 /// A word for a missing value, or `None`.

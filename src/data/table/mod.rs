@@ -33,6 +33,8 @@ pub use self::schema::{ColumnType, Delimiter, Dialect, Role, Schema, SchemaColum
 pub(super) use self::source::{Source, Visit};
 pub(super) use self::survey::{ColumnSurvey, Spot};
 use self::text::TextSource;
+#[cfg(feature = "parquet")]
+use super::columnar::{open_arrow, open_parquet};
 use super::frame::{Frame, FrameBuilder};
 use super::npy::NpySource;
 use super::text::counted;
@@ -49,6 +51,9 @@ const HEAD_BYTES: usize = 1 << 20;
 enum Format {
     Text,
     Npy,
+    Parquet,
+    /// Feather among them.
+    Arrow,
 }
 
 impl Format {
@@ -56,6 +61,8 @@ impl Format {
         let end = path.extension().map(|end| end.to_string_lossy().to_lowercase());
         match end.as_deref() {
             Some("npy") => Format::Npy,
+            Some("parquet") => Format::Parquet,
+            Some("arrow" | "feather") => Format::Arrow,
             _ => Format::Text,
         }
     }
@@ -63,7 +70,30 @@ impl Format {
     /// Opens a file whose values have types.
     fn open(self, path: &Path, options: &TableOptions, bytes: usize) -> Result<Box<dyn Source>> {
         options.check_for_typed(path)?;
-        Ok(Box::new(NpySource::open(path, options.labels.as_deref(), bytes)?))
+        if self == Format::Npy {
+            return Ok(Box::new(NpySource::open(path, options.labels.as_deref(), bytes)?));
+        }
+        if options.labels.is_some() {
+            let reason =
+                format!("TableOptions::labels is for NumPy files, not for {}", path.display());
+            return Err(Error::argument("Table::open", reason));
+        }
+        self.open_columnar(path, bytes)
+    }
+
+    #[cfg(feature = "parquet")]
+    fn open_columnar(self, path: &Path, bytes: usize) -> Result<Box<dyn Source>> {
+        if self == Format::Parquet { open_parquet(path, bytes) } else { open_arrow(path) }
+    }
+
+    #[cfg(not(feature = "parquet"))]
+    fn open_columnar(self, path: &Path, _bytes: usize) -> Result<Box<dyn Source>> {
+        let name = if self == Format::Parquet { "a Parquet file" } else { "an Arrow file" };
+        let reason = format!(
+            "{} is {name}; the library was built without the feature `parquet`",
+            path.display()
+        );
+        Err(Error::argument("Table::open", reason))
     }
 }
 
@@ -216,8 +246,11 @@ impl Table {
         options: &TableOptions,
     ) -> Result<Self> {
         if rows == 0 {
-            let expected = "samples below the header";
-            return Err(Error::format(source.name(), "line 2", expected, "the end of the file"));
+            let (place, expected) = match source.dialect() {
+                Some(_) => ("line 2", "samples below the header"),
+                None => ("row 1", "samples in columns that can be learned from"),
+            };
+            return Err(Error::format(source.name(), place, expected, "the end of the file"));
         }
         let numbered = || (1..=columns.len()).map(|number| format!("column {number}")).collect();
         let names: Vec<String> = source.names().unwrap_or_else(numbered);
@@ -225,7 +258,12 @@ impl Table {
             format!("{} ({})", source.place(spot, column), names[column])
         };
         let file = source.name();
+        let unreadable = (0..).zip(&columns).map(|(column, survey)| {
+            let of_values = || survey.has_bytes.then(|| "bytes that are no text".to_owned());
+            source.unreadable(column).or_else(of_values)
+        });
         let surveyed = Surveyed {
+            unreadable: unreadable.collect(),
             file: &file,
             dialect: source.dialect(),
             names: names.clone(),
@@ -288,11 +326,12 @@ impl Table {
     }
 }
 
-/// Counts what stands in all columns, block by block on all cores; also the rows, and the empty ones that are left out.
+/// Counts what stands in all columns that can be read, block by block on all cores; also the rows, and the empty ones that are left out.
 fn survey(source: &dyn Source, missing: &[String]) -> Result<(Vec<ColumnSurvey>, usize, usize)> {
-    let columns: Vec<usize> = (0..source.width()).collect();
+    let can_be_read = |column: &usize| source.unreadable(*column).is_none();
+    let columns: Vec<usize> = (0..source.width()).filter(can_be_read).collect();
     let blocks: Vec<usize> = (0..source.blocks()).collect();
-    let mut all = vec![ColumnSurvey::default(); columns.len()];
+    let mut all = vec![ColumnSurvey::default(); source.width()];
     let (mut all_rows, mut all_empty) = (0, 0);
     let count = |&block: &usize| {
         let mut surveys = vec![ColumnSurvey::default(); columns.len()];
@@ -305,7 +344,7 @@ fn survey(source: &dyn Source, missing: &[String]) -> Result<(Vec<ColumnSurvey>,
         Ok((surveys, rows, empty))
     };
     in_order(&blocks, count, |_, (surveys, rows, empty)| {
-        all.iter_mut().zip(surveys).for_each(|(all, survey)| all.merge(survey));
+        columns.iter().zip(surveys).for_each(|(&column, survey)| all[column].merge(survey));
         (all_rows, all_empty) = (all_rows + rows, all_empty + empty);
         Ok(())
     })?;

@@ -95,6 +95,8 @@ pub(in crate::data) struct ColumnSurvey {
     pub(super) words: Texts,
     pub(super) first_number: Option<(String, Spot)>,
     pub(super) first_other: Option<(String, Spot)>,
+    /// Whether there are bytes that are no text.
+    pub(super) has_bytes: bool,
 }
 
 impl Default for ColumnSurvey {
@@ -123,6 +125,7 @@ impl Default for ColumnSurvey {
             words: Texts::default(),
             first_number: None,
             first_other: None,
+            has_bytes: false,
         }
     }
 }
@@ -145,6 +148,7 @@ impl ColumnSurvey {
                 self.others += 1;
                 self.texts.overflows = true;
             }
+            Cell::Bytes => self.has_bytes = true,
         }
     }
 
@@ -240,6 +244,7 @@ impl ColumnSurvey {
         }
         self.truths += below.truths;
         self.others += below.others;
+        self.has_bytes |= below.has_bytes;
         self.many_numbers |= below.many_numbers;
         self.texts.merge(below.texts, MAX_TEXTS);
         self.many_numbers |= self.others == 0 && self.texts.known.len() > MAX_NUMBERS;
