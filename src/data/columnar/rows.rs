@@ -11,13 +11,17 @@ use parquet::arrow::arrow_reader::{
     ParquetRecordBatchReader, RowGroups, RowSelection, RowSelector,
 };
 use parquet::arrow::{ProjectionMask, parquet_to_arrow_field_levels};
+use parquet::basic::Type;
 use parquet::column::page::{PageIterator, PageReader};
+use parquet::errors::ParquetError;
 use parquet::file::metadata::{ParquetMetaData, RowGroupMetaData};
+use parquet::schema::types::SchemaDescriptor;
 
 use super::column::Columns;
 use super::footer::Footer;
 use super::guard::guarded;
 use super::pages::Pages;
+use super::value::MAX_FIXED_BYTES;
 use crate::data::table::{Cell, Source, Spot, Visit};
 use crate::{Error, Result};
 
@@ -89,6 +93,7 @@ impl ParquetSource {
         column: usize,
     ) -> parquet::errors::Result<ParquetRecordBatchReader> {
         let schema = self.footer.metadata.file_metadata().schema_descr();
+        check_length(schema, column)?;
         let mask = ProjectionMask::roots(schema, [column]);
         let levels = parquet_to_arrow_field_levels(schema, mask, Some(&self.as_read))?;
         let group = Group { file: file.clone(), footer: &self.footer, number: block.group };
@@ -101,6 +106,22 @@ impl ParquetSource {
             batch_rows,
             Some(selection),
         )
+    }
+}
+
+/// Refuses long values of a fixed length, which take that length even where they are missing.
+fn check_length(schema: &SchemaDescriptor, column: usize) -> parquet::errors::Result<()> {
+    let leaves = schema.columns().iter().enumerate();
+    let of_column = |&(leaf, _): &(usize, _)| schema.get_column_root_idx(leaf) == column;
+    let lengths = leaves.filter(of_column).map(|(_, leaf)| match leaf.physical_type() {
+        Type::FIXED_LEN_BYTE_ARRAY => leaf.type_length(),
+        _ => 0,
+    });
+    match lengths.max() {
+        Some(length) if length > MAX_FIXED_BYTES => {
+            Err(ParquetError::General(format!("values of {length} bytes each")))
+        }
+        _ => Ok(()),
     }
 }
 

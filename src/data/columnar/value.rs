@@ -8,7 +8,7 @@ use arrow_schema::{DataType, TimeUnit};
 use crate::data::table::{Cell, DAY};
 
 /// Longer values of a fixed length are no texts.
-const MAX_FIXED_BYTES: i32 = 4096;
+pub(super) const MAX_FIXED_BYTES: i32 = 4096;
 
 /// The values of a column, by row.
 pub(super) type Cells<'a> = Box<dyn Fn(usize) -> Cell<'a> + 'a>;
@@ -147,34 +147,41 @@ fn dates<'a>(array: &'a dyn Array) -> Option<Cells<'a>> {
 }
 
 fn decimals<'a>(array: &'a dyn Array, data_type: &DataType) -> Option<Cells<'a>> {
-    fn decimal<'a, T: DecimalType>(
-        array: &'a dyn Array,
-        (precision, scale): (u8, i8),
-        number: impl Fn(T::Native) -> Option<f64> + 'a,
-    ) -> Cells<'a> {
-        // The digits are read as a text is, where the two numbers of a quotient are not exact.
-        let parsed = move |x| T::format_decimal(x, precision, scale).parse().unwrap_or(f64::NAN);
-        numbers::<T>(array, move |x| number(x).unwrap_or_else(|| parsed(x)))
-    }
-    const EXACT: i128 = 1 << 53;
-    const EXACT_POWERS: std::ops::RangeInclusive<i8> = 0..=22;
-    let quotient = |scale: i8| {
-        let power = EXACT_POWERS.contains(&scale).then(|| 10f64.powi(i32::from(scale)));
-        move |x: i128| power.filter(|_| x.abs() < EXACT).map(|power| x as f64 / power)
-    };
-    Some(match *data_type {
-        DataType::Decimal32(p, s) => {
-            let quotient = quotient(s);
-            decimal::<Decimal32Type>(array, (p, s), move |x| quotient(x.into()))
+    let values = match *data_type {
+        DataType::Decimal32(_, scale) => {
+            decimal::<Decimal32Type>(array, |x| quotient(x.into(), scale))
         }
-        DataType::Decimal64(p, s) => {
-            let quotient = quotient(s);
-            decimal::<Decimal64Type>(array, (p, s), move |x| quotient(x.into()))
+        DataType::Decimal64(_, scale) => {
+            decimal::<Decimal64Type>(array, |x| quotient(x.into(), scale))
         }
-        DataType::Decimal128(p, s) => decimal::<Decimal128Type>(array, (p, s), quotient(s)),
-        DataType::Decimal256(p, s) => decimal::<Decimal256Type>(array, (p, s), |_| None),
+        DataType::Decimal128(_, scale) => decimal::<Decimal128Type>(array, |x| quotient(x, scale)),
+        DataType::Decimal256(..) => decimal::<Decimal256Type>(array, |_| None),
         _ => return None,
-    })
+    };
+    Some(Box::new(move |row| Cell::Number(values[row])))
+}
+
+/// The digits are read as a text is, where there is no `quotient`.
+fn decimal<T: DecimalType>(
+    array: &dyn Array,
+    quotient: impl Fn(T::Native) -> Option<f64>,
+) -> Vec<f64> {
+    let array = array.as_primitive::<T>();
+    let number = |row| {
+        if array.is_null(row) {
+            return f64::NAN;
+        }
+        let parsed = || array.value_as_string(row).parse().unwrap_or(f64::NAN);
+        quotient(array.value(row)).unwrap_or_else(parsed)
+    };
+    (0..array.len()).map(number).collect()
+}
+
+/// A whole number by a power of ten, where both are exact.
+fn quotient(x: i128, scale: i8) -> Option<f64> {
+    const EXACT: u128 = 1 << 53;
+    let is_exact = x.unsigned_abs() < EXACT && (0..=22).contains(&scale);
+    is_exact.then(|| x as f64 / 10f64.powi(i32::from(scale)))
 }
 
 /// Values that are numbers of an array of different values.

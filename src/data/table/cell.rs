@@ -4,18 +4,20 @@ use super::super::text::is_missing;
 
 /// A value as its file has it.
 #[derive(Clone, Copy, Debug)]
+#[cfg_attr(
+    not(feature = "parquet"),
+    expect(dead_code, reason = "text files and arrays have only some of them")
+)]
 pub(in crate::data) enum Cell<'a> {
     Missing,
     Number(f64),
     Integer(i128),
     Truth(bool),
     /// Seconds since 1970.
-    #[cfg_attr(not(feature = "parquet"), expect(dead_code, reason = "other files have no dates"))]
     Date(f64),
     /// A field of a text file, or a text of a file with types; without blanks around it.
     Text(&'a str),
     /// Bytes that are no text.
-    #[cfg_attr(not(feature = "parquet"), expect(dead_code, reason = "other files have no bytes"))]
     Bytes,
 }
 

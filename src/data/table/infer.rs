@@ -408,7 +408,7 @@ impl Column<'_> {
         }
         let numbers = &survey.numbers;
         let size = numbers.min.abs().max(numbers.max.abs());
-        (survey.others == 0 && numbers.max - numbers.min <= ROUNDING * size)
+        (survey.others == 0 && size.is_finite() && numbers.max - numbers.min <= ROUNDING * size)
             .then(|| numbers.first.to_string())
     }
 
