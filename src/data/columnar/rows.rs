@@ -150,7 +150,7 @@ fn blocks(metadata: &ParquetMetaData, columns: usize, bytes: usize) -> Vec<Block
         let claimed = usize::try_from(group.total_byte_size()).unwrap_or(0).max(in_memory);
         let parts = claimed.div_ceil(bytes).clamp(1, rows.div_ceil(BATCH_ROWS).max(1));
         // Parts begin where a batch does.
-        let step = rows.div_ceil(parts).next_multiple_of(BATCH_ROWS);
+        let step = rows.div_ceil(parts).next_multiple_of(BATCH_ROWS).max(1);
         for skipped in (0..rows).step_by(step) {
             let rows = step.min(rows - skipped);
             blocks.push(Block { group: number, skipped, rows, first });

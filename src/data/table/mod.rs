@@ -97,7 +97,7 @@ impl Format {
     }
 }
 
-/// A file with a table, and how it is read.
+/// A file with a table, and how it is read: text, NumPy's `.npy`, and with the feature `parquet` also `.parquet`, `.arrow` and `.feather`.
 ///
 /// Opening a table reads it once as a whole and decides on its [`Schema`]. What is not certain is an error that names both readings and the
 /// option that settles it.
@@ -126,7 +126,7 @@ pub struct Table {
 }
 
 impl Table {
-    /// Opens a text file and decides how it is read.
+    /// Opens a file and decides how it is read.
     ///
     /// # Errors
     /// A file that cannot be read; rows of different length, with the line; what is not certain; options that contradict each other or

@@ -1,5 +1,6 @@
 //! What stands in a column, counted over the whole file, for a decision about its type.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 
 use super::cell::{Cell, missing_word, truth};
@@ -137,8 +138,12 @@ impl ColumnSurvey {
             Cell::Text(text) => self.add_text(text, spot, missing),
             Cell::Missing => self.add_missing("", spot),
             Cell::Number(x) if x.is_nan() => self.add_missing("NaN", spot),
-            Cell::Number(x) => self.add_number(x, &x.to_string(), spot),
-            Cell::Integer(x) => self.add_number(x as f64, &x.to_string(), spot),
+            Cell::Number(x) => {
+                self.add_number(x, x.fract() == 0.0, spot, || x.to_string().into());
+            }
+            Cell::Integer(x) => {
+                self.add_number(x as f64, true, spot, || x.to_string().into());
+            }
             Cell::Truth(truth) => {
                 self.truths += 1;
                 self.add_other(if truth { "true" } else { "false" }, spot);
@@ -161,7 +166,11 @@ impl ColumnSurvey {
         if text.is_empty() || !missing.is_empty() && missing_word(text, missing).is_some() {
             self.add_missing(text, spot);
         } else if let Some(x) = plain(text) {
-            self.add_number(x, text, spot);
+            let is_whole = text.bytes().all(|byte| byte != b'.' && byte | 32 != b'e');
+            self.add_number(x, is_whole, spot, || text.into());
+            if !is_whole && point_may_group(text) {
+                self.numbers.may_group += 1;
+            }
         } else if let Some(word) = missing_word(text, &[]) {
             self.add_missing(word, spot);
         } else {
@@ -172,11 +181,18 @@ impl ColumnSurvey {
         }
     }
 
-    fn add_number(&mut self, x: f64, text: &str, spot: Spot) {
+    /// `text` is asked for among the first few different numbers alone: to write one takes longer than all the rest.
+    fn add_number<'t>(
+        &mut self,
+        x: f64,
+        is_whole: bool,
+        spot: Spot,
+        text: impl Fn() -> Cow<'t, str>,
+    ) {
         let numbers = &mut self.numbers;
         if numbers.count == 0 {
             numbers.first = x;
-            self.first_number = Some((text.to_owned(), spot));
+            self.first_number = Some((text().into_owned(), spot));
         } else {
             numbers.counts_up &= x == numbers.last + 1.0;
         }
@@ -184,13 +200,9 @@ impl ColumnSurvey {
         numbers.count += 1;
         numbers.min = numbers.min.min(x);
         numbers.max = numbers.max.max(x);
-        if text.bytes().all(|byte| byte != b'.' && byte | 32 != b'e') {
-            numbers.whole += 1;
-        } else if point_may_group(text) {
-            numbers.may_group += 1;
-        }
+        numbers.whole += usize::from(is_whole);
         if !self.many_numbers {
-            self.texts.add(text, 1, spot, usize::MAX);
+            self.texts.add(&text(), 1, spot, usize::MAX);
             self.many_numbers = self.texts.known.len() > MAX_NUMBERS;
         }
     }
