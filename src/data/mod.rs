@@ -26,6 +26,8 @@
 //! ```
 
 mod augment;
+#[cfg(feature = "parquet")]
+mod columnar;
 mod dataset;
 mod digits;
 mod encoder;

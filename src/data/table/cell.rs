@@ -4,6 +4,10 @@ use super::super::text::is_missing;
 
 /// A value as its file has it.
 #[derive(Clone, Copy, Debug)]
+#[cfg_attr(
+    not(feature = "parquet"),
+    expect(dead_code, reason = "text files and arrays have only some of them")
+)]
 pub(in crate::data) enum Cell<'a> {
     Missing,
     Number(f64),
@@ -13,6 +17,8 @@ pub(in crate::data) enum Cell<'a> {
     Date(f64),
     /// A field of a text file, or a text of a file with types; without blanks around it.
     Text(&'a str),
+    /// Bytes that are no text.
+    Bytes,
 }
 
 /// A word for a missing value, or `None`.

@@ -21,15 +21,17 @@ impl Counted {
     /// Counts what stands in all columns; `keep`: keeps the columns as well, where all values are fields of a text.
     pub(super) fn new(source: &dyn Source, missing: &[String], keep: bool) -> Result<Self> {
         let width = source.width();
-        let columns: Vec<usize> = (0..width).collect();
+        let can_be_read = |column: &usize| source.unreadable(*column).is_none();
+        let columns: Vec<usize> = (0..width).filter(can_be_read).collect();
         let blocks: Vec<usize> = (0..source.blocks()).collect();
         let mut all = Counted::empty(width, keep);
         let count = |&block: &usize| {
             let mut counted = Counted::empty(width, keep);
             let Counted { columns: surveys, rows, drafts, .. } = &mut counted;
             let mut drafts = drafts.as_mut();
-            counted.empty_rows = source.cells(block, &columns, &mut |spot, column, cell| {
-                *rows += usize::from(column == 0);
+            counted.empty_rows = source.cells(block, &columns, &mut |spot, place, cell| {
+                *rows += usize::from(place == 0);
+                let column = columns[place];
                 let Cell::Text(text) = cell else {
                     surveys[column].add(cell, spot, missing);
                     return Ok(());

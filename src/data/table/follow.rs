@@ -59,6 +59,7 @@ impl Reading {
             Some(names) if schema.has_names() => reading.by_name(source, &names)?,
             _ => reading.by_place(source, schema)?,
         }
+        reading.constants.retain(|(place, _)| source.unreadable(*place).is_none());
         let names = source.names().unwrap_or_else(|| numbered(source.width()));
         reading.id = id
             .map(|id| find_column(names.iter().map(String::as_str), id))

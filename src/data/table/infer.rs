@@ -27,6 +27,8 @@ pub(super) struct Surveyed<'a> {
     pub(super) dialect: Option<Dialect>,
     pub(super) names: Vec<String>,
     pub(super) columns: Vec<ColumnSurvey>,
+    /// For each column the name of values that cannot be learned from, such as "lists".
+    pub(super) unreadable: Vec<Option<String>>,
     pub(super) rows: usize,
     /// "line 7, column 2 (width)"
     pub(super) place: &'a dyn Fn(Spot, usize) -> String,
@@ -139,6 +141,9 @@ impl Column<'_> {
         if is_in(&choice.drop) {
             return Ok(self.column(Role::LeftOut, ColumnType::Text, "as you say"));
         }
+        if let Some(values) = &self.table.unreadable[self.place] {
+            return self.left_unread(choice, values);
+        }
         if is_in(&choice.labels) {
             return self.label(decimal, choice.labels.len());
         }
@@ -166,6 +171,22 @@ impl Column<'_> {
         Ok(self.column(role, column_type, note))
     }
 
+    /// Leaves a column out that cannot be learned from, unless the options want it.
+    fn left_unread(&self, choice: &Choice, values: &str) -> Result<SchemaColumn> {
+        let is_wanted = |list: &[usize]| list.contains(&self.place);
+        if is_wanted(&choice.labels) {
+            let expected = "labels; TableOptions::label names another column";
+            return Err(self.table.error(self.head(), expected, values));
+        }
+        if is_wanted(&choice.keep) || is_wanted(&choice.categorical) {
+            let expected =
+                "numbers, truth values, dates or texts; TableOptions::drop leaves the column out";
+            return Err(self.table.error(self.head(), expected, values));
+        }
+        let note = format!("{values} cannot be learned from");
+        Ok(self.column(Role::LeftOut, ColumnType::Text, note))
+    }
+
     fn name(&self) -> &str {
         &self.table.names[self.place]
     }
@@ -182,9 +203,15 @@ impl Column<'_> {
             column_type,
             missing: self.survey.missing + repeated.as_ref().map_or(0, |(_, count)| *count),
             missing_word: repeated.map(|(word, _)| word),
-            constant: (role == Role::LeftOut).then(|| self.constant()).flatten(),
+            constant: (role == Role::LeftOut && self.can_be_read())
+                .then(|| self.constant())
+                .flatten(),
             note,
         }
+    }
+
+    fn can_be_read(&self) -> bool {
+        self.table.unreadable[self.place].is_none()
     }
 
     /// The words that stand for missing values, where they are other than nothing.
@@ -389,7 +416,7 @@ impl Column<'_> {
         }
         let numbers = &survey.numbers;
         let size = numbers.min.abs().max(numbers.max.abs());
-        (survey.others == 0 && numbers.max - numbers.min <= ROUNDING * size)
+        (survey.others == 0 && size.is_finite() && numbers.max - numbers.min <= ROUNDING * size)
             .then(|| numbers.first.to_string())
     }
 

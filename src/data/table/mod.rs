@@ -40,6 +40,8 @@ pub use self::schema::{ColumnType, Delimiter, Dialect, Role, Schema, SchemaColum
 pub(super) use self::source::{Source, Visit};
 pub(super) use self::survey::Spot;
 use self::text::TextSource;
+#[cfg(feature = "parquet")]
+use super::columnar::{open_arrow, open_parquet};
 use super::frame::{Frame, FrameBuilder};
 use super::npy::NpySource;
 use super::text::counted;
@@ -56,6 +58,9 @@ const HEAD_BYTES: usize = 1 << 20;
 enum Format {
     Text,
     Npy,
+    Parquet,
+    /// Feather among them.
+    Arrow,
 }
 
 impl Format {
@@ -63,6 +68,8 @@ impl Format {
         let end = path.extension().map(|end| end.to_string_lossy().to_lowercase());
         match end.as_deref() {
             Some("npy" | "npz") => Format::Npy,
+            Some("parquet") => Format::Parquet,
+            Some("arrow" | "feather") => Format::Arrow,
             _ => Format::Text,
         }
     }
@@ -70,11 +77,34 @@ impl Format {
     /// Opens a file whose values have types.
     fn open(self, path: &Path, options: &TableOptions, bytes: usize) -> Result<Box<dyn Source>> {
         options.check_for_typed(path)?;
-        Ok(Box::new(NpySource::open(path, options.labels.as_deref(), bytes)?))
+        if self == Format::Npy {
+            return Ok(Box::new(NpySource::open(path, options.labels.as_deref(), bytes)?));
+        }
+        if options.labels.is_some() {
+            let reason =
+                format!("TableOptions::labels is for NumPy files, not for {}", path.display());
+            return Err(Error::argument("Table::open", reason));
+        }
+        self.open_columnar(path, bytes)
+    }
+
+    #[cfg(feature = "parquet")]
+    fn open_columnar(self, path: &Path, bytes: usize) -> Result<Box<dyn Source>> {
+        if self == Format::Parquet { open_parquet(path, bytes) } else { open_arrow(path) }
+    }
+
+    #[cfg(not(feature = "parquet"))]
+    fn open_columnar(self, path: &Path, _bytes: usize) -> Result<Box<dyn Source>> {
+        let name = if self == Format::Parquet { "a Parquet file" } else { "an Arrow file" };
+        let reason = format!(
+            "{} is {name}; the library was built without the feature `parquet`",
+            path.display()
+        );
+        Err(Error::argument("Table::open", reason))
     }
 }
 
-/// A file with a table, and how it is read.
+/// A file with a table, and how it is read: text, NumPy's `.npy`, and with the feature `parquet` also `.parquet`, `.arrow` and `.feather`.
 ///
 /// Opening a table reads it once as a whole and decides on its [`Schema`]. What is not certain is an error that names both readings and the
 /// option that settles it.
@@ -105,7 +135,7 @@ pub struct Table {
 }
 
 impl Table {
-    /// Opens a text file and decides how it is read.
+    /// Opens a file and decides how it is read.
     ///
     /// # Errors
     /// A file that cannot be read; rows of different length, with the line; what is not certain; options that contradict each other or
@@ -241,8 +271,11 @@ impl Table {
         options: &TableOptions,
     ) -> Result<Self> {
         if rows == 0 {
-            let expected = "samples below the header";
-            return Err(Error::format(source.name(), "line 2", expected, "the end of the file"));
+            let (place, expected) = match source.dialect() {
+                Some(_) => ("line 2", "samples below the header"),
+                None => ("row 1", "samples in columns that can be learned from"),
+            };
+            return Err(Error::format(source.name(), place, expected, "the end of the file"));
         }
         let numbered = || (1..=columns.len()).map(|number| format!("column {number}")).collect();
         let names: Vec<String> = source.names().unwrap_or_else(numbered);
@@ -250,7 +283,12 @@ impl Table {
             format!("{} ({})", source.place(spot, column), names[column])
         };
         let file = source.name();
+        let unreadable = (0..).zip(&columns).map(|(column, survey)| {
+            let of_values = || survey.has_bytes.then(|| "bytes that are no text".to_owned());
+            source.unreadable(column).or_else(of_values)
+        });
         let surveyed = Surveyed {
+            unreadable: unreadable.collect(),
             file: &file,
             dialect: source.dialect(),
             names: names.clone(),

@@ -188,6 +188,7 @@ fn text_of(cell: Cell<'_>) -> String {
         Cell::Integer(x) => x.to_string(),
         Cell::Truth(truth) => truth.to_string(),
         Cell::Missing => String::new(),
+        Cell::Bytes => "bytes".to_owned(),
     }
 }
 
@@ -254,6 +255,9 @@ impl Builder {
 
     fn add(&mut self, cell: Cell<'_>, missing: &[String]) -> Result<(), Misfit> {
         let own = self.missing_word.as_deref();
+        if let Cell::Bytes = cell {
+            return Err(no_text());
+        }
         match &mut self.values {
             Building::Numbers(format, values) => {
                 values.push(number(cell, *format, (missing, own))?);
@@ -290,6 +294,11 @@ impl Builder {
     }
 }
 
+fn no_text() -> Misfit {
+    let expected = "a text; TableOptions::drop leaves the column out";
+    (expected.to_owned(), "bytes that are no text".to_owned())
+}
+
 /// Words for missing values: of all columns, and of this one.
 type Words<'w> = (&'w [String], Option<&'w str>);
 
@@ -320,6 +329,7 @@ fn number(cell: Cell<'_>, format: NumberFormat, words: Words<'_>) -> Result<f64,
         Cell::Truth(truth) => Ok(f64::from(u8::from(truth))),
         Cell::Missing => Ok(f64::NAN),
         Cell::Date(_) => Err((expected(), "a date".to_owned())),
+        Cell::Bytes => Err(no_text()),
     }
 }
 
@@ -391,6 +401,9 @@ impl TargetBuilder {
 
     fn add(&mut self, cell: Cell<'_>, missing: &[String]) -> Result<(), Misfit> {
         let own = self.missing_word.as_deref();
+        if let Cell::Bytes = cell {
+            return Err(no_text());
+        }
         let texts = match &mut self.labels {
             Labels::Values(values, format) => {
                 values.push(number(cell, *format, (missing, own))?);

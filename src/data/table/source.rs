@@ -27,6 +27,11 @@ pub(in crate::data) trait Source: Send + Sync {
         None
     }
 
+    /// The name of the values of a column that cannot be learned from, such as "lists". Reading such a column is an error.
+    fn unreadable(&self, _column: usize) -> Option<String> {
+        None
+    }
+
     /// Calls `visit` with the values of these columns in a block. The values of each column come from top to bottom. Returns the number of
     /// rows of empty fields, which are left out.
     fn cells(&self, block: usize, columns: &[usize], visit: &mut Visit<'_>) -> Result<usize>;

@@ -172,6 +172,8 @@ pub(in crate::data) struct ColumnSurvey {
     pub(super) many_numbers: bool,
     pub(super) first_number: Option<(String, Spot)>,
     pub(super) first_other: Option<(String, Spot)>,
+    /// Whether there are bytes that are no text.
+    pub(super) has_bytes: bool,
 }
 
 impl Default for ColumnSurvey {
@@ -200,6 +202,7 @@ impl Default for ColumnSurvey {
             many_numbers: false,
             first_number: None,
             first_other: None,
+            has_bytes: false,
         }
     }
 }
@@ -211,14 +214,15 @@ impl ColumnSurvey {
             Cell::Text(text) => self.add_text(text, spot, missing),
             Cell::Missing => self.add_missing("", spot),
             Cell::Number(x) if x.is_nan() => self.add_missing("NaN", spot),
-            Cell::Number(x) => self.add_number(x, &x.to_string(), spot),
-            Cell::Integer(x) => self.add_number(x as f64, &x.to_string(), spot),
+            Cell::Number(x) => self.add_number(x, spot, || x.to_string()),
+            Cell::Integer(x) => self.add_number(x as f64, spot, || x.to_string()),
             Cell::Truth(truth) => self.add_text(if truth { "true" } else { "false" }, spot, &[]),
             Cell::Date(_) => {
                 self.dates[0] += 1;
                 self.others += 1;
                 self.texts.overflows = true;
             }
+            Cell::Bytes => self.has_bytes = true,
         }
     }
 
@@ -266,9 +270,14 @@ impl ColumnSurvey {
         }
     }
 
-    fn add_number(&mut self, value: f64, text: &str, spot: Spot) {
+    /// A number of a file with types; its text is made only where it is kept.
+    fn add_number(&mut self, value: f64, spot: Spot, text: impl Fn() -> String) {
         let plain = Plain { value, is_whole: value.fract() == 0.0, may_group: false };
-        self.add_plain(plain, text, spot);
+        if self.numbers.count == 0 || !self.many_numbers {
+            self.add_plain(plain, &text(), spot);
+        } else {
+            self.add_plain(plain, "", spot);
+        }
     }
 
     fn add_plain(&mut self, plain: Plain, text: &str, spot: Spot) {
@@ -309,6 +318,7 @@ impl ColumnSurvey {
         self.truths += below.truths;
         self.others += below.others;
         self.many_numbers |= below.many_numbers;
+        self.has_bytes |= below.has_bytes;
         self.texts.merge(below.texts, MAX_TEXTS);
         self.many_numbers |= self.others == 0 && self.texts.known.len() > MAX_NUMBERS;
         self.first_number = self.first_number.take().or(below.first_number);
