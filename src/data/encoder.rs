@@ -6,8 +6,7 @@ use std::thread;
 
 use serde::{Deserialize, Serialize};
 
-use super::encoder_fit::EncoderFit;
-use super::frame::{FrameRows, dataset};
+use super::frame::{FrameRows, Unknown, dataset};
 use super::table::{DAY, without_zero_decimals};
 use super::text::MISSING;
 use super::{Column, Dataset, Standardization, Values};
@@ -132,17 +131,6 @@ pub struct Encoded<T: Scalar> {
     pub changed: Vec<Unknown>,
 }
 
-/// Values of a column that an encoder was not fitted on.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Unknown {
-    /// The column's name.
-    pub column: String,
-    /// In how many samples.
-    pub samples: usize,
-    /// The first of them.
-    pub example: String,
-}
-
 impl<T: Scalar> Encoded<T> {
     /// What a person should know before trusting predictions for these samples, a sentence each.
     pub fn warnings(&self) -> Vec<String> {
@@ -179,28 +167,6 @@ impl<T: Scalar> Encoded<T> {
 }
 
 impl Encoder {
-    /// Takes the mean of each column of numbers, and the texts of each column of texts.
-    ///
-    /// # Errors
-    /// A column without a single value: it cannot be learned from.
-    pub fn fit<'f>(rows: impl Into<FrameRows<'f>>) -> Result<Self> {
-        Ok(Encoder::fit_with_standardization(rows)?.0)
-    }
-
-    /// As [`Encoder::fit`], with the mean and the deviation of each feature, computed from the numbers as they are (f64). Features of
-    /// texts and cycles stay as they are (mean 0, deviation 1).
-    ///
-    /// # Errors
-    /// As [`Encoder::fit`]; numbers that spread so widely that their variance is not finite.
-    pub fn fit_with_standardization<'f>(
-        rows: impl Into<FrameRows<'f>>,
-    ) -> Result<(Self, Standardization)> {
-        let rows = rows.into();
-        let mut fit = EncoderFit::new(rows.frame);
-        fit.add(rows);
-        fit.finish()
-    }
-
     /// For columns of numbers without gaps, which stay as they are.
     pub(crate) fn of_numbers(names: impl Iterator<Item = String>) -> Self {
         let column =

@@ -74,6 +74,30 @@ impl Moments {
     }
 }
 
+impl Encoder {
+    /// Takes the mean of each column of numbers, and the texts of each column of texts.
+    ///
+    /// # Errors
+    /// A column without a single value: it cannot be learned from.
+    pub fn fit<'f>(rows: impl Into<FrameRows<'f>>) -> Result<Self> {
+        Ok(Encoder::fit_with_standardization(rows)?.0)
+    }
+
+    /// As [`Encoder::fit`], with the mean and the deviation of each feature, computed from the numbers as they are (f64). Features of
+    /// texts and cycles stay as they are (mean 0, deviation 1).
+    ///
+    /// # Errors
+    /// As [`Encoder::fit`]; numbers that spread so widely that their variance is not finite.
+    pub fn fit_with_standardization<'f>(
+        rows: impl Into<FrameRows<'f>>,
+    ) -> Result<(Self, Standardization)> {
+        let rows = rows.into();
+        let mut fit = EncoderFit::new(rows.frame);
+        fit.add(rows);
+        fit.finish()
+    }
+}
+
 impl EncoderFit {
     /// For tables with the columns of this one.
     pub(super) fn new(frame: &Frame) -> Self {

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use super::split::check_chosen;
 use super::text::MISSING;
-use super::{Dataset, Targets, Unknown};
+use super::{Dataset, Targets};
 use crate::{Error, Result, Scalar};
 
 /// Samples as a table: columns of numbers, dates and texts, with missing values, as [`Table::read`](super::Table::read) returns them. An
@@ -21,6 +21,17 @@ pub struct Frame {
     pub(super) unlabeled: usize,
     /// Columns that were constant in training and are left out: where they are not.
     pub(super) changed: Vec<Unknown>,
+}
+
+/// Values of a column that an encoder was not fitted on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Unknown {
+    /// The column's name.
+    pub column: String,
+    /// In how many samples.
+    pub samples: usize,
+    /// The first of them.
+    pub example: String,
 }
 
 /// A column of a [`Frame`].

@@ -80,7 +80,10 @@ fn each_entry(path: &Path, mut visit: impl FnMut(&str, &mut dyn Read) -> Result<
         let found = archive.get_entry(entry.wayfinder()).map_err(bad)?;
         match method {
             CompressionMethod::STORE => {
-                visit(name, &mut found.verifying_reader(found.reader()).take(size.saturating_add(1)))?;
+                visit(
+                    name,
+                    &mut found.verifying_reader(found.reader()).take(size.saturating_add(1)),
+                )?;
             }
             CompressionMethod::DEFLATE => {
                 let unpacked = DeflateDecoder::new(found.reader());
