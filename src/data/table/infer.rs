@@ -28,6 +28,8 @@ pub(super) struct Surveyed<'a> {
     pub(super) names: Vec<String>,
     pub(super) columns: Vec<ColumnSurvey>,
     pub(super) rows: usize,
+    /// Columns at the end that come from a file of labels.
+    pub(super) labels: usize,
     /// "line 7, column 2 (width)"
     pub(super) place: &'a dyn Fn(Spot, usize) -> String,
 }
@@ -61,8 +63,15 @@ impl Choice {
             let names = names.iter();
             names.map(|name| table.find(name)).collect()
         };
+        if table.labels > 0 && options.label != Label::Last {
+            let reason = "TableOptions::label names columns of one file; TableOptions::labels is another with all labels";
+            return Err(Error::argument("Table::open", reason));
+        }
         let labels = match &options.label {
-            Label::Last => vec![table.columns.len() - 1],
+            Label::Last => {
+                let end = table.columns.len();
+                (end - table.labels.max(1)..end).collect()
+            }
             Label::Columns(names) => find(names)?,
             Label::None => Vec::new(),
         };
@@ -390,7 +399,7 @@ impl Column<'_> {
         }
         let numbers = &survey.numbers;
         let size = numbers.min.abs().max(numbers.max.abs());
-        (survey.others == 0 && numbers.max - numbers.min <= ROUNDING * size)
+        (survey.others == 0 && size.is_finite() && numbers.max - numbers.min <= ROUNDING * size)
             .then(|| numbers.first.to_string())
     }
 

@@ -128,6 +128,7 @@ impl Table {
     }
 
     fn open_text(path: &Path, options: &TableOptions, bytes: usize) -> Result<Self> {
+        options.check_for_text(path)?;
         let file = TextFile::open(path, options.encoding.as_deref())?;
         let head = file.head(HEAD_BYTES)?;
         let dialect = dialect::detect(&file.name(), &head, options, &file.encoding)?;
@@ -233,6 +234,7 @@ impl Table {
             names: names.clone(),
             columns,
             rows,
+            labels: source.labels(),
             place: &place,
         };
         let schema = infer::schema(&surveyed, options)?;
@@ -282,10 +284,14 @@ impl Table {
             all.append(frame);
             Ok(())
         })?;
-        let frame = all.finish(self.reading.classes.is_none()).filter(|frame| frame.samples > 0);
-        frame.ok_or_else(|| {
-            let found = format!("none in {}", counted(self.rows, "row"));
-            Error::format(self.source.name(), "the label", "a row with a label", found)
+        let frame = all.finish(self.reading.classes.is_none());
+        let unlabeled = frame.as_ref().map_or(0, Frame::unlabeled);
+        frame.filter(|frame| frame.samples > 0).ok_or_else(|| match unlabeled {
+            0 => Error::format(self.source.name(), "the rows", "a sample", "none"),
+            rows => {
+                let found = format!("none in {}", counted(rows, "row"));
+                Error::format(self.source.name(), "the label", "a row with a label", found)
+            }
         })
     }
 }
