@@ -3,6 +3,10 @@
 use super::super::text::is_missing;
 
 /// A value as its file has it.
+#[cfg_attr(
+    not(feature = "parquet"),
+    allow(dead_code, reason = "only Parquet and Arrow files have dates and gaps of their own")
+)]
 #[derive(Clone, Copy, Debug)]
 pub(in crate::data) enum Cell<'a> {
     Missing,
