@@ -51,6 +51,7 @@ pub use label::{Label, Task};
 pub use split::Split;
 pub use standardization::Standardization;
 pub use stream::{Stream, StreamOptions};
+pub(crate) use table::truth;
 pub use table::{
     ColumnType, DateOrder, Dates, Delimiter, Dialect, NumberFormat, Role, RowReader, Schema,
     SchemaColumn, Table, TableOptions, read_dataset, read_frame,

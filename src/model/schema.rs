@@ -7,7 +7,7 @@ use std::fmt;
 use crate::data::text::{counted, is_missing, listed, quoted};
 use crate::data::{
     Coding, ColumnType, Cycle, DateOrder, EncodedColumn, Encoder, NumberFormat, Role,
-    Schema as TableSchema, Standardization,
+    Schema as TableSchema, SchemaColumn, Standardization, truth,
 };
 use crate::error::{Error, Result};
 use crate::model_file::ModelInfo;
@@ -86,6 +86,8 @@ pub(super) struct Schema {
     /// The first feature of each column.
     first: Vec<usize>,
     by_name: HashMap<String, usize>,
+    /// For each column whether its table has truth values, which a text may name.
+    truths: Vec<bool>,
     /// Whether every column is one of numbers.
     is_numeric: bool,
     standardization: Option<Standardization>,
@@ -104,9 +106,15 @@ impl Schema {
         let first = features.scan(0, |next, count| Some(std::mem::replace(next, *next + count)));
         let first = first.collect();
         let by_name = columns.iter().map(|column| column.name.clone()).zip(0..).collect();
+        let truths = |column: &InputColumn| {
+            let same = |known: &&SchemaColumn| known.name == column.name;
+            let known = info.schema.iter().flat_map(|schema| &schema.columns).find(same);
+            known.is_some_and(|known| known.column_type == ColumnType::Truth)
+        };
+        let truths = columns.iter().map(truths).collect();
         let is_numeric = slots.iter().all(|slot| matches!(slot, Slot::Number { .. }));
         let standardization = info.standardization.clone();
-        Schema { columns, slots, first, by_name, is_numeric, standardization }
+        Schema { columns, slots, first, by_name, truths, is_numeric, standardization }
     }
 
     pub(super) fn columns(&self) -> &[InputColumn] {
@@ -158,6 +166,12 @@ impl Schema {
         let first = self.first[column];
         match &self.slots[column] {
             Slot::Number { mean } => {
+                let value = match value {
+                    Value::Text(text) if self.truths[column] => {
+                        truth(text.trim()).map_or(value, Value::Bool)
+                    }
+                    value => value,
+                };
                 features[first] = number(value, *mean)?;
                 Ok(true)
             }

@@ -31,7 +31,7 @@ pub(super) fn is_written_by_programs(word: &str) -> bool {
 }
 
 /// true and false, yes and no, t and f.
-pub(super) fn truth(text: &str) -> Option<bool> {
+pub(crate) fn truth(text: &str) -> Option<bool> {
     const WORDS: [(&str, bool); 6] =
         [("true", true), ("false", false), ("yes", true), ("no", false), ("t", true), ("f", false)];
     if text.len() > 5 {

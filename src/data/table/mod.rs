@@ -20,6 +20,7 @@ mod text;
 
 use std::path::Path;
 
+pub(crate) use self::cell::truth;
 pub(super) use self::cell::{Cell, without_zero_decimals};
 pub(super) use self::date::DAY;
 pub use self::date::DateOrder;
