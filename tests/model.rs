@@ -336,6 +336,31 @@ fn a_gap_that_training_did_not_see_is_the_mean_of_its_column() {
 }
 
 #[test]
+fn records_name_truth_values_as_tables_do() {
+    let file = TempFile::new("truth.csv", "lift,price\nyes,1.5\nno,2.5\nyes,4\n");
+    let table = Table::open(&file.0, &TableOptions::default()).unwrap();
+    let encoder = Encoder::fit(&table.read().unwrap()).unwrap();
+    let network = Network::builder(&cpu::<f64>(), 1).dense(1, Activation::Identity).seed(2).build();
+    let mut info = ModelInfo::new(Loss::Quadratic);
+    info.features = encoder.feature_names();
+    (info.encoder, info.schema) = (Some(encoder), Some(table.schema().clone()));
+    let model = Model::new(network.unwrap(), info).unwrap();
+    let predictions = model.predict_file(&file.0).unwrap();
+    let mut predictor = model.predictor(1).unwrap();
+    for (row, values) in
+        [(0, [json!("yes"), json!(true), json!(1)]), (1, [json!("No"), json!(false), json!(0)])]
+    {
+        for value in values {
+            let record = json!({ "lift": value });
+            let found = predictor.predict_record(&record).unwrap().values().to_vec();
+            assert_eq!(found, predictions.get(row).unwrap().values(), "{record}");
+        }
+    }
+    let error = predictor.predict_record(&json!({"lift": "maybe"})).unwrap_err();
+    assert_eq!(format_parts(&error)[1], "column 'lift'");
+}
+
+#[test]
 fn rows_of_numbers_are_checked() {
     let model = plain_model();
     let mut predictor = model.predictor(2).unwrap();
