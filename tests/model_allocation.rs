@@ -4,7 +4,7 @@ use std::alloc::{GlobalAlloc, Layout, System};
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 
 use serde::Serialize;
-use travertine::data::{CsvOptions, Encoder, read_frame};
+use travertine::data::{Encoder, TableOptions, read_frame};
 use travertine::engine::{self, Settings};
 use travertine::model_file::ModelInfo;
 use travertine::{Activation, Loss, Model, Network};
@@ -52,11 +52,10 @@ fn table_model(threads: usize) -> Model<f32> {
     let path =
         std::env::temp_dir().join(format!("travertine-allocation-{}.csv", std::process::id()));
     std::fs::write(&path, PEOPLE).unwrap();
-    let options = CsvOptions { categorical: vec!["zip".into()], ..CsvOptions::default() };
-    let frame = read_frame::<f32>(&path, &options).unwrap();
+    let options = TableOptions { categorical: vec!["zip".into()], ..TableOptions::default() };
+    let frame = read_frame(&path, &options).unwrap();
     std::fs::remove_file(&path).unwrap();
-    let encoder = Encoder::fit(&frame).unwrap();
-    let data = encoder.encode(&frame).unwrap().data;
+    let (encoder, standardization) = Encoder::fit_with_standardization(&frame).unwrap();
     let cpu = engine::open_with::<f32>("cpu", &Settings::threads(threads)).unwrap();
     // Its threads allocate until they wait for work.
     std::thread::sleep(std::time::Duration::from_millis(50));
@@ -68,7 +67,7 @@ fn table_model(threads: usize) -> Model<f32> {
     let mut info = ModelInfo::new(Loss::SoftmaxCrossEntropy);
     info.classes = vec!["no".into(), "yes".into()];
     info.features = encoder.feature_names();
-    info.standardization = Some(encoder.standardization(&data).unwrap());
+    info.standardization = Some(standardization);
     info.encoder = Some(encoder);
     Model::new(network, info).unwrap()
 }

@@ -167,11 +167,15 @@ impl<T: Scalar> Encoded<T> {
 }
 
 impl Encoder {
-    /// For columns of numbers without gaps, which stay as they are.
-    pub(crate) fn of_numbers(names: impl Iterator<Item = String>) -> Self {
-        let column =
-            |name| EncodedColumn { name, coding: Coding::Mean(0.0), gaps: false, range: None };
-        Encoder { columns: names.map(column).collect() }
+    /// For columns of numbers without gaps, which stay as they are, with their means.
+    pub(crate) fn of_numbers(columns: impl Iterator<Item = (String, f64)>) -> Self {
+        let column = |(name, mean)| EncodedColumn {
+            name,
+            coding: Coding::Mean(mean),
+            gaps: false,
+            range: None,
+        };
+        Encoder { columns: columns.map(column).collect() }
     }
 
     /// The columns of the table.

@@ -274,13 +274,15 @@ fn encoded_column(column: &EncodedColumn, is_truth: bool) -> (InputColumn, Slot)
 
 /// The encoder of a model; of numbers alone, where it was saved without one.
 pub(super) fn encoder(info: &ModelInfo, inputs: usize) -> Encoder {
-    match &info.encoder {
-        Some(encoder) => encoder.clone(),
-        None => Encoder::of_numbers((0..inputs).map(|i| match info.features.get(i) {
-            Some(name) => name.clone(),
-            None => format!("column {}", i + 1),
-        })),
+    if let Some(encoder) = &info.encoder {
+        return encoder.clone();
     }
+    let name = |i: usize| match info.features.get(i) {
+        Some(name) => name.clone(),
+        None => format!("column {}", i + 1),
+    };
+    let mean = |i: usize| info.standardization.as_ref().map_or(0.0, |scale| scale.mean[i]);
+    Encoder::of_numbers((0..inputs).map(|i| (name(i), mean(i))))
 }
 
 /// How the model reads tables.

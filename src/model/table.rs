@@ -97,10 +97,18 @@ impl<T: Scalar> Model<T> {
     /// Encodes and standardizes the rows of a table with the columns of [`Model::schema`].
     ///
     /// # Errors
-    /// Other columns than the model's.
+    /// Other columns than the model's; a gap, if the model knows no mean that stands for it.
     pub fn encode_frame(&self, frame: &Frame) -> Result<ModelTable<T>> {
         let standardization = self.info.standardization.as_ref();
         let encoded = self.shared.encoder.encode(frame, standardization)?;
+        let knows_means = self.info.encoder.is_some() || standardization.is_some();
+        if let Some(gap) = encoded.gaps.first().filter(|_| !knows_means) {
+            let reason = format!(
+                "column '{}' has missing values, and the model knows no mean that stands for them",
+                gap.column
+            );
+            return Err(Error::argument("Model::encode_frame", reason));
+        }
         let ids = frame.ids().map(<[String]>::to_vec);
         Ok(ModelTable { encoded, ids, unlabeled: frame.unlabeled() })
     }

@@ -11,7 +11,7 @@ fn numbered(samples: usize) -> Dataset<f64> {
         .unwrap()
 }
 
-fn two_by_two(targets: Targets<f64>) -> travertine::Result<Dataset<f64>> {
+fn two_by_two(targets: Targets) -> travertine::Result<Dataset<f64>> {
     Dataset::new(2, vec![1.0, 2.0, 3.0, 4.0], targets)
 }
 

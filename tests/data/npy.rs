@@ -3,7 +3,9 @@
 use std::path::Path;
 use std::process::Command;
 
-use travertine::data::{Dataset, Label, NpyOptions, Targets, Task, read_npy};
+use travertine::data::{
+    Dataset, Label, Schema, Table, TableOptions, Targets, Task, Values, read_dataset, read_frame,
+};
 use travertine::{ErrorKind, Result};
 
 use super::{Folder, assert_message, classes, left_out, read_damaged, values};
@@ -27,12 +29,12 @@ fn npy_of(version: u8, dictionary: &str, body: &[u8]) -> Vec<u8> {
     [b"\x93NUMPY", &[version, 0][..], length, header.as_bytes(), body].concat()
 }
 
-fn read_with(bytes: impl AsRef<[u8]>, options: &NpyOptions) -> Result<Dataset<f64>> {
-    read_npy(Folder::new().write("x.npy", bytes), options)
+fn read_with(bytes: impl AsRef<[u8]>, options: &TableOptions) -> Result<Dataset<f64>> {
+    read_dataset(Folder::new().write("x.npy", bytes), options)
 }
 
-fn unlabeled() -> NpyOptions {
-    NpyOptions { label: Label::None, ..NpyOptions::default() }
+fn unlabeled() -> TableOptions {
+    TableOptions { label: Label::None, ..TableOptions::default() }
 }
 
 /// 2 samples of 3 features: 0 1 2, 3 4 5.
@@ -80,63 +82,101 @@ fn versions_and_ways_to_write_a_header() {
 
 #[test]
 fn order_and_dimensions() {
+    // No column counts the rows.
+    let number = |i: u8| 5 * i % 12;
     let read = |fortran_order, shape| {
         let data = read_with(
-            npy("|u1", fortran_order, shape, &(0..12).collect::<Vec<u8>>()),
+            npy("|u1", fortran_order, shape, &(0..12).map(number).collect::<Vec<u8>>()),
             &unlabeled(),
         )
         .unwrap();
         (data.inputs(), data.sample(1).unwrap().to_vec())
     };
-    assert_eq!(read(false, "(12,)"), (1, vec![1.0]));
-    assert_eq!(read(true, "(12,)"), (1, vec![1.0]));
-    assert_eq!(read(false, "(3, 4)"), (4, vec![4.0, 5.0, 6.0, 7.0]));
-    assert_eq!(read(true, "(3, 4)"), (4, vec![1.0, 4.0, 7.0, 10.0]));
-    assert_eq!(read(false, "(2, 3, 2)"), (6, vec![6.0, 7.0, 8.0, 9.0, 10.0, 11.0]));
-    assert_eq!(read(true, "(2, 3, 2)"), (6, vec![1.0, 7.0, 3.0, 9.0, 5.0, 11.0]));
+    let second = |places: &[u8]| -> (usize, Vec<f64>) {
+        (places.len(), places.iter().map(|&i| f64::from(number(i))).collect())
+    };
+    assert_eq!(read(false, "(12,)"), second(&[1]));
+    assert_eq!(read(true, "(12,)"), second(&[1]));
+    assert_eq!(read(false, "(3, 4)"), second(&[4, 5, 6, 7]));
+    assert_eq!(read(true, "(3, 4)"), second(&[1, 4, 7, 10]));
+    assert_eq!(read(false, "(2, 3, 2)"), second(&[6, 7, 8, 9, 10, 11]));
+    assert_eq!(read(true, "(2, 3, 2)"), second(&[1, 7, 3, 9, 5, 11]));
 }
 
 #[test]
 fn labels_in_a_column() {
-    let read = |label| read_with(counting(), &NpyOptions { label, ..NpyOptions::default() });
+    let read = |label| read_with(counting(), &TableOptions { label, ..TableOptions::default() });
     let last = read(Label::Last).unwrap();
-    assert_eq!(
-        (last.features(), classes(&last)),
-        (&[0.0, 1.0, 3.0, 4.0][..], (vec![0, 1], vec!["2", "5"]))
-    );
-    let first = read(Label::Number(1)).unwrap();
-    assert_eq!((first.features(), classes(&first).1), (&[1.0, 2.0, 4.0, 5.0][..], vec!["0", "3"]));
+    assert_eq!((last.features(), values(&last)), (&[0.0, 1.0, 3.0, 4.0][..], &[2.0, 5.0][..]));
+    for number in ["1", "#1", "column 1"] {
+        let first = read(Label::from(number)).unwrap();
+        assert_eq!(
+            (first.features(), values(&first)),
+            (&[1.0, 2.0, 4.0, 5.0][..], &[0.0, 3.0][..])
+        );
+    }
     assert_eq!(read(Label::None).unwrap().targets(), &Targets::None);
+    let columns = "there are \"column 1\", \"column 2\", \"column 3\"";
+    for absent in ["4", "0", "y"] {
+        let quoted = format!("no column \"{absent}\"");
+        assert_message(read(Label::from(absent)), &["x.npy", &quoted, columns]);
+    }
+    let one_column = read_with(npy("|u1", false, "(2,)", &[1, 2]), &TableOptions::default());
     assert_message(
-        read(Label::Number(4)),
-        &["x.npy", "header", "at least 4 columns", "found 3 columns"],
+        one_column,
+        &["a column to learn from beside the label", "\"column 1\" is label"],
     );
-    assert_message(read(Label::Number(0)), &["read_npy", "counted from 1"]);
-    assert_message(read(Label::Name("y".into())), &["read_npy", "no names"]);
-    let one_column = read_with(npy("|u1", false, "(2,)", &[1, 2]), &NpyOptions::default());
-    assert_message(one_column, &["features beside the label", "found 1 column"]);
+    // Whole numbers that come again are classes, and keep all their digits.
+    let large = [i64::MAX, i64::MAX - 1].map(i64::to_le_bytes).concat();
+    let rows: Vec<u8> = (0..6u8)
+        .flat_map(|i| {
+            let feature = i64::from(i * i).to_le_bytes();
+            [&feature[..], &large[usize::from(i % 2) * 8..][..8]].concat()
+        })
+        .collect();
+    let data = read_with(npy("<i8", false, "(6, 2)", &rows), &TableOptions::default()).unwrap();
+    assert_eq!(
+        classes(&data),
+        (vec![1, 0, 1, 0, 1, 0], vec!["9223372036854775806", "9223372036854775807"])
+    );
+}
+
+/// The schema of an array of two features and a label.
+fn known(task: Task) -> Schema {
+    let options = TableOptions { task: Some(task), ..TableOptions::default() };
+    let path = Folder::new();
+    let table = Table::open(path.write("x.npy", counting()), &options).unwrap();
+    table.schema().clone()
 }
 
 #[test]
-fn options_of_a_model() {
-    let read = |options: NpyOptions| read_with(counting(), &options);
-    let inputs = |inputs| NpyOptions { inputs: Some(inputs), ..NpyOptions::default() };
-    assert_eq!(read(inputs(3)).unwrap().targets(), &Targets::None);
-    assert_eq!(read(inputs(2)).unwrap().outputs(), 2);
-    assert_message(read(inputs(4)), &["header", "4 features", "found 3 columns"]);
-    let known = |names: &[&str], task| {
-        let classes = Some(names.iter().map(|name| name.to_string()).collect());
-        read(NpyOptions { classes, task, ..NpyOptions::default() })
+fn the_schema_of_a_model() {
+    let folder = Folder::new();
+    let path = folder.write("x.npy", counting());
+    let read = |task, classes: Option<&[&str]>, label| -> Result<Dataset<f64>> {
+        let names = classes.map(|names| names.iter().map(|name| name.to_string()).collect());
+        let options = TableOptions { label, ..TableOptions::default() };
+        Table::open_as(&path, &known(task), names, &options)?.read()?.into_dataset()
     };
-    assert_eq!(classes(&known(&["5", "1", "2"], None).unwrap()).0, [2, 0]);
+    let unlabeled = read(Task::Classes, None, Label::None).unwrap();
+    assert_eq!((unlabeled.inputs(), unlabeled.targets()), (2, &Targets::None));
+    let labeled = |names: &[&str]| read(Task::Classes, Some(names), Label::Last);
+    assert_eq!(classes(&labeled(&["5", "1", "2"]).unwrap()).0, [2, 0]);
     assert_message(
-        known(&["5", "1"], None),
+        labeled(&["5", "1"]),
         &["(row 1, column 3)", "known classes \"5\", \"1\"", "\"2\""],
     );
-    assert_message(known(&["5"], Some(Task::Values)), &["read_npy", "classes are given"]);
-    assert_eq!(
-        values(&read(NpyOptions { task: Some(Task::Values), ..NpyOptions::default() }).unwrap()),
-        [2.0, 5.0]
+    assert_eq!(values(&read(Task::Values, None, Label::Last).unwrap()), [2.0, 5.0]);
+    // An array of the features alone, and one that is neither.
+    let narrow = folder.write("n.npy", npy("|u1", false, "(2, 2)", &[1, 2, 3, 4]));
+    let options = TableOptions { label: Label::None, ..TableOptions::default() };
+    let open = |path: &Path| Table::open_as(path, &known(Task::Values), None, &options);
+    let data = open(&narrow).unwrap().read().unwrap().into_dataset::<f64>().unwrap();
+    assert_eq!(data.features(), [1.0, 2.0, 3.0, 4.0]);
+    let wide = folder.write("w.npy", npy("|u1", false, "(1, 4)", &[1, 2, 3, 4]));
+    assert_message(
+        open(&wide).map(|_| ()),
+        &["w.npy", "3 columns as the model learned, or 2 without the label", "found 4 columns"],
     );
 }
 
@@ -146,29 +186,66 @@ fn labels_in_a_file() {
     let samples = folder.write("x.npy", counting());
     let read = |bytes: Vec<u8>, task| {
         let labels = Some(folder.write("y.npy", bytes));
-        read_npy::<f64>(&samples, &NpyOptions { labels, task, ..NpyOptions::default() })
+        read_dataset::<f64>(&samples, &TableOptions { labels, task, ..TableOptions::default() })
     };
-    let data =
-        read(npy("<i8", false, "(2,)", &[-1, 7].map(i64::to_le_bytes).concat()), None).unwrap();
+    let two = || npy("<i8", false, "(2,)", &[-1, 7].map(i64::to_le_bytes).concat());
+    let data = read(two(), Some(Task::Classes)).unwrap();
     assert_eq!((data.inputs(), classes(&data)), (3, (vec![0, 1], vec!["-1", "7"])));
+    assert_eq!(values(&read(two(), None).unwrap()), [-1.0, 7.0]);
     let fractions = [0.5, 1.0].map(f64::to_le_bytes).concat();
     assert_eq!(values(&read(npy("<f8", false, "(2, 1)", &fractions), None).unwrap()), [0.5, 1.0]);
     let two_values = npy("|u1", true, "(2, 2)", &[1, 2, 3, 4]);
     let data = read(two_values.clone(), None).unwrap();
     assert_eq!((values(&data), data.outputs()), (&[1.0, 3.0, 2.0, 4.0][..], 2));
+    assert_eq!(data.inputs(), 3, "no label is learned from");
     assert_message(
         read(two_values, Some(Task::Classes)),
-        &["y.npy", "one column of classes", "2 columns"],
+        &["x.npy", "one label for classes", "2 labels"],
     );
     assert_message(
         read(npy("|u1", false, "(1,)", &[1]), None),
         &["y.npy", "2 labels", "x.npy", "found 1 label"],
     );
-    let not_finite = npy("<f8", false, "(2,)", &[1.0, f64::NAN].map(f64::to_le_bytes).concat());
-    assert_message(read(not_finite, Some(Task::Classes)), &["y.npy", "(row 2, column 1)", "NaN"]);
-    let absent = NpyOptions { labels: Some(folder.0.join("no.npy")), ..NpyOptions::default() };
-    let error = assert_message(read_npy::<f64>(&samples, &absent), &["cannot read", "no.npy"]);
+    let texts = npy(
+        "<U2",
+        false,
+        "(2,)",
+        "n\0y\0".chars().flat_map(|c| (c as u32).to_le_bytes()).collect::<Vec<u8>>().as_slice(),
+    );
+    assert_eq!(classes(&read(texts, None).unwrap()), (vec![0, 1], vec!["n", "y"]));
+    let infinite = npy("<f8", false, "(2,)", &[1.0, f64::INFINITY].map(f64::to_le_bytes).concat());
+    assert_message(read(infinite, Some(Task::Values)), &["y.npy", "(row 2, column 1)", "inf"]);
+    let absent = TableOptions { labels: Some(folder.0.join("no.npy")), ..TableOptions::default() };
+    let error = assert_message(read_dataset::<f64>(&samples, &absent), &["cannot read", "no.npy"]);
     assert!(matches!(error.kind(), ErrorKind::Io { .. }));
+    // A label that is NaN is missing.
+    let gap = npy("<f8", false, "(2,)", &[1.5, f64::NAN].map(f64::to_le_bytes).concat());
+    let labels = Some(folder.write("y.npy", gap));
+    let frame = read_frame(&samples, &TableOptions { labels, ..TableOptions::default() }).unwrap();
+    assert_eq!((frame.samples(), frame.unlabeled()), (1, 1));
+}
+
+#[test]
+fn options_that_contradict_a_file_of_labels_are_refused() {
+    let folder = Folder::new();
+    let samples = folder.write("x.npy", counting());
+    let labels = Some(folder.write("y.npy", npy("|u1", false, "(2,)", &[1, 2])));
+    for label in [Label::None, Label::from("1")] {
+        let options = TableOptions { labels: labels.clone(), label, ..TableOptions::default() };
+        assert_message(
+            read_dataset::<f64>(&samples, &options),
+            &["TableOptions::label", "TableOptions::labels"],
+        );
+    }
+    // The same file of labels beside a text file would not be looked at.
+    let text = folder.write("x.csv", "1,2\n4,3\n");
+    let options = TableOptions { labels, ..TableOptions::default() };
+    assert_message(read_dataset::<f64>(&text, &options), &["TableOptions::labels", "x.csv"]);
+    let options = TableOptions { header: Some(true), ..TableOptions::default() };
+    assert_message(
+        read_dataset::<f64>(&samples, &options),
+        &["TableOptions::header is for text files", "x.npy"],
+    );
 }
 
 #[test]
@@ -189,7 +266,7 @@ fn damaged_headers() {
     assert_message(dictionary("{'descr' '|u1'}"), &["byte 19", "':'"]);
     assert_message(dictionary("{'fortran_order': 1}"), &["byte 28", "True or False"]);
     assert_message(dictionary("{'descr: 1}"), &["byte", "expected ':'", "the end of the header"]);
-    for descr in ["'<f2'", "'<c8'", "'|O'", "'<U3'", "'|u2'", "'=f8'", "[('a', '<f8')]"] {
+    for descr in ["'<f1'", "'<c8'", "'|O'", "'<U0'", "'|u2'", "'=f8'", "[('a', '<f8')]"] {
         assert_message(
             dictionary(&format!("{{'descr': {descr}}}")),
             &["byte 20", "a type of number", descr],
@@ -225,20 +302,42 @@ fn hostile_shapes() {
 #[test]
 fn numbers_that_are_not_finite() {
     let bytes =
-        npy("<f8", false, "(2, 2)", &[1.0, 2.0, f64::NAN, 1e39].map(f64::to_le_bytes).concat());
-    assert_message(
-        read_with(bytes, &unlabeled()),
-        &["byte 144 (row 2, column 1)", "a finite number (f64)", "NaN"],
-    );
+        |x: f64| npy("<f8", false, "(2, 2)", &[1.0, 2.0, x, 1e39].map(f64::to_le_bytes).concat());
+    for x in [f64::INFINITY, f64::NEG_INFINITY] {
+        let found = format!("found {x}");
+        assert_message(
+            read_with(bytes(x), &unlabeled()),
+            &["byte 144 (row 2, column 1)", "a finite number", &found],
+        );
+    }
+    // NaN is a gap.
     let folder = Folder::new();
-    let large = folder.write("x.npy", npy("<f8", false, "(1, 1)", &1e39_f64.to_le_bytes()));
-    assert_message(read_npy::<f32>(&large, &unlabeled()), &["(row 1, column 1)", "(f32)"]);
-    assert!(read_npy::<f64>(&large, &unlabeled()).is_ok());
+    let body = [1.0, 2.0, f64::NAN, 4.0, 7.0, 6.0].map(f64::to_le_bytes).concat();
+    let frame = read_frame(folder.write("x.npy", npy("<f8", false, "(3, 2)", &body)), &unlabeled());
+    let frame = frame.unwrap();
+    let Values::Numbers(numbers) = &frame.columns()[0].values else { panic!("texts") };
+    assert!(numbers[0] == 1.0 && numbers[1].is_nan() && numbers[2] == 7.0, "{numbers:?}");
+    assert_message(frame.into_dataset::<f64>(), &["'column 1'", "missing values"]);
+    let body = [1e39_f64, 1.0].map(f64::to_le_bytes).concat();
+    let large = folder.write("x.npy", npy("<f8", false, "(2, 1)", &body));
+    assert_message(read_dataset::<f32>(&large, &unlabeled()), &["feature 0 of sample 0", "inf"]);
+    assert!(read_dataset::<f64>(&large, &unlabeled()).is_ok());
+}
+
+#[test]
+fn half_precision() {
+    // IEEE 754-2019, 3.6: 1, -2, the largest, the smallest above 0, and one third rounded.
+    let words: [u16; 5] = [0x3c00, 0xc000, 0x7bff, 0x0001, 0x3555];
+    for descr in ["<f2", ">f2"] {
+        let bytes = words.map(|w| if descr == "<f2" { w.to_le_bytes() } else { w.to_be_bytes() });
+        let data = read_with(npy(descr, false, "(5,)", &bytes.concat()), &unlabeled()).unwrap();
+        assert_eq!(data.features(), [1.0, -2.0, 65504.0, 2f64.powi(-24), 1365.0 / 4096.0]);
+    }
 }
 
 #[test]
 fn damaged_files() {
-    read_damaged("x.npy", &counting(), |path| read_npy::<f32>(path, &NpyOptions::default()));
+    read_damaged("x.npy", &counting(), |path| read_dataset::<f32>(path, &TableOptions::default()));
 }
 
 /// NumPy writes each array twice: as it is, and as C-ordered little-endian f64 of two dimensions.
@@ -247,7 +346,7 @@ fn files_written_by_numpy() {
     const SCRIPT: &str = r#"
 import sys, itertools, numpy as np
 random = np.random.default_rng(1)
-types = ["?", "i1", "u1", "<i2", ">i2", "<u2", ">u4", "<i4", "<i8", ">i8", ">u8", "<u8", "<f4", ">f4", "<f8", ">f8"]
+types = ["?", "i1", "u1", "<i2", ">i2", "<u2", ">u4", "<i4", "<i8", ">i8", ">u8", "<u8", "<f4", ">f4", "<f8", ">f8", "<f2", ">f2"]
 shapes = [(6,), (4, 3), (3, 2, 2), (2, 3, 4, 2)]
 for i, (type, shape, order) in enumerate(itertools.product(types, shapes, "CF")):
     numbers = random.integers(-100, 100, shape)
@@ -271,10 +370,10 @@ print(i + 1)
         }
     };
     let count: usize = String::from_utf8_lossy(&output.stdout).trim().parse().unwrap();
-    assert_eq!(count, 128);
+    assert_eq!(count, 144);
     for i in 0..count {
         let read =
-            |name: String| read_npy::<f64>(Path::join(&folder.0, name), &unlabeled()).unwrap();
+            |name: String| read_dataset::<f64>(Path::join(&folder.0, name), &unlabeled()).unwrap();
         assert_eq!(read(format!("{i}.npy")), read(format!("{i}-plain.npy")), "array {i}");
     }
 }

@@ -6,8 +6,8 @@ use std::path::Path;
 
 use travertine::Result;
 use travertine::data::{
-    CsvOptions, Label, NpyOptions, Standardization, Stream, StreamOptions, Targets, Task, read_csv,
-    read_npy,
+    Encoder, Label, Split, Standardization, Stream, StreamOptions, TableOptions, TargetScale,
+    Targets, Task, read_dataset, read_frame,
 };
 
 use super::{Folder, assert_message};
@@ -34,6 +34,17 @@ fn raw(buffer: usize) -> StreamOptions {
     StreamOptions { buffer, standardize: false, ..StreamOptions::default() }
 }
 
+/// As [`raw`]; the first column of an array has no name and numbers the rows, so that it would be left out.
+fn raw_of(path: &Path, buffer: usize) -> StreamOptions {
+    StreamOptions { table: table_options(path), ..raw(buffer) }
+}
+
+fn table_options(path: &Path) -> TableOptions {
+    let is_array = path.extension().is_some_and(|end| end == "npy");
+    let keep = if is_array { vec!["#1".to_owned()] } else { Vec::new() };
+    TableOptions { keep, ..TableOptions::default() }
+}
+
 /// The first feature of every sample of an epoch, buffer by buffer.
 fn numbers(stream: &Stream<f64>, seed: u64, epoch: u64) -> Vec<Vec<usize>> {
     let mut buffers = Vec::new();
@@ -54,7 +65,7 @@ fn both(folder: &Folder, samples: usize) -> [std::path::PathBuf; 2] {
 fn every_sample_once_in_an_order_of_its_own() {
     let folder = Folder::new();
     for path in both(&folder, 5000) {
-        let stream = Stream::<f64>::open(&path, &raw(8 << 10)).unwrap();
+        let stream = Stream::<f64>::open(&path, &raw_of(&path, 8 << 10)).unwrap();
         assert_eq!(
             (stream.samples(), stream.held_out_samples(), stream.classes().len()),
             (5000, 0, 2)
@@ -77,12 +88,18 @@ fn every_sample_once_in_an_order_of_its_own() {
 #[test]
 fn classes_values_and_standardization_are_those_of_the_whole_file() {
     let folder = Folder::new();
-    let [csv, npy] = both(&folder, 3000);
-    let options = StreamOptions { buffer: 4 << 10, ..StreamOptions::default() };
-    let whole = read_csv::<f64>(&csv, &CsvOptions::default()).unwrap();
-    let fitted = Standardization::fit(&whole).unwrap();
-    for path in [&csv, &npy] {
-        let stream = Stream::<f64>::open(path, &options).unwrap();
+    for path in both(&folder, 3000) {
+        let table = table_options(&path);
+        let options =
+            StreamOptions { buffer: 4 << 10, table: table.clone(), ..StreamOptions::default() };
+        let stream = Stream::<f64>::open(&path, &options).unwrap();
+        let whole = read_frame(&path, &table).unwrap();
+        let (encoder, standardization) = Encoder::fit_with_standardization(&whole).unwrap();
+        assert_eq!(
+            (stream.encoder(), stream.standardization()),
+            (&encoder, Some(&standardization))
+        );
+        let fitted = Standardization::fit(&read_dataset::<f64>(&path, &table).unwrap()).unwrap();
         let ours = stream.standardization().unwrap();
         for (ours, theirs) in [(&ours.mean, &fitted.mean), (&ours.deviation, &fitted.deviation)] {
             assert!(
@@ -90,22 +107,21 @@ fn classes_values_and_standardization_are_those_of_the_whole_file() {
                 "{ours:?} {theirs:?}"
             );
         }
+        let Targets::Classes { names, .. } = whole.targets() else { panic!("classes") };
+        assert_eq!((stream.classes(), stream.class_counts()), (&names[..], &[1500, 1500][..]));
     }
-    assert_eq!(Stream::<f64>::open(&csv, &options).unwrap().classes(), ["a", "b"]);
     // The first column as what is learned: too many integers for classes.
-    let label = Label::Number(1);
-    let csv_options = CsvOptions { label: label.clone(), ..CsvOptions::default() };
-    let npy_options = NpyOptions { label, ..NpyOptions::default() };
-    let values = StreamOptions { csv: csv_options, npy: npy_options, ..options };
-    for path in [
-        &folder.write(
-            "y.csv",
-            "n,a\n".to_owned() + &(0..3000).map(|i| format!("{i},1\n")).collect::<String>(),
-        ),
-        &npy,
-    ] {
-        let stream = Stream::<f64>::open(path, &values).unwrap();
+    for path in both(&folder, 3000) {
+        let table = TableOptions {
+            label: Label::from("#1"),
+            drop: vec!["#3".into()],
+            ..TableOptions::default()
+        };
+        let options = StreamOptions { buffer: 4 << 10, table, ..StreamOptions::default() };
+        let stream = Stream::<f64>::open(&path, &options).unwrap();
         assert!(stream.classes().is_empty());
+        let whole = read_frame(&path, &options.table).unwrap();
+        assert_eq!(stream.target_scale(), TargetScale::fit(whole.targets()).as_ref());
         let mut sum = 0.0;
         let add = |data: travertine::data::Dataset<f64>| {
             let Targets::Values { values, .. } = data.targets() else { panic!("values") };
@@ -115,27 +131,74 @@ fn classes_values_and_standardization_are_those_of_the_whole_file() {
         stream.epoch(1, 0, add).unwrap();
         assert_eq!(sum, 2999.0 * 3000.0 / 2.0);
     }
-    let whole = read_npy::<f64>(&npy, &NpyOptions::default()).unwrap();
-    assert_eq!(whole.samples(), 3000);
 }
 
 #[test]
-fn blocks_are_held_out() {
+fn texts_gaps_and_several_targets_are_those_of_the_whole_file() {
+    let folder = Folder::new();
+    let row = |i: usize| {
+        let size = if i % 11 == 3 { String::new() } else { (i * 37 % 101).to_string() };
+        format!("{size},{},{},{}.5\n", ["red", "blue", "", "green"][i * 7 % 4], i * 13 % 97, i % 50)
+    };
+    let text: String = (0..2000).map(row).collect();
+    let path = folder.write("x.csv", format!("size,color,price,change\n{text}"));
+    let label = Label::Columns(vec!["price".into(), "change".into()]);
+    let table = TableOptions { label, ..TableOptions::default() };
+    let options =
+        StreamOptions { buffer: 4 << 10, table: table.clone(), ..StreamOptions::default() };
+    let stream = Stream::<f64>::open(&path, &options).unwrap();
+    let whole = read_frame(&path, &table).unwrap();
+    let (encoder, standardization) = Encoder::fit_with_standardization(&whole).unwrap();
+    assert_eq!((stream.encoder(), stream.standardization()), (&encoder, Some(&standardization)));
+    assert_eq!(stream.target_scale(), TargetScale::fit(whole.targets()).as_ref());
+    let encoded = encoder.encode::<f64>(&whole, Some(&standardization)).unwrap().data;
+    let Targets::Values { values, .. } = encoded.targets() else { panic!("values") };
+    let samples = |features: &[f64], values: &[f64]| {
+        let pairs = features.chunks(4).zip(values.chunks(2));
+        let mut all: Vec<Vec<u64>> =
+            pairs.map(|(x, y)| [x, y].concat().iter().map(|x| x.to_bits()).collect()).collect();
+        all.sort_unstable();
+        all
+    };
+    let (mut features, mut targets) = (Vec::new(), Vec::new());
+    let add = |data: travertine::data::Dataset<f64>| {
+        let Targets::Values { values, .. } = data.targets() else { panic!("values") };
+        features.extend_from_slice(data.features());
+        targets.extend_from_slice(values);
+        Ok(ControlFlow::Continue(()))
+    };
+    stream.epoch(1, 0, add).unwrap();
+    assert_eq!(encoded.inputs(), 4);
+    assert!(samples(&features, &targets) == samples(encoded.features(), values));
+}
+
+#[test]
+fn the_samples_that_are_held_out_are_those_of_a_split_in_memory() {
     let folder = Folder::new();
     for path in both(&folder, 5000) {
-        let options = StreamOptions { held_out: 0.2, seed: 3, ..raw(8 << 10) };
-        let stream = Stream::<f64>::open(&path, &options).unwrap();
-        let mut held_out = Vec::new();
-        let keep = |data: travertine::data::Dataset<f64>| {
-            held_out.extend(data.features().chunks(2).map(|sample| sample[0] as usize));
-            Ok(ControlFlow::Continue(()))
-        };
-        stream.held_out(keep).unwrap();
-        assert_eq!(held_out.len(), stream.held_out_samples());
-        assert!((800..1200).contains(&held_out.len()), "{}", held_out.len());
-        let mut all = [numbers(&stream, 1, 0).concat(), held_out].concat();
-        all.sort_unstable();
-        assert!(all.into_iter().eq(0..5000));
+        for stratify in [false, true] {
+            let options =
+                StreamOptions { held_out: 0.2, seed: 3, stratify, ..raw_of(&path, 8 << 10) };
+            let stream = Stream::<f64>::open(&path, &options).unwrap();
+            let mut held_out = Vec::new();
+            let keep = |data: travertine::data::Dataset<f64>| {
+                held_out.extend(data.features().chunks(2).map(|sample| sample[0] as usize));
+                Ok(ControlFlow::Continue(()))
+            };
+            stream.held_out(keep).unwrap();
+            assert_eq!(held_out.len(), stream.held_out_samples());
+            let labels: Vec<u32> = (0..5000).map(|i| i % 2).collect();
+            let split = match stratify {
+                false => Split::held_out(5000, 0.2, 3),
+                true => Split::stratified(&labels, 0.2, 3),
+            };
+            let mut expected = split.unwrap().held_out;
+            expected.sort_unstable();
+            assert_eq!(held_out, expected);
+            let mut all = [numbers(&stream, 1, 0).concat(), held_out].concat();
+            all.sort_unstable();
+            assert!(all.into_iter().eq(0..5000));
+        }
     }
 }
 
@@ -150,12 +213,12 @@ fn an_epoch_ends_where_its_user_breaks() {
     };
     stream.epoch(1, 0, stop).unwrap();
     assert_eq!(buffers, 2);
-    let fail = |_| stream.example()?.take(0).map(|_| ControlFlow::Continue(()));
+    let fail = |_| stream.example().take(0).map(|_| ControlFlow::Continue(()));
     assert_message(stream.epoch(1, 0, fail), &["0 samples requested"]);
 }
 
 fn open(path: &Path) -> Result<Stream<f64>> {
-    Stream::open(path, &raw(2 << 10))
+    Stream::open(path, &raw_of(path, 2 << 10))
 }
 
 #[test]
@@ -169,7 +232,6 @@ fn errors_are_told_at_their_place() {
         &["line 779, column 1 (number)", "a finite number", "\"7x7\""],
     );
     wrong(&good.replace("00777,0,b", "00777,0"), &["line 779", "expected 3 fields"]);
-    wrong(&good.replace("00777,0,b", "00777,0,"), &["line 779, column 3 (kind)", "a label"]);
     wrong("", &["an empty file"]);
     wrong("a,b\n", &["samples below the header"]);
     wrong("a,b\n\n\r\n", &["samples below the header"]);
@@ -180,43 +242,94 @@ fn errors_are_told_at_their_place() {
     assert_message(open(&folder.write("w.csv", latin)), &["UTF-8", "0xe9"]);
     // Without a header, a later row of another length is an error, too.
     let bare = good.split_once('\n').unwrap().1;
-    assert_eq!(open(&folder.write("w.csv", bare)).unwrap().samples(), 1000);
+    let keep = StreamOptions {
+        table: TableOptions { keep: vec!["#1".into()], ..TableOptions::default() },
+        ..raw(2 << 10)
+    };
+    let samples = Stream::<f64>::open(folder.write("w.csv", bare), &keep).unwrap().samples();
+    assert_eq!(samples, 1000);
     wrong(
         &bare.replace("00777,0,b\n", "00777,0,b\n1,2,3,b\n"),
         &["line 779", "expected 3 fields, as the first row has"],
     );
-
-    let bytes = npy(1000);
-    let damaged =
-        |bytes: Vec<u8>, parts: &[&str]| assert_message(open(&folder.write("w.npy", bytes)), parts);
-    let mut nan = bytes.clone();
-    nan[128 + 777 * 12..][..4].copy_from_slice(&f32::NAN.to_le_bytes());
-    damaged(nan, &["byte 9452 (row 778, column 1)", "a finite number"]);
-    damaged(bytes[..bytes.len() - 1].to_vec(), &["12000 bytes after the header", "11999 bytes"]);
-    damaged(b"PK\x03\x04".to_vec(), &["byte 0"]);
-    let fortran = String::from_utf8_lossy(&bytes[..128]).replace("False, ", "True,  ");
-    let fortran: Vec<u8> =
-        [b"\x93NUMPY\x01\x00\x76\x00", &fortran.as_bytes()[fortran.len() - 118..], &bytes[128..]]
-            .concat();
-    damaged(fortran, &["Fortran order", "numpy.ascontiguousarray"]);
-    assert_message(open(&folder.write("w.bin", "x")), &["neither .csv"]);
-    assert_message(
-        open(&folder.write("w.csv", "a,b\n1,x\n"))
-            .and_then(|_| Stream::<f64>::open("nowhere.csv", &raw(1))),
-        &["nowhere.csv"],
-    );
+    // A line break in quotes belongs to its row, wherever a block may end.
+    let quoted = good.replace("00777,0,b", "\"00777\n\",0,b").replace("00800,", "8x8,");
+    wrong(&quoted, &["line 803, column 1 (number)", "\"8x8\""]);
+    wrong(&good.replace("00777,0,b", "00777,0,\"b"), &["line 779", "a quote that is not closed"]);
+    assert_message(Stream::<f64>::open("nowhere.csv", &raw(1)), &["nowhere.csv"]);
     assert_message(
         Stream::<f64>::open(folder.write("w.csv", table(10)), &raw(0)),
         &["at least one byte"],
     );
-    let classes = StreamOptions {
-        csv: CsvOptions { task: Some(Task::Values), ..CsvOptions::default() },
+    let values = StreamOptions {
+        table: TableOptions { task: Some(Task::Values), ..TableOptions::default() },
         ..raw(1 << 10)
     };
     assert_message(
-        Stream::<f64>::open(folder.write("w.csv", table(100)), &classes),
-        &["a finite number"],
+        Stream::<f64>::open(folder.write("w.csv", table(100)), &values),
+        &["line 2, column 3 (kind)", "a number, as the label is values", "\"a\""],
     );
+    // A table is a table whatever its name.
+    assert_eq!(open(&folder.write("w.bin", table(100))).unwrap().samples(), 100);
+}
+
+#[test]
+fn arrays_are_checked_as_in_memory() {
+    let folder = Folder::new();
+    let bytes = npy(1000);
+    let damaged = |bytes: Vec<u8>, parts: &[&str]| {
+        let path = folder.write("w.npy", bytes);
+        assert_message(Stream::<f64>::open(path, &raw(2 << 10)), parts)
+    };
+    let with = |x: f32| {
+        let mut changed = bytes.clone();
+        changed[128 + 777 * 12..][..4].copy_from_slice(&x.to_le_bytes());
+        changed
+    };
+    damaged(with(f32::INFINITY), &["byte 9452 (row 778, column 1)", "a finite number"]);
+    damaged(bytes[..bytes.len() - 1].to_vec(), &["12000 bytes after the header", "11999 bytes"]);
+    damaged(b"PK\x03\x04".to_vec(), &["byte 0"]);
+    // NaN is a gap, for which the mean stands.
+    let gap = folder.write("w.npy", with(f32::NAN));
+    let stream = Stream::<f64>::open(&gap, &raw(2 << 10)).unwrap();
+    let mean = ((0..1000).sum::<i32>() - 777) as f64 / 999.0;
+    let mut found = Vec::new();
+    let keep = |data: travertine::data::Dataset<f64>| {
+        found
+            .extend(data.features().chunks(2).map(|sample| sample[0]).filter(|x| x.fract() != 0.0));
+        Ok(ControlFlow::Continue(()))
+    };
+    stream.epoch(1, 0, keep).unwrap();
+    assert!(found.len() == 1 && (found[0] - mean).abs() < 1e-9, "{found:?} {mean}");
+    // Rows of an array in Fortran order are not contiguous.
+    let header = String::from_utf8_lossy(&bytes[10..128]).replace("False, ", "True,  ");
+    let numbers: Vec<&[u8]> = bytes[128..].chunks(4).collect();
+    let turned: Vec<u8> = (0..3)
+        .flat_map(|column| numbers.iter().skip(column).step_by(3).copied())
+        .flatten()
+        .copied()
+        .collect();
+    let fortran = [b"\x93NUMPY\x01\x00\x76\x00", header.as_bytes(), &turned].concat();
+    let fortran = open(&folder.write("f.npy", fortran)).unwrap();
+    let plain = open(&folder.write("w.npy", bytes)).unwrap();
+    assert_eq!(fortran.encoder(), plain.encoder());
+    let all = |stream| {
+        let mut all = self::numbers(stream, 1, 0).concat();
+        all.sort_unstable();
+        all
+    };
+    assert_eq!(all(&fortran), all(&plain));
+}
+
+#[test]
+fn rows_without_a_label_are_left_out_and_counted() {
+    let folder = Folder::new();
+    let text = table(1000).replace("00777,0,b", "00777,0,").replace("00003,3,b", "00003,3,NA");
+    let stream = open(&folder.write("w.csv", text)).unwrap();
+    assert_eq!((stream.samples(), stream.unlabeled()), (998, 2));
+    let mut found = numbers(&stream, 1, 0).concat();
+    found.sort_unstable();
+    assert!(found.into_iter().eq((0..1000).filter(|i| ![3, 777].contains(i))));
 }
 
 #[test]
@@ -226,7 +339,7 @@ fn a_file_that_changes_is_an_error() {
         [("x.csv", table(5000).into_bytes(), 20_000), ("x.npy", npy(5000), 20_000)]
     {
         let path = folder.write(name, &whole);
-        let stream = Stream::<f64>::open(&path, &raw(8 << 10)).unwrap();
+        let stream = Stream::<f64>::open(&path, &raw_of(&path, 8 << 10)).unwrap();
         fs::write(&path, &whole[..cut]).unwrap();
         let ignore = |_| Ok(ControlFlow::Continue(()));
         assert_message(

@@ -1,10 +1,11 @@
 //! `travertine evaluate`
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 
 use clap::Args;
 use serde::Serialize;
-use travertine::data::Targets;
+use travertine::data::{TableOptions, Targets};
 use travertine::metrics::{self, ClassScores};
 use travertine::{Evaluation, Report, Result, Scalar};
 
@@ -29,6 +30,9 @@ const DEFAULT_TOP_K: usize = 5;
 pub(crate) struct EvaluateArgs {
     #[command(flatten)]
     model_and_data: UseArgs,
+    /// NPY file with the labels of NPY data
+    #[arg(long, value_name = "FILE.npy")]
+    labels: Option<PathBuf>,
     /// Report how often the true class is among the K likeliest [default: 5, where there are more classes]
     #[arg(long, value_name = "K")]
     top_k: Option<usize>,
@@ -42,11 +46,16 @@ pub(crate) fn run(args: &EvaluateArgs) -> Result<()> {
     }
 }
 
-fn evaluate<T: Scalar>(EvaluateArgs { model_and_data: args, top_k }: &EvaluateArgs) -> Result<()> {
+fn evaluate<T: Scalar>(arguments: &EvaluateArgs) -> Result<()> {
+    let EvaluateArgs { model_and_data: args, labels, top_k } = arguments;
     let mut out = Output::new(args.json);
     let model = args.load::<T>()?;
     check_top_k(*top_k, model.classes().len())?;
-    let input = ModelInput::read(&model, &args.data, &args.dialect.options(), true)?;
+    if labels.is_some() && !args.data.is_table() {
+        return Err(wrong("--labels", format!("is for tables, not for {}", args.data.name())));
+    }
+    let options = TableOptions { labels: labels.clone(), ..args.dialect.options() };
+    let input = ModelInput::read(&model, &args.data, &options, true)?;
     let Evaluation { report, predictions, targets } = match &input {
         ModelInput::Table(table) => model.evaluate_table(table),
         ModelInput::Samples(data) => model.evaluate(data),

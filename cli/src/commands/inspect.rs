@@ -1,7 +1,9 @@
 //! `travertine inspect`
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::fs::File;
+use std::io::Read;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
 use serde::Serialize;
@@ -36,8 +38,7 @@ pub(crate) struct InspectArgs {
 
 /// Prints what a model file holds, or how a table is read.
 pub(crate) fn run(args: &InspectArgs) -> Result<()> {
-    let is_model = args.file.extension().is_some_and(|end| end.eq_ignore_ascii_case("safetensors"));
-    if !is_model {
+    if !is_model(&args.file) {
         return inspect_table(args);
     }
     if let Some(option) = args.table.first_given().or(args.task.map(|_| "--task")) {
@@ -46,6 +47,16 @@ pub(crate) fn run(args: &InspectArgs) -> Result<()> {
     let mut out = Output::new(args.json);
     let description = model_file::describe(&args.file)?;
     out.print(&ModelLine::new(&description), &describe(&description).join("\n"))
+}
+
+/// Whether a file is named as a model, or begins as one: with the length of a header and its first brace.
+fn is_model(path: &Path) -> bool {
+    const LENGTH_BYTES: usize = 8;
+    let mut start = [0; LENGTH_BYTES + 1];
+    let begins_as_model = File::open(path).and_then(|mut file| file.read_exact(&mut start)).is_ok()
+        && start[LENGTH_BYTES] == b'{'
+        && start[LENGTH_BYTES - 1] == 0;
+    begins_as_model || path.extension().is_some_and(|end| end.eq_ignore_ascii_case("safetensors"))
 }
 
 /// The line of `inspect DATA --json`.

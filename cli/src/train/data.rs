@@ -6,7 +6,7 @@ use travertine::data::{
     Coding, Dataset, Encoder, Frame, Label, Schema, Split, Standardization, Stream, Table,
     TableOptions, TargetScale, Targets,
 };
-use travertine::{Result, Scalar};
+use travertine::{Error, Result, Scalar};
 
 use crate::args::augment::{self, Deformation};
 use crate::args::source::Source;
@@ -109,6 +109,12 @@ impl<T: Scalar> TrainingData<T> {
             target_scale: stream.target_scale().cloned(),
             deformation: None,
         };
+        if let [class] = stream.classes() {
+            return Err(one_class(&args.source, Some(class)));
+        }
+        if args.stratify && stream.classes().is_empty() {
+            return Err(stratified_values());
+        }
         let counts = stream.class_counts().iter().zip(stream.classes());
         if let Some((_, class)) = counts.clone().find(|(count, _)| **count == 0) {
             let reason = format!(
@@ -332,13 +338,18 @@ fn check_targets(source: &Source, targets: &Targets) -> Result<()> {
         Targets::None => {
             Err(source.unexpected("label", "a label column to learn", "features alone"))
         }
-        Targets::Classes { names, .. } if names.len() < 2 => {
-            let found =
-                names.first().map_or("none".to_owned(), |name| format!("{name:?} everywhere"));
-            Err(source.unexpected("label", "at least 2 different classes", found))
-        }
+        Targets::Classes { names, .. } if names.len() < 2 => Err(one_class(source, names.first())),
         _ => Ok(()),
     }
+}
+
+fn one_class(source: &Source, class: Option<&String>) -> Error {
+    let found = class.map_or("none".to_owned(), |name| format!("{name:?} everywhere"));
+    source.unexpected("label", "at least 2 different classes", found)
+}
+
+fn stratified_values() -> Error {
+    wrong("--stratify", "is for classes, but the label is values")
 }
 
 /// The classes of the samples where a split keeps their shares.
@@ -346,7 +357,7 @@ fn strata<'a>(args: &DataArgs, targets: &'a Targets) -> Result<Option<&'a [u32]>
     match targets {
         _ if !args.stratify => Ok(None),
         Targets::Classes { labels, .. } => Ok(Some(labels)),
-        _ => Err(wrong("--stratify", "is for classes, but the label is values")),
+        _ => Err(stratified_values()),
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use travertine::data::{self, Augmentation};
+use travertine::data::{self, Augmentation, Split};
 use travertine::{Samples, engine, model_file};
 
 use crate::run::Folder;
@@ -23,7 +23,10 @@ fn every_epoch_has_images_of_its_own() {
 
     let cpu = engine::open::<f32>("cpu").unwrap();
     let (network, info) = model_file::load(folder.join("m"), &cpu).unwrap();
-    let (train_part, _) = data::digits().unwrap().split(0.2, 5).unwrap();
+    let digits = data::digits().unwrap();
+    let mut split = Split::held_out(digits.samples(), 0.2, 5).unwrap();
+    split.train.sort_unstable(); // samples to train on stay in the order of the file
+    let train_part = digits.select(&split.train).unwrap();
     let images = Augmentation::new(8, 8).unwrap();
     for (option, augmentation) in [
         // Simard's 34 and 4 for 28 x 28 pixels, and as much of it as 8 x 8 have room for.

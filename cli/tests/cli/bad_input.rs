@@ -11,19 +11,24 @@ type Case<'a> = (&'a str, &'a [u8], &'a [&'a str]);
 fn bad_files() {
     let folder = Folder::new();
     folder.write("out", "precious");
-    let cases: [Case<'_>; 12] = [
+    let cases: [Case<'_>; 13] = [
         ("empty.csv", b"", &["line 1", "an empty file"]),
         ("header.csv", b"a,b\n", &["line 2", "samples below the header"]),
         ("ragged.csv", b"a,b\n1,2\n3\n", &["line 3", "expected 2 fields", "found 1 field"]),
-        ("inf.csv", b"a,b\n1,2\ninf,3\n", &["line 3, column 1 (a)", "\"inf\""]),
+        (
+            "inf.csv",
+            b"a,b\n0,1\n1,0\n2,1\n3,0\n4,1\n5,0\n6,1\n7,0\n8,1\n9,0\ninf,3\n",
+            &["line 12, column 1 (a)", "\"inf\"", "--missing"],
+        ),
         (
             "text.csv",
             b"a,b\n0,1\n1,0\n2,1\n3,0\n4,1\n5,0\n6,1\n7,0\n8,1\n9,0\nx,3\n",
             &["line 12, column 1 (a)", "\"x\""],
         ),
-        ("gap.csv", b"a,b\n1,2\n2,\n", &["line 3, column 2 (b)", "a label"]),
-        ("latin1.csv", b"a,b\n1,caf\xe9\n", &["line 2, byte 9", "UTF-8", "0xe9"]),
-        ("alone.csv", b"a\n1\n2\n", &["a feature beside the label"]),
+        ("gaps.csv", b"a,b\n1,\n2,\n", &["column 2 (b)", "labels", "missing values alone"]),
+        ("latin1.csv", b"a,b\n1,caf\xe9\n", &["line 2, byte 9", "UTF-8", "0xe9", "--encoding"]),
+        ("quote.csv", b"a,b\n1,x\n2,\"y\n3,x\n", &["line 3", "a quote that is not closed"]),
+        ("alone.csv", b"a\n1\n2\n", &["a column to learn from beside the label"]),
         ("same.csv", b"a,b\n1,x\n2,x\n", &["at least 2 different classes", "\"x\" everywhere"]),
         ("empty.npy", b"", &["empty.npy", "byte 0"]),
         ("short.npy", b"\x93NUMPY\x01\x00\x76\x00{'descr'", &["short.npy"]),
@@ -111,20 +116,23 @@ fn bad_arguments() {
         ("digits --init zero", &["zeros"]),
         ("digits --precision f8", &["f32, f64"]),
         ("digits --device abacus", &["abacus", "there are: cpu"]),
-        ("digits --label 3", &["--label", "CSV and NPY"]),
+        ("digits --label 3", &["--label", "is for tables, not for digits"]),
         ("digits --task values", &["--task"]),
         ("digits --epoch 3", &["--epochs"]),
-        ("digit", &["expected digits, mnist:DIR"]),
+        ("digit", &["cannot read digit"]),
+        ("idx:images", &["expected idx:IMAGES,LABELS"]),
         ("missing.csv", &["cannot read missing.csv"]),
         ("mnist:missing", &["missing/train-images-idx3-ubyte"]),
         ("t.csv --label c", &["\"c\"", "\"a\", \"b\""]),
-        ("t.csv --label 3", &["at least 3 columns"]),
+        ("t.csv --label 3", &["no column \"3\"", "\"a\", \"b\""]),
         ("t.csv --label 0", &["from 1"]),
         ("t.csv --label none", &["training needs a label"]),
         ("t.csv --output softmax", &["for classes", "--task classes"]),
         ("t.csv --output sigmoid", &["from 0 to 1", "the label has"]),
         ("t.csv --labels t.npy", &["--labels"]),
-        ("t.csv --test digits", &["digits", "expected 1 a sample, found 64"]),
+        ("t.csv --test digits", &["--test", "of the same kind as t.csv"]),
+        ("t.csv --stratify", &["--stratify", "classes, but the label is values"]),
+        ("t.csv --stratify --stream 1", &["--stratify", "classes, but the label is values"]),
     ] {
         folder.run(&format!("train {arguments} --out out --json")).fails(2, parts);
     }
@@ -176,7 +184,7 @@ fn bad_models() {
     folder.write("newer", newer);
     folder
         .run("evaluate newer digits")
-        .fails(2, &["newer: version: expected 1 or 2, found 9", "a newer travertine"]);
+        .fails(2, &["newer: version: expected 1 to 3, found 9", "a newer travertine"]);
 
     let nan = [&model[..model.len() - 4], &f32::NAN.to_le_bytes()].concat();
     folder.write("nan", nan);

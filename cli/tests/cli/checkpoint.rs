@@ -119,7 +119,8 @@ fn the_same_command_begins_and_continues() {
 #[cfg(unix)]
 #[test]
 fn signals_finish_the_step_and_leave_a_checkpoint() {
-    let train = format!("{TRAIN} --epochs 3000");
+    // So many epochs take many minutes: the training does not end by itself, however long this test waits for its turn.
+    let train = format!("{TRAIN} --epochs 100000");
     for (signal, status) in [("INT", 130), ("TERM", 143)] {
         let folder = Folder::new();
         let mut command = folder.command(&format!("{train} --checkpoint c"));
@@ -149,7 +150,12 @@ fn signals_finish_the_step_and_leave_a_checkpoint() {
         .stderr(Stdio::piped())
         .spawn();
     let child = child.unwrap();
-    while !folder.join("h.csv").exists() {
+    // The file is there before the program listens to signals; the row of an epoch is written later.
+    let has_row = || {
+        let history = fs::read_to_string(folder.join("h.csv"));
+        history.is_ok_and(|text| text.matches('\n').count() > 1)
+    };
+    while !has_row() {
         thread::sleep(Duration::from_millis(5));
     }
     assert!(

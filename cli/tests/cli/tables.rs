@@ -61,7 +61,7 @@ fn classes_of_a_table() {
     }
     folder
         .run("evaluate flowers.safetensors new.csv")
-        .fails(2, &["new.csv", "label column", "'kind'"]);
+        .fails(2, &["new.csv", "\"kind\" among them", "\"width\", \"length\""]);
     folder.write("tall.csv", "width,length,kind\n1,1,oak\n");
     folder
         .run("evaluate flowers.safetensors tall.csv")
@@ -229,8 +229,81 @@ fn numpy_files() {
 
     folder.run("train x.npy --label 1 --task values --epochs 1 --out values").ok();
     folder.write("two.npy", npy(2, &features));
-    folder.run("evaluate values x.npy --labels two.npy").fails(2, &["expected 1 feature"]);
-    folder.write("one.npy", npy(1, &features[..60]));
-    let refused = folder.run("evaluate values one.npy --labels y.npy").ok();
-    assert!(refused.out.contains("R2"), "{}", refused.out);
+    folder
+        .run("evaluate values x.npy --labels two.npy")
+        .fails(2, &["2 columns as the model learned, the label among them", "found 4 columns"]);
+    // The label was the first column; labels in a file of their own are labels all the same.
+    let [labels, one]: [Vec<f64>; 2] =
+        [0, 1].map(|column| features.iter().skip(column).step_by(2).copied().collect());
+    folder.write("labels.npy", npy(1, &labels));
+    folder.write("one.npy", npy(1, &one));
+    let whole = folder.run("evaluate values x.npy --json").ok().result();
+    assert!(whole["r2"].as_f64().is_some(), "{whole}");
+    let apart = folder.run("evaluate values one.npy --labels labels.npy --json").ok().result();
+    assert_eq!(whole, apart);
+    folder.run("evaluate values digits --labels y.npy").fails(2, &["--labels", "not for digits"]);
+}
+
+#[test]
+fn all_columns_of_a_file_of_labels_are_learned() {
+    let folder = Folder::new();
+    let features: Vec<f64> = (0..80).flat_map(|i| [(i * 7 % 80) as f64, (i % 9) as f64]).collect();
+    let labels: Vec<f64> =
+        features.chunks(2).flat_map(|x| [x[0] * 2.0 + 0.5, 1e6 - 3e4 * x[1]]).collect();
+    folder.write("x.npy", npy(2, &features));
+    folder.write("y.npy", npy(2, &labels));
+    let options = "--hidden none --epochs 100 --learning-rate 0.1 --json";
+    let run = folder.run(&format!("train x.npy --labels y.npy {options}")).ok();
+    assert!(run.err.contains("2 features"), "{}", run.err);
+    let predicted = folder.run("predict x.safetensors x.npy --json").ok().json();
+    for (line, label) in predicted.iter().zip(labels.chunks(2)) {
+        let output: Vec<f64> =
+            line["output"].as_array().unwrap().iter().map(|x| x.as_f64().unwrap()).collect();
+        assert!((output[0] - label[0]).abs() < 1.0, "{line} {label:?}");
+        assert!((output[1] - label[1]).abs() < 1e3, "{line} {label:?}");
+    }
+}
+
+#[test]
+fn options_of_the_training_are_no_options_of_its_use() {
+    let folder = Folder::new();
+    folder.write("x.csv", "a,b,kind\n1,5,x\n2,7,y\n9,6,x\n4,1,y\n");
+    folder.run("train x.csv --epochs 1").ok();
+    for command in ["evaluate", "predict"] {
+        for option in ["--label kind", "--drop a", "--categorical a"] {
+            let name = option.split_once(' ').unwrap().0;
+            folder
+                .run(&format!("{command} x.safetensors x.csv {option}"))
+                .fails(2, &["unexpected argument", name]);
+        }
+        folder.run(&format!("{command} x.safetensors x.csv --header --delimiter comma")).ok();
+    }
+}
+
+#[test]
+fn rows_and_columns_that_are_left_out_are_told() {
+    let folder = Folder::new();
+    let row = |i: usize| {
+        let kind = if i % 10 == 3 { "" } else { ["x", "y"][i % 2] };
+        format!("{i},{},5,text {i},{kind}\n", i * 7 % 50)
+    };
+    let rows: String = (0..50).map(row).collect();
+    folder.write("x.csv", format!("id,a,fee,name,kind\n{rows},,,,\n"));
+    let run = folder.run("train x.csv --epochs 1").ok();
+    for part in [
+        "5 rows without a label left out",
+        "1 row of empty fields left out",
+        "left out: it numbers the rows",
+        "left out: constant, 5",
+        "left out: texts nearly all different, 50 in 50",
+        "--keep NAME learns from a column that is left out",
+        "36 samples to train on, 9 to test on",
+    ] {
+        assert!(run.err.contains(part), "no {part:?} in {}", run.err);
+    }
+    let evaluated = folder.run("evaluate x.safetensors x.csv").ok();
+    assert!(evaluated.err.contains("5 rows without a label left out"), "{}", evaluated.err);
+    folder.write("one.csv", "a,b\n1,2\n2,\n3,4\n5,2\n");
+    let run = folder.run("train one.csv --epochs 1").ok();
+    assert!(run.err.contains("1 row without a label left out"), "{}", run.err);
 }

@@ -1,7 +1,7 @@
 //! The elements of a NumPy file, in blocks of rows.
 
 use std::fs::File;
-use std::io::{Read, Seek, SeekFrom};
+use std::io::{ErrorKind, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 
 use tempfile::NamedTempFile;
@@ -84,7 +84,15 @@ impl Array {
         let mut file = File::open(&self.path).map_err(io)?;
         let mut bytes = vec![0; rows * row];
         file.seek(SeekFrom::Start(start as u64)).map_err(io)?;
-        file.read_exact(&mut bytes).map_err(io)?;
+        file.read_exact(&mut bytes).map_err(|source| match source.kind() {
+            ErrorKind::UnexpectedEof => Error::format(
+                self.name(),
+                format!("byte {start}"),
+                "the file as it was when it was opened",
+                "the end of the file",
+            ),
+            _ => io(source),
+        })?;
         let (offsets, row_stride) = if fortran_order {
             let offset = |column| fortran_offset(column, &self.header.shape);
             ((0..self.columns).map(offset).collect(), 1)

@@ -52,7 +52,11 @@ impl Source for NpySource {
     }
 
     fn width(&self) -> usize {
-        self.samples.columns + self.labels.as_ref().map_or(0, |labels| labels.columns)
+        self.samples.columns + self.labels()
+    }
+
+    fn labels(&self) -> usize {
+        self.labels.as_ref().map_or(0, |labels| labels.columns)
     }
 
     fn blocks(&self) -> usize {

@@ -99,7 +99,8 @@ impl Reading {
         Err(Error::format(source.name(), "the columns", expected, listed(names)))
     }
 
-    /// A file without names has all columns of the schema, or those without the labels, or the features alone.
+    /// A file without names has all columns of the schema, or those without the labels, or the features alone. Labels of a file of
+    /// their own come last.
     fn by_place(&mut self, source: &dyn Source, schema: &Schema) -> Result<()> {
         let columns: Vec<usize> = (0..schema.columns.len()).collect();
         let has = |role: Role, wanted: &[Role]| wanted.contains(&role);
@@ -109,18 +110,24 @@ impl Reading {
         let unlabeled = with(&[Role::Feature, Role::LeftOut]);
         let features = with(&[Role::Feature]);
         let learned = with(&[Role::Feature, Role::Class, Role::Value]);
-        let layouts = [columns.clone(), unlabeled, learned, features];
+        let targets = with(&[Role::Class, Role::Value]);
+        let without_labels = unlabeled.len();
+        let layouts = match source.labels() {
+            0 => vec![columns.clone(), unlabeled, learned, features],
+            labels if labels != targets.len() => Vec::new(),
+            _ => vec![[unlabeled, targets.clone()].concat(), [features, targets].concat()],
+        };
         let needs_labels = !self.targets.is_empty();
         let fits = |layout: &&Vec<usize>| {
             layout.len() == source.width()
                 && (!needs_labels || self.targets.iter().all(|(place, _)| layout.contains(place)))
         };
         let Some(layout) = layouts.iter().find(fits) else {
-            let labels = schema.columns.len() - layouts[1].len();
+            let labels = schema.columns.len() - without_labels;
             let label = match (needs_labels, labels) {
                 (_, 0) => String::new(),
                 (true, _) => ", the label among them".to_owned(),
-                (false, _) => format!(", or {} without the label", layouts[1].len()),
+                (false, _) => format!(", or {without_labels} without the label"),
             };
             let expected =
                 format!("{} as the model learned{label}", counted(columns.len(), "column"));
@@ -154,6 +161,7 @@ pub(super) fn open_text(
     options: &TableOptions,
     block_bytes: usize,
 ) -> Result<TextSource> {
+    options.check_for_text(path)?;
     let known = schema.dialect.as_ref();
     let encoding = options.encoding.as_deref().or(known.map(|dialect| &*dialect.encoding));
     let file = TextFile::open(path, encoding)?;

@@ -48,6 +48,7 @@ pub(super) fn judge(first: &[String], below: &[ColumnSurvey], options: &TableOpt
         (survey.numbers.min..=survey.numbers.max).contains(&x)
     };
     let inside = numbers.iter().filter(|pair| is_inside(pair)).count();
+    let far = numbers.iter().filter(|pair| is_far_outside(pair)).count();
     let are_steps = is_progression(&numbers);
     match text_above_numbers {
         Some((text, _)) if inside > 0 && !are_steps => {
@@ -59,7 +60,7 @@ pub(super) fn judge(first: &[String], below: &[ColumnSurvey], options: &TableOpt
             ))
         }
         Some(_) => FirstRow::Header,
-        None if are_steps && (2 * inside < numbers.len() || counts_columns(&numbers)) => {
+        None if are_steps && (2 * far > numbers.len() || counts_columns(&numbers)) => {
             FirstRow::Header
         }
         None if numbers.is_empty() && has_names_that_never_come_again(first, below) => {
@@ -67,6 +68,12 @@ pub(super) fn judge(first: &[String], below: &[ColumnSurvey], options: &TableOpt
         }
         None => FirstRow::Sample,
     }
+}
+
+/// Whether a number is further outside its column than the column is wide: a row of a rising sequence is not.
+fn is_far_outside(&(x, survey): &(f64, &ColumnSurvey)) -> bool {
+    let numbers = &survey.numbers;
+    numbers.count > 1 && (numbers.min - x).max(x - numbers.max) > numbers.max - numbers.min
 }
 
 /// At least two whole numbers with equal steps upwards.
@@ -95,7 +102,6 @@ fn has_names_that_never_come_again(first: &[String], below: &[ColumnSurvey]) -> 
         && names.len() == all
         && first.iter().filter(|name| !name.is_empty()).all(|name| is_text(name))
         && !first.iter().zip(below).any(comes_again)
-        && below.iter().any(|survey| survey.present() > 0)
 }
 
 /// Whether the options name columns, and the first row has all those names.

@@ -30,6 +30,8 @@ pub(super) struct Surveyed<'a> {
     /// For each column the name of values that cannot be learned from, such as "lists".
     pub(super) unreadable: Vec<Option<String>>,
     pub(super) rows: usize,
+    /// Columns at the end that come from a file of labels.
+    pub(super) labels: usize,
     /// "line 7, column 2 (width)"
     pub(super) place: &'a dyn Fn(Spot, usize) -> String,
 }
@@ -63,8 +65,15 @@ impl Choice {
             let names = names.iter();
             names.map(|name| table.find(name)).collect()
         };
+        if table.labels > 0 && options.label != Label::Last {
+            let reason = "TableOptions::label names columns of one file; TableOptions::labels is another with all labels";
+            return Err(Error::argument("Table::open", reason));
+        }
         let labels = match &options.label {
-            Label::Last => vec![table.columns.len() - 1],
+            Label::Last => {
+                let end = table.columns.len();
+                (end - table.labels.max(1)..end).collect()
+            }
             Label::Columns(names) => find(names)?,
             Label::None => Vec::new(),
         };

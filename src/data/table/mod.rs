@@ -176,6 +176,7 @@ impl Table {
         options: &TableOptions,
         (bytes, drafts): (usize, bool),
     ) -> Result<Self> {
+        options.check_for_text(path)?;
         let file = TextFile::open(path, options.encoding.as_deref())?;
         let head = file.head(HEAD_BYTES)?;
         let dialect = dialect::detect(&file.name(), &head, options, &file.encoding)?;
@@ -294,6 +295,7 @@ impl Table {
             names: names.clone(),
             columns,
             rows,
+            labels: source.labels(),
             place: &place,
         };
         let schema = infer::schema(&surveyed, options)?;
@@ -355,10 +357,14 @@ impl Table {
 
     /// The whole frame, which has a sample.
     fn checked(&self, all: FrameBuilder) -> Result<Frame> {
-        let frame = all.finish(self.reading.classes.is_none()).filter(|frame| frame.samples > 0);
-        frame.ok_or_else(|| {
-            let found = format!("none in {}", counted(self.rows, "row"));
-            Error::format(self.source.name(), "the label", "a row with a label", found)
+        let frame = all.finish(self.reading.classes.is_none());
+        let unlabeled = frame.as_ref().map_or(0, Frame::unlabeled);
+        frame.filter(|frame| frame.samples > 0).ok_or_else(|| match unlabeled {
+            0 => Error::format(self.source.name(), "the rows", "a sample", "none"),
+            rows => {
+                let found = format!("none in {}", counted(rows, "row"));
+                Error::format(self.source.name(), "the label", "a row with a label", found)
+            }
         })
     }
 }

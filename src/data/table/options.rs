@@ -85,6 +85,15 @@ impl TableOptions {
         }
     }
 
+    /// Refuses options for NumPy files where values are texts.
+    pub(super) fn check_for_text(&self, path: &Path) -> Result<()> {
+        if self.labels.is_none() {
+            return Ok(());
+        }
+        let reason = format!("TableOptions::labels is for NumPy files, not for {}", path.display());
+        Err(Error::argument("Table::open", reason))
+    }
+
     /// Refuses options for text files where values have types.
     pub(super) fn check_for_typed(&self, path: &Path) -> Result<()> {
         let given = [

@@ -19,6 +19,11 @@ pub(in crate::data) trait Source: Send + Sync {
     /// Number of columns.
     fn width(&self) -> usize;
 
+    /// Columns at the end that come from a file of labels.
+    fn labels(&self) -> usize {
+        0
+    }
+
     /// Number of blocks.
     fn blocks(&self) -> usize;
 
