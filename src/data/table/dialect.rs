@@ -139,16 +139,18 @@ impl Candidate {
         }
     }
 
-    /// Lines in front of the first row of the table: titles, and rows with nothing but a first field.
+    /// Lines in front of the first row of the table: texts with fewer fields, or with nothing but a first field.
     fn banner_lines(&self, head: &str) -> usize {
         if self.width < 2 || self.lacks_first_name() {
             return 0;
         }
         let is_title = |row: usize| {
-            let fields = self.rows.fields(row);
-            self.rows.width(row) < self.width
-                && !(self.dialect.ends_with_delimiter && self.rows.width(row) + 1 == self.width)
-                || self.width > 2 && fields.skip(1).all(str::is_empty)
+            let fields = || self.rows.fields(row);
+            let is_short = self.rows.width(row) < self.width
+                && !(self.dialect.ends_with_delimiter && self.rows.width(row) + 1 == self.width);
+            // A number alone is a sample with gaps, or too short.
+            (is_short || self.width > 2 && fields().skip(1).all(str::is_empty))
+                && fields().any(|field| !is_typed(field))
         };
         let titles = (0..self.rows.len().min(MAX_ROWS)).take_while(|&row| is_title(row)).count();
         if titles == 0 || titles == self.rows.len() {

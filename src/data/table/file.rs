@@ -45,7 +45,7 @@ impl TextFile {
         let marked = Encoding::for_bom(&start);
         let encoding = match (encoding, marked) {
             (_, Some((encoding, _))) => encoding,
-            (Some(label), None) => Encoding::for_label(label.as_bytes()).ok_or_else(|| {
+            (Some(label), None) => encoding_of(label).ok_or_else(|| {
                 let reason =
                     format!("there is no encoding '{label}'; see encoding.spec.whatwg.org");
                 Error::argument("Table::open", reason)
@@ -166,6 +166,13 @@ impl TextFile {
         let is_new_line = |byte: &&u8| **byte == b'\n';
         Ok(block.lines + 1 + before.iter().chain(blank).filter(is_new_line).count())
     }
+}
+
+/// The encoding of a label, also as Python spells it: latin-1, utf_8.
+fn encoding_of(label: &str) -> Option<&'static Encoding> {
+    let spelled = |label: &str| Encoding::for_label(label.as_bytes());
+    let hyphens = label.trim().to_ascii_lowercase().replace('_', "-");
+    spelled(label).or_else(|| spelled(&hyphens)).or_else(|| spelled(&hyphens.replace("latin-", "latin")))
 }
 
 /// Translates a file to UTF-8.

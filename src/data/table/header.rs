@@ -47,6 +47,7 @@ pub(super) fn judge(first: &[String], below: &[ColumnSurvey], options: &TableOpt
         (survey.numbers.min..=survey.numbers.max).contains(&x)
     };
     let inside = numbers.iter().filter(|pair| is_inside(pair)).count();
+    let far = numbers.iter().filter(|pair| is_far(pair)).count();
     let are_steps = is_progression(&numbers);
     match text_above_numbers {
         Some((text, _)) if inside > 0 && !are_steps => {
@@ -58,14 +59,24 @@ pub(super) fn judge(first: &[String], below: &[ColumnSurvey], options: &TableOpt
             ))
         }
         Some(_) => FirstRow::Header,
-        None if are_steps && (2 * inside < numbers.len() || counts_columns(&numbers)) => {
+        None if are_steps && (2 * far > numbers.len() || counts_columns(&numbers)) => {
             FirstRow::Header
+        }
+        None if are_steps && 2 * inside < numbers.len() => {
+            FirstRow::Unclear("numbers in equal steps, as names may be, that are near those below them".to_owned())
         }
         None if numbers.is_empty() && has_names_that_never_come_again(first, below) => {
             FirstRow::Header
         }
         None => FirstRow::Sample,
     }
+}
+
+/// Whether a number is further from its column than the numbers in it are from one another.
+fn is_far(&(x, survey): &(f64, &ColumnSurvey)) -> bool {
+    let (min, max) = (survey.numbers.min, survey.numbers.max);
+    let range = max - min;
+    !(min - range..=max + range).contains(&x)
 }
 
 /// At least two whole numbers with equal steps upwards.

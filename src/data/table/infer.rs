@@ -1,5 +1,7 @@
 //! From what stands in the columns to their types and roles.
 
+use std::collections::HashMap;
+
 use super::cell::{is_written_by_programs, without_zero_decimals};
 use super::date::DateOrder;
 use super::number::{FORMATS, NumberFormat};
@@ -72,11 +74,31 @@ impl Choice {
             keep: find(&options.keep)?,
             categorical: find(&options.categorical)?,
         };
-        if let Some(&column) = choice.labels.iter().find(|column| choice.drop.contains(column)) {
-            let found = format!("{} for both", quoted(&table.names[column]));
-            return Err(table.error("the columns", "a label that is not left out", found));
-        }
+        choice.check(table)?;
         Ok(choice)
+    }
+
+    /// Refuses columns that are named twice.
+    fn check(&self, table: &Surveyed<'_>) -> Result<()> {
+        let lists = [
+            ("TableOptions::label", &self.labels),
+            ("TableOptions::drop", &self.drop),
+            ("TableOptions::keep", &self.keep),
+            ("TableOptions::categorical", &self.categorical),
+        ];
+        let named = |(option, list): (&'static str, &'_ Vec<usize>)| {
+            list.iter().map(move |&column| (column, option)).collect::<Vec<_>>()
+        };
+        let mut seen: HashMap<usize, &str> = HashMap::new();
+        for (column, option) in lists.into_iter().flat_map(named) {
+            let Some(first) = seen.insert(column, option) else { continue };
+            // A column that is kept may be one of categories.
+            if (first, option) != ("TableOptions::keep", "TableOptions::categorical") {
+                let found = format!("{} by {first} and {option}", quoted(&table.names[column]));
+                return Err(table.error("the columns", "columns that are named once", found));
+            }
+        }
+        Ok(())
     }
 }
 
@@ -147,7 +169,7 @@ impl Column<'_> {
             return Ok(self.column(
                 Role::Feature,
                 ColumnType::Text,
-                self.categories_note("categories"),
+                self.categories_note(),
             ));
         }
         let column_type = match self.column_type(decimal) {
@@ -159,7 +181,7 @@ impl Column<'_> {
         let (role, note) = match self.reason_to_leave_out(column_type) {
             Some(reason) if !is_in(&choice.keep) => (Role::LeftOut, reason),
             _ if column_type == ColumnType::Text => {
-                (Role::Feature, self.categories_note("categories"))
+                (Role::Feature, self.categories_note())
             }
             _ => (Role::Feature, String::new()),
         };
@@ -198,23 +220,28 @@ impl Column<'_> {
         (!words.is_empty()).then(|| format!("{} is a missing value", listed(&words)))
     }
 
-    /// "2 categories: no yes", "12 classes"
-    fn categories_note(&self, noun: &str) -> String {
+    /// "2 categories: no yes"; 1 and 1.0 are the same.
+    fn categories_note(&self) -> String {
+        self.values_note(["category", "categories"], without_zero_decimals)
+    }
+
+    /// "2 classes: 007 7"; each keeps its spelling.
+    fn classes_note(&self) -> String {
+        self.values_note(["class", "classes"], |text| text)
+    }
+
+    fn values_note(&self, [one, many]: [&str; 2], shown: fn(&str) -> &str) -> String {
         const MOST_SHOWN: usize = 6;
         let (different, more) = self.survey.different();
-        let more_than = if more { "more than " } else { "" };
-        let mut values: Vec<String> = self
-            .survey
-            .texts
-            .known
-            .keys()
-            .map(|text| without_zero_decimals(text).to_owned())
-            .collect();
-        values.sort_unstable();
         if more || different > MOST_SHOWN {
-            return format!("{more_than}{different} {noun}");
+            let more_than = if more { "more than " } else { "" };
+            return format!("{more_than}{different} {many}");
         }
-        format!("{different} {noun}: {}", values.join(" "))
+        let mut values: Vec<&str> = self.survey.texts.known.keys().map(|text| shown(text)).collect();
+        values.sort_unstable();
+        values.dedup();
+        let noun = if values.len() == 1 { one } else { many };
+        format!("{} {noun}: {}", values.len(), values.join(" "))
     }
 
     /// What the values are. Nine in ten must agree; the others are errors when the table is read.
@@ -495,7 +522,7 @@ impl Column<'_> {
         let mut column = self.column(Role::Class, ColumnType::Text, "");
         column.missing -= kept;
         column.note =
-            if words.is_empty() && !more { self.categories_note("classes") } else { String::new() };
+            if words.is_empty() && !more { self.classes_note() } else { String::new() };
         Ok(column)
     }
 

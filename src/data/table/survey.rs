@@ -60,7 +60,7 @@ impl Texts {
 #[derive(Clone, Debug)]
 pub(super) struct Numbers {
     pub(super) count: usize,
-    /// Those without a point or an exponent.
+    /// Those without a point; they may have an exponent.
     pub(super) whole: usize,
     /// Those without a fraction, however they are written.
     pub(super) integral: usize,
@@ -184,7 +184,7 @@ impl ColumnSurvey {
         numbers.integral += usize::from(x.fract() == 0.0);
         numbers.min = numbers.min.min(x);
         numbers.max = numbers.max.max(x);
-        if text.bytes().all(|byte| byte != b'.' && byte | 32 != b'e') {
+        if !text.contains('.') {
             numbers.whole += 1;
         } else if point_may_group(text) {
             numbers.may_group += 1;

@@ -103,9 +103,15 @@ impl Source for TextSource {
     fn cells(&self, block: usize, columns: &[usize], visit: &mut Visit<'_>) -> Result<usize> {
         let rows = self.rows_of(block)?;
         let skipped = usize::from(self.dialect.header && block == self.first_block);
-        // The place of each column among those that are asked for.
-        let mut wanted = vec![None; self.width];
-        (0..).zip(columns).for_each(|(place, &column)| wanted[column] = Some(place));
+        // The place of each column among those that are asked for, and further places of the same columns.
+        let (mut wanted, mut again) = (vec![None; self.width], Vec::new());
+        for (place, &column) in columns.iter().enumerate() {
+            if wanted[column].is_some() {
+                again.push((place, column));
+            } else {
+                wanted[column] = Some(place);
+            }
+        }
         for row in skipped..rows.len() {
             let spot = Spot { block, row: rows.start(row) };
             self.check_width(spot, rows.width(row))?;
@@ -113,6 +119,9 @@ impl Source for TextSource {
                 if let Some(place) = *place {
                     visit(spot, place, Cell::Text(field))?;
                 }
+            }
+            for &(place, column) in &again {
+                visit(spot, place, Cell::Text(rows.fields(row).nth(column).unwrap_or_default()))?;
             }
         }
         Ok(rows.empty)
