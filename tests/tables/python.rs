@@ -36,18 +36,15 @@ fn options(form: &Value) -> TableOptions {
 }
 
 /// Reads all columns of a table, also those that would be left out.
-fn read(path: &Path, options: &TableOptions) -> Result<Frame, String> {
-    let text = |error: travertine::Error| error.to_string();
-    let table = Table::open(path, options).map_err(text);
-    let schema = match &table {
-        Ok(table) => table.schema().clone(),
-        // A table with nothing to learn from needs the columns by number.
-        Err(error) => return Err(error.clone()),
-    };
-    let left_out: Vec<String> =
-        schema.with_role(Role::LeftOut).map(|place| format!("#{}", place + 1)).collect();
-    let keep = TableOptions { keep: left_out, ..options.clone() };
-    Table::open(path, &keep).and_then(|table| table.read()).map_err(text)
+fn read(path: &Path, options: &TableOptions) -> travertine::Result<Frame> {
+    let table = Table::open(path, options)?;
+    let left_out = table.schema().with_role(Role::LeftOut);
+    let mut keep: Vec<String> = left_out.map(|place| format!("#{}", place + 1)).collect();
+    if keep.is_empty() {
+        return table.read();
+    }
+    keep.extend(options.keep.iter().cloned());
+    read(path, &TableOptions { keep, ..options.clone() })
 }
 
 fn close(found: f64, expected: f64, format: Option<&str>) -> bool {

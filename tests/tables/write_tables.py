@@ -66,7 +66,9 @@ def column(random_, name, rows, gaps, words):
     return Column(name, kind, None, with_gaps(random_, values, gaps))
 
 
-def encodable(words, encoding):
+def encodable(words, encoding, line_end):
+    """The words that a file can hold. pandas does not quote a line feed where lines end otherwise."""
+    words = [word for word in words if line_end != "\r" or "\n" not in word]
     return [word for word in words if word.encode(encoding, "ignore").decode(encoding) == word]
 
 
@@ -111,10 +113,9 @@ def ambiguities(columns, form, first_names):
     return found
 
 
-def table(random_):
+def table(random_, form):
     rows = random_.choice([3, 8, 20, 60, 200])
-    encoding = random_.choice(["utf-8", "utf-8", "utf-8", "utf-8-sig", "utf-16", "latin-1", "cp1252"])
-    words, names = encodable(WORDS, encoding), encodable(NAMES, encoding)
+    words, names = [encodable(words, form["encoding"], form["line_end"]) for words in (WORDS, NAMES)]
     gaps = random_.random() < 0.5
     width = random_.randint(2, 7)
     chosen = random_.sample(names, width)
@@ -125,13 +126,13 @@ def table(random_):
     columns[random_.randrange(width)] = Column(chosen[-1], "float", None, floats(random_, rows))
     for c, name in zip(columns, chosen):
         c.name = name
-    return columns, rows, encoding
+    return columns, rows
 
 
-def form_of(random_, writer, encoding):
+def form_of(random_, writer):
     form = {
         "writer": writer,
-        "encoding": encoding,
+        "encoding": random_.choice(["utf-8", "utf-8", "utf-8", "utf-8-sig", "utf-16", "latin-1", "cp1252"]),
         "header": random_.random() < 0.8,
         "delimiter": random_.choice([",", ",", ";", "\t", "|"]),
         "line_end": random_.choice(["\n", "\n", "\r\n"]),
@@ -199,8 +200,8 @@ def main(folder, count, seed):
     tables = []
     for number in range(count):
         writer = random_.choice(["pandas", "polars"])
-        columns, rows, encoding = table(random_)
-        form = form_of(random_, writer, encoding)
+        form = form_of(random_, writer)
+        columns, rows = table(random_, form)
         path = f"{folder}/{number}.csv"
         (write_pandas if writer == "pandas" else write_polars)(path, columns, form)
         meant = [{"name": c.name, "kind": c.kind, "cells": meaning(c, form)} for c in columns]

@@ -26,8 +26,8 @@ impl Dice {
     /// A text of pieces that readers stumble on; never a number, nor a word for a missing value.
     fn text(&mut self) -> String {
         const PIECES: [&str; 20] = [
-            "\"", "\"\"", ",", ";", "\t", "|", "\n", "\r\n", " ", "  ", "ä", "東京", "'", "#", "a", "B", "7", ".",
-            "\u{a0}", "\\",
+            "\"", "\"\"", ",", ";", "\t", "|", "\n", "\r\n", " ", "  ", "ä", "東京", "'", "#", "a",
+            "B", "7", ".", "\u{a0}", "\\",
         ];
         let mut text = String::from("t");
         for _ in 0..self.below(6) {

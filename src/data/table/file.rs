@@ -99,7 +99,7 @@ impl TextFile {
         let io = |source| Error::io("read", &self.path, source);
         let mut reader = BufReader::with_capacity(CHUNK, self.reader()?);
         reader.seek(SeekFrom::Start(self.mark)).map_err(io)?;
-        let mut cutter = Cutter::new(dialect.delimiter.byte(), self.mark);
+        let mut cutter = Cutter::new(dialect, self.mark);
         let (mut blocks, mut text) = (Vec::new(), Vec::new());
         let mut skip = dialect.skip_rows;
         loop {
@@ -161,18 +161,24 @@ impl TextFile {
     /// The line of a byte of a block, counted from 1.
     pub(super) fn line(&self, block: &TextBlock, offset: usize) -> Result<usize> {
         let text = self.read(block)?;
-        let (before, rest) = text.as_bytes().split_at(offset.min(text.len()));
-        let blank = rest.iter().take_while(|byte| matches!(byte, b'\r' | b'\n'));
-        let is_new_line = |byte: &&u8| **byte == b'\n';
-        Ok(block.lines + 1 + before.iter().chain(blank).filter(is_new_line).count())
+        Ok(block.lines + line_in(text.as_bytes(), offset))
     }
+}
+
+/// The line of a text, counted from 1, where a row begins; `offset`: of the row, or of blank lines in front of it.
+pub(super) fn line_in(text: &[u8], offset: usize) -> usize {
+    let (before, rest) = text.split_at(offset.min(text.len()));
+    let blank = rest.iter().take_while(|byte| matches!(byte, b'\r' | b'\n'));
+    1 + before.iter().chain(blank).filter(|&&byte| byte == b'\n').count()
 }
 
 /// The encoding of a label, also as Python spells it: latin-1, utf_8.
 fn encoding_of(label: &str) -> Option<&'static Encoding> {
     let spelled = |label: &str| Encoding::for_label(label.as_bytes());
     let hyphens = label.trim().to_ascii_lowercase().replace('_', "-");
-    spelled(label).or_else(|| spelled(&hyphens)).or_else(|| spelled(&hyphens.replace("latin-", "latin")))
+    spelled(label)
+        .or_else(|| spelled(&hyphens))
+        .or_else(|| spelled(&hyphens.replace("latin-", "latin")))
 }
 
 /// Translates a file to UTF-8.
@@ -207,31 +213,37 @@ fn translate(path: &Path, file: File, encoding: &'static Encoding) -> Result<Nam
     }
 }
 
-/// Finds where rows end; quotes may hold line ends.
-struct Cutter {
+/// Finds where rows end; quotes may hold line ends, and comments any quotes.
+pub(super) struct Cutter {
     delimiter: u8,
+    comment: Option<u8>,
     /// The byte and the lines in front of the text that is not in a block yet.
     start: u64,
     lines: usize,
     /// How much of that text is scanned, and where the last whole row in it ends.
     scanned: usize,
     last_end: Option<usize>,
+    at_row_start: bool,
     at_field_start: bool,
-    in_quotes: bool,
+    in_comment: bool,
+    pub(super) in_quotes: bool,
     just_closed: bool,
     /// Where the last quote was opened.
     quote: usize,
 }
 
 impl Cutter {
-    fn new(delimiter: u8, start: u64) -> Self {
+    pub(super) fn new(dialect: &Dialect, start: u64) -> Self {
         Cutter {
-            delimiter,
+            delimiter: dialect.delimiter.byte(),
+            comment: dialect.comment.and_then(|comment| u8::try_from(comment).ok()),
             start,
             lines: 0,
             scanned: 0,
             last_end: None,
+            at_row_start: true,
             at_field_start: true,
+            in_comment: false,
             in_quotes: false,
             just_closed: false,
             quote: 0,
@@ -239,14 +251,10 @@ impl Cutter {
     }
 
     /// Where the last whole row of `text` ends; text that was scanned before is not scanned again.
-    fn last_row_end(&mut self, text: &[u8]) -> Option<usize> {
+    pub(super) fn last_row_end(&mut self, text: &[u8]) -> Option<usize> {
         let new = &text[self.scanned..];
         if !self.in_quotes && memchr(b'"', new).is_none() {
-            let end = memrchr(b'\n', new).map(|end| self.scanned + end + 1);
-            self.last_end = end.or(self.last_end);
-            let ends_field = |&byte: &u8| byte == b'\n' || byte == self.delimiter;
-            self.at_field_start = new.last().map_or(self.at_field_start, ends_field);
-            self.just_closed = self.just_closed && new.is_empty();
+            self.pass_plain(new);
         } else {
             (self.scanned..).zip(new).for_each(|(at, &byte)| self.step(at, byte));
         }
@@ -254,7 +262,30 @@ impl Cutter {
         self.last_end
     }
 
+    /// Scans text without quotes.
+    fn pass_plain(&mut self, new: &[u8]) {
+        let end = memrchr(b'\n', new).map(|end| end + 1);
+        let last_line = &new[end.unwrap_or(0)..];
+        if let Some(end) = end {
+            self.last_end = Some(self.scanned + end);
+            (self.at_row_start, self.in_comment) = (true, false);
+        }
+        if let Some(first) = last_line.first() {
+            self.in_comment |= self.at_row_start && self.comment == Some(*first);
+            self.at_row_start = false;
+        }
+        let ends_field = |&byte: &u8| byte == b'\n' || byte == self.delimiter;
+        self.at_field_start = new.last().map_or(self.at_field_start, ends_field);
+        self.just_closed = self.just_closed && new.is_empty();
+    }
+
     fn step(&mut self, at: usize, byte: u8) {
+        self.in_comment |= self.at_row_start && self.comment == Some(byte);
+        if self.in_comment && byte != b'\n' {
+            self.at_row_start = false;
+            return;
+        }
+        self.in_comment = false;
         let closes = byte == b'"' && self.in_quotes;
         if closes {
             self.in_quotes = false;
@@ -266,6 +297,7 @@ impl Cutter {
             self.last_end = Some(at + 1);
         }
         self.just_closed = closes;
+        self.at_row_start = byte == b'\n' && !self.in_quotes;
         self.at_field_start = !self.in_quotes && (byte == b'\n' || byte == self.delimiter);
     }
 

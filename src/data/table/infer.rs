@@ -166,11 +166,7 @@ impl Column<'_> {
         }
         if is_in(&choice.categorical) {
             self.check_categories()?;
-            return Ok(self.column(
-                Role::Feature,
-                ColumnType::Text,
-                self.categories_note(),
-            ));
+            return Ok(self.column(Role::Feature, ColumnType::Text, self.categories_note()));
         }
         let column_type = match self.column_type(decimal) {
             Ok(column_type) => column_type,
@@ -180,9 +176,7 @@ impl Column<'_> {
         };
         let (role, note) = match self.reason_to_leave_out(column_type) {
             Some(reason) if !is_in(&choice.keep) => (Role::LeftOut, reason),
-            _ if column_type == ColumnType::Text => {
-                (Role::Feature, self.categories_note())
-            }
+            _ if column_type == ColumnType::Text => (Role::Feature, self.categories_note()),
             _ => (Role::Feature, String::new()),
         };
         Ok(self.column(role, column_type, note))
@@ -237,7 +231,8 @@ impl Column<'_> {
             let more_than = if more { "more than " } else { "" };
             return format!("{more_than}{different} {many}");
         }
-        let mut values: Vec<&str> = self.survey.texts.known.keys().map(|text| shown(text)).collect();
+        let mut values: Vec<&str> =
+            self.survey.texts.known.keys().map(|text| shown(text)).collect();
         values.sort_unstable();
         values.dedup();
         let noun = if values.len() == 1 { one } else { many };
@@ -521,8 +516,7 @@ impl Column<'_> {
         let kept: usize = words.iter().map(|(_, occurrence)| occurrence.count).sum();
         let mut column = self.column(Role::Class, ColumnType::Text, "");
         column.missing -= kept;
-        column.note =
-            if words.is_empty() && !more { self.classes_note() } else { String::new() };
+        column.note = if words.is_empty() && !more { self.classes_note() } else { String::new() };
         Ok(column)
     }
 
