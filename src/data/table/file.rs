@@ -36,22 +36,18 @@ pub(super) struct TextBlock {
 }
 
 impl TextFile {
-    /// Opens a file; `encoding`: a label, where the file has no byte order mark and is not UTF-8.
-    pub(super) fn open(path: &Path, encoding: Option<&str>) -> Result<Self> {
+    /// Opens a file. `said`: the label of its encoding, as options have it; `known`: as a schema has it. Without both, a
+    /// file without a byte order mark is UTF-8.
+    pub(super) fn open(path: &Path, said: Option<&str>, known: Option<&str>) -> Result<Self> {
         let io = |source| Error::io("read", path, source);
         let mut file = File::open(path).map_err(io)?;
         let mut start = Vec::new();
         Read::by_ref(&mut file).take(4096).read_to_end(&mut start).map_err(io)?;
         let marked = Encoding::for_bom(&start);
-        let encoding = match (encoding, marked) {
-            (_, Some((encoding, _))) => encoding,
-            (Some(label), None) => encoding_of(label).ok_or_else(|| {
-                let reason =
-                    format!("there is no encoding '{label}'; see encoding.spec.whatwg.org");
-                Error::argument("Table::open", reason)
-            })?,
-            (None, None) => encoding_rs::UTF_8,
-        };
+        let said = said.map(|label| said_encoding(path, label, &start)).transpose()?;
+        let known = known.and_then(encoding_of).filter(|known| may_be(known, &start));
+        let encoding = marked.map(|(marked, _)| marked).or(said).or(known);
+        let encoding = encoding.unwrap_or(encoding_rs::UTF_8);
         let name = path.display().to_string();
         if encoding == encoding_rs::UTF_8 && start.contains(&0) {
             let expected =
@@ -179,6 +175,35 @@ fn encoding_of(label: &str) -> Option<&'static Encoding> {
     spelled(label)
         .or_else(|| spelled(&hyphens))
         .or_else(|| spelled(&hyphens.replace("latin-", "latin")))
+}
+
+/// The encoding that options say, if it fits the first bytes of the file.
+fn said_encoding(path: &Path, label: &str, start: &[u8]) -> Result<&'static Encoding> {
+    let wrong = |reason: String| Err(Error::argument("Table::open", reason));
+    let Some(said) = encoding_of(label) else {
+        return wrong(format!("there is no encoding '{label}'; see encoding.spec.whatwg.org"));
+    };
+    let is_utf_16 = |encoding: &'static Encoding| encoding.name().starts_with("UTF-16");
+    match Encoding::for_bom(start) {
+        Some((marked, _)) if marked != said && !(is_utf_16(marked) && is_utf_16(said)) => {
+            wrong(format!(
+                "TableOptions::encoding has no effect on {}: its byte order mark says {}",
+                path.display(),
+                marked.name()
+            ))
+        }
+        None if !may_be(said, start) => {
+            let expected = format!("text in {}, as TableOptions::encoding says", said.name());
+            let found = "no zero byte, as delimiters have it";
+            Err(Error::format(path.display().to_string(), "the first 4096 bytes", expected, found))
+        }
+        _ => Ok(said),
+    }
+}
+
+/// In UTF-16 delimiters and digits have a zero byte.
+fn may_be(encoding: &'static Encoding, start: &[u8]) -> bool {
+    !encoding.name().starts_with("UTF-16") || start.contains(&0)
 }
 
 /// Translates a file to UTF-8.

@@ -1,12 +1,14 @@
 //! Tables: what a file holds is found out from the whole file, shown as a [`Schema`], and read as that says.
 
 mod cell;
+mod choice;
 mod date;
 mod dialect;
 mod file;
 mod follow;
 mod header;
 mod infer;
+mod label;
 mod lines;
 mod number;
 mod options;
@@ -128,8 +130,11 @@ impl Table {
     }
 
     fn open_text(path: &Path, options: &TableOptions, bytes: usize) -> Result<Self> {
-        let file = TextFile::open(path, options.encoding.as_deref())?;
+        let file = TextFile::open(path, options.encoding.as_deref(), None)?;
         let head = file.head(HEAD_BYTES)?;
+        if head.len() < HEAD_BYTES {
+            options.check_comment(path, &head)?;
+        }
         let dialect = dialect::detect(&file.name(), &head, options, &file.encoding)?;
         let mut source = TextSource::new(file, dialect, bytes)?;
         let first = source.first_row()?;

@@ -294,6 +294,15 @@ impl ColumnSurvey {
         self.numbers.count > self.numbers.whole + self.numbers.may_group
     }
 
+    /// Whether a number has this mark in front of decimals, or may have it.
+    pub(super) fn has_decimal_mark(&self, mark: char) -> bool {
+        let plain = mark == '.' && self.numbers.count > self.numbers.whole;
+        let fits = |counts: &[usize]| {
+            (0..).zip(counts).any(|(i, &n)| n > 0 && FORMATS[i as usize].0 == mark)
+        };
+        plain || fits(&self.written) || fits(&self.with_unit)
+    }
+
     /// Different values, as far as they are known, and whether there are more.
     pub(super) fn different(&self) -> (usize, bool) {
         (self.texts.known.len(), self.many_numbers || self.texts.overflows)
