@@ -108,6 +108,8 @@ def ambiguities(columns, form, first_names):
             texts = [f"{abs(v):.3f}".split(".")[0] for v in present]
             if form.get("float_format") == "%.3f" and all(1 <= len(t) <= 3 and t[0] != "0" for t in texts):
                 found.append(f"every comma of {c.name!r} may stand between thousands")
+    if all(len({v for v in meaning(c, form) if v is not None}) < 2 for c in columns):
+        found.append("there is nothing to learn from")
     if form["header"] and any(name.strip().isdigit() for name in first_names):
         found.append("names are numbers")
     return found

@@ -159,7 +159,7 @@ fn probabilities_and_files() {
 #[test]
 fn json_lines_are_answered() {
     let folder = model();
-    let text = "{\"x\": 0.5, \"y\": 0.1, \"color\": \"red\", \"n\": 7}\n\n{\"color\": \"blue\", \"y\": null, \"x\": 10.5, \"n\": \"q\"}\n";
+    let text = "{\"x\": 0.5, \"y\": 0.1, \"color\": \"red\", \"n\": 7}\n\n{\"color\": \"blue\", \"y\": 0.2, \"x\": 10.5, \"n\": \"q\"}\n";
     let run = from_input(&folder, "--jsonl --id n", text).ok();
     assert_eq!(classes(&run), ["7", "q"]);
     folder.write("new.jsonl", text);

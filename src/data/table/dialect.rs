@@ -168,9 +168,7 @@ impl Candidate {
         if titles == 0 || titles == self.rows.len() {
             return 0;
         }
-        let end = self.rows.start(titles);
-        let blank = head[end..].bytes().take_while(|b| matches!(b, b'\n' | b'\r')).count();
-        head[..end + blank].bytes().filter(|&b| b == b'\n').count()
+        head[..self.rows.start(titles)].bytes().filter(|&b| b == b'\n').count()
     }
 
     /// Whether the first row has one field less than all others, as R writes names of rows.
@@ -186,9 +184,9 @@ impl Candidate {
     }
 }
 
-/// Whether the line of a row begins with the mark of comments; `start`: of the row, or of blank lines in front of it.
+/// Whether the row that begins at `start` begins with the mark of comments.
 fn may_be_comment(head: &str, start: usize) -> bool {
-    head[start..].trim_start_matches(['\r', '\n']).starts_with(COMMENT)
+    head[start..].starts_with(COMMENT)
 }
 
 fn has_other_delimiter(field: &str, delimiter: Delimiter) -> bool {

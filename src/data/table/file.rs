@@ -161,11 +161,9 @@ impl TextFile {
     }
 }
 
-/// The line of a text, counted from 1, where a row begins; `offset`: of the row, or of blank lines in front of it.
+/// The line of a byte of a text, counted from 1.
 pub(super) fn line_in(text: &[u8], offset: usize) -> usize {
-    let (before, rest) = text.split_at(offset.min(text.len()));
-    let blank = rest.iter().take_while(|byte| matches!(byte, b'\r' | b'\n'));
-    1 + before.iter().chain(blank).filter(|&&byte| byte == b'\n').count()
+    1 + memchr_iter(b'\n', &text[..offset.min(text.len())]).count()
 }
 
 /// The encoding of a label, also as Python spells it: latin-1, utf_8.

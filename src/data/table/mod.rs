@@ -130,6 +130,11 @@ impl Table {
     }
 
     fn open_text(path: &Path, options: &TableOptions, bytes: usize) -> Result<Self> {
+        if options.labels.is_some() {
+            let reason =
+                format!("TableOptions::labels is for NumPy files, not for {}", path.display());
+            return Err(Error::argument("Table::open", reason));
+        }
         let file = TextFile::open(path, options.encoding.as_deref(), None)?;
         let head = file.head(HEAD_BYTES)?;
         if head.len() < HEAD_BYTES {

@@ -1,6 +1,7 @@
 //! The rows of a text, taken apart into fields.
 
 use csv_core::{ReadRecordResult, Reader, ReaderBuilder};
+use memchr::memchr;
 
 use super::schema::{Delimiter, Dialect};
 
@@ -41,7 +42,7 @@ impl Rows {
         self.rows[row].fields
     }
 
-    /// The byte of the source where a row begins, or blank lines in front of it.
+    /// The byte of the source where a row begins.
     pub(super) fn start(&self, row: usize) -> usize {
         self.rows[row].start
     }
@@ -62,6 +63,7 @@ struct Parser<'s> {
     source: &'s [u8],
     position: usize,
     reader: Reader,
+    comment: Option<u8>,
     text: Vec<u8>,
     text_length: usize,
     ends: Vec<usize>,
@@ -74,12 +76,12 @@ struct Parser<'s> {
 impl<'s> Parser<'s> {
     fn new(source: &'s str, dialect: &'s Dialect) -> Self {
         let comment = dialect.comment.and_then(|comment| u8::try_from(comment).ok());
-        let reader =
-            ReaderBuilder::new().delimiter(dialect.delimiter.byte()).comment(comment).build();
+        let reader = ReaderBuilder::new().delimiter(dialect.delimiter.byte()).build();
         Parser {
             source: source.as_bytes(),
             position: 0,
             reader,
+            comment,
             // Without quotes a text is never longer than before.
             text: vec![0; source.len()],
             text_length: 0,
@@ -93,6 +95,7 @@ impl<'s> Parser<'s> {
 
     /// Reads a row; false at the end.
     fn next_row(&mut self) -> bool {
+        self.skip_lines();
         let (start, mut written, mut fields) = (self.position, 0, 0);
         loop {
             let (result, read, wrote, ended) = self.reader.read_record(
@@ -113,6 +116,20 @@ impl<'s> Parser<'s> {
                     return true;
                 }
                 ReadRecordResult::End => return false,
+            }
+        }
+    }
+
+    /// Skips blank lines and comments in front of a row.
+    fn skip_lines(&mut self) {
+        while let Some(&first) = self.source.get(self.position) {
+            if self.comment == Some(first) {
+                let rest = &self.source[self.position..];
+                self.position += memchr(b'\n', rest).map_or(rest.len(), |end| end + 1);
+            } else if matches!(first, b'\r' | b'\n') {
+                self.position += 1;
+            } else {
+                return;
             }
         }
     }
