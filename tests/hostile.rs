@@ -136,7 +136,9 @@ fn good_tables() -> Vec<Vec<u8>> {
             format!("{};1.{:03},5 €;{};{};\r\n", date(i), i * 7, i % 2 == 0, i % 4)
         }),
         table("\"x\" \"k\"\n", &|i| format!("\"r{i}\" {i}e-3 \"{}\"\n", i % 2)),
-        table("# comment\n,a\tb,c\n", &|i| format!("{i},\"line\n{}\",NA\n", i % 2)),
+        table("# comment\n,a\tb,c\n", &|i| {
+            format!("{i},\"line\n{}\",{}\n", i % 2, ["NA", "u", "v"][i % 3])
+        }),
     ]
 }
 

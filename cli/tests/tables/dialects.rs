@@ -115,11 +115,11 @@ fn latin_1_is_read_where_an_option_says_it() {
 
 #[test]
 fn lines_of_comments_are_left_out_and_rows_are_not() {
-    let lines = table(",").replace("5.5,", "# a comment,\"with a quote\n5.5,");
+    let lines = table(",").replace("\n5.5,", "\n# a comment,\"with a quote\n5.5,");
     let found = inspect(lines, "");
     xyk(&found);
     assert_eq!((&found.0["rows"], &found.0["dialect"]["comment"]), (&20.into(), &"#".into()));
-    let percent = table(",").replace("5.5,", "% a comment\n5.5,");
+    let percent = table(",").replace("\n5.5,", "\n% a comment\n5.5,");
     assert_eq!(inspect(percent, "--comment %").0["rows"], 20);
     // Texts that begin with the mark, beside texts with delimiters and line breaks.
     let tags =

@@ -165,8 +165,8 @@ fn json_lines_are_answered() {
     folder.write("new.jsonl", text);
     assert_eq!(classes(&folder.run("predict t.safetensors new.jsonl --jsonl").ok()), ["a", "b"]);
     for (line, parts) in [
-        ("{\"x\": 0.5}", ["line 1", "\"y\""]),
-        ("{\"x\": \"much\", \"y\": 1, \"color\": \"red\"}", ["line 1", "\"x\""]),
+        ("{\"x\": 0.5}", ["line 1", "'y'"]),
+        ("{\"x\": \"much\", \"y\": 1, \"color\": \"red\"}", ["line 1", "'x'"]),
         ("[1, 2]", ["line 1", ""]),
         ("{", ["line 1", "JSON"]),
     ] {
