@@ -210,7 +210,9 @@ fn translate(path: &Path, file: File, encoding: &'static Encoding) -> Result<Nam
     let mut out = NamedTempFile::new().map_err(io)?;
     let mut reader = BufReader::with_capacity(CHUNK, file);
     let mut decoder = encoding.new_decoder_without_bom_handling();
-    let (mut input, mut output, mut before) = (vec![0; CHUNK], vec![0; 3 * CHUNK + 16], 0);
+    let size =
+        reader.get_ref().metadata().map_or(CHUNK, |file| (file.len() as usize).clamp(64, CHUNK));
+    let (mut input, mut output, mut before) = (vec![0; size], vec![0; 3 * size + 16], 0);
     loop {
         let length = reader.read(&mut input).map_err(io)?;
         let (result, read, written) =

@@ -1,12 +1,13 @@
 //! From what stands in the columns to their types and roles.
 
 use super::cell::without_zero_decimals;
-use super::choice::{Choice, check_effects, keep_something};
+use super::choice::Choice;
 use super::date::DateOrder;
 use super::number::{FORMATS, NumberFormat};
 use super::options::{Dates, TableOptions};
-use super::schema::{ColumnType, Delimiter, Dialect, Role, Schema, SchemaColumn, find_column};
-use super::survey::{ColumnSurvey, MAX_TEXTS, Occurrence, Spot};
+use super::schema::{ColumnType, Role, Schema, SchemaColumn};
+use super::survey::{ColumnSurvey, MAX_TEXTS, Occurrence};
+use super::surveyed::Surveyed;
 use crate::data::text::{counted, listed, quoted};
 use crate::{Error, Result};
 
@@ -19,18 +20,7 @@ const MIN_ROWS_FOR_NAMES: usize = 10;
 /// Constant up to rounding: the range, relative to the size of the numbers.
 const ROUNDING: f64 = 1e-12;
 
-/// A whole table, counted.
-pub(super) struct Surveyed<'a> {
-    pub(super) file: &'a str,
-    pub(super) dialect: Option<Dialect>,
-    pub(super) names: Vec<String>,
-    pub(super) columns: Vec<ColumnSurvey>,
-    pub(super) rows: usize,
-    /// "line 7, column 2 (width)"
-    pub(super) place: &'a dyn Fn(Spot, usize) -> String,
-}
-
-/// The schema of a table, or why it is not certain.
+/// The schema as it is guessed, or why it is not certain.
 pub(super) fn schema(table: &Surveyed<'_>, options: &TableOptions) -> Result<Schema> {
     let choice = Choice::new(table, options)?;
     let decimal = table.decimal_mark(options);
@@ -39,55 +29,7 @@ pub(super) fn schema(table: &Surveyed<'_>, options: &TableOptions) -> Result<Sch
         let column = Column { table, options, place, survey };
         columns.push(column.decide(&choice, decimal)?);
     }
-    let mut schema = Schema { dialect: table.dialect.clone(), columns };
-    keep_something(&mut schema, table)?;
-    check_effects(&schema, table, options)?;
-    Ok(schema)
-}
-
-impl Surveyed<'_> {
-    pub(super) fn find(&self, name: &str) -> Result<usize> {
-        let found = find_column(self.names.iter().map(String::as_str), name);
-        found.map_err(|reason| {
-            let expected = format!("a column {}", quoted(name));
-            self.error("the columns", expected, reason)
-        })
-    }
-
-    pub(super) fn error(
-        &self,
-        place: impl Into<String>,
-        expected: impl Into<String>,
-        found: impl Into<String>,
-    ) -> Error {
-        Error::format(self.file, place, expected, found)
-    }
-
-    /// The decimal mark that the columns of the file agree on, where some of them allow only one.
-    fn decimal_mark(&self, options: &TableOptions) -> Option<char> {
-        if options.decimal.is_some() {
-            return options.decimal;
-        }
-        let needs_comma = |survey: &ColumnSurvey| {
-            let [fits, _] = survey.fits();
-            let best = fits.iter().copied().max().unwrap_or(0);
-            let fits_best = |mark| {
-                (0..FORMATS.len()).any(|format| fits[format] == best && FORMATS[format].0 == mark)
-            };
-            survey.others > 0 && 10 * best >= 9 * survey.present() && !fits_best('.')
-        };
-        let comma = self.columns.iter().any(needs_comma);
-        let point = self.columns.iter().any(ColumnSurvey::needs_decimal_point);
-        match (comma, point) {
-            (true, false) => Some(','),
-            (false, true) => Some('.'),
-            // Unquoted fields between commas have no decimal comma.
-            _ if self.dialect.as_ref().is_some_and(|d| d.delimiter == Delimiter::Comma) => {
-                Some('.')
-            }
-            _ => None,
-        }
-    }
+    Ok(Schema { dialect: table.dialect.clone(), columns })
 }
 
 /// A column of the table that is being decided on.

@@ -4,6 +4,7 @@ mod cell;
 mod choice;
 mod date;
 mod dialect;
+mod effects;
 mod file;
 mod follow;
 mod header;
@@ -18,6 +19,7 @@ mod rows;
 mod schema;
 mod source;
 mod survey;
+mod surveyed;
 mod text;
 
 use std::path::Path;
@@ -27,7 +29,6 @@ pub(super) use self::date::DAY;
 pub use self::date::DateOrder;
 use self::file::TextFile;
 use self::follow::Labels;
-use self::infer::Surveyed;
 pub use self::lines::RowReader;
 pub use self::number::NumberFormat;
 pub use self::options::{Dates, TableOptions};
@@ -36,6 +37,7 @@ pub(super) use self::reading::Reading;
 pub use self::schema::{ColumnType, Delimiter, Dialect, Role, Schema, SchemaColumn};
 pub(super) use self::source::{Source, Visit};
 pub(super) use self::survey::{ColumnSurvey, Spot};
+use self::surveyed::Surveyed;
 use self::text::TextSource;
 use super::frame::{Frame, FrameBuilder};
 use super::npy::NpySource;
@@ -245,7 +247,7 @@ impl Table {
             rows,
             place: &place,
         };
-        let schema = infer::schema(&surveyed, options)?;
+        let schema = effects::schema(&surveyed, options)?;
         let reading = Reading::of(&schema);
         Ok(Table { source, schema, reading, rows, empty_rows })
     }

@@ -11,6 +11,9 @@ use super::survey::Spot;
 use crate::data::text::counted;
 use crate::{Error, Result};
 
+/// Columns of a text, at most: what is counted for each takes about a thousand bytes.
+const MAX_COLUMNS: usize = 200_000;
+
 /// A text file that is divided into blocks.
 pub(super) struct TextSource {
     pub(super) file: TextFile,
@@ -36,6 +39,15 @@ impl TextSource {
         }
         let first = source.first_row()?;
         source.width = first.len() + usize::from(source.dialect.row_names);
+        if source.width > MAX_COLUMNS {
+            let expected = format!("at most {}", counted(MAX_COLUMNS, "column"));
+            return Err(Error::format(
+                source.name(),
+                "the columns",
+                expected,
+                source.width.to_string(),
+            ));
+        }
         Ok(source)
     }
 
