@@ -2,8 +2,10 @@
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::fs;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::thread;
 use std::time::Instant;
 
 use travertine::data::{
@@ -152,19 +154,25 @@ fn read_all_ways(path: &Path, bytes: &[u8], schema: &Schema) {
     while let Ok(Some(_)) = rows.next_rows() {}
 }
 
-/// Calls `read` with many damaged files.
-fn damaged(name: &str, good: &[Vec<u8>], from: usize, read: impl Fn(usize, &Path, &[u8])) {
-    let folder = Folder::new(name);
-    let path = folder.0.join("file.csv");
-    for seed in 0..FILES {
-        let mut dice = Dice::new(seed);
-        let place = dice.below(good.len());
-        let mut bytes = good[place].clone();
-        dice.damage(&mut bytes, from);
-        fs::write(&path, &bytes).unwrap();
-        read(place, &path, &bytes);
-    }
-    folder.check_is_alone(&path);
+/// Calls `read` with many damaged files, on two threads.
+fn damaged(name: &str, good: &[Vec<u8>], from: usize, read: impl Fn(usize, &Path, &[u8]) + Sync) {
+    let part = |seeds: Range<u64>| {
+        let folder = Folder::new(&format!("{name}-{}", seeds.start));
+        let path = folder.0.join("file.csv");
+        for seed in seeds {
+            let mut dice = Dice::new(seed);
+            let place = dice.below(good.len());
+            let mut bytes = good[place].clone();
+            dice.damage(&mut bytes, from);
+            fs::write(&path, &bytes).unwrap();
+            read(place, &path, &bytes);
+        }
+        folder.check_is_alone(&path);
+    };
+    thread::scope(|scope| {
+        scope.spawn(|| part(0..FILES / 2));
+        part(FILES / 2..FILES);
+    });
 }
 
 #[test]
@@ -270,7 +278,7 @@ fn damaged_models() {
         model.predict_table(&table).map(|predictions| predictions.iter().count())
     };
     // The length of the header is damaged in few files, what it says in many.
-    damaged("models", &[good.clone()], 8, |_, path, _| drop(use_model(path)));
+    damaged("models", std::slice::from_ref(&good), 8, |_, path, _| drop(use_model(path)));
     for length in 0..16 {
         let path = folder.0.join("m.safetensors");
         let mut bytes = good.clone();

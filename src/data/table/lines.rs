@@ -49,10 +49,13 @@ pub struct RowReader<R> {
     /// Lines that are read.
     lines: usize,
     /// A row that was read to find the columns, and the lines in front of it.
-    first: Option<(Vec<u8>, usize)>,
+    first: Option<WaitingRow>,
     /// The fault in the row behind those that were returned last.
     fault: Option<Error>,
 }
+
+/// The text of a row, and the lines in front of it.
+type WaitingRow = (Vec<u8>, usize);
 
 impl<R: Read> RowReader<R> {
     /// Reads the header, if the schema has names; `name`: of the text, for messages. Labels are not read.
@@ -129,7 +132,7 @@ impl<R: Read> RowReader<R> {
     }
 
     /// The fields of the next row, its text, and the lines in front of it.
-    fn first_row(&mut self, options: &TableOptions) -> Result<(Vec<String>, (Vec<u8>, usize))> {
+    fn first_row(&mut self, options: &TableOptions) -> Result<(Vec<String>, WaitingRow)> {
         let mut text = Vec::new();
         loop {
             text.clear();
