@@ -72,6 +72,9 @@ struct TableLine<'a> {
 
 /// Reads a table as `train` would, prints how, and writes the schema to `--schema`.
 fn inspect_table(args: &InspectArgs) -> Result<()> {
+    if let Some(path) = &args.table.schema {
+        file::check_is_not("--schema", path, std::slice::from_ref(&args.file))?;
+    }
     let table = Table::open(&args.file, &args.table.options(args.task)?)?;
     let frame = table.read()?;
     let schema = table.schema();

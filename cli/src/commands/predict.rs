@@ -14,6 +14,7 @@ use crate::args::source::Source;
 use crate::commands::use_args::UseArgs;
 use crate::input::{ModelInput, warn_of};
 use crate::message::{counted, warn, wrong};
+use crate::output::file;
 use crate::output::predictions::{PredictionOutput, Target};
 
 /// The name of standard input.
@@ -46,17 +47,33 @@ pub(crate) fn run(args: &PredictArgs) -> Result<()> {
     }
 }
 
+impl PredictArgs {
+    /// Refuses `--jsonl` for other data, and options for other tables beside it.
+    fn check_json_lines(&self) -> Result<()> {
+        let UseArgs { data, dialect, .. } = &self.model_and_data;
+        match dialect.first_given() {
+            _ if !self.jsonl => Ok(()),
+            _ if !data.is_table() => Err(wrong(
+                "--jsonl",
+                format!("is for files of JSON lines, not for {}", data.name()),
+            )),
+            Some(option) => Err(wrong(option, "has no effect on JSON lines")),
+            None => Ok(()),
+        }
+    }
+}
+
 fn predict<T: Scalar>(args: &PredictArgs) -> Result<()> {
     let PredictArgs { model_and_data, jsonl, probabilities, id, out } = args;
+    args.check_json_lines()?;
     let model = model_and_data.load::<T>()?;
     if *probabilities && !model.gives_probabilities() {
         return Err(wrong("--probabilities", "is for models of classes that give probabilities"));
     }
     let target = match out {
         Some(path) => {
-            if Path::new(&model_and_data.data.name()) == path {
-                return Err(wrong("--out", "the file would replace the data"));
-            }
+            let inputs = [PathBuf::from(model_and_data.data.name()), model_and_data.model.clone()];
+            file::check_is_not("--out", path, &inputs)?;
             Target::Csv(path)
         }
         None if model_and_data.json => Target::JsonLines,

@@ -11,6 +11,8 @@ use crate::{Error, Result};
 
 /// Rows that are looked at.
 const MAX_ROWS: usize = 2000;
+/// What lines of comments usually begin with.
+const COMMENT: char = '#';
 
 /// The dialect of a text; whether its first row is a header is not known yet.
 pub(super) fn detect(
@@ -29,8 +31,7 @@ pub(super) fn detect(
         Some(delimiter) => vec![delimiter],
         None => Delimiter::ALL.to_vec(),
     };
-    let comments = options.comment.or_else(|| detect_comment(head));
-    let candidate = |delimiter| Candidate::of(head, dialect(delimiter, comments, encoding));
+    let candidate = |delimiter| Candidate::of(head, dialect(delimiter, options.comment, encoding));
     let candidates: Vec<Candidate> =
         delimiters.iter().filter_map(|&delimiter| candidate(delimiter)).collect();
     let best = candidates.iter().reduce(|best, other| if other.beats(best) { other } else { best });
@@ -61,7 +62,7 @@ fn dialect(delimiter: Delimiter, comment: Option<char>, encoding: &str) -> Diale
 }
 
 /// What a first line `sep=;` says, as Excel writes and reads it.
-fn declared_delimiter(head: &str) -> Option<Delimiter> {
+pub(super) fn declared_delimiter(head: &str) -> Option<Delimiter> {
     let declared = head.lines().next()?.trim_end().strip_prefix("sep=")?;
     Delimiter::ALL.into_iter().find(|delimiter| declared.as_bytes() == [delimiter.byte()])
 }
@@ -71,21 +72,6 @@ fn lines_behind(text: &str, lines: usize) -> &str {
     if lines == 0 { text } else { rest }
 }
 
-/// `#`, if it begins lines that cannot be rows of the table: with other fields than the lines around them.
-fn detect_comment(head: &str) -> Option<char> {
-    let lines = || head.lines().take(MAX_ROWS).filter(|line| !line.trim().is_empty());
-    let marks = |line: &str| {
-        Delimiter::ALL.map(|delimiter| line.bytes().filter(|&b| b == delimiter.byte()).count())
-    };
-    let usual = marks(lines().find(|line| !line.starts_with('#'))?);
-    let differs = |line: &str| {
-        let found = marks(line);
-        usual.iter().zip(found).take(4).any(|(&usual, found)| usual > 0 && usual != found)
-            || usual.iter().take(4).all(|&count| count == 0)
-    };
-    lines().any(|line| line.starts_with('#') && differs(line)).then_some('#')
-}
-
 /// A text that is taken apart with one delimiter.
 struct Candidate {
     dialect: Dialect,
@@ -93,25 +79,50 @@ struct Candidate {
     /// The most frequent number of fields, and the share of the rows that have it.
     width: usize,
     share: f64,
-    /// The share of the fields that are numbers, dates, truth values or missing.
-    typed: f64,
+    /// In a row, the fields that are numbers, dates, truth values or missing, less those with another delimiter in them.
+    score: f64,
 }
 
 impl Candidate {
     /// `None` for a text without rows.
     fn of(head: &str, dialect: Dialect) -> Option<Self> {
+        let mut candidate = Candidate::count(head, dialect)?;
+        if candidate.dialect.comment.is_none() && candidate.has_comments(head) {
+            candidate.dialect.comment = Some(COMMENT);
+            candidate = Candidate::count(head, candidate.dialect)?;
+        }
+        candidate.find_empty_last_column(candidate.rows.len().min(MAX_ROWS));
+        Some(candidate)
+    }
+
+    fn count(head: &str, dialect: Dialect) -> Option<Self> {
         let rows = Rows::parse(head.to_owned(), &dialect);
         let seen = rows.len().min(MAX_ROWS);
-        let (width, count) = most_frequent((0..seen).map(|row| rows.width(row)))?;
-        let fields =
-            (0..seen).filter(|&row| rows.width(row) == width).flat_map(|row| rows.fields(row));
-        let (typed, all) = fields
-            .fold((0, 0), |(typed, all), field| (typed + usize::from(is_typed(field)), all + 1));
-        let share = count as f64 / seen as f64;
-        let mut candidate =
-            Candidate { dialect, rows, width, share, typed: typed as f64 / f64::from(all) };
-        candidate.find_empty_last_column(seen);
-        Some(candidate)
+        let is_row = |row: &usize| !may_be_comment(head, rows.start(*row));
+        let widths = |rows_: &mut dyn Iterator<Item = usize>| {
+            most_frequent(rows_.map(|row| rows.width(row)))
+        };
+        let (width, _) =
+            widths(&mut (0..seen).filter(is_row)).or_else(|| widths(&mut (0..seen)))?;
+        let fitting = || (0..seen).filter(|&row| rows.width(row) == width);
+        let count = fitting().count();
+        let mut score = 0;
+        for field in fitting().flat_map(|row| rows.fields(row)) {
+            score += match is_typed(field) {
+                true => 1,
+                false => -i64::from(has_other_delimiter(field, dialect.delimiter)),
+            };
+        }
+        let (share, score) = (count as f64 / seen as f64, score as f64 / count as f64);
+        Some(Candidate { dialect, rows, width, share, score })
+    }
+
+    /// Whether lines with `#` are comments: some cannot be rows, and none has as many fields as a row.
+    fn has_comments(&self, head: &str) -> bool {
+        let seen = self.rows.len().min(MAX_ROWS);
+        let mut marked =
+            (0..seen).filter(|&row| may_be_comment(head, self.rows.start(row))).peekable();
+        marked.peek().is_some() && marked.all(|row| self.rows.width(row) != self.width)
     }
 
     fn find_empty_last_column(&mut self, seen: usize) {
@@ -133,31 +144,32 @@ impl Candidate {
         if rank(self) != rank(other) {
             return rank(self) > rank(other);
         }
-        match self.typed - other.typed {
+        match self.score - other.score {
             more if more > CLEARLY => true,
             less if less < -CLEARLY => false,
-            _ => self.width > other.width,
+            // Texts have blanks in them.
+            _ => self.width > other.width && self.dialect.delimiter != Delimiter::Blanks,
         }
     }
 
-    /// Lines in front of the first row of the table: titles, and rows with nothing but a first field.
+    /// Lines in front of the first row of the table: texts with fewer fields, or with nothing but a first field.
     fn banner_lines(&self, head: &str) -> usize {
         if self.width < 2 || self.lacks_first_name() {
             return 0;
         }
         let is_title = |row: usize| {
-            let fields = self.rows.fields(row);
-            self.rows.width(row) < self.width
-                && !(self.dialect.ends_with_delimiter && self.rows.width(row) + 1 == self.width)
-                || self.width > 2 && fields.skip(1).all(str::is_empty)
+            let fields = || self.rows.fields(row);
+            let is_short = self.rows.width(row) < self.width
+                && !(self.dialect.ends_with_delimiter && self.rows.width(row) + 1 == self.width);
+            // A number alone is a sample with gaps, or too short.
+            (is_short || self.width > 2 && fields().skip(1).all(str::is_empty))
+                && fields().any(|field| !is_typed(field))
         };
         let titles = (0..self.rows.len().min(MAX_ROWS)).take_while(|&row| is_title(row)).count();
         if titles == 0 || titles == self.rows.len() {
             return 0;
         }
-        let end = self.rows.start(titles);
-        let blank = head[end..].bytes().take_while(|b| matches!(b, b'\n' | b'\r')).count();
-        head[..end + blank].bytes().filter(|&b| b == b'\n').count()
+        head[..self.rows.start(titles)].bytes().filter(|&b| b == b'\n').count()
     }
 
     /// Whether the first row has one field less than all others, as R writes names of rows.
@@ -171,6 +183,16 @@ impl Candidate {
             && self.rows.fields(0).all(is_text)
             && (1..seen).all(|row| self.rows.width(row) == self.width)
     }
+}
+
+/// Whether the row that begins at `start` begins with the mark of comments.
+fn may_be_comment(head: &str, start: usize) -> bool {
+    head[start..].starts_with(COMMENT)
+}
+
+fn has_other_delimiter(field: &str, delimiter: Delimiter) -> bool {
+    let others = Delimiter::ALL.iter().filter(|&&d| d != delimiter && d != Delimiter::Blanks);
+    others.into_iter().any(|other| field.as_bytes().contains(&other.byte()))
 }
 
 fn is_typed(field: &str) -> bool {

@@ -36,22 +36,18 @@ pub(super) struct TextBlock {
 }
 
 impl TextFile {
-    /// Opens a file; `encoding`: a label, where the file has no byte order mark and is not UTF-8.
-    pub(super) fn open(path: &Path, encoding: Option<&str>) -> Result<Self> {
+    /// Opens a file. `said`: the label of its encoding, as options have it; `known`: as a schema has it. Without both, a
+    /// file without a byte order mark is UTF-8.
+    pub(super) fn open(path: &Path, said: Option<&str>, known: Option<&str>) -> Result<Self> {
         let io = |source| Error::io("read", path, source);
         let mut file = File::open(path).map_err(io)?;
         let mut start = Vec::new();
         Read::by_ref(&mut file).take(4096).read_to_end(&mut start).map_err(io)?;
         let marked = Encoding::for_bom(&start);
-        let encoding = match (encoding, marked) {
-            (_, Some((encoding, _))) => encoding,
-            (Some(label), None) => Encoding::for_label(label.as_bytes()).ok_or_else(|| {
-                let reason =
-                    format!("there is no encoding '{label}'; see encoding.spec.whatwg.org");
-                Error::argument("Table::open", reason)
-            })?,
-            (None, None) => encoding_rs::UTF_8,
-        };
+        let said = said.map(|label| said_encoding(path, label, &start)).transpose()?;
+        let known = known.and_then(encoding_of).filter(|known| may_be(known, &start));
+        let encoding = marked.map(|(marked, _)| marked).or(said).or(known);
+        let encoding = encoding.unwrap_or(encoding_rs::UTF_8);
         let name = path.display().to_string();
         if encoding == encoding_rs::UTF_8 && start.contains(&0) {
             let expected =
@@ -99,7 +95,7 @@ impl TextFile {
         let io = |source| Error::io("read", &self.path, source);
         let mut reader = BufReader::with_capacity(CHUNK, self.reader()?);
         reader.seek(SeekFrom::Start(self.mark)).map_err(io)?;
-        let mut cutter = Cutter::new(dialect.delimiter.byte(), self.mark);
+        let mut cutter = Cutter::new(dialect, self.mark);
         let (mut blocks, mut text) = (Vec::new(), Vec::new());
         let mut skip = dialect.skip_rows;
         loop {
@@ -161,11 +157,51 @@ impl TextFile {
     /// The line of a byte of a block, counted from 1.
     pub(super) fn line(&self, block: &TextBlock, offset: usize) -> Result<usize> {
         let text = self.read(block)?;
-        let (before, rest) = text.as_bytes().split_at(offset.min(text.len()));
-        let blank = rest.iter().take_while(|byte| matches!(byte, b'\r' | b'\n'));
-        let is_new_line = |byte: &&u8| **byte == b'\n';
-        Ok(block.lines + 1 + before.iter().chain(blank).filter(is_new_line).count())
+        Ok(block.lines + line_in(text.as_bytes(), offset))
     }
+}
+
+/// The line of a byte of a text, counted from 1.
+pub(super) fn line_in(text: &[u8], offset: usize) -> usize {
+    1 + memchr_iter(b'\n', &text[..offset.min(text.len())]).count()
+}
+
+/// The encoding of a label, also as Python spells it: latin-1, utf_8.
+fn encoding_of(label: &str) -> Option<&'static Encoding> {
+    let spelled = |label: &str| Encoding::for_label(label.as_bytes());
+    let hyphens = label.trim().to_ascii_lowercase().replace('_', "-");
+    spelled(label)
+        .or_else(|| spelled(&hyphens))
+        .or_else(|| spelled(&hyphens.replace("latin-", "latin")))
+}
+
+/// The encoding that options say, if it fits the first bytes of the file.
+fn said_encoding(path: &Path, label: &str, start: &[u8]) -> Result<&'static Encoding> {
+    let wrong = |reason: String| Err(Error::argument("Table::open", reason));
+    let Some(said) = encoding_of(label) else {
+        return wrong(format!("there is no encoding '{label}'; see encoding.spec.whatwg.org"));
+    };
+    let is_utf_16 = |encoding: &'static Encoding| encoding.name().starts_with("UTF-16");
+    match Encoding::for_bom(start) {
+        Some((marked, _)) if marked != said && !(is_utf_16(marked) && is_utf_16(said)) => {
+            wrong(format!(
+                "TableOptions::encoding has no effect on {}: its byte order mark says {}",
+                path.display(),
+                marked.name()
+            ))
+        }
+        None if !may_be(said, start) => {
+            let expected = format!("text in {}, as TableOptions::encoding says", said.name());
+            let found = "no zero byte, as delimiters have it";
+            Err(Error::format(path.display().to_string(), "the first 4096 bytes", expected, found))
+        }
+        _ => Ok(said),
+    }
+}
+
+/// In UTF-16 delimiters and digits have a zero byte.
+fn may_be(encoding: &'static Encoding, start: &[u8]) -> bool {
+    !encoding.name().starts_with("UTF-16") || start.contains(&0)
 }
 
 /// Translates a file to UTF-8.
@@ -174,7 +210,9 @@ fn translate(path: &Path, file: File, encoding: &'static Encoding) -> Result<Nam
     let mut out = NamedTempFile::new().map_err(io)?;
     let mut reader = BufReader::with_capacity(CHUNK, file);
     let mut decoder = encoding.new_decoder_without_bom_handling();
-    let (mut input, mut output, mut before) = (vec![0; CHUNK], vec![0; 3 * CHUNK + 16], 0);
+    let size =
+        reader.get_ref().metadata().map_or(CHUNK, |file| (file.len() as usize).clamp(64, CHUNK));
+    let (mut input, mut output, mut before) = (vec![0; size], vec![0; 3 * size + 16], 0);
     loop {
         let length = reader.read(&mut input).map_err(io)?;
         let (result, read, written) =
@@ -200,31 +238,37 @@ fn translate(path: &Path, file: File, encoding: &'static Encoding) -> Result<Nam
     }
 }
 
-/// Finds where rows end; quotes may hold line ends.
-struct Cutter {
+/// Finds where rows end; quotes may hold line ends, and comments any quotes.
+pub(super) struct Cutter {
     delimiter: u8,
+    comment: Option<u8>,
     /// The byte and the lines in front of the text that is not in a block yet.
     start: u64,
     lines: usize,
     /// How much of that text is scanned, and where the last whole row in it ends.
     scanned: usize,
     last_end: Option<usize>,
+    at_row_start: bool,
     at_field_start: bool,
-    in_quotes: bool,
+    in_comment: bool,
+    pub(super) in_quotes: bool,
     just_closed: bool,
     /// Where the last quote was opened.
     quote: usize,
 }
 
 impl Cutter {
-    fn new(delimiter: u8, start: u64) -> Self {
+    pub(super) fn new(dialect: &Dialect, start: u64) -> Self {
         Cutter {
-            delimiter,
+            delimiter: dialect.delimiter.byte(),
+            comment: dialect.comment.and_then(|comment| u8::try_from(comment).ok()),
             start,
             lines: 0,
             scanned: 0,
             last_end: None,
+            at_row_start: true,
             at_field_start: true,
+            in_comment: false,
             in_quotes: false,
             just_closed: false,
             quote: 0,
@@ -232,14 +276,10 @@ impl Cutter {
     }
 
     /// Where the last whole row of `text` ends; text that was scanned before is not scanned again.
-    fn last_row_end(&mut self, text: &[u8]) -> Option<usize> {
+    pub(super) fn last_row_end(&mut self, text: &[u8]) -> Option<usize> {
         let new = &text[self.scanned..];
         if !self.in_quotes && memchr(b'"', new).is_none() {
-            let end = memrchr(b'\n', new).map(|end| self.scanned + end + 1);
-            self.last_end = end.or(self.last_end);
-            let ends_field = |&byte: &u8| byte == b'\n' || byte == self.delimiter;
-            self.at_field_start = new.last().map_or(self.at_field_start, ends_field);
-            self.just_closed = self.just_closed && new.is_empty();
+            self.pass_plain(new);
         } else {
             (self.scanned..).zip(new).for_each(|(at, &byte)| self.step(at, byte));
         }
@@ -247,7 +287,30 @@ impl Cutter {
         self.last_end
     }
 
+    /// Scans text without quotes.
+    fn pass_plain(&mut self, new: &[u8]) {
+        let end = memrchr(b'\n', new).map(|end| end + 1);
+        let last_line = &new[end.unwrap_or(0)..];
+        if let Some(end) = end {
+            self.last_end = Some(self.scanned + end);
+            (self.at_row_start, self.in_comment) = (true, false);
+        }
+        if let Some(first) = last_line.first() {
+            self.in_comment |= self.at_row_start && self.comment == Some(*first);
+            self.at_row_start = false;
+        }
+        let ends_field = |&byte: &u8| byte == b'\n' || byte == self.delimiter;
+        self.at_field_start = new.last().map_or(self.at_field_start, ends_field);
+        self.just_closed = self.just_closed && new.is_empty();
+    }
+
     fn step(&mut self, at: usize, byte: u8) {
+        self.in_comment |= self.at_row_start && self.comment == Some(byte);
+        if self.in_comment && byte != b'\n' {
+            self.at_row_start = false;
+            return;
+        }
+        self.in_comment = false;
         let closes = byte == b'"' && self.in_quotes;
         if closes {
             self.in_quotes = false;
@@ -259,6 +322,7 @@ impl Cutter {
             self.last_end = Some(at + 1);
         }
         self.just_closed = closes;
+        self.at_row_start = byte == b'\n' && !self.in_quotes;
         self.at_field_start = !self.in_quotes && (byte == b'\n' || byte == self.delimiter);
     }
 

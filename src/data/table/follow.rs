@@ -163,8 +163,8 @@ pub(super) fn open_text(
 ) -> Result<TextSource> {
     options.check_for_text(path)?;
     let known = schema.dialect.as_ref();
-    let encoding = options.encoding.as_deref().or(known.map(|dialect| &*dialect.encoding));
-    let file = TextFile::open(path, encoding)?;
+    let encoding = known.map(|dialect| &*dialect.encoding);
+    let file = TextFile::open(path, options.encoding.as_deref(), encoding)?;
     let known_options = TableOptions {
         delimiter: options.delimiter.or(known.map(|dialect| dialect.delimiter)),
         comment: options.comment.or(known.and_then(|dialect| dialect.comment)),

@@ -48,8 +48,9 @@ pub(super) fn judge(first: &[String], below: &[ColumnSurvey], options: &TableOpt
         (survey.numbers.min..=survey.numbers.max).contains(&x)
     };
     let inside = numbers.iter().filter(|pair| is_inside(pair)).count();
-    let far = numbers.iter().filter(|pair| is_far_outside(pair)).count();
-    let are_steps = is_progression(&numbers);
+    let far = numbers.iter().filter(|pair| is_far(pair)).count();
+    let is_whole = |field: &String| plain(field).is_none() || !field.contains(['.', 'e', 'E']);
+    let are_steps = first.iter().all(is_whole) && is_progression(&numbers);
     match text_above_numbers {
         Some((text, _)) if inside > 0 && !are_steps => {
             let (x, survey) =
@@ -60,9 +61,7 @@ pub(super) fn judge(first: &[String], below: &[ColumnSurvey], options: &TableOpt
             ))
         }
         Some(_) => FirstRow::Header,
-        None if are_steps && (2 * far > numbers.len() || counts_columns(&numbers)) => {
-            FirstRow::Header
-        }
+        None if are_steps => judge_steps(first, below, &numbers, (inside, far)),
         None if numbers.is_empty() && has_names_that_never_come_again(first, below) => {
             FirstRow::Header
         }
@@ -70,18 +69,57 @@ pub(super) fn judge(first: &[String], below: &[ColumnSurvey], options: &TableOpt
     }
 }
 
-/// Whether a number is further outside its column than the column is wide: a row of a rising sequence is not.
-fn is_far_outside(&(x, survey): &(f64, &ColumnSurvey)) -> bool {
-    let numbers = &survey.numbers;
-    numbers.count > 1 && (numbers.min - x).max(x - numbers.max) > numbers.max - numbers.min
+/// Decides on a first row whose numbers have equal steps, as years in a header have. `inside` and `far`: how many are
+/// within the range of their columns, and far outside of it.
+fn judge_steps(
+    first: &[String],
+    below: &[ColumnSurvey],
+    numbers: &[(f64, &ColumnSurvey)],
+    (inside, far): (usize, usize),
+) -> FirstRow {
+    // As pandas writes an index.
+    let above_index =
+        first[0].is_empty() && below[0].numbers.counts_up && below[0].numbers.first == 0.0;
+    let differ = numbers.iter().filter(|(_, survey)| has_few_whole_numbers(survey)).count();
+    let several = numbers.len() > 2;
+    if above_index
+        || 2 * far > numbers.len()
+        || counts_columns(numbers)
+        || several && differ == numbers.len()
+    {
+        FirstRow::Header
+    } else if several || differ > 0 || 2 * inside < numbers.len() {
+        let numbers: Vec<String> = numbers.iter().take(3).map(|(x, _)| x.to_string()).collect();
+        FirstRow::Unclear(format!(
+            "numbers in equal steps, {} ..., that may be names or values as those below them",
+            numbers.join(", ")
+        ))
+    } else {
+        FirstRow::Sample
+    }
 }
 
-/// At least two whole numbers with equal steps upwards.
+/// Texts, or numbers with decimals.
+fn has_few_whole_numbers(survey: &ColumnSurvey) -> bool {
+    10 * survey.numbers.integral < survey.present()
+}
+
+/// Whether a number is further from its column than the numbers in it are from one another.
+fn is_far(&(x, survey): &(f64, &ColumnSurvey)) -> bool {
+    let (min, max) = (survey.numbers.min, survey.numbers.max);
+    let range = max - min;
+    !(min - range..=max + range).contains(&x)
+}
+
+/// At least two whole numbers with equal steps upwards, small enough for names; two of them near one another.
 fn is_progression(numbers: &[(f64, &ColumnSurvey)]) -> bool {
+    const LARGEST: f64 = 1e5;
+    const LARGEST_STEP_OF_TWO: f64 = 100.0;
     let step = |pair: &[(f64, &ColumnSurvey)]| pair[1].0 - pair[0].0;
     let Some(first) = numbers.windows(2).next().map(step) else { return false };
     first > 0.0
-        && numbers.iter().all(|(x, _)| x.fract() == 0.0)
+        && (numbers.len() > 2 || first <= LARGEST_STEP_OF_TWO)
+        && numbers.iter().all(|(x, _)| x.fract() == 0.0 && x.abs() <= LARGEST)
         && numbers.windows(2).all(|pair| step(pair) == first)
 }
 

@@ -1,19 +1,18 @@
 //! From what stands in the columns to their types and roles.
 
-use super::cell::{is_written_by_programs, without_zero_decimals};
+use super::cell::without_zero_decimals;
+use super::choice::Choice;
 use super::date::DateOrder;
 use super::number::{FORMATS, NumberFormat};
 use super::options::{Dates, TableOptions};
-use super::schema::{ColumnType, Delimiter, Dialect, Role, Schema, SchemaColumn, find_column};
-use super::survey::{ColumnSurvey, MAX_TEXTS, Occurrence, Spot};
+use super::schema::{ColumnType, Role, Schema, SchemaColumn};
+use super::survey::{ColumnSurvey, MAX_TEXTS, Occurrence};
+use super::surveyed::Surveyed;
 use crate::data::text::{counted, listed, quoted};
-use crate::data::{Label, Task};
 use crate::{Error, Result};
 
-/// Whole numbers with more different values are values, not classes.
-const MAX_WHOLE_CLASSES: usize = 20;
 /// A column with as many different texts or fewer is one of categories for any number of rows.
-const FEW_CATEGORIES: usize = 20;
+pub(super) const FEW_CATEGORIES: usize = 20;
 /// A column with more different texts is left out, unless the options say that it is one of categories.
 const MAX_CATEGORIES: usize = 1000;
 /// Rows from which on texts that never come again are names.
@@ -21,22 +20,7 @@ const MIN_ROWS_FOR_NAMES: usize = 10;
 /// Constant up to rounding: the range, relative to the size of the numbers.
 const ROUNDING: f64 = 1e-12;
 
-/// A whole table, counted.
-pub(super) struct Surveyed<'a> {
-    pub(super) file: &'a str,
-    pub(super) dialect: Option<Dialect>,
-    pub(super) names: Vec<String>,
-    pub(super) columns: Vec<ColumnSurvey>,
-    /// For each column the name of values that cannot be learned from, such as "lists".
-    pub(super) unreadable: Vec<Option<String>>,
-    pub(super) rows: usize,
-    /// Columns at the end that come from a file of labels.
-    pub(super) labels: usize,
-    /// "line 7, column 2 (width)"
-    pub(super) place: &'a dyn Fn(Spot, usize) -> String,
-}
-
-/// The schema of a table, or why it is not certain.
+/// The schema as it is guessed, or why it is not certain.
 pub(super) fn schema(table: &Surveyed<'_>, options: &TableOptions) -> Result<Schema> {
     let choice = Choice::new(table, options)?;
     let decimal = table.decimal_mark(options);
@@ -45,103 +29,15 @@ pub(super) fn schema(table: &Surveyed<'_>, options: &TableOptions) -> Result<Sch
         let column = Column { table, options, place, survey };
         columns.push(column.decide(&choice, decimal)?);
     }
-    let mut schema = Schema { dialect: table.dialect.clone(), columns };
-    keep_something(&mut schema, table)?;
-    check_effects(&schema, table, options)?;
-    Ok(schema)
-}
-
-/// The columns that the options name.
-struct Choice {
-    labels: Vec<usize>,
-    drop: Vec<usize>,
-    keep: Vec<usize>,
-    categorical: Vec<usize>,
-}
-
-impl Choice {
-    fn new(table: &Surveyed<'_>, options: &TableOptions) -> Result<Self> {
-        let find = |names: &[String]| -> Result<Vec<usize>> {
-            let names = names.iter();
-            names.map(|name| table.find(name)).collect()
-        };
-        if table.labels > 0 && options.label != Label::Last {
-            let reason = "TableOptions::label names columns of one file; TableOptions::labels is another with all labels";
-            return Err(Error::argument("Table::open", reason));
-        }
-        let labels = match &options.label {
-            Label::Last => {
-                let end = table.columns.len();
-                (end - table.labels.max(1)..end).collect()
-            }
-            Label::Columns(names) => find(names)?,
-            Label::None => Vec::new(),
-        };
-        let choice = Choice {
-            labels,
-            drop: find(&options.drop)?,
-            keep: find(&options.keep)?,
-            categorical: find(&options.categorical)?,
-        };
-        if let Some(&column) = choice.labels.iter().find(|column| choice.drop.contains(column)) {
-            let found = format!("{} for both", quoted(&table.names[column]));
-            return Err(table.error("the columns", "a label that is not left out", found));
-        }
-        Ok(choice)
-    }
-}
-
-impl Surveyed<'_> {
-    fn find(&self, name: &str) -> Result<usize> {
-        let found = find_column(self.names.iter().map(String::as_str), name);
-        found.map_err(|reason| {
-            let expected = format!("a column {}", quoted(name));
-            self.error("the columns", expected, reason)
-        })
-    }
-
-    fn error(
-        &self,
-        place: impl Into<String>,
-        expected: impl Into<String>,
-        found: impl Into<String>,
-    ) -> Error {
-        Error::format(self.file, place, expected, found)
-    }
-
-    /// The decimal mark that the columns of the file agree on, where some of them allow only one.
-    fn decimal_mark(&self, options: &TableOptions) -> Option<char> {
-        if options.decimal.is_some() {
-            return options.decimal;
-        }
-        let needs_comma = |survey: &ColumnSurvey| {
-            let [fits, _] = survey.fits();
-            let best = fits.iter().copied().max().unwrap_or(0);
-            let fits_best = |mark| {
-                (0..FORMATS.len()).any(|format| fits[format] == best && FORMATS[format].0 == mark)
-            };
-            survey.others > 0 && 10 * best >= 9 * survey.present() && !fits_best('.')
-        };
-        let comma = self.columns.iter().any(needs_comma);
-        let point = self.columns.iter().any(ColumnSurvey::needs_decimal_point);
-        match (comma, point) {
-            (true, false) => Some(','),
-            (false, true) => Some('.'),
-            // Unquoted fields between commas have no decimal comma.
-            _ if self.dialect.as_ref().is_some_and(|d| d.delimiter == Delimiter::Comma) => {
-                Some('.')
-            }
-            _ => None,
-        }
-    }
+    Ok(Schema { dialect: table.dialect.clone(), columns })
 }
 
 /// A column of the table that is being decided on.
-struct Column<'a> {
-    table: &'a Surveyed<'a>,
-    options: &'a TableOptions,
-    place: usize,
-    survey: &'a ColumnSurvey,
+pub(super) struct Column<'a> {
+    pub(super) table: &'a Surveyed<'a>,
+    pub(super) options: &'a TableOptions,
+    pub(super) place: usize,
+    pub(super) survey: &'a ColumnSurvey,
 }
 
 impl Column<'_> {
@@ -158,11 +54,7 @@ impl Column<'_> {
         }
         if is_in(&choice.categorical) {
             self.check_categories()?;
-            return Ok(self.column(
-                Role::Feature,
-                ColumnType::Text,
-                self.categories_note("categories"),
-            ));
+            return Ok(self.column(Role::Feature, ColumnType::Text, self.categories_note()));
         }
         let column_type = match self.column_type(decimal) {
             Ok(column_type) => column_type,
@@ -172,9 +64,7 @@ impl Column<'_> {
         };
         let (role, note) = match self.reason_to_leave_out(column_type) {
             Some(reason) if !is_in(&choice.keep) => (Role::LeftOut, reason),
-            _ if column_type == ColumnType::Text => {
-                (Role::Feature, self.categories_note("categories"))
-            }
+            _ if column_type == ColumnType::Text => (Role::Feature, self.categories_note()),
             _ => (Role::Feature, String::new()),
         };
         Ok(self.column(role, column_type, note))
@@ -200,7 +90,12 @@ impl Column<'_> {
         &self.table.names[self.place]
     }
 
-    fn column(&self, role: Role, column_type: ColumnType, note: impl Into<String>) -> SchemaColumn {
+    pub(super) fn column(
+        &self,
+        role: Role,
+        column_type: ColumnType,
+        note: impl Into<String>,
+    ) -> SchemaColumn {
         let mut note = note.into();
         if let Some(words) = self.missing_words(column_type).filter(|_| role != Role::LeftOut) {
             note = if note.is_empty() { words } else { format!("{note}; {words}") };
@@ -234,27 +129,33 @@ impl Column<'_> {
         (!words.is_empty()).then(|| format!("{} is a missing value", listed(&words)))
     }
 
-    /// "2 categories: no yes", "12 classes"
-    fn categories_note(&self, noun: &str) -> String {
+    /// "2 categories: no yes"; 1 and 1.0 are the same.
+    fn categories_note(&self) -> String {
+        self.values_note(["category", "categories"], without_zero_decimals)
+    }
+
+    /// "2 classes: 007 7"; each keeps its spelling.
+    pub(super) fn classes_note(&self) -> String {
+        self.values_note(["class", "classes"], |text| text)
+    }
+
+    fn values_note(&self, [one, many]: [&str; 2], shown: fn(&str) -> &str) -> String {
         const MOST_SHOWN: usize = 6;
         let (different, more) = self.survey.different();
-        let more_than = if more { "more than " } else { "" };
-        let mut values: Vec<String> = self
-            .survey
-            .texts
-            .known
-            .keys()
-            .map(|text| without_zero_decimals(text).to_owned())
-            .collect();
-        values.sort_unstable();
         if more || different > MOST_SHOWN {
-            return format!("{more_than}{different} {noun}");
+            let more_than = if more { "more than " } else { "" };
+            return format!("{more_than}{different} {many}");
         }
-        format!("{different} {noun}: {}", values.join(" "))
+        let mut values: Vec<&str> =
+            self.survey.texts.known.keys().map(|text| shown(text)).collect();
+        values.sort_unstable();
+        values.dedup();
+        let noun = if values.len() == 1 { one } else { many };
+        format!("{} {noun}: {}", values.len(), values.join(" "))
     }
 
     /// What the values are. Nine in ten must agree; the others are errors when the table is read.
-    fn column_type(&self, decimal: Option<char>) -> Result<ColumnType> {
+    pub(super) fn column_type(&self, decimal: Option<char>) -> Result<ColumnType> {
         let survey = self.survey;
         if let Some(format) = self.number_format(decimal)? {
             return Ok(ColumnType::Number(format));
@@ -286,6 +187,7 @@ impl Column<'_> {
         let most = formats.iter().map(|&format| fits[format]).max().unwrap_or(0);
         let words = self.word_among(survey.present() - most).map_or(0, |(_, count)| count);
         if most == 0 || 10 * most < 9 * (survey.present() - words) {
+            self.refuse_other_marks(best(&fits))?;
             return Ok(None);
         }
         let mut formats: Vec<usize> = formats.into_iter().filter(|&f| fits[f] == most).collect();
@@ -311,6 +213,23 @@ impl Column<'_> {
         };
         let format = formats.iter().map(|&format| FORMATS[format]).find(|format| format.0 == mark);
         Ok(format.map(|(decimal, thousands)| NumberFormat { decimal, thousands, unit }))
+    }
+
+    /// Refuses a column of numbers with other marks than the options say; `fit`: how many there are.
+    fn refuse_other_marks(&self, fit: usize) -> Result<()> {
+        if fit == 0 || 10 * fit < 9 * self.survey.present() {
+            return Ok(());
+        }
+        let said = match (self.options.decimal, self.options.thousands) {
+            (Some(mark), _) => {
+                format!("numbers with {mark:?} as decimal mark, as TableOptions::decimal says")
+            }
+            (None, Some(mark)) => {
+                format!("numbers with {mark:?} between thousands, as TableOptions::thousands says")
+            }
+            (None, None) => return Ok(()),
+        };
+        Err(self.table.error(self.head(), said, "numbers with other marks"))
     }
 
     fn unclear_mark(&self) -> Error {
@@ -388,7 +307,7 @@ impl Column<'_> {
         Err(self.table.error(place(text.1), expected, found))
     }
 
-    fn reason_to_leave_out(&self, column_type: ColumnType) -> Option<String> {
+    pub(super) fn reason_to_leave_out(&self, column_type: ColumnType) -> Option<String> {
         let survey = self.survey;
         let (different, more) = survey.different();
         if survey.present() == 0 {
@@ -449,172 +368,7 @@ impl Column<'_> {
         Ok(())
     }
 
-    fn head(&self) -> String {
+    pub(super) fn head(&self) -> String {
         format!("column {} ({})", self.place + 1, self.name())
     }
-
-    fn label(&self, decimal: Option<char>, labels: usize) -> Result<SchemaColumn> {
-        let survey = self.survey;
-        if survey.present() == 0 {
-            return Err(self.table.error(self.head(), "labels", "missing values alone"));
-        }
-        let task = match self.options.task {
-            None if labels > 1 => Some(Task::Values),
-            Some(Task::Classes) if labels > 1 => {
-                let expected = "one label for classes";
-                return Err(self.table.error("the columns", expected, counted(labels, "label")));
-            }
-            task => task,
-        };
-        if task == Some(Task::Classes) {
-            return self.class();
-        }
-        match (self.column_type(decimal)?, task) {
-            (column_type @ ColumnType::Number(_), task) => {
-                if task.is_none() && self.is_few_whole_numbers() {
-                    return self.class();
-                }
-                self.refuse_slips()?;
-                Ok(self.column(Role::Value, column_type, ""))
-            }
-            (ColumnType::Truth | ColumnType::Text, None) => self.class(),
-            (ColumnType::Date(_), None) => {
-                let expected = "classes or values; TableOptions::task says which, TableOptions::label names another column";
-                Err(self.table.error(self.head(), expected, "dates"))
-            }
-            _ => {
-                let (text, spot) = survey.first_other.clone().unwrap_or_default();
-                let place = (self.table.place)(spot, self.place);
-                Err(self.table.error(place, "a number, as the label is values", quoted(&text)))
-            }
-        }
-    }
-
-    fn is_few_whole_numbers(&self) -> bool {
-        let survey = self.survey;
-        let (different, more) = survey.different();
-        let twice = survey.texts.known.values().all(|occurrence| occurrence.count >= 2);
-        survey.others == 0
-            && survey.numbers.integral == survey.numbers.count
-            && !more
-            && different <= MAX_WHOLE_CLASSES
-            && twice
-    }
-
-    fn class(&self) -> Result<SchemaColumn> {
-        let survey = self.survey;
-        let (different, more) = survey.different();
-        if survey.numbers.count == 0
-            && different > FEW_CATEGORIES
-            && (survey.texts.overflows || 2 * different > survey.present())
-        {
-            let more = if more { "more than " } else { "" };
-            let found = format!("{more}{different} different texts in {} rows", self.table.rows);
-            let expected = "classes that come again; TableOptions::label names another column";
-            return Err(self.table.error(self.head(), expected, found));
-        }
-        // Words such as "none" are names of classes; among numbers they are unclear.
-        let word = |(word, _): &(&String, &Occurrence)| {
-            !is_written_by_programs(word) && !self.is_said_missing(word)
-        };
-        let words: Vec<(&String, &Occurrence)> =
-            survey.missing_words.known.iter().filter(word).collect();
-        if let Some((word, occurrence)) = words.first().filter(|_| survey.others == 0) {
-            return Err(self.slip(
-                word,
-                occurrence.first,
-                "a class, as the numbers in this column are",
-            ));
-        }
-        let kept: usize = words.iter().map(|(_, occurrence)| occurrence.count).sum();
-        let mut column = self.column(Role::Class, ColumnType::Text, "");
-        column.missing -= kept;
-        column.note =
-            if words.is_empty() && !more { self.categories_note("classes") } else { String::new() };
-        Ok(column)
-    }
-
-    fn is_said_missing(&self, word: &str) -> bool {
-        self.options.missing.iter().any(|said| said.eq_ignore_ascii_case(word))
-    }
-
-    /// Refuses a single word among the values of a label: a slip, or a missing value as people write it.
-    fn refuse_slips(&self) -> Result<()> {
-        let slip = |(word, occurrence): &(&String, &Occurrence)| {
-            occurrence.count == 1 && !is_written_by_programs(word) && !self.is_said_missing(word)
-        };
-        match self.survey.missing_words.known.iter().find(slip) {
-            Some((word, occurrence)) => Err(self.slip(word, occurrence.first, "a number")),
-            None => Ok(()),
-        }
-    }
-
-    fn slip(&self, word: &str, spot: Spot, expected: &str) -> Error {
-        let place = (self.table.place)(spot, self.place);
-        let cure = "TableOptions::missing leaves rows without a label out";
-        self.table.error(place, format!("{expected}; {cure}"), quoted(word))
-    }
-}
-
-/// Keeps a column that numbers the rows where nothing else is left to learn from.
-fn keep_something(schema: &mut Schema, table: &Surveyed<'_>) -> Result<()> {
-    if schema.with_role(Role::Feature).next().is_some() {
-        return Ok(());
-    }
-    let numbered = |column: &&mut SchemaColumn| {
-        column.role == Role::LeftOut && column.note == "it numbers the rows"
-    };
-    if let Some(column) = schema.columns.iter_mut().find(numbered) {
-        (column.role, column.note) =
-            (Role::Feature, "it numbers the rows, but there is no other".to_owned());
-        return Ok(());
-    }
-    let left_out = |column: &SchemaColumn| format!("{} is {column}", quoted(&column.name));
-    let found: Vec<String> = schema.columns.iter().map(left_out).collect();
-    let expected = "a column to learn from beside the label; TableOptions::keep keeps one";
-    Err(table.error("the columns", expected, found.join("; ")))
-}
-
-/// Refuses options that change nothing.
-fn check_effects(schema: &Schema, table: &Surveyed<'_>, options: &TableOptions) -> Result<()> {
-    let without_effect = |option: &str, reason: String| {
-        Err(Error::argument(
-            "Table::open",
-            format!("{option} has no effect on {}: {reason}", table.file),
-        ))
-    };
-    for name in &options.keep {
-        let column = Column {
-            table,
-            options,
-            place: table.find(name)?,
-            survey: &table.columns[table.find(name)?],
-        };
-        let kept = &schema.columns[column.place];
-        if kept.role == Role::Feature && column.reason_to_leave_out(kept.column_type).is_none() {
-            return without_effect(
-                "TableOptions::keep",
-                format!("{} is not left out anyway", quoted(name)),
-            );
-        }
-    }
-    for word in &options.missing {
-        let occurs = |survey: &ColumnSurvey| {
-            survey.missing_words.known.keys().any(|known| known.eq_ignore_ascii_case(word))
-        };
-        if !table.columns.iter().any(occurs) {
-            return without_effect(
-                "TableOptions::missing",
-                format!("{} does not occur", quoted(word)),
-            );
-        }
-    }
-    let has_thousands = |column: &SchemaColumn| matches!(column.column_type, ColumnType::Number(format) if format.thousands == options.thousands);
-    if options.thousands.is_some() && !schema.columns.iter().any(has_thousands) {
-        return without_effect(
-            "TableOptions::thousands",
-            "no column has that mark between thousands".to_owned(),
-        );
-    }
-    Ok(())
 }

@@ -1,9 +1,12 @@
 //! Rows of a text that arrives bit by bit, such as standard input.
 
 use std::io::{BufRead, BufReader, Read};
+use std::ops::Range;
 use std::path::Path;
 
 use super::cell::Cell;
+use super::dialect::declared_delimiter;
+use super::file::{Cutter, line_in};
 use super::follow::{Labels, has_names};
 use super::reading::Reading;
 use super::rows::Rows;
@@ -17,6 +20,8 @@ use crate::{Error, Result};
 
 /// Rows that are returned together, at most.
 const MAX_ROWS: usize = 1024;
+/// The byte order mark of UTF-8.
+const MARK: &[u8] = "\u{feff}".as_bytes();
 /// Bytes of a row, at most.
 const MAX_ROW_BYTES: usize = 64 << 20;
 
@@ -43,9 +48,14 @@ pub struct RowReader<R> {
     width: usize,
     /// Lines that are read.
     lines: usize,
-    /// A first row that turned out to be a sample.
-    first: Option<Vec<u8>>,
+    /// A row that was read to find the columns, and the lines in front of it.
+    first: Option<WaitingRow>,
+    /// The fault in the row behind those that were returned last.
+    fault: Option<Error>,
 }
+
+/// The text of a row, and the lines in front of it.
+type WaitingRow = (Vec<u8>, usize);
 
 impl<R: Read> RowReader<R> {
     /// Reads the header, if the schema has names; `name`: of the text, for messages. Labels are not read.
@@ -75,49 +85,86 @@ impl<R: Read> RowReader<R> {
             width: 0,
             lines: 0,
             first: None,
+            fault: None,
         };
-        rows.find_columns(schema, options)?;
+        let skipped = schema.dialect.as_ref().map_or(0, |dialect| dialect.skip_rows);
+        rows.find_columns(schema, options, skipped)?;
         Ok(rows)
     }
 
-    fn find_columns(&mut self, schema: &Schema, options: &TableOptions) -> Result<()> {
+    /// `skipped`: lines that were above the table in training, and may be here as well.
+    fn find_columns(
+        &mut self,
+        schema: &Schema,
+        options: &TableOptions,
+        skipped: usize,
+    ) -> Result<()> {
         for _ in 0..options.skip_rows.unwrap_or(0) {
             self.line(&mut Vec::new())?;
         }
+        let has_header = options.header.unwrap_or(schema.has_names());
+        let needs_names = has_header && schema.has_names();
+        let mut first = self.first_row(options)?;
+        while needs_names && !has_names(schema, &first.0) {
+            if self.lines > skipped {
+                return Err(self.without_names(schema, &first.0));
+            }
+            first = self.first_row(options)?;
+        }
+        let (mut fields, text) = first;
+        if !has_header {
+            self.first = Some(text);
+        } else if schema.dialect.as_ref().is_some_and(|dialect| dialect.row_names) {
+            let before = self.lines;
+            let mut text = Vec::new();
+            self.row(&mut text)?;
+            let rows = Rows::parse(utf8(&self.name, before, &text)?, &self.dialect);
+            if rows.len() > 0 && rows.width(0) == fields.len() + 1 {
+                fields.insert(0, String::new());
+            }
+            self.first = Some((text, before));
+        }
+        self.width = fields.len();
+        let names = has_header.then(|| column_names(fields.into_iter()));
+        let block = Block { names, ..self.block("", Rows::parse(String::new(), &self.dialect), 0) };
+        self.reading = Reading::find(schema, &block, Labels::Ignored, options.id.as_deref())?;
+        Ok(())
+    }
+
+    /// The fields of the next row, its text, and the lines in front of it.
+    fn first_row(&mut self, options: &TableOptions) -> Result<(Vec<String>, WaitingRow)> {
         let mut text = Vec::new();
-        let first = loop {
+        loop {
             text.clear();
+            let before = self.lines;
             if !self.row(&mut text)? {
                 let expected = "a header or a sample";
                 return Err(Error::format(&*self.name, "line 1", expected, "the end of the input"));
             }
-            let text = utf8(&self.name, self.lines, &text)?;
-            let rows = Rows::parse(text.trim_start_matches('\u{feff}').to_owned(), &self.dialect);
-            if rows.len() > 0 {
-                break rows.fields(0).map(str::to_owned).collect::<Vec<_>>();
+            if text.starts_with(MARK) {
+                text.drain(..MARK.len());
             }
-        };
-        let has_header = options.header.unwrap_or(schema.has_names());
-        if has_header && schema.has_names() && !has_names(schema, &first) {
-            let missing: Vec<String> = schema
-                .with_role(super::Role::Feature)
-                .map(|column| schema.columns[column].name.clone())
-                .filter(|name| !first.contains(name))
-                .collect();
-            let expected = format!(
-                "a header with the columns that the model learned, {} among them, separated by {}",
-                listed(&missing),
-                self.dialect.delimiter
-            );
-            return Err(Error::format(&*self.name, "line 1", expected, listed(&first)));
+            let line = utf8(&self.name, before, &text)?;
+            if let Some(delimiter) = declared_delimiter(&line).filter(|_| before == 0) {
+                self.dialect.delimiter = options.delimiter.unwrap_or(delimiter);
+                continue;
+            }
+            let rows = Rows::parse(line, &self.dialect);
+            if rows.len() > 0 {
+                return Ok((rows.fields(0).map(str::to_owned).collect(), (text, before)));
+            }
         }
-        self.width = first.len();
-        let names = has_header.then(|| column_names(first.into_iter()));
-        let block =
-            Block { rows: None, names, ..self.block(Rows::parse(String::new(), &self.dialect)) };
-        self.reading = Reading::find(schema, &block, Labels::Ignored, options.id.as_deref())?;
-        self.first = (!has_header).then_some(text);
-        Ok(())
+    }
+
+    fn without_names(&self, schema: &Schema, found: &[String]) -> Error {
+        let names = schema.with_role(super::Role::Feature).map(|c| schema.columns[c].name.clone());
+        let missing: Vec<String> = names.filter(|name| !found.contains(name)).collect();
+        let expected = format!(
+            "a header with the columns that the model learned, {} among them, separated by {}",
+            listed(&missing),
+            self.dialect.delimiter
+        );
+        Error::format(&*self.name, format!("line {}", self.lines), expected, listed(found))
     }
 
     /// The rows that have arrived, at least one; `None` at the end.
@@ -125,9 +172,11 @@ impl<R: Read> RowReader<R> {
     /// # Errors
     /// A value that does not fit its column; a row with other fields than the first; a text that cannot be read.
     pub fn next_rows(&mut self) -> Result<Option<Frame>> {
+        if let Some(fault) = self.fault.take() {
+            return Err(fault);
+        }
         loop {
-            let before = self.lines;
-            let mut text = self.first.take().unwrap_or_default();
+            let (mut text, before) = self.first.take().unwrap_or((Vec::new(), self.lines));
             let mut count = usize::from(!text.is_empty());
             while (count == 0 || !self.reader.buffer().is_empty() && count < MAX_ROWS)
                 && self.row(&mut text)?
@@ -137,16 +186,38 @@ impl<R: Read> RowReader<R> {
             if count == 0 {
                 return Ok(None);
             }
-            let rows = Rows::parse(utf8(&self.name, before, &text)?, &self.dialect);
+            let text = utf8(&self.name, before, &text)?;
+            let rows = Rows::parse(text.clone(), &self.dialect);
             if rows.len() > 0 {
-                let source = Block { before, ..self.block(rows) };
-                return self.reading.block(&source, 0).map(Some);
+                let (frame, fault) = self.read(self.block(&text, rows, before))?;
+                self.fault = fault;
+                return Ok(Some(frame));
             }
         }
     }
 
-    fn block(&self, rows: Rows) -> Block<'_> {
-        Block { name: &self.name, width: self.width, names: None, before: 0, rows: Some(rows) }
+    /// Reads rows, or those in front of the first fault, and the fault.
+    fn read(&self, mut block: Block<'_>) -> Result<(Frame, Option<Error>)> {
+        let fault = match self.reading.block(&block, 0) {
+            Ok(frame) => return Ok((frame, None)),
+            Err(fault) => fault,
+        };
+        let rows = block.range.end;
+        let is_good = |row: &usize| {
+            block.range = *row..row + 1;
+            self.reading.block(&block, 0).is_ok()
+        };
+        let good = (0..rows).take_while(is_good).count();
+        if good == 0 {
+            return Err(fault);
+        }
+        block.range = 0..good;
+        Ok((self.reading.block(&block, 0)?, Some(fault)))
+    }
+
+    fn block<'a>(&'a self, text: &'a str, rows: Rows, before: usize) -> Block<'a> {
+        let (name, width, range) = (&*self.name, self.width, 0..rows.len());
+        Block { name, width, names: None, text, before, rows, range }
     }
 
     /// Appends a line; false at the end.
@@ -158,26 +229,32 @@ impl<R: Read> RowReader<R> {
         Ok(read > 0)
     }
 
-    /// Appends a row: lines until quotes come in pairs; false at the end.
+    /// Appends a row: lines until quotes are closed; false at the end.
     fn row(&mut self, text: &mut Vec<u8>) -> Result<bool> {
         let start = text.len();
-        if !self.line(text)? {
-            return Ok(false);
-        }
-        while text[start..].iter().filter(|&&byte| byte == b'"').count() % 2 == 1 {
-            if text.len() - start > MAX_ROW_BYTES || !self.line(text)? {
-                let place = format!("line {}", self.lines);
-                let found = "a quote that is not closed";
-                return Err(Error::format(&*self.name, place, "quotes in pairs", found));
+        let mut cutter = Cutter::new(&self.dialect, 0);
+        let first = self.lines + 1;
+        let mut found = "a quote that is not closed";
+        while self.line(text)? {
+            if cutter.last_row_end(&text[start..]).is_some() {
+                return Ok(true);
+            }
+            if text.len() - start > MAX_ROW_BYTES {
+                (cutter.in_quotes, found) = (true, "a row that goes on");
+                break;
             }
         }
-        Ok(true)
+        if cutter.in_quotes {
+            let expected = "a row that ends, and quotes in pairs";
+            return Err(Error::format(&*self.name, format!("line {first}"), expected, found));
+        }
+        Ok(text.len() > start)
     }
 }
 
 fn utf8(name: &str, lines: usize, text: &[u8]) -> Result<String> {
     String::from_utf8(text.to_vec()).map_err(|_| {
-        let place = format!("after line {lines}");
+        let place = format!("behind line {lines}");
         Error::format(name, place, "UTF-8 text", "other bytes")
     })
 }
@@ -187,9 +264,12 @@ struct Block<'a> {
     name: &'a str,
     width: usize,
     names: Option<Vec<String>>,
-    /// Lines in front of these.
+    text: &'a str,
+    /// Lines in front of the text.
     before: usize,
-    rows: Option<Rows>,
+    rows: Rows,
+    /// The rows that are read.
+    range: Range<usize>,
 }
 
 impl Source for Block<'_> {
@@ -210,10 +290,9 @@ impl Source for Block<'_> {
     }
 
     fn cells(&self, _: usize, columns: &[usize], visit: &mut Visit<'_>) -> Result<usize> {
-        let Some(rows) = &self.rows else { return Ok(0) };
-        for row in 0..rows.len() {
-            let spot = Spot { block: 0, row };
-            let fields: Vec<&str> = rows.fields(row).collect();
+        for row in self.range.clone() {
+            let spot = Spot { block: 0, row: self.rows.start(row) };
+            let fields: Vec<&str> = self.rows.fields(row).collect();
             if fields.len() != self.width {
                 let expected = format!("{}, as the first row has", counted(self.width, "field"));
                 let found = counted(fields.len(), "field");
@@ -223,10 +302,11 @@ impl Source for Block<'_> {
                 visit(spot, place, Cell::Text(fields[column]))?;
             }
         }
-        Ok(rows.empty)
+        Ok(self.rows.empty)
     }
 
     fn place(&self, spot: Spot, column: usize) -> String {
-        format!("line {}, column {}", self.before + spot.row + 1, column + 1)
+        let line = self.before + line_in(self.text.as_bytes(), spot.row);
+        format!("line {line}, column {}", column + 1)
     }
 }

@@ -1,14 +1,17 @@
 //! Tables: what a file holds is found out from the whole file, shown as a [`Schema`], and read as that says.
 
 mod cell;
+mod choice;
 mod count;
 mod date;
 mod dialect;
 mod draft;
+mod effects;
 mod file;
 mod follow;
 mod header;
 mod infer;
+mod label;
 mod lines;
 mod number;
 mod options;
@@ -18,6 +21,7 @@ mod rows;
 mod schema;
 mod source;
 mod survey;
+mod surveyed;
 mod text;
 
 use std::path::Path;
@@ -30,7 +34,6 @@ pub use self::date::DateOrder;
 use self::draft::ColumnDraft;
 use self::file::TextFile;
 use self::follow::Labels;
-use self::infer::Surveyed;
 pub use self::lines::RowReader;
 pub use self::number::NumberFormat;
 pub use self::options::{Dates, TableOptions};
@@ -39,6 +42,7 @@ pub(super) use self::reading::Reading;
 pub use self::schema::{ColumnType, Delimiter, Dialect, Role, Schema, SchemaColumn};
 pub(super) use self::source::{Source, Visit};
 pub(super) use self::survey::Spot;
+use self::surveyed::Surveyed;
 use self::text::TextSource;
 #[cfg(feature = "parquet")]
 use super::columnar::{open_arrow, open_parquet};
@@ -177,8 +181,11 @@ impl Table {
         (bytes, drafts): (usize, bool),
     ) -> Result<Self> {
         options.check_for_text(path)?;
-        let file = TextFile::open(path, options.encoding.as_deref())?;
+        let file = TextFile::open(path, options.encoding.as_deref(), None)?;
         let head = file.head(HEAD_BYTES)?;
+        if head.len() < HEAD_BYTES {
+            options.check_comment(path, &head)?;
+        }
         let dialect = dialect::detect(&file.name(), &head, options, &file.encoding)?;
         let mut source = TextSource::new(file, dialect, bytes)?;
         let first = source.first_row()?;
@@ -298,7 +305,7 @@ impl Table {
             labels: source.labels(),
             place: &place,
         };
-        let schema = infer::schema(&surveyed, options)?;
+        let schema = effects::schema(&surveyed, options)?;
         let reading = Reading::of(&schema);
         let drafts = Mutex::new(drafts);
         Ok(Table { source, schema, reading, rows, empty_rows, drafts })

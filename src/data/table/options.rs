@@ -94,6 +94,20 @@ impl TableOptions {
         Err(Error::argument("Table::open", reason))
     }
 
+    /// Refuses a mark of comments that begins no line of a whole file.
+    pub(super) fn check_comment(&self, path: &Path, text: &str) -> Result<()> {
+        match self.comment {
+            Some(comment) if !text.split(['\n', '\r']).any(|line| line.starts_with(comment)) => {
+                let file = path.display();
+                let reason = format!(
+                    "TableOptions::comment has no effect on {file}: no line begins with {comment:?}"
+                );
+                Err(Error::argument("Table::open", reason))
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// Refuses options for text files where values have types.
     pub(super) fn check_for_typed(&self, path: &Path) -> Result<()> {
         let given = [

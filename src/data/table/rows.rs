@@ -47,7 +47,7 @@ impl Rows {
         self.rows[row].fields
     }
 
-    /// The byte of the source where a row begins, or blank lines in front of it.
+    /// The byte of the source where a row begins.
     pub(super) fn start(&self, row: usize) -> usize {
         self.rows[row].start
     }
@@ -135,14 +135,14 @@ fn split(source: &str, dialect: &Dialect) -> Rows {
 /// Takes a text apart as RFC 4180 says.
 fn parse_quoted(source: &str, dialect: &Dialect) -> Rows {
     let comment = dialect.comment.and_then(|comment| u8::try_from(comment).ok());
-    let mut reader =
-        ReaderBuilder::new().delimiter(dialect.delimiter.byte()).comment(comment).build();
+    let mut reader = ReaderBuilder::new().delimiter(dialect.delimiter.byte()).build();
     // Without quotes a text is never longer than before.
     let (mut text, mut ends) = (vec![0; source.len() + 1], vec![0; 64]);
     let (mut position, mut length) = (0, 0);
     let mut records: Vec<(usize, usize, usize)> = Vec::new();
     let mut all_ends: Vec<usize> = Vec::new();
     loop {
+        position += blank_lines(&source.as_bytes()[position..], comment);
         let start = position;
         let record =
             record(&mut reader, &source.as_bytes()[position..], &mut text[length..], &mut ends);
@@ -170,6 +170,22 @@ fn parse_quoted(source: &str, dialect: &Dialect) -> Rows {
         all.row(first, start);
     }
     all.finish(text)
+}
+
+/// Bytes of the blank lines and comments at the start of a text.
+fn blank_lines(text: &[u8], comment: Option<u8>) -> usize {
+    let mut position = 0;
+    while let Some(&first) = text.get(position) {
+        if comment == Some(first) {
+            let rest = &text[position..];
+            position += memchr(b'\n', rest).map_or(rest.len(), |end| end + 1);
+        } else if matches!(first, b'\r' | b'\n') {
+            position += 1;
+        } else {
+            break;
+        }
+    }
+    position
 }
 
 /// Reads a record: the bytes that were read and written, and its number of fields; `None` at the end.

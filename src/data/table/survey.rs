@@ -136,7 +136,7 @@ impl Texts {
 #[derive(Clone, Debug)]
 pub(super) struct Numbers {
     pub(super) count: usize,
-    /// Those without a point or an exponent.
+    /// Those without a point; they may have an exponent.
     pub(super) whole: usize,
     /// Those without a fraction, however they are written.
     pub(super) integral: usize,
@@ -294,7 +294,7 @@ impl ColumnSurvey {
         numbers.max = numbers.max.max(x);
         numbers.whole += usize::from(plain.is_whole);
         numbers.may_group += usize::from(plain.may_group);
-        numbers.integral += usize::from(plain.is_whole || x.fract() == 0.0);
+        numbers.integral += usize::from(x.fract() == 0.0);
         if !self.many_numbers {
             self.texts.add(text, 1, spot, usize::MAX);
             self.many_numbers = self.texts.known.len() > MAX_NUMBERS;
@@ -365,6 +365,15 @@ impl ColumnSurvey {
     /// Whether a decimal point that cannot stand between thousands occurs.
     pub(super) fn needs_decimal_point(&self) -> bool {
         self.numbers.count > self.numbers.whole + self.numbers.may_group
+    }
+
+    /// Whether a number has this mark in front of decimals, or may have it.
+    pub(super) fn has_decimal_mark(&self, mark: char) -> bool {
+        let plain = mark == '.' && self.numbers.count > self.numbers.whole;
+        let fits = |counts: &[usize]| {
+            (0..).zip(counts).any(|(i, &n)| n > 0 && FORMATS[i as usize].0 == mark)
+        };
+        plain || fits(&self.written) || fits(&self.with_unit)
     }
 
     /// Different values, as far as they are known, and whether there are more.

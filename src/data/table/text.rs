@@ -11,6 +11,9 @@ use super::survey::Spot;
 use crate::data::text::counted;
 use crate::{Error, Result};
 
+/// Columns of a text, at most: what is counted for each takes about a thousand bytes.
+const MAX_COLUMNS: usize = 200_000;
+
 /// A text file that is divided into blocks.
 pub(super) struct TextSource {
     pub(super) file: TextFile,
@@ -36,6 +39,15 @@ impl TextSource {
         }
         let first = source.first_row()?;
         source.width = first.len() + usize::from(source.dialect.row_names);
+        if source.width > MAX_COLUMNS {
+            let expected = format!("at most {}", counted(MAX_COLUMNS, "column"));
+            return Err(Error::format(
+                source.name(),
+                "the columns",
+                expected,
+                source.width.to_string(),
+            ));
+        }
         Ok(source)
     }
 
@@ -103,9 +115,15 @@ impl Source for TextSource {
     fn cells(&self, block: usize, columns: &[usize], visit: &mut Visit<'_>) -> Result<usize> {
         let rows = self.rows_of(block)?;
         let skipped = usize::from(self.dialect.header && block == self.first_block);
-        // The place of each column among those that are asked for.
-        let mut wanted = vec![None; self.width];
-        (0..).zip(columns).for_each(|(place, &column)| wanted[column] = Some(place));
+        // The place of each column among those that are asked for, and further places of the same columns.
+        let (mut wanted, mut again) = (vec![None; self.width], Vec::new());
+        for (place, &column) in columns.iter().enumerate() {
+            if wanted[column].is_some() {
+                again.push((place, column));
+            } else {
+                wanted[column] = Some(place);
+            }
+        }
         for row in skipped..rows.len() {
             let spot = Spot { block, row: rows.start(row) };
             self.check_width(spot, rows.width(row))?;
@@ -113,6 +131,9 @@ impl Source for TextSource {
                 if let Some(place) = *place {
                     visit(spot, place, Cell::Text(field))?;
                 }
+            }
+            for &(place, column) in &again {
+                visit(spot, place, Cell::Text(rows.fields(row).nth(column).unwrap_or_default()))?;
             }
         }
         Ok(rows.empty)
