@@ -2,7 +2,8 @@
 
 use std::collections::BTreeSet;
 
-use super::encoder::{Coding, Cycle, EncodedColumn, Encoder, MOST_CATEGORIES};
+use super::coding::{Coding, Cycle, EncodedColumn, MOST_CATEGORIES};
+use super::encoder::Encoder;
 use super::frame::{Frame, FrameRows};
 use super::table::DAY;
 use super::text::MISSING;

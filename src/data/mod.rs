@@ -26,12 +26,14 @@
 //! ```
 
 mod augment;
+mod coding;
 #[cfg(feature = "parquet")]
 mod columnar;
 mod dataset;
 mod digits;
 mod encoder;
 mod encoder_fit;
+mod encoder_write;
 mod frame;
 mod idx;
 mod label;
@@ -44,9 +46,10 @@ mod target_scale;
 pub(crate) mod text;
 
 pub use augment::Augmentation;
+pub use coding::{Coding, Cycle, EncodedColumn};
 pub use dataset::{Dataset, Targets};
 pub use digits::digits;
-pub use encoder::{Coding, Cycle, Encoded, EncodedColumn, Encoder};
+pub use encoder::{Encoded, Encoder};
 pub use frame::{Column, Frame, FrameRows, Unknown, Values};
 pub use idx::{Images, mnist, read_idx, read_images, read_labels};
 pub use label::{Label, Task};

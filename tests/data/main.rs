@@ -5,7 +5,8 @@ mod dataset;
 mod frame;
 mod idx;
 mod npy;
-// The tests in parquet.rs come back with the reader of Parquet files that follows schemas.
+#[cfg(feature = "parquet")]
+mod parquet;
 mod split;
 mod stream;
 

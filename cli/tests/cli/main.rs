@@ -11,7 +11,7 @@ mod history;
 mod opencl;
 mod optimizers;
 mod output_folder;
-// The tests in parquet.rs come back with the reader of Parquet files that follows schemas.
+mod parquet;
 mod raw;
 mod regularization;
 mod report;

@@ -101,7 +101,7 @@ impl Format {
     fn open_columnar(self, path: &Path, _bytes: usize) -> Result<Box<dyn Source>> {
         let name = if self == Format::Parquet { "a Parquet file" } else { "an Arrow file" };
         let reason = format!(
-            "{} is {name}; the library was built without the feature `parquet`",
+            "{} is {name}; the library was built without the feature `parquet` (cargo build --features parquet)",
             path.display()
         );
         Err(Error::argument("Table::open", reason))

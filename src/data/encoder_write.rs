@@ -1,0 +1,104 @@
+//! The features of samples, written tile by tile.
+
+use super::Values;
+use super::coding::{Coding, Cycle, EncodedColumn, known_categories};
+use super::frame::FrameRows;
+use super::table::DAY;
+use super::text::MISSING;
+use crate::Scalar;
+
+/// Samples that are encoded column by column: their features stay in the L1 cache.
+const TILE: usize = 64;
+/// Writes the features of one column.
+pub(super) struct Writer<'a> {
+    /// The first feature.
+    first: usize,
+    /// Of the first feature.
+    mean: f64,
+    deviation: f64,
+    values: Written<'a>,
+}
+
+enum Written<'a> {
+    Numbers(&'a [f64], f64),
+    Dates(&'a [f64], f64, &'a [Cycle]),
+    /// For each text its feature, counted from the first.
+    Categories(&'a [u32], Vec<Option<usize>>),
+}
+
+impl<'a> Writer<'a> {
+    pub(super) fn new(
+        ours: &'a EncodedColumn,
+        values: &'a Values,
+        first: usize,
+        (mean, deviation): (f64, f64),
+    ) -> Self {
+        let values = match (values, &ours.coding) {
+            (Values::Dates(values), Coding::Date { mean, cycles }) => {
+                Written::Dates(values, *mean, cycles)
+            }
+            (Values::Texts { codes, names }, Coding::Categories(texts)) => {
+                Written::Categories(codes, known_categories(texts, names))
+            }
+            (Values::Numbers(values), Coding::Mean(mean)) => Written::Numbers(values, *mean),
+            // `check_columns` has refused all others.
+            _ => Written::Numbers(&[], 0.0),
+        };
+        Writer { first, mean, deviation, values }
+    }
+
+    /// Writes the features of these samples, which are 0 before; `features`: `inputs x samples`.
+    fn write<T: Scalar>(
+        &self,
+        samples: impl Iterator<Item = usize>,
+        (features, inputs): (&mut [T], usize),
+    ) {
+        let (mean, deviation) = (self.mean, self.deviation);
+        let places = features.chunks_exact_mut(inputs).map(|sample| &mut sample[self.first..]);
+        match &self.values {
+            Written::Numbers(values, gap) => {
+                for (place, sample) in places.zip(samples) {
+                    let x = values[sample];
+                    let x = if x.is_nan() { *gap } else { x };
+                    place[0] = T::from_f64((x - mean) / deviation);
+                }
+            }
+            Written::Dates(values, gap, cycles) => {
+                for (place, sample) in places.zip(samples) {
+                    let mut feature = 0;
+                    EncodedColumn::date_features(*gap, cycles, values[sample] / DAY, |x| {
+                        let x = if feature == 0 { (x - mean) / deviation } else { x };
+                        place[feature] = T::from_f64(x);
+                        feature += 1;
+                    });
+                }
+            }
+            Written::Categories(codes, known) => {
+                for (place, sample) in places.zip(samples) {
+                    let code = codes[sample];
+                    if code != MISSING
+                        && let Some(text) = known[code as usize]
+                    {
+                        place[text] = T::from_f64(1.0);
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// Writes samples from `from` on, a tile after the other.
+pub(super) fn write_samples<T: Scalar>(
+    writers: &[Writer<'_>],
+    rows: FrameRows<'_>,
+    from: usize,
+    (features, inputs): (&mut [T], usize),
+) {
+    for (tile, features) in features.chunks_mut(TILE * inputs).enumerate() {
+        let first = from + tile * TILE;
+        let samples = first..first + features.len() / inputs;
+        for writer in writers {
+            writer.write(samples.clone().map(|i| rows.number(i)), (&mut *features, inputs));
+        }
+    }
+}
