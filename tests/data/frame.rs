@@ -147,7 +147,11 @@ fn what_cannot_be_a_table_is_told() {
     };
     wrong(PEOPLE, &options(&["size"], &[]), &["a column \"size\"", "\"age\", \"color\""]);
     wrong(PEOPLE, &options(&[], &["9"]), &["no column \"9\""]);
-    wrong(PEOPLE, &options(&[], &["sold"]), &["a label that is not left out", "\"sold\" for both"]);
+    wrong(
+        PEOPLE,
+        &options(&[], &["sold"]),
+        &["columns that are named once", "\"sold\" by TableOptions::label and TableOptions::drop"],
+    );
     wrong("a,b\n1,x\n1e999,y\n", &options(&[], &[]), &["line 3, column 1 (a)", "a finite number"]);
     // One text among many numbers is a typing error.
     let rows: String = (0..20).map(|i| format!("{i},{}\n", i % 2)).collect();

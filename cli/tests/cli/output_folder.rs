@@ -41,12 +41,19 @@ fn standard_output_that_is_full_is_told_and_the_model_is_kept() {
 }
 
 #[test]
-fn a_model_replaces_a_model_and_leaves_nothing_else() {
+fn a_model_replaces_a_model_alone_and_leaves_nothing_else() {
     let folder = Folder::new();
-    folder.write("m", "old");
-    folder.run(&format!("{SHORT} --out m")).ok();
-    assert!(fs::read(folder.join("m")).unwrap().len() > 650 * 4);
+    folder.run("train digits --hidden none --epochs 1 --seed 7 --out m").ok();
+    let old = fs::read(folder.join("m")).unwrap();
+    let run = folder.run(&format!("{SHORT} --out m")).ok();
+    assert!(run.err.contains("the model replaces m"), "{}", run.err);
+    assert!(fs::read(folder.join("m")).unwrap() != old);
     assert_eq!(fs::read_dir(&*folder).unwrap().count(), 1);
+    folder.write("letter", "my only copy");
+    folder
+        .run(&format!("{SHORT} --out letter"))
+        .fails(2, &["--out", "letter", "not a model of travertine", "not replaced"]);
+    assert_eq!(fs::read(folder.join("letter")).unwrap(), b"my only copy");
 }
 
 /// Needs a file system of a few pages, which only the superuser may mount; says so where it cannot be tested.

@@ -8,6 +8,9 @@ use super::survey::ColumnSurvey;
 use crate::data::Label;
 use crate::data::text::truth;
 
+/// Rows from which on the range of a column says something.
+const MIN_ROWS: usize = 10;
+
 /// What the first row is.
 pub(super) enum FirstRow {
     Header,
@@ -82,13 +85,17 @@ fn judge_steps(
         first[0].is_empty() && below[0].numbers.counts_up && below[0].numbers.first == 0.0;
     let differ = numbers.iter().filter(|(_, survey)| has_few_whole_numbers(survey)).count();
     let several = numbers.len() > 2;
+    // Few rows say little about the range of their columns.
+    let is_long = numbers.iter().any(|(_, survey)| survey.present() >= MIN_ROWS);
     if above_index
         || 2 * far > numbers.len()
         || counts_columns(numbers)
         || several && differ == numbers.len()
     {
         FirstRow::Header
-    } else if several || differ > 0 || 2 * inside < numbers.len() {
+    } else if differ > 0
+        || is_long && (2 * inside < numbers.len() || several && inside < numbers.len())
+    {
         let numbers: Vec<String> = numbers.iter().take(3).map(|(x, _)| x.to_string()).collect();
         FirstRow::Unclear(format!(
             "numbers in equal steps, {} ..., that may be names or values as those below them",
@@ -108,7 +115,7 @@ fn has_few_whole_numbers(survey: &ColumnSurvey) -> bool {
 fn is_far(&(x, survey): &(f64, &ColumnSurvey)) -> bool {
     let (min, max) = (survey.numbers.min, survey.numbers.max);
     let range = max - min;
-    !(min - range..=max + range).contains(&x)
+    survey.numbers.count > 1 && !(min - range..=max + range).contains(&x)
 }
 
 /// At least two whole numbers with equal steps upwards, small enough for names; two of them near one another.
