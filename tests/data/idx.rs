@@ -167,3 +167,46 @@ fn the_real_mnist() {
     let mean = train.features().iter().sum::<f64>() / train.features().len() as f64;
     assert!((mean - 0.1307).abs() < 0.0001, "{mean}");
 }
+
+/// The letters of EMNIST are counted from 1, its files have more in front of their names, and its archive unpacks to a folder in a
+/// folder.
+#[test]
+fn emnist_in_its_folder_with_labels_from_one() {
+    let folder = Folder::new();
+    let inside = folder.0.join("gzip/letters");
+    std::fs::create_dir_all(&inside).unwrap();
+    let images = idx(&[2, 1, 2], &[0, 51, 255, 0]);
+    for (part, labels) in [("train", [1, 3]), ("test", [2, 3])] {
+        let name = |what: &str| inside.join(format!("emnist-letters-{part}-{what}-ubyte.gz"));
+        std::fs::write(name("images-idx3"), gzip(&images)).unwrap();
+        std::fs::write(name("labels-idx1"), gzip(&idx(&[2], &labels))).unwrap();
+    }
+    let (train, test) = mnist::<f64>(&*folder.0).unwrap();
+    assert_eq!(classes(&train), (vec![0, 2], vec!["1", "2", "3"]));
+    assert_eq!(classes(&test), (vec![1, 2], vec!["1", "2", "3"]));
+    // A second set beside it is not chosen between.
+    std::fs::write(inside.join("emnist-digits-train-images-idx3-ubyte"), &images).unwrap();
+    assert_message(mnist::<f64>(&*folder.0), &["one file of the images", "letters", "digits"]);
+}
+
+/// QMNIST's labels are tables of eight integers, of which the first is the class.
+#[test]
+fn qmnist_has_tables_of_integers_as_labels() {
+    let folder = Folder::new();
+    let table = |labels: [u32; 2]| {
+        let words = labels.into_iter().flat_map(|label| [label, 9, 900, 0, 0, 0, 0, 0]);
+        let mut bytes = vec![0, 0, 0x0c, 2, 0, 0, 0, 2, 0, 0, 0, 8];
+        bytes.extend(words.flat_map(u32::to_be_bytes));
+        bytes
+    };
+    let images = idx(&[2, 1, 2], &[0, 51, 255, 0]);
+    for part in ["train", "test"] {
+        folder.write(&format!("qmnist-{part}-images-idx3-ubyte"), &images);
+        folder.write(&format!("qmnist-{part}-labels-idx2-int"), table([4, 0]));
+    }
+    let (train, _) = mnist::<f64>(&*folder.0).unwrap();
+    assert_eq!(classes(&train).0, [4, 0]);
+    assert_eq!(train.outputs(), 10);
+    folder.write("qmnist-train-labels-idx2-int", table([4, 256]));
+    assert_message(mnist::<f64>(&*folder.0), &["labels from 0 to 255", "256"]);
+}

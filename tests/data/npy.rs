@@ -377,3 +377,37 @@ print(i + 1)
         assert_eq!(read(format!("{i}.npy")), read(format!("{i}-plain.npy")), "array {i}");
     }
 }
+
+/// An archive that NumPy wrote; see files/archives.py.
+fn archive(name: &str) -> std::path::PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/files").join(name)
+}
+
+#[test]
+fn archives_have_samples_and_labels() {
+    for name in ["stored.npz", "packed.npz"] {
+        let data = read_dataset::<f64>(archive(name), &TableOptions::default()).unwrap();
+        assert_eq!(data.features(), [0.5, 2.0, 1.5, -3.0, 2.25, 1.0, 0.125, 8.0], "{name}");
+        assert_eq!(classes(&data), (vec![1, 0, 1, 0], vec!["down", "up"]), "{name}");
+    }
+    let alone = read_dataset::<f64>(archive("alone.npz"), &TableOptions::default()).unwrap();
+    assert_eq!((alone.samples(), alone.inputs(), alone.outputs()), (4, 2, 2));
+}
+
+#[test]
+fn archives_that_are_not_clear_or_damaged_are_refused() {
+    let read = |path: &Path| read_dataset::<f64>(path, &TableOptions::default());
+    let three = read(&archive("three.npz"));
+    assert_message(three, &["three.npz", "one array, or x and y alone", "\"x\", \"y\", \"z\""]);
+    let folder = Folder::new();
+    let whole = std::fs::read(archive("packed.npz")).unwrap();
+    for length in [0, 1, 30, whole.len() / 2, whole.len() - 1] {
+        let cut = folder.write("cut.npz", &whole[..length]);
+        assert!(read(&cut).is_err(), "{length} bytes");
+    }
+    // A flip in the packed numbers is found by the archive's sums.
+    let mut flipped = whole.clone();
+    let place = whole.windows(5).position(|part| part == b"x.npy").unwrap() + 60;
+    flipped[place] ^= 0x10;
+    assert!(read(&folder.write("flipped.npz", flipped)).is_err());
+}

@@ -15,7 +15,7 @@ pub(crate) struct CheckpointArgs {
     #[arg(long, value_name = "DIR")]
     checkpoint: Option<PathBuf>,
     /// Steps from a checkpoint to the next [default: an epoch]
-    #[arg(long, value_name = "STEPS", value_parser = at_least_one())]
+    #[arg(long, value_name = "STEPS", value_parser = at_least_one)]
     pub(crate) every: Option<usize>,
     /// Continue from the newest checkpoint in this folder, to the same bytes as without the interruption. All other options as
     /// they were, but for --epochs, --threads and --out. Without DIR beside --checkpoint: continue if that folder has a
@@ -26,7 +26,7 @@ pub(crate) struct CheckpointArgs {
     #[arg(long, value_enum, default_value = "stop")]
     pub(crate) on_checkpoint_error: OnError,
     /// End after so many epochs without a lower loss on the samples held out, and save the best model
-    #[arg(long, value_name = "EPOCHS", value_parser = at_least_one())]
+    #[arg(long, value_name = "EPOCHS", value_parser = at_least_one)]
     pub(crate) early_stopping: Option<usize>,
 }
 

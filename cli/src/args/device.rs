@@ -84,7 +84,7 @@ pub(crate) struct DeviceArgs {
     #[arg(long, default_value = "cpu")]
     pub(crate) device: String,
     /// Threads of the CPU [default: one for every core]
-    #[arg(long, value_parser = at_least_one())]
+    #[arg(long, value_parser = at_least_one)]
     threads: Option<usize>,
     /// Use default tile sizes where none were measured on the device yet, instead of measuring them
     #[arg(long)]

@@ -17,6 +17,6 @@ pub(crate) struct NetworkArgs {
     #[arg(long)]
     pub(crate) loss: Option<String>,
     /// Samples in a call [default: 64, article: 10000]
-    #[arg(long, value_parser = at_least_one())]
+    #[arg(long, value_parser = at_least_one)]
     pub(crate) batch: Option<usize>,
 }

@@ -1,10 +1,10 @@
 //! Parsers of single values.
 
-use clap::builder::RangedU64ValueParser;
 use travertine::data::{Label, Task};
 
-pub(crate) fn at_least_one() -> RangedU64ValueParser<usize> {
-    RangedU64ValueParser::new().range(1..)
+pub(crate) fn at_least_one(text: &str) -> Result<usize, String> {
+    let number = text.parse().ok().filter(|&number: &usize| number >= 1);
+    number.ok_or_else(|| "expected a whole number of at least 1".to_owned())
 }
 
 pub(crate) fn not_negative(text: &str) -> Result<f64, String> {

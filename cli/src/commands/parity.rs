@@ -24,7 +24,7 @@ pub(crate) struct ParityArgs {
     #[command(flatten)]
     network: NetworkArgs,
     /// Training steps
-    #[arg(long, default_value_t = 100, value_parser = at_least_one())]
+    #[arg(long, default_value_t = 100, value_parser = at_least_one)]
     steps: usize,
     #[command(flatten)]
     optimizer: OptimizerArgs,

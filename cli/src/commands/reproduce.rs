@@ -49,10 +49,10 @@ pub(crate) struct ReproduceArgs {
     #[arg(long, value_name = "DIR")]
     data: PathBuf,
     /// Seeds to try, from 1 on [default: as many as the publication chose the best of]
-    #[arg(long, value_parser = at_least_one())]
+    #[arg(long, value_parser = at_least_one)]
     seeds: Option<usize>,
     /// Epochs, for a quick look [default: those of the publication]
-    #[arg(long, value_parser = at_least_one())]
+    #[arg(long, value_parser = at_least_one)]
     epochs: Option<usize>,
     #[command(flatten)]
     device: DeviceArgs,

@@ -34,10 +34,10 @@ pub(crate) struct TrainArgs {
     #[command(flatten)]
     pub(crate) regularization: RegularizationArgs,
     /// Samples in a step
-    #[arg(long, default_value_t = 10, value_parser = at_least_one())]
+    #[arg(long, default_value_t = 10, value_parser = at_least_one)]
     pub(crate) batch: usize,
     /// Passes over the training samples
-    #[arg(long, default_value_t = 30, value_parser = at_least_one())]
+    #[arg(long, default_value_t = 30, value_parser = at_least_one)]
     pub(crate) epochs: usize,
     /// Decides initial weights, split, order and deformations: the same seed gives the same model
     #[arg(long, default_value_t = 1)]
@@ -64,7 +64,7 @@ pub(crate) struct TrainArgs {
         value_name = "MIB",
         num_args = 0..=1,
         default_missing_value = "32",
-        value_parser = at_least_one(),
+        value_parser = at_least_one,
         conflicts_with_all = [
             "folds", "samples", "report", "checkpoint", "resume", "every", "early_stopping", "augment",
         ]
@@ -126,7 +126,7 @@ pub(crate) struct DataArgs {
     #[arg(long, value_name = "KINDS")]
     pub(crate) augment: Option<Augment>,
     /// Train on the first N training samples only
-    #[arg(long, value_name = "N", value_parser = at_least_one())]
+    #[arg(long, value_name = "N", value_parser = at_least_one)]
     pub(crate) samples: Option<usize>,
     /// Data to test on, of the same kind
     #[arg(long, value_name = "DATA", conflicts_with = "held_out")]

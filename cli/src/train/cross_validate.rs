@@ -11,7 +11,7 @@ use crate::message::{note, wrong};
 use crate::output::Output;
 use crate::output::history::EpochRecord;
 use crate::output::progress::{Epoch, figures};
-use crate::output::text::percent;
+use crate::output::text::{digits, percent};
 use crate::train::args::TrainArgs;
 use crate::train::attempt::{self, Watch};
 use crate::train::augment::MemoryFeed;
@@ -167,7 +167,7 @@ fn print_mean(reports: &[Report], epochs: usize, seed: u64, out: &mut Output) ->
     let accuracy = accuracy.map_or(String::new(), |(mean, deviation)| {
         format!(", accuracy {} \u{b1} {}", percent(Some(mean)), percent(Some(deviation)))
     });
-    let loss = format!("test loss {loss:.4} \u{b1} {loss_deviation:.4}{accuracy}");
+    let loss = format!("test loss {} \u{b1} {}{accuracy}", digits(loss), digits(loss_deviation));
     out.print(&result, &format!("{} folds: {loss}", reports.len()))
 }
 

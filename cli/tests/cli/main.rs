@@ -7,6 +7,7 @@ mod checkpoint;
 mod cuda;
 mod digits;
 mod divergence;
+mod first_weights;
 mod history;
 mod opencl;
 mod optimizers;

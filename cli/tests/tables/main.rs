@@ -5,6 +5,7 @@ mod complaints;
 mod dialects;
 mod options;
 mod prediction;
+mod public;
 #[path = "../cli/run.rs"]
 #[allow(dead_code, reason = "shared with other tests")]
 mod run;
