@@ -29,7 +29,7 @@ fn public_tables_are_trained_evaluated_and_predicted_as_they_are() {
         assert_eq!(judged["samples"], predicted.lines().count(), "{}", path.display());
         // Better than the mean, or than the most frequent class of two.
         let good = match judged["r2"].as_f64() {
-            Some(r2) => r2 > 0.2,
+            Some(r2) => r2 > 0.1,
             None => judged["macro_f1"].as_f64().unwrap() > 0.5,
         };
         assert!(good, "{}: {judged}", path.display());
