@@ -34,8 +34,8 @@ pub(crate) struct PredictArgs {
     /// Carry a column of the table along: name or number from 1
     #[arg(long, value_name = "COLUMN")]
     id: Option<String>,
-    /// Write a CSV file instead of standard output
-    #[arg(long, value_name = "FILE.csv", conflicts_with = "json")]
+    /// Write a CSV file, or a Parquet file by that ending, instead of standard output
+    #[arg(long, value_name = "FILE", conflicts_with = "json")]
     out: Option<PathBuf>,
 }
 
@@ -74,7 +74,7 @@ fn predict<T: Scalar>(args: &PredictArgs) -> Result<()> {
         Some(path) => {
             let inputs = [PathBuf::from(model_and_data.data.name()), model_and_data.model.clone()];
             file::check_is_not("--out", path, &inputs)?;
-            Target::Csv(path)
+            Target::File(path)
         }
         None if model_and_data.json => Target::JsonLines,
         None => Target::Text,

@@ -7,6 +7,7 @@ use travertine::{ErrorKind, Result};
 
 use crate::message::note;
 
+mod columns;
 pub(crate) mod curve;
 pub(crate) mod file;
 pub(crate) mod history;

@@ -1,12 +1,14 @@
-//! Predictions as text, JSON lines or a CSV file.
+//! Predictions as text, JSON lines, or a CSV or Parquet file.
 
 use std::collections::BTreeMap;
+use std::io;
 use std::path::Path;
 
 use serde::Serialize;
 use travertine::{ErrorKind, Model, Prediction, Result, Scalar};
 
-use crate::message::note;
+use crate::message::{note, wrong};
+use crate::output::columns::{self, Columns};
 use crate::output::file;
 use crate::output::{Output, shortest};
 
@@ -14,17 +16,45 @@ use crate::output::{Output, shortest};
 pub(crate) enum Target<'a> {
     Text,
     JsonLines,
-    /// A file, written whole.
-    Csv(&'a Path),
+    /// A CSV or Parquet file, written whole.
+    File(&'a Path),
 }
 
 /// Writes predictions, one after the other.
 pub(crate) struct PredictionOutput<'a> {
     output: Output,
-    /// The CSV file, and what will be in it.
-    file: Option<(&'a Path, csv::Writer<Vec<u8>>)>,
+    /// The file, and what will be in it.
+    file: Option<(&'a Path, Content)>,
     classes: Vec<String>,
     probabilities: bool,
+}
+
+/// What will be in a file.
+enum Content {
+    Csv(csv::Writer<Vec<u8>>),
+    Parquet(Columns),
+}
+
+impl Content {
+    /// `names`: of the columns, of which the first `texts` are texts.
+    fn new(path: &Path, names: Vec<String>, texts: usize) -> Result<Self> {
+        if path.extension().is_some_and(|end| end.eq_ignore_ascii_case("parquet")) {
+            return match columns::refusal() {
+                Some(reason) => Err(wrong("--out", reason)),
+                None => Ok(Content::Parquet(Columns::new(names, texts))),
+            };
+        }
+        let mut writer = csv::Writer::from_writer(Vec::new());
+        writer.write_record(names).map_err(|error| failed(path, io::Error::other(error)))?;
+        Ok(Content::Csv(writer))
+    }
+
+    fn into_bytes(self) -> io::Result<Vec<u8>> {
+        match self {
+            Content::Csv(writer) => writer.into_inner().map_err(|error| error.into_error()),
+            Content::Parquet(columns) => columns.into_parquet(),
+        }
+    }
 }
 
 /// A line of `predict --json`.
@@ -77,16 +107,15 @@ impl<'a> PredictionOutput<'a> {
             classes: model.classes().to_vec(),
             probabilities,
         };
-        if let Target::Csv(path) = target {
+        if let Target::File(path) = target {
             file::check("--out", path, 0)?;
-            let mut writer = csv::Writer::from_writer(Vec::new());
-            writer.write_record(output.head(model, id)).map_err(|error| failed(path, error))?;
-            output.file = Some((path, writer));
+            let texts = usize::from(id.is_some()) + usize::from(!output.classes.is_empty());
+            output.file = Some((path, Content::new(path, output.head(model, id), texts)?));
         }
         Ok(output)
     }
 
-    /// The header of the CSV file.
+    /// The names of the columns.
     fn head<T: Scalar>(&self, model: &Model<T>, id: Option<&str>) -> Vec<String> {
         let mut names: Vec<String> = id.map(str::to_owned).into_iter().collect();
         if self.classes.is_empty() {
@@ -121,12 +150,16 @@ impl<'a> PredictionOutput<'a> {
             let names = self.probabilities.then_some(&*self.classes);
             return self.output.json_line(&Line::new(prediction, id, names));
         }
+        if let Some((_, Content::Parquet(columns))) = &mut self.file {
+            columns.push(prediction, id);
+            return Ok(());
+        }
         let fields = self.fields(prediction, id);
         match &mut self.file {
-            Some((path, writer)) => {
-                writer.write_record(&fields).map_err(|error| failed(path, error))
+            Some((path, Content::Csv(writer))) => {
+                writer.write_record(&fields).map_err(|error| failed(path, io::Error::other(error)))
             }
-            None => self.output.line(&fields.join("\t")),
+            _ => self.output.line(&fields.join("\t")),
         }
     }
 
@@ -152,20 +185,15 @@ impl<'a> PredictionOutput<'a> {
 
     /// Writes the file, or the last lines.
     pub(crate) fn finish(mut self) -> Result<()> {
-        let Some((path, writer)) = self.file.take() else { return self.output.flush() };
-        let content =
-            writer.into_inner().map_err(|error| failed(path, error.into_error().into()))?;
+        let Some((path, content)) = self.file.take() else { return self.output.flush() };
+        let content = content.into_bytes().map_err(|source| failed(path, source))?;
         if path.exists() {
             note(&format!("replaces {}", path.display()));
         }
-        let written = file::write_whole(path, &content);
-        written.map(|_| ()).map_err(|source| {
-            ErrorKind::Io { action: "write", path: path.to_owned(), source }.into()
-        })
+        file::write_whole(path, &content).map(|_| ()).map_err(|source| failed(path, source))
     }
 }
 
-fn failed(path: &Path, error: csv::Error) -> travertine::Error {
-    let source = std::io::Error::other(error);
+fn failed(path: &Path, source: io::Error) -> travertine::Error {
     ErrorKind::Io { action: "write", path: path.to_owned(), source }.into()
 }

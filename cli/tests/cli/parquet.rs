@@ -24,6 +24,14 @@ fn parquet_files_are_trained_evaluated_and_predicted() {
                ,red,10115,90.125,1\n38,blue,,59.5,0\n";
     folder.write("people.csv", csv);
     assert_eq!(folder.run("predict people.safetensors people.csv").ok().out, from_parquet.out);
+    let out = "predict people.safetensors people.parquet --id age --probabilities --out p.parquet";
+    folder.run(out).ok();
+    let columns =
+        folder.run("inspect p.parquet --label none --json").ok().result()["columns"].clone();
+    let names: Vec<&str> =
+        columns.as_array().unwrap().iter().map(|column| column["name"].as_str().unwrap()).collect();
+    assert_eq!(names[..3], ["age", "class", "probability"]);
+    assert_eq!(names.len(), 5);
     folder.run("train people.parquet --header").fails(2, &["--header", "people.parquet"]);
     folder.run("train people.parquet --stream --categorical zip --held-out 0 --epochs 5").ok();
 }
@@ -34,4 +42,6 @@ fn a_program_without_parquet_tells_how_to_get_it() {
     let folder = Folder::new();
     people(&folder);
     folder.run("train people.parquet").fails(2, &["people.parquet", "--features parquet"]);
+    folder.run("train digits --hidden none --epochs 1 --out m").ok();
+    folder.run("predict m digits --out p.parquet").fails(2, &["--out", "--features parquet"]);
 }
