@@ -31,7 +31,7 @@ pub(crate) struct PredictionOutput<'a> {
 
 /// What will be in a file.
 enum Content {
-    Csv(csv::Writer<Vec<u8>>),
+    Csv(Box<csv::Writer<Vec<u8>>>),
     Parquet(Columns),
 }
 
@@ -46,7 +46,7 @@ impl Content {
         }
         let mut writer = csv::Writer::from_writer(Vec::new());
         writer.write_record(names).map_err(|error| failed(path, io::Error::other(error)))?;
-        Ok(Content::Csv(writer))
+        Ok(Content::Csv(Box::new(writer)))
     }
 
     fn into_bytes(self) -> io::Result<Vec<u8>> {
