@@ -1,6 +1,7 @@
 //! What an encoder takes from the training part, block by block: the same numbers whatever the blocks are.
 
 use std::collections::BTreeSet;
+use std::thread;
 
 use super::coding::{Coding, Cycle, EncodedColumn, MOST_CATEGORIES};
 use super::encoder::Encoder;
@@ -9,6 +10,9 @@ use super::table::DAY;
 use super::text::MISSING;
 use super::{Standardization, Values};
 use crate::{Error, Result};
+
+/// Samples from which on a second thread pays.
+const SAMPLES_PER_THREAD: usize = 20_000;
 
 /// Fits an encoder and a standardization to samples that come in blocks.
 pub(super) struct EncoderFit {
@@ -116,35 +120,18 @@ impl EncoderFit {
 
     pub(super) fn add(&mut self, rows: FrameRows<'_>) {
         self.samples += rows.samples();
-        for ((_, fit), column) in self.columns.iter_mut().zip(&rows.frame.columns) {
-            match (fit, &column.values) {
-                (ColumnFit::Numbers(moments), Values::Numbers(values)) => {
-                    rows.numbers().for_each(|row| moments.add(values[row]));
-                }
-                (ColumnFit::Dates { moments, has_times }, Values::Dates(values)) => {
-                    for row in rows.numbers() {
-                        moments.add(values[row] / DAY);
-                        *has_times |= !values[row].is_nan() && values[row].rem_euclid(DAY) != 0.0;
-                    }
-                }
-                (ColumnFit::Texts { seen, gaps }, Values::Texts { codes, names }) => {
-                    let mut occurs = vec![false; names.len()];
-                    for code in rows.numbers().map(|row| codes[row]) {
-                        match code {
-                            MISSING => *gaps = true,
-                            code => occurs[code as usize] = true,
-                        }
-                    }
-                    let new = names
-                        .iter()
-                        .zip(occurs)
-                        .filter(|(name, occurs)| *occurs && !seen.contains(*name));
-                    let new: Vec<String> = new.map(|(name, _)| name.clone()).collect();
-                    seen.extend(new);
-                }
-                _ => {}
+        let threads = thread::available_parallelism().map_or(1, usize::from);
+        let threads = if rows.samples() < SAMPLES_PER_THREAD { 1 } else { threads };
+        let share = self.columns.len().div_ceil(threads).max(1);
+        thread::scope(|scope| {
+            let parts = self.columns.chunks_mut(share).zip(rows.frame.columns.chunks(share));
+            for (fits, columns) in parts {
+                let pairs = fits.iter_mut().zip(columns);
+                let add =
+                    move || pairs.for_each(|((_, fit), column)| fit.add(&column.values, rows));
+                if threads == 1 { add() } else { drop(scope.spawn(add)) }
             }
-        }
+        });
     }
 
     pub(super) fn finish(self) -> Result<(Encoder, Standardization)> {
@@ -166,6 +153,38 @@ impl EncoderFit {
 }
 
 impl ColumnFit {
+    /// Adds the values of a column in these rows, one after the other.
+    fn add(&mut self, values: &Values, rows: FrameRows<'_>) {
+        match (self, values) {
+            (ColumnFit::Numbers(moments), Values::Numbers(values)) => {
+                rows.numbers().for_each(|row| moments.add(values[row]));
+            }
+            (ColumnFit::Dates { moments, has_times }, Values::Dates(values)) => {
+                for row in rows.numbers() {
+                    moments.add(values[row] / DAY);
+                    *has_times |= !values[row].is_nan() && values[row].rem_euclid(DAY) != 0.0;
+                }
+            }
+            (ColumnFit::Texts { seen, gaps }, Values::Texts { codes, names }) => {
+                let mut occurs = vec![false; names.len()];
+                for code in rows.numbers().map(|row| codes[row]) {
+                    match code {
+                        MISSING => *gaps = true,
+                        code => occurs[code as usize] = true,
+                    }
+                }
+                let new = names
+                    .iter()
+                    .zip(occurs)
+                    .filter(|(name, occurs)| *occurs && !seen.contains(*name));
+                let new: Vec<String> = new.map(|(name, _)| name.clone()).collect();
+                seen.extend(new);
+            }
+            // A column has one type in all blocks.
+            _ => {}
+        }
+    }
+
     /// The column, and mean and deviation of its first feature.
     fn finish(self, name: String) -> Result<(EncodedColumn, (f64, f64))> {
         let empty = match &self {

@@ -7,7 +7,7 @@ use crate::data::frame::{Column, Frame, Values};
 use crate::data::text::MISSING;
 
 /// Different plain numbers that are kept as texts: enough for classes and categories.
-const MAX_NUMBERS: usize = 64;
+const MAX_NUMBERS: usize = 24;
 /// Different texts that are kept.
 const MAX_TEXTS: usize = 1000;
 

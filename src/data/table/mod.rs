@@ -52,8 +52,11 @@ use super::text::counted;
 use super::{Dataset, Label};
 use crate::{Error, Result, Scalar};
 
-/// Bytes of a block: large enough for a disk, small enough for all cores to have work.
-const BLOCK_BYTES: usize = 1 << 20;
+/// Bytes of a block, at least and at most: large enough for a disk, small enough for all cores to have work.
+const MIN_BLOCK_BYTES: usize = 128 << 10;
+const MAX_BLOCK_BYTES: usize = 1 << 20;
+/// Blocks for each core, so that all end at about the same time.
+const BLOCKS_PER_CORE: usize = 8;
 /// Bytes of a text file from which its dialect is guessed.
 const HEAD_BYTES: usize = 1 << 20;
 
@@ -145,7 +148,7 @@ impl Table {
     /// A file that cannot be read; rows of different length, with the line; what is not certain; options that contradict each other or
     /// the file, or have no effect.
     pub fn open(path: impl AsRef<Path>, options: &TableOptions) -> Result<Self> {
-        Table::open_with(path.as_ref(), options, (BLOCK_BYTES, true))
+        Table::open_with(path.as_ref(), options, (block_bytes(path.as_ref()), true))
     }
 
     /// As [`Table::open`], with blocks of about `bytes` bytes, of which nothing is kept.
@@ -240,7 +243,8 @@ impl Table {
     ) -> Result<Self> {
         options.check()?;
         let labels = if options.label == Label::None { Labels::Ignored } else { Labels::Required };
-        let table = Table::follow(path.as_ref(), schema, labels, options, BLOCK_BYTES)?;
+        let table =
+            Table::follow(path.as_ref(), schema, labels, options, block_bytes(path.as_ref()))?;
         Ok(table.with_classes(classes))
     }
 
@@ -374,6 +378,14 @@ impl Table {
             }
         })
     }
+}
+
+/// Bytes of a block of this file.
+fn block_bytes(path: &Path) -> usize {
+    let bytes = std::fs::metadata(path).map_or(0, |file| file.len());
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    let block = usize::try_from(bytes).unwrap_or(usize::MAX) / (BLOCKS_PER_CORE * cores);
+    block.clamp(MIN_BLOCK_BYTES, MAX_BLOCK_BYTES)
 }
 
 /// Reads a table with the schema that [`Table::open`] finds.

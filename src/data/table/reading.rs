@@ -2,6 +2,8 @@
 
 use std::collections::HashMap;
 
+use foldhash::fast::RandomState;
+
 use super::cell::{Cell, is_written_by_programs, missing_word, without_zero_decimals};
 use super::date::DateOrder;
 use super::number::NumberFormat;
@@ -197,7 +199,7 @@ fn text_of(cell: Cell<'_>) -> String {
 pub(super) struct Texts {
     pub(super) codes: Vec<u32>,
     pub(super) names: Vec<String>,
-    numbers: HashMap<String, u32>,
+    numbers: HashMap<String, u32, RandomState>,
 }
 
 impl Texts {

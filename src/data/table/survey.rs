@@ -2,13 +2,15 @@
 
 use std::collections::HashMap;
 
+use foldhash::fast::RandomState;
+
 use super::cell::{Cell, missing_word};
 use super::date::DateOrder;
 use super::number::{FORMATS, FormatSet, POINTS_BETWEEN_THOUSANDS, Plain, WITH_POINT, Written};
 use crate::data::text::truth;
 
 /// Different numbers that are remembered as texts: enough to tell classes from values.
-const MAX_NUMBERS: usize = 64;
+const MAX_NUMBERS: usize = 24;
 /// Different texts that are remembered.
 pub(super) const MAX_TEXTS: usize = 10_000;
 /// Different words for missing values that are remembered.
@@ -96,7 +98,7 @@ fn dates(text: &str) -> u8 {
 /// Texts and how often each occurs, up to a number of different ones.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Texts {
-    pub(super) known: HashMap<String, Occurrence>,
+    pub(super) known: HashMap<String, Occurrence, RandomState>,
     /// Whether there are others.
     pub(super) overflows: bool,
 }
@@ -294,7 +296,7 @@ impl ColumnSurvey {
         numbers.max = numbers.max.max(x);
         numbers.whole += usize::from(plain.is_whole);
         numbers.may_group += usize::from(plain.may_group);
-        numbers.integral += usize::from(x.fract() == 0.0);
+        numbers.integral += usize::from(is_integral(x));
         if !self.many_numbers {
             self.texts.add(text, 1, spot, usize::MAX);
             self.many_numbers = self.texts.known.len() > MAX_NUMBERS;
@@ -380,6 +382,12 @@ impl ColumnSurvey {
     pub(super) fn different(&self) -> (usize, bool) {
         (self.texts.known.len(), self.many_numbers || self.texts.overflows)
     }
+}
+
+/// Whether a number has no fraction: as `fract`, but without a call for each number.
+fn is_integral(x: f64) -> bool {
+    const ALL_ARE: f64 = (1u64 << 53) as f64;
+    x.abs() >= ALL_ARE || x as i64 as f64 == x
 }
 
 /// Adds 1 where a bit is set.
