@@ -73,7 +73,7 @@ impl<T: Scalar> Encoded<T> {
                 )
             }),
             line(&self.gaps, &|u| {
-                format!("'{}' is missing, as never in training; the mean stands for it", u.column)
+                format!("'{}' is missing, as never in training; it counts as the mean, or as no category", u.column)
             }),
             line(&self.outside, &|u| {
                 format!("'{}' is {}, far outside the numbers of the training", u.column, u.example)

@@ -350,6 +350,9 @@ types = ["?", "i1", "u1", "<i2", ">i2", "<u2", ">u4", "<i4", "<i8", ">i8", ">u8"
 shapes = [(6,), (4, 3), (3, 2, 2), (2, 3, 4, 2)]
 for i, (type, shape, order) in enumerate(itertools.product(types, shapes, "CF")):
     numbers = random.integers(-100, 100, shape)
+    # Constant columns would be left out.
+    numbers[0] = 0
+    numbers[-1] = np.where(numbers[-1] == 0, 7, numbers[-1])
     numbers = numbers / 8 if "f" in type else abs(numbers) if "u" in type else numbers
     array = np.asarray(numbers.astype(type), order=order)
     version = [(1, 0), (2, 0), (3, 0)][i % 3]

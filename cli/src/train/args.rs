@@ -137,9 +137,14 @@ pub(crate) struct DataArgs {
     /// Keep the share of each class in what is held out
     #[arg(long, conflicts_with = "test")]
     pub(crate) stratify: bool,
-    /// Hold out the last samples in their order, as for a series of times
-    #[arg(long, conflicts_with_all = ["test", "stratify", "folds", "stream"])]
-    pub(crate) held_out_last: bool,
+    /// Hold out the last share of the samples in their order, as for a series of times
+    #[arg(
+        long,
+        value_name = "SHARE",
+        value_parser = share,
+        conflicts_with_all = ["test", "held_out", "stratify", "folds", "stream"]
+    )]
+    pub(crate) held_out_last: Option<f64>,
 }
 
 impl DataArgs {

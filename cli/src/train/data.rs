@@ -402,7 +402,7 @@ fn split<T: Scalar>(
     let all = || Split { train: (0..samples).collect(), held_out: Vec::new() };
     let has_too_few = (samples as f64 * HELD_OUT).round() < 1.0;
     let labels = strata(args, whole.targets())?;
-    let share = match args.held_out {
+    let share = match args.held_out.or(args.held_out_last) {
         _ if args.test.is_some() => return Ok(all()),
         Some(0.0) => return Ok(all()),
         None if has_own_test => return Ok(all()),
@@ -412,8 +412,12 @@ fn split<T: Scalar>(
         }
         share => share.unwrap_or(HELD_OUT),
     };
-    if args.held_out_last {
-        let count = ((samples as f64 * share).round() as usize).clamp(1, samples - 1);
+    if args.held_out_last.is_some() {
+        let count = (samples as f64 * share).round() as usize;
+        if !(1..samples).contains(&count) {
+            let reason = format!("{share} of {samples} samples leaves one part empty");
+            return Err(wrong("--held-out-last", reason));
+        }
         let (train, held_out) =
             ((0..samples - count).collect(), (samples - count..samples).collect());
         let split = Split { train, held_out };

@@ -100,6 +100,9 @@ fn finish<T: Scalar>(
     let Some(last) = &progress.last else { return failure.map_or(Ok(ExitCode::SUCCESS), Err) };
     let (path, folder) = (plan.files.model.clone(), plan.files.report().map(Path::to_owned));
     let (model, judged) = plan.into_model(last.epoch)?;
+    if path.exists() {
+        note(&format!("the model replaces {}", path.display()));
+    }
     model.save(&path)?;
     let title = args.data.source.short_name();
     let write = |(folder, judged): (&_, &_)| {

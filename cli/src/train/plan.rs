@@ -193,7 +193,6 @@ impl Files {
                 format!("{name} exists and is not a model of travertine; it is not replaced");
             return Err(wrong("--out", reason));
         }
-        note(&format!("the model replaces {name}"));
         Ok(())
     }
 

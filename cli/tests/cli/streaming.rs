@@ -92,7 +92,9 @@ fn what_cannot_be_streamed_is_refused() {
     folder.run("train x.csv --stream 0").fails(2, &["--stream"]);
     folder.run("train x.csv --stream 99999999999999999").fails(2, &["--stream", "MiB"]);
     folder.run("train x.csv --stream --checkpoint c").fails(2, &["--stream", "--checkpoint"]);
-    folder.run("train x.csv --stream --held-out-last").fails(2, &["--stream", "--held-out-last"]);
+    folder
+        .run("train x.csv --stream --held-out-last 0.2")
+        .fails(2, &["--stream", "--held-out-last"]);
     folder.write("same.csv", "a,b\n1,x\n2,x\n");
     folder
         .run("train same.csv --stream --held-out 0")

@@ -9,6 +9,7 @@ mod public;
 #[path = "../cli/run.rs"]
 #[allow(dead_code, reason = "shared with other tests")]
 mod run;
+mod silence;
 
 use run::Folder;
 use serde_json::Value;

@@ -12,7 +12,7 @@ use crate::{Error, Result};
 /// Rows that are looked at.
 const MAX_ROWS: usize = 2000;
 /// What lines of comments usually begin with.
-const COMMENT: char = '#';
+pub(super) const COMMENT: char = '#';
 
 /// The dialect of a text; whether its first row is a header is not known yet.
 pub(super) fn detect(
@@ -182,6 +182,15 @@ impl Candidate {
             && self.rows.width(0) + 1 == self.width
             && self.rows.fields(0).all(is_text)
             && (1..seen).all(|row| self.rows.width(row) == self.width)
+            && self.has_row_names(seen)
+    }
+
+    /// Whether the first fields below the first row are all different, as names of rows are.
+    fn has_row_names(&self, seen: usize) -> bool {
+        let mut names: Vec<&str> =
+            (1..seen).filter_map(|row| self.rows.fields(row).next()).collect();
+        names.sort_unstable();
+        names.windows(2).all(|pair| pair[0] != pair[1])
     }
 }
 
@@ -192,7 +201,12 @@ fn may_be_comment(head: &str, start: usize) -> bool {
 
 fn has_other_delimiter(field: &str, delimiter: Delimiter) -> bool {
     let others = Delimiter::ALL.iter().filter(|&&d| d != delimiter && d != Delimiter::Blanks);
-    others.into_iter().any(|other| field.as_bytes().contains(&other.byte()))
+    let has_blank_between_digits = |field: &[u8]| {
+        let is_pair = |w: &[u8]| w[0].is_ascii_digit() && w[1] == b' ' && w[2].is_ascii_digit();
+        delimiter != Delimiter::Blanks && field.windows(3).any(is_pair)
+    };
+    let bytes = field.as_bytes();
+    others.into_iter().any(|other| bytes.contains(&other.byte())) || has_blank_between_digits(bytes)
 }
 
 fn is_typed(field: &str) -> bool {

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use super::date::DateOrder;
-use super::dialect;
+use super::dialect::{self, COMMENT};
 use super::file::TextFile;
 use super::header;
 use super::number::plain;
@@ -167,7 +167,8 @@ pub(super) fn open_text(
     let file = TextFile::open(path, options.encoding.as_deref(), encoding)?;
     let known_options = TableOptions {
         delimiter: options.delimiter.or(known.map(|dialect| dialect.delimiter)),
-        comment: options.comment.or(known.and_then(|dialect| dialect.comment)),
+        // The usual mark of comments is looked for in each file: in another one it may begin a row.
+        comment: options.comment.or(known.and_then(|d| d.comment).filter(|&mark| mark != COMMENT)),
         skip_rows: options.skip_rows,
         missing: known.map_or(Vec::new(), |dialect| dialect.missing.clone()),
         ..TableOptions::default()
@@ -210,10 +211,13 @@ pub(super) fn has_names(schema: &Schema, first: &[String]) -> bool {
 /// Whether the first row has a text where the schema has a number.
 fn is_text_above_numbers(schema: &Schema, first: &[String]) -> bool {
     let is_number = |column: &SchemaColumn| matches!(column.column_type, ColumnType::Number(_));
+    let is_feature =
+        |(column, _): &(&SchemaColumn, &String)| is_number(column) && column.role == Role::Feature;
+    let pairs = || schema.columns.iter().zip(first).filter(is_feature);
+    // One odd value is an error in a sample, not a name.
     first.len() == schema.columns.len()
-        && schema.columns.iter().zip(first).any(|(column, field)| {
-            is_number(column) && column.role == Role::Feature && header::is_text(field)
-        })
+        && pairs().next().is_some()
+        && pairs().all(|(_, field)| header::is_text(field))
         || first.iter().all(|field| {
             header::is_text(field)
                 && plain(field).is_none()

@@ -35,6 +35,11 @@ pub(super) fn is_text(field: &str) -> bool {
         && !DateOrder::ALL.iter().any(|order| order.parse(field).is_some())
 }
 
+/// Whether a field may name a column: a text, also a truth value where the column holds none.
+fn is_name(field: &str, below: &ColumnSurvey) -> bool {
+    is_text(field) || truth(field).is_some() && below.truths == 0
+}
+
 /// Decides by the first row and by all rows below it.
 pub(super) fn judge(first: &[String], below: &[ColumnSurvey], options: &TableOptions) -> FirstRow {
     if let Some(header) = options.header {
@@ -44,7 +49,8 @@ pub(super) fn judge(first: &[String], below: &[ColumnSurvey], options: &TableOpt
         return FirstRow::Header;
     }
     let pairs = || first.iter().zip(below);
-    let text_above_numbers = pairs().find(|(field, survey)| is_text(field) && is_typed(survey));
+    let text_above_numbers =
+        pairs().find(|(field, survey)| is_name(field, survey) && is_typed(survey));
     let numbers: Vec<(f64, &ColumnSurvey)> =
         pairs().filter_map(|(field, survey)| Some((plain(field)?, survey))).collect();
     let is_inside = |&(x, survey): &(f64, &ColumnSurvey)| {
@@ -65,6 +71,13 @@ pub(super) fn judge(first: &[String], below: &[ColumnSurvey], options: &TableOpt
         }
         Some(_) => FirstRow::Header,
         None if are_steps => judge_steps(first, below, &numbers, (inside, far)),
+        None if numbers.len() > 1 && far == numbers.len() && is_long(&numbers) => {
+            let numbers: Vec<String> = numbers.iter().take(3).map(|(x, _)| x.to_string()).collect();
+            FirstRow::Unclear(format!(
+                "numbers far from those below them, {} ..., that may be names or values",
+                numbers.join(", ")
+            ))
+        }
         None if numbers.is_empty() && has_names_that_never_come_again(first, below) => {
             FirstRow::Header
         }
@@ -85,8 +98,7 @@ fn judge_steps(
         first[0].is_empty() && below[0].numbers.counts_up && below[0].numbers.first == 0.0;
     let differ = numbers.iter().filter(|(_, survey)| has_few_whole_numbers(survey)).count();
     let several = numbers.len() > 2;
-    // Few rows say little about the range of their columns.
-    let is_long = numbers.iter().any(|(_, survey)| survey.present() >= MIN_ROWS);
+    let is_long = is_long(numbers);
     if above_index
         || 2 * far > numbers.len()
         || counts_columns(numbers)
@@ -104,6 +116,11 @@ fn judge_steps(
     } else {
         FirstRow::Sample
     }
+}
+
+/// Whether there are so many rows that they say something about the range of their columns.
+fn is_long(numbers: &[(f64, &ColumnSurvey)]) -> bool {
+    numbers.iter().any(|(_, survey)| survey.present() >= MIN_ROWS)
 }
 
 /// Texts, or numbers with decimals.
@@ -145,7 +162,11 @@ fn has_names_that_never_come_again(first: &[String], below: &[ColumnSurvey]) -> 
         |(name, survey): (&String, &ColumnSurvey)| survey.texts.known.contains_key(name);
     all > 0
         && names.len() == all
-        && first.iter().filter(|name| !name.is_empty()).all(|name| is_text(name))
+        && first
+            .iter()
+            .zip(below)
+            .filter(|(name, _)| !name.is_empty())
+            .all(|(name, survey)| is_name(name, survey))
         && !first.iter().zip(below).any(comes_again)
 }
 

@@ -3,9 +3,9 @@
 use super::cell::without_zero_decimals;
 use super::choice::Choice;
 use super::date::DateOrder;
-use super::number::{FORMATS, NumberFormat};
+use super::number::{FORMATS, NumberFormat, plain};
 use super::options::{Dates, TableOptions};
-use super::schema::{ColumnType, Role, Schema, SchemaColumn};
+use super::schema::{ColumnType, Delimiter, Role, Schema, SchemaColumn};
 use super::survey::{ColumnSurvey, MAX_TEXTS, Occurrence};
 use super::surveyed::Surveyed;
 use crate::data::text::{counted, listed, quoted};
@@ -192,7 +192,13 @@ impl Column<'_> {
         }
         let mut formats: Vec<usize> = formats.into_iter().filter(|&f| fits[f] == most).collect();
         // A number of groups is one where the options say so, even if it may be a decimal.
-        if self.options.thousands.is_some() && survey.others > 0 {
+        let has_points = survey.numbers.whole < survey.numbers.count;
+        let may_have_groups = match self.options.thousands {
+            Some('.') => survey.others > 0 || has_points,
+            Some(_) => survey.others > 0,
+            None => false,
+        };
+        if may_have_groups {
             let grouped = |format: &usize| FORMATS[*format].1.is_some();
             if formats.iter().any(|format| grouped(format) && fits[*format] > survey.numbers.whole)
             {
@@ -205,7 +211,7 @@ impl Column<'_> {
             (true, true) if !has_marks || unit.is_some() && most == survey.numbers.whole => '.',
             (true, true) => match decimal {
                 Some(mark) => mark,
-                None if survey.others == 0 => '.',
+                None if survey.others == 0 && !self.has_semicolons() => '.',
                 None => return Err(self.unclear_mark()),
             },
             (true, false) => '.',
@@ -213,6 +219,12 @@ impl Column<'_> {
         };
         let format = formats.iter().map(|&format| FORMATS[format]).find(|format| format.0 == mark);
         Ok(format.map(|(decimal, thousands)| NumberFormat { decimal, thousands, unit }))
+    }
+
+    /// Whether the fields are separated as where decimals have a comma.
+    fn has_semicolons(&self) -> bool {
+        let dialect = self.table.dialect.as_ref();
+        dialect.is_some_and(|dialect| dialect.delimiter == Delimiter::Semicolon)
     }
 
     /// Refuses a column of numbers with other marks than the options say; `fit`: how many there are.
@@ -233,8 +245,9 @@ impl Column<'_> {
     }
 
     fn unclear_mark(&self) -> Error {
-        let (text, spot) = self.survey.first_other.clone().unwrap_or_default();
-        let expected = "a number that is clear: its comma may stand in front of decimals or between thousands \
+        let written = self.survey.first_other.clone().or_else(|| self.survey.first_number.clone());
+        let (text, spot) = written.unwrap_or_default();
+        let expected = "a number that is clear: its mark may stand in front of decimals or between thousands \
                         everywhere in this column; TableOptions::decimal or TableOptions::thousands says which";
         self.table.error((self.table.place)(spot, self.place), expected, quoted(&text))
     }
@@ -288,7 +301,9 @@ impl Column<'_> {
     fn refuse_split_vote(&self) -> Result<()> {
         let survey = self.survey;
         let (different, more) = survey.different();
-        if 2 * survey.numbers.count < survey.present() || !more && different <= FEW_CATEGORIES {
+        let has_damaged = survey.texts.known.keys().any(|text| is_damaged_number(text));
+        let are_few = !more && different <= FEW_CATEGORIES && !has_damaged;
+        if 2 * survey.numbers.count < survey.present() || are_few {
             return Ok(());
         }
         let [number, text] = [&survey.first_number, &survey.first_other]
@@ -322,7 +337,8 @@ impl Column<'_> {
         if column_type != ColumnType::Text {
             return None;
         }
-        let (present, count) = (survey.present(), if more { MAX_TEXTS } else { different });
+        let overflows = survey.texts.overflows;
+        let (present, count) = (survey.present(), if overflows { MAX_TEXTS } else { different });
         let are_names = count == present && present >= MIN_ROWS_FOR_NAMES
             || count > FEW_CATEGORIES && 2 * count > present;
         let at_least = if more { "more than " } else { "" };
@@ -371,4 +387,11 @@ impl Column<'_> {
     pub(super) fn head(&self) -> String {
         format!("column {} ({})", self.place + 1, self.name())
     }
+}
+
+/// Infinity, a number in parentheses, or an error of a spreadsheet: no category among numbers.
+fn is_damaged_number(text: &str) -> bool {
+    let inside = text.strip_prefix('(').and_then(|text| text.strip_suffix(')'));
+    let is_infinite = text.trim_start_matches(['-', '+']).eq_ignore_ascii_case("inf");
+    is_infinite || text.starts_with('#') || inside.is_some_and(|text| plain(text).is_some())
 }

@@ -9,7 +9,7 @@ use super::dialect::declared_delimiter;
 use super::file::{Cutter, line_in};
 use super::follow::{Labels, has_names};
 use super::reading::Reading;
-use super::rows::Rows;
+use super::rows::{EmptyRows, Rows};
 use super::schema::{Delimiter, Dialect, Schema};
 use super::source::{Source, Visit};
 use super::survey::Spot;
@@ -187,7 +187,7 @@ impl<R: Read> RowReader<R> {
                 return Ok(None);
             }
             let text = utf8(&self.name, before, &text)?;
-            let rows = Rows::parse(text.clone(), &self.dialect);
+            let rows = Rows::parse_with(text.clone(), &self.dialect, EmptyRows::Keep);
             if rows.len() > 0 {
                 let (frame, fault) = self.read(self.block(&text, rows, before))?;
                 self.fault = fault;

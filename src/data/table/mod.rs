@@ -39,6 +39,7 @@ pub use self::number::NumberFormat;
 pub use self::options::{Dates, TableOptions};
 pub(super) use self::parallel::in_order;
 pub(super) use self::reading::Reading;
+use self::rows::EmptyRows;
 pub use self::schema::{ColumnType, Delimiter, Dialect, Role, Schema, SchemaColumn};
 pub(super) use self::source::{Source, Visit};
 pub(super) use self::survey::Spot;
@@ -223,6 +224,9 @@ impl Table {
         bytes: usize,
     ) -> Result<Self> {
         follow::check_schema(schema, &path.display().to_string())?;
+        // What a person says about the header is not guessed again.
+        let header = schema.dialect.as_ref().map(|dialect| dialect.header);
+        let options = &TableOptions { header: options.header.or(header), ..options.clone() };
         let labels = if schema.targets().is_empty() { Labels::Ignored } else { Labels::Required };
         Table::follow(path, schema, labels, options, bytes)
     }
@@ -256,7 +260,13 @@ impl Table {
         bytes: usize,
     ) -> Result<Self> {
         let source: Box<dyn Source> = match Format::of(path) {
-            Format::Text => Box::new(follow::open_text(path, schema, options, bytes)?),
+            Format::Text => {
+                let mut source = follow::open_text(path, schema, options, bytes)?;
+                if labels == Labels::Ignored {
+                    source.on_empty = EmptyRows::Keep;
+                }
+                Box::new(source)
+            }
             format => format.open(path, options, bytes)?,
         };
         let reading = Reading::find(schema, &*source, labels, options.id.as_deref())?;

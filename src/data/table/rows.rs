@@ -14,6 +14,16 @@ pub(super) struct Rows {
     rows: Vec<Row>,
     /// Rows that were left out because all their fields are empty.
     pub(super) empty: usize,
+    /// Blank lines with a row below them.
+    pub(super) blank: usize,
+}
+
+/// What becomes of a row whose fields are all empty.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum EmptyRows {
+    LeaveOut,
+    /// It is a row of missing values, as a prediction is expected for each row.
+    Keep,
 }
 
 #[derive(Clone, Copy)]
@@ -28,13 +38,18 @@ struct Row {
 impl Rows {
     /// Takes a text apart.
     pub(super) fn parse(source: String, dialect: &Dialect) -> Self {
+        Rows::parse_with(source, dialect, EmptyRows::LeaveOut)
+    }
+
+    /// As [`Rows::parse`], with a choice about empty rows.
+    pub(super) fn parse_with(source: String, dialect: &Dialect, empty: EmptyRows) -> Self {
         let has_quotes = memchr(b'"', source.as_bytes()).is_some();
         let has_old_line_ends = memchr(b'\n', source.as_bytes()).is_none()
             && memchr(b'\r', source.as_bytes()).is_some();
         if has_quotes || has_old_line_ends || dialect.delimiter == Delimiter::Blanks {
-            return parse_quoted(&source, dialect);
+            return parse_quoted(&source, dialect, empty);
         }
-        let rows = split(&source, dialect);
+        let rows = split(&source, dialect, empty);
         Rows { text: source, ..rows }
     }
 
@@ -65,12 +80,16 @@ struct Collector<'d> {
     fields: Vec<(u32, u32)>,
     rows: Vec<Row>,
     empty: usize,
+    /// Blank lines so far, and those that have a row below them.
+    blank: (usize, usize),
+    on_empty: EmptyRows,
     dialect: &'d Dialect,
 }
 
 impl<'d> Collector<'d> {
-    fn new(dialect: &'d Dialect) -> Self {
-        Collector { fields: Vec::new(), rows: Vec::new(), empty: 0, dialect }
+    fn new(dialect: &'d Dialect, on_empty: EmptyRows) -> Self {
+        let (fields, rows) = (Vec::new(), Vec::new());
+        Collector { fields, rows, empty: 0, blank: (0, 0), on_empty, dialect }
     }
 
     /// Adds a field of `text`.
@@ -86,14 +105,18 @@ impl<'d> Collector<'d> {
         self.fields.push((start as u32, end as u32));
     }
 
-    /// Ends a row whose fields were added from `first` on; `start`: where it begins in the source.
-    fn row(&mut self, first: usize, start: usize) {
+    /// Ends a row whose fields were added from `first` on; `start`: where it begins in the source. An only field that is empty but
+    /// in quotes is no blank line.
+    fn row(&mut self, first: usize, start: usize, is_quoted: bool) {
         let is_empty = self.fields[first..].iter().all(|(start, end)| start == end);
-        if is_empty {
-            self.empty += usize::from(self.fields.len() > first + 1);
+        let is_blank = is_empty && self.fields.len() == first + 1 && !is_quoted;
+        if is_blank || is_empty && self.on_empty == EmptyRows::LeaveOut {
+            self.empty += usize::from(!is_blank);
+            self.blank.0 += usize::from(is_blank);
             self.fields.truncate(first);
             return;
         }
+        self.blank.1 = self.blank.0;
         if self.dialect.ends_with_delimiter
             && self.fields.len() > first + 1
             && self.fields.last().is_some_and(|(start, end)| start == end)
@@ -104,15 +127,15 @@ impl<'d> Collector<'d> {
     }
 
     fn finish(self, text: String) -> Rows {
-        Rows { text, fields: self.fields, rows: self.rows, empty: self.empty }
+        Rows { text, fields: self.fields, rows: self.rows, empty: self.empty, blank: self.blank.1 }
     }
 }
 
 /// Takes a text without quotes apart: lines, and fields between delimiters.
-fn split(source: &str, dialect: &Dialect) -> Rows {
+fn split(source: &str, dialect: &Dialect, empty: EmptyRows) -> Rows {
     let (bytes, delimiter) = (source.as_bytes(), dialect.delimiter.byte());
     let comment = dialect.comment.and_then(|comment| u8::try_from(comment).ok());
-    let mut all = Collector::new(dialect);
+    let mut all = Collector::new(dialect, empty);
     let (mut row_start, mut field_start, mut first) = (0, 0, 0);
     // The text ends as a line does.
     let marks = memchr2_iter(delimiter, b'\n', bytes).chain(std::iter::once(bytes.len()));
@@ -124,7 +147,7 @@ fn split(source: &str, dialect: &Dialect) -> Rows {
             if comment.is_some() && bytes.get(row_start) == comment.as_ref() {
                 all.fields.truncate(first);
             } else {
-                all.row(first, row_start);
+                all.row(first, row_start, false);
             }
             (row_start, first) = (mark + 1, all.fields.len());
         }
@@ -133,7 +156,7 @@ fn split(source: &str, dialect: &Dialect) -> Rows {
 }
 
 /// Takes a text apart as RFC 4180 says.
-fn parse_quoted(source: &str, dialect: &Dialect) -> Rows {
+fn parse_quoted(source: &str, dialect: &Dialect, empty: EmptyRows) -> Rows {
     let comment = dialect.comment.and_then(|comment| u8::try_from(comment).ok());
     let mut reader = ReaderBuilder::new().delimiter(dialect.delimiter.byte()).build();
     // Without quotes a text is never longer than before.
@@ -155,7 +178,7 @@ fn parse_quoted(source: &str, dialect: &Dialect) -> Rows {
     text.truncate(length);
     // Fields are cut at ASCII characters, so that what was UTF-8 still is.
     let text = String::from_utf8(text).unwrap_or_default();
-    let mut all = Collector::new(dialect);
+    let mut all = Collector::new(dialect, empty);
     let blanks = dialect.delimiter == Delimiter::Blanks;
     for (i, &(start, mut from, first_end)) in records.iter().enumerate() {
         let last_end = records.get(i + 1).map_or(all_ends.len(), |next| next.2);
@@ -167,7 +190,7 @@ fn parse_quoted(source: &str, dialect: &Dialect) -> Rows {
             }
             from = end;
         }
-        all.row(first, start);
+        all.row(first, start, true);
     }
     all.finish(text)
 }

@@ -4,7 +4,7 @@ use std::collections::HashSet;
 
 use super::cell::Cell;
 use super::file::{TextBlock, TextFile};
-use super::rows::Rows;
+use super::rows::{EmptyRows, Rows};
 use super::schema::Dialect;
 use super::source::{Source, Visit};
 use super::survey::Spot;
@@ -22,6 +22,7 @@ pub(super) struct TextSource {
     width: usize,
     /// The names of the columns, where there is a header.
     names: Option<Vec<String>>,
+    pub(super) on_empty: EmptyRows,
     /// The first block that has rows.
     first_block: usize,
 }
@@ -30,8 +31,15 @@ impl TextSource {
     /// Divides the file into blocks of about `bytes` bytes.
     pub(super) fn new(file: TextFile, dialect: Dialect, bytes: usize) -> Result<Self> {
         let blocks = file.blocks(&dialect, bytes)?;
-        let mut source =
-            TextSource { file, dialect, blocks, width: 0, names: None, first_block: 0 };
+        let mut source = TextSource {
+            file,
+            dialect,
+            blocks,
+            width: 0,
+            names: None,
+            first_block: 0,
+            on_empty: EmptyRows::LeaveOut,
+        };
         while source.first_block < source.blocks.len()
             && source.rows_of(source.first_block)?.len() == 0
         {
@@ -71,7 +79,7 @@ impl TextSource {
     }
 
     fn rows_of(&self, block: usize) -> Result<Rows> {
-        Ok(Rows::parse(self.file.read(&self.blocks[block])?, &self.dialect))
+        Ok(Rows::parse_with(self.file.read(&self.blocks[block])?, &self.dialect, self.on_empty))
     }
 
     /// Refuses a row with other fields than the first.
@@ -114,6 +122,10 @@ impl Source for TextSource {
 
     fn cells(&self, block: usize, columns: &[usize], visit: &mut Visit<'_>) -> Result<usize> {
         let rows = self.rows_of(block)?;
+        if self.on_empty == EmptyRows::Keep && self.width == 1 && rows.blank > 0 {
+            let expected = "a value in every line, or NA where one is missing";
+            return Err(Error::format(self.file.name(), "the rows", expected, "blank lines"));
+        }
         let skipped = usize::from(self.dialect.header && block == self.first_block);
         // The place of each column among those that are asked for, and further places of the same columns.
         let (mut wanted, mut again) = (vec![None; self.width], Vec::new());
