@@ -116,6 +116,13 @@ fn the_same_command_begins_and_continues() {
     folder.run(&format!("{train} --checkpoint c --resume")).fails(2, &["step-", "expected"]);
 }
 
+/// Sends a signal by the shell's own command, because a small system has no program `kill`.
+#[cfg(unix)]
+fn send(signal: &str, process: u32) {
+    let kill = format!("kill -s {signal} {process}");
+    assert!(Command::new("sh").args(["-c", &kill]).status().unwrap().success(), "{kill}");
+}
+
 #[cfg(unix)]
 #[test]
 fn signals_finish_the_step_and_leave_a_checkpoint() {
@@ -128,11 +135,7 @@ fn signals_finish_the_step_and_leave_a_checkpoint() {
         while !folder.join("c").is_dir() || files(&folder).is_empty() {
             thread::sleep(Duration::from_millis(5));
         }
-        let kill = Command::new("kill")
-            .args([format!("-{signal}"), child.id().to_string()])
-            .status()
-            .unwrap();
-        assert!(kill.success());
+        send(signal, child.id());
         let run = Run::new(&train, child.wait_with_output().unwrap());
         assert_eq!(run.status, Some(status), "{}", run.err);
         assert!(
@@ -158,9 +161,7 @@ fn signals_finish_the_step_and_leave_a_checkpoint() {
     while !has_row() {
         thread::sleep(Duration::from_millis(5));
     }
-    assert!(
-        Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap().success()
-    );
+    send("INT", child.id());
     let run = Run::new(&train, child.wait_with_output().unwrap());
     assert_eq!(run.status, Some(130), "{}", run.err);
     assert!(run.err.contains("nothing is saved (see --checkpoint)"), "{}", run.err);
