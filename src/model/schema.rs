@@ -323,6 +323,10 @@ fn number(value: Value<'_>, mean: Option<f64>, is_truth: bool) -> Result<f64, Mi
         (Value::Missing, None) => return Err(gap(FINITE, value)),
         (Value::Text(_), _) => return Err((FINITE.to_owned(), value.to_string())),
     };
+    // As in tables: anything else than 0 and 1 is no truth value.
+    if is_truth && x != 0.0 && x != 1.0 {
+        return Err(("true or false".to_owned(), value.to_string()));
+    }
     Some(x).filter(|x| x.is_finite()).ok_or_else(|| (FINITE.to_owned(), value.to_string()))
 }
 

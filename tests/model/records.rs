@@ -265,8 +265,10 @@ fn records_name_truth_values_as_tables_do() {
             assert_eq!(found, predictions.get(row).unwrap().values(), "{record}");
         }
     }
-    let error = predictor.predict_record(&json!({"lift": "maybe"})).unwrap_err();
-    assert_eq!(format_parts(&error)[1], "column 'lift'");
+    for value in [json!("maybe"), json!(2), json!(0.5), json!(-1)] {
+        let error = predictor.predict_record(&json!({ "lift": value })).unwrap_err();
+        assert_eq!(format_parts(&error)[1], "column 'lift'");
+    }
 }
 
 #[test]
