@@ -1,11 +1,13 @@
 //! From tables with texts, dates and gaps to numbers.
 
 use std::collections::HashSet;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
 use serde::{Deserialize, Serialize};
 
 use super::coding::{Coding, EncodedColumn, type_of};
+use super::encoder_fit::on_all_cores;
 use super::encoder_write::{Writer, write_samples};
 use super::frame::{FrameRows, Unknown, dataset};
 use super::{Column, Dataset, Standardization};
@@ -135,13 +137,19 @@ impl Encoder {
         let mut features = vec![T::default(); inputs * rows.samples()];
         let threads = thread::available_parallelism().map_or(1, usize::from);
         let share = rows.samples().div_ceil(threads).max(SAMPLES_PER_THREAD);
+        let finite = AtomicBool::new(true);
         thread::scope(|scope| {
             for (part, features) in features.chunks_mut(share * inputs).enumerate() {
-                let writers = &writers;
-                scope.spawn(move || write_samples(writers, rows, part * share, (features, inputs)));
+                let (writers, finite) = (&writers, &finite);
+                scope.spawn(move || {
+                    let part = write_samples(writers, rows, part * share, (features, inputs));
+                    finite.fetch_and(part, Ordering::Relaxed);
+                });
             }
         });
-        self.check_finite(&features, inputs)?;
+        if !finite.into_inner() {
+            return Err(self.not_finite(&features, inputs));
+        }
         let names = if rows.frame.named { self.feature_names() } else { Vec::new() };
         let data = dataset(rows, inputs, features, names)?;
         let [unknown, gaps, outside] = self.unseen(rows);
@@ -150,8 +158,8 @@ impl Encoder {
     }
 
     /// Names the feature that `T` cannot hold.
-    fn check_finite<T: Scalar>(&self, features: &[T], inputs: usize) -> Result<()> {
-        let Some(i) = features.iter().position(|x| !x.is_finite()) else { return Ok(()) };
+    fn not_finite<T: Scalar>(&self, features: &[T], inputs: usize) -> Error {
+        let i = features.iter().position(|x| !x.is_finite()).unwrap_or(0);
         let name = self.feature_names().swap_remove(i % inputs);
         let reason = format!(
             "sample {} (counted from 0): feature '{name}' is {}, too large for {}",
@@ -159,7 +167,7 @@ impl Encoder {
             features[i],
             T::NAME
         );
-        Err(Error::argument("Encoder::encode", reason))
+        Error::argument("Encoder::encode", reason)
     }
 
     /// Refuses a table with other columns, in number, name, order or type.
@@ -210,11 +218,16 @@ impl Encoder {
 
     /// Texts, gaps and numbers that this was not fitted on.
     fn unseen(&self, rows: FrameRows<'_>) -> [Vec<Unknown>; 3] {
-        let mut all = [Vec::new(), Vec::new(), Vec::new()];
-        for (ours, column) in self.columns.iter().zip(&rows.frame.columns) {
-            for (list, unseen) in all.iter_mut().zip(ours.unseen(&column.values, rows)) {
-                list.extend(unseen);
+        let mut found: Vec<_> =
+            self.columns.iter().map(|ours| (ours, [None, None, None])).collect();
+        on_all_cores(&mut found, rows, |found, columns| {
+            for ((ours, found), column) in found.iter_mut().zip(columns) {
+                *found = ours.unseen(&column.values, rows);
             }
+        });
+        let mut all = [Vec::new(), Vec::new(), Vec::new()];
+        for (_, found) in found {
+            all.iter_mut().zip(found).for_each(|(list, unseen)| list.extend(unseen));
         }
         all
     }

@@ -8,11 +8,13 @@ use super::encoder::Encoder;
 use super::frame::{Frame, FrameRows};
 use super::table::DAY;
 use super::text::MISSING;
-use super::{Standardization, Values};
+use super::{Column, Standardization, Values};
 use crate::{Error, Result};
 
 /// Samples from which on a second thread pays.
 const SAMPLES_PER_THREAD: usize = 20_000;
+/// Columns of numbers whose moments are computed side by side.
+const COLUMNS_AT_ONCE: usize = 8;
 
 /// Fits an encoder and a standardization to samples that come in blocks.
 pub(super) struct EncoderFit {
@@ -120,16 +122,21 @@ impl EncoderFit {
 
     pub(super) fn add(&mut self, rows: FrameRows<'_>) {
         self.samples += rows.samples();
-        let threads = thread::available_parallelism().map_or(1, usize::from);
-        let threads = if rows.samples() < SAMPLES_PER_THREAD { 1 } else { threads };
-        let share = self.columns.len().div_ceil(threads).max(1);
-        thread::scope(|scope| {
-            let parts = self.columns.chunks_mut(share).zip(rows.frame.columns.chunks(share));
-            for (fits, columns) in parts {
-                let pairs = fits.iter_mut().zip(columns);
-                let add =
-                    move || pairs.for_each(|((_, fit), column)| fit.add(&column.values, rows));
-                if threads == 1 { add() } else { drop(scope.spawn(add)) }
+        on_all_cores(&mut self.columns, rows, |fits, columns| {
+            let mut numbers = Vec::new();
+            for ((_, fit), column) in fits.iter_mut().zip(columns) {
+                match (fit, &column.values) {
+                    (ColumnFit::Numbers(moments), Values::Numbers(values)) => {
+                        numbers.push((moments, &values[..]));
+                    }
+                    (fit, values) => fit.add(values, rows),
+                }
+            }
+            // Each step of a mean waits for the division of the step before; several columns do not wait for each other.
+            for columns in numbers.chunks_mut(COLUMNS_AT_ONCE) {
+                for row in rows.numbers() {
+                    columns.iter_mut().for_each(|(moments, values)| moments.add(values[row]));
+                }
             }
         });
     }
@@ -152,13 +159,29 @@ impl EncoderFit {
     }
 }
 
+/// Calls `work` on all cores with parts of `items`, of which there is one for each column of these rows, and their columns.
+pub(super) fn on_all_cores<A: Send>(
+    items: &mut [A],
+    rows: FrameRows<'_>,
+    work: impl Fn(&mut [A], &[Column]) + Sync,
+) {
+    let columns = &rows.frame.columns;
+    let threads = thread::available_parallelism().map_or(1, usize::from);
+    if rows.samples() < SAMPLES_PER_THREAD || threads == 1 || columns.is_empty() {
+        return work(items, columns);
+    }
+    let share = columns.len().div_ceil(threads);
+    thread::scope(|scope| {
+        for (items, columns) in items.chunks_mut(share).zip(columns.chunks(share)) {
+            scope.spawn(|| work(items, columns));
+        }
+    });
+}
+
 impl ColumnFit {
-    /// Adds the values of a column in these rows, one after the other.
+    /// Adds the dates or texts of a column in these rows, one after the other.
     fn add(&mut self, values: &Values, rows: FrameRows<'_>) {
         match (self, values) {
-            (ColumnFit::Numbers(moments), Values::Numbers(values)) => {
-                rows.numbers().for_each(|row| moments.add(values[row]));
-            }
             (ColumnFit::Dates { moments, has_times }, Values::Dates(values)) => {
                 for row in rows.numbers() {
                     moments.add(values[row] / DAY);

@@ -87,18 +87,21 @@ impl<'a> Writer<'a> {
     }
 }
 
-/// Writes samples from `from` on, a tile after the other.
+/// Writes samples from `from` on, a tile after the other; false if one of the features is not finite.
 pub(super) fn write_samples<T: Scalar>(
     writers: &[Writer<'_>],
     rows: FrameRows<'_>,
     from: usize,
     (features, inputs): (&mut [T], usize),
-) {
+) -> bool {
+    let mut finite = true;
     for (tile, features) in features.chunks_mut(TILE * inputs).enumerate() {
         let first = from + tile * TILE;
         let samples = first..first + features.len() / inputs;
         for writer in writers {
             writer.write(samples.clone().map(|i| rows.number(i)), (&mut *features, inputs));
         }
+        finite &= features.iter().fold(true, |finite, x| finite & x.is_finite());
     }
+    finite
 }

@@ -12,7 +12,7 @@ use arrow_schema::Schema;
 use super::column::Columns;
 use super::guard::guarded;
 use super::ipc::{ArrowFile, Contents, Place, message};
-use crate::data::table::{Source, Spot, Visit};
+use crate::data::table::{ColumnCells, Source, Spot, Visit, VisitCell};
 use crate::{Error, Result};
 
 /// An Arrow file; a block is a batch of it.
@@ -111,7 +111,7 @@ impl Source for ArrowSource {
         self.columns.unreadable(column)
     }
 
-    fn cells(&self, block: usize, columns: &[usize], visit: &mut Visit<'_>) -> Result<usize> {
+    fn visit(&self, block: usize, columns: &[usize], visit: &mut Visit<'_>) -> Result<usize> {
         columns.iter().try_for_each(|&column| self.columns.check(column))?;
         let batch = &self.batches[block];
         let mut read = columns.to_vec();
@@ -123,14 +123,16 @@ impl Source for ArrowSource {
         })?;
         for (place, &column) in columns.iter().enumerate() {
             let found = read.binary_search(&column).unwrap_or_default();
-            let mut each = |row, cell: crate::data::table::Cell<'_>| {
-                visit(Spot { block, row: batch.first + row }, place, cell)
+            let each = |visit: &mut VisitCell<'_>| {
+                let values = &**decoded.column(found);
+                let rows = self.columns.visit(column, values, batch.first, visit)?;
+                if rows != batch.rows {
+                    let found = format!("{rows} values for {} rows", batch.rows);
+                    return Err(self.columns.unsound(column, &found));
+                }
+                Ok(())
             };
-            let rows = self.columns.visit(column, &**decoded.column(found), 0, &mut each)?;
-            if rows != batch.rows {
-                let found = format!("{rows} values for {} rows", batch.rows);
-                return Err(self.columns.unsound(column, &found));
-            }
+            visit(place, &ColumnCells::Typed(&each))?;
         }
         Ok(0)
     }

@@ -22,7 +22,7 @@ use super::footer::Footer;
 use super::guard::guarded;
 use super::pages::Pages;
 use super::value::MAX_FIXED_BYTES;
-use crate::data::table::{Cell, Source, Spot, Visit};
+use crate::data::table::{Cell, ColumnCells, Source, Spot, Visit, VisitCell};
 use crate::{Error, Result};
 
 /// Rows that are decoded at a time.
@@ -227,15 +227,14 @@ impl Source for ParquetSource {
         self.columns.unreadable(column)
     }
 
-    fn cells(&self, block: usize, columns: &[usize], visit: &mut Visit<'_>) -> Result<usize> {
+    fn visit(&self, block: usize, columns: &[usize], visit: &mut Visit<'_>) -> Result<usize> {
         let file = File::open(&self.path).map_err(|e| Error::io("read", &self.path, e))?;
         let file = Arc::new(file);
         let rows = self.blocks[block];
         for (place, &column) in columns.iter().enumerate() {
             self.columns.check(column)?;
-            self.column(&file, rows, column, &mut |row, cell| {
-                visit(Spot { block, row }, place, cell)
-            })?;
+            let each = |visit: &mut VisitCell<'_>| self.column(&file, rows, column, visit);
+            visit(place, &ColumnCells::Typed(&each))?;
         }
         Ok(0)
     }

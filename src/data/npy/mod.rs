@@ -7,7 +7,7 @@ mod npz;
 use std::path::Path;
 
 use self::array::Array;
-use super::table::{Source, Spot, Visit};
+use super::table::{ColumnCells, Source, Spot, Visit, VisitCell};
 use super::text::counted;
 use crate::{Error, Result};
 
@@ -63,21 +63,21 @@ impl Source for NpySource {
         self.samples.rows.div_ceil(self.rows_in_block)
     }
 
-    fn cells(&self, block: usize, columns: &[usize], visit: &mut Visit<'_>) -> Result<usize> {
+    fn visit(&self, block: usize, columns: &[usize], visit: &mut Visit<'_>) -> Result<usize> {
         let first = block * self.rows_in_block;
         let rows = self.rows_in_block.min(self.samples.rows - first);
         let samples = self.samples.read(first, rows)?;
         let labels = self.labels.as_ref().map(|labels| labels.read(first, rows)).transpose()?;
-        for row in 0..rows {
-            let spot = Spot { block, row: first + row };
-            for (place, &column) in columns.iter().enumerate() {
-                match column.checked_sub(self.samples.columns).zip(labels.as_ref()) {
-                    None => samples.cell(row, column, |cell| visit(spot, place, cell))?,
-                    Some((column, labels)) => {
-                        labels.cell(row, column, |cell| visit(spot, place, cell))?;
-                    }
-                }
-            }
+        for (place, &column) in columns.iter().enumerate() {
+            let (array, column) = match (column.checked_sub(self.samples.columns), &labels) {
+                (Some(column), Some(labels)) => (labels, column),
+                _ => (&samples, column),
+            };
+            let each = |visit: &mut VisitCell<'_>| {
+                (0..rows)
+                    .try_for_each(|row| array.cell(row, column, |cell| visit(first + row, cell)))
+            };
+            visit(place, &ColumnCells::Typed(&each))?;
         }
         Ok(0)
     }

@@ -2,9 +2,11 @@
 
 use super::cell::Cell;
 use super::draft::ColumnDraft;
+use super::number::Plain;
 use super::parallel::in_order;
-use super::source::Source;
-use super::survey::{ColumnSurvey, Field, Spot};
+use super::rows::Fields;
+use super::source::{ColumnCells, Source};
+use super::survey::{ColumnSurvey, Field, NumberRun, Spot};
 use crate::Result;
 
 /// What stands in a table.
@@ -29,18 +31,20 @@ impl Counted {
             let mut counted = Counted::empty(width, keep);
             let Counted { columns: surveys, rows, drafts, .. } = &mut counted;
             let mut drafts = drafts.as_mut();
-            counted.empty_rows = source.cells(block, &columns, &mut |spot, place, cell| {
-                *rows += usize::from(place == 0);
+            counted.empty_rows = source.visit(block, &columns, &mut |place, cells| {
                 let column = columns[place];
-                let Cell::Text(text) = cell else {
-                    surveys[column].add(cell, spot, missing);
-                    return Ok(());
+                let survey = &mut surveys[column];
+                let draft = drafts.as_mut().map(|drafts| &mut drafts[column]);
+                *rows = match cells {
+                    ColumnCells::Fields(fields) => {
+                        count_fields(fields, block, survey, draft, missing);
+                        fields.len()
+                    }
+                    ColumnCells::Typed(_) => cells.each(|row, cell| {
+                        survey.add(cell, Spot { block, row }, missing);
+                        Ok(())
+                    })?,
                 };
-                let field = Field::new(text, missing);
-                surveys[column].add_field(&field, spot);
-                if let Some(drafts) = &mut drafts {
-                    drafts[column].add(&field);
-                }
                 Ok(())
             })?;
             Ok(counted)
@@ -81,4 +85,47 @@ impl Counted {
         all.append(self);
         all
     }
+}
+
+/// Counts the fields of a column, and keeps them.
+fn count_fields(
+    fields: &Fields<'_>,
+    block: usize,
+    survey: &mut ColumnSurvey,
+    mut draft: Option<&mut ColumnDraft>,
+    missing: &[String],
+) {
+    // Where only the values of numbers matter, as in most columns, they are counted many at a time.
+    let mut run = NumberRun::new();
+    let mut in_run = false;
+    for (row, text) in fields.iter() {
+        if in_run && let Some(plain) = Plain::of(text) {
+            run.push(plain);
+            if run.is_full() {
+                end_run(&mut run, survey, &mut draft);
+            }
+            continue;
+        }
+        end_run(&mut run, survey, &mut draft);
+        let field = Field::new(text, missing);
+        survey.add_field(&field, Spot { block, row });
+        if let Some(draft) = &mut draft {
+            draft.add(&field);
+        }
+        in_run = missing.is_empty()
+            && survey.many_numbers
+            && draft.as_ref().is_none_or(|draft| draft.keeps_no_texts());
+    }
+    end_run(&mut run, survey, &mut draft);
+}
+
+fn end_run(run: &mut NumberRun, survey: &mut ColumnSurvey, draft: &mut Option<&mut ColumnDraft>) {
+    if run.values().is_empty() {
+        return;
+    }
+    survey.add_run(run);
+    if let Some(draft) = draft {
+        draft.add_run(run.values());
+    }
+    run.clear();
 }

@@ -4,7 +4,7 @@ use super::cell::missing_word;
 use super::date::DateOrder;
 use super::number::{Written, plain};
 use super::options::TableOptions;
-use super::rows::Rows;
+use super::rows::{EmptyRows, Rows};
 use super::schema::{Delimiter, Dialect};
 use crate::data::text::truth;
 use crate::{Error, Result};
@@ -96,7 +96,7 @@ impl Candidate {
     }
 
     fn count(head: &str, dialect: Dialect) -> Option<Self> {
-        let rows = Rows::parse(head.to_owned(), &dialect);
+        let rows = Rows::of(head.to_owned(), &dialect, EmptyRows::LeaveOut);
         let seen = rows.len().min(MAX_ROWS);
         let is_row = |row: &usize| !may_be_comment(head, rows.start(*row));
         let widths = |rows_: &mut dyn Iterator<Item = usize>| {

@@ -40,6 +40,18 @@ impl ColumnDraft {
             }
         }
     }
+
+    /// Whether only numbers are kept, or nothing at all.
+    pub(super) fn keeps_no_texts(&self) -> bool {
+        self.texts.is_none()
+    }
+
+    /// Adds numbers, where no texts are kept.
+    pub(super) fn add_run(&mut self, values: &[f64]) {
+        if let Some(numbers) = &mut self.numbers {
+            numbers.extend_from_slice(values);
+        }
+    }
 }
 
 impl ColumnDraft {

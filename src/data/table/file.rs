@@ -3,11 +3,13 @@
 use std::fs::File;
 use std::io::{BufReader, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use encoding_rs::{DecoderResult, Encoding};
 use memchr::{memchr, memchr_iter, memrchr};
 use tempfile::NamedTempFile;
 
+use super::parallel::in_order;
 use super::schema::Dialect;
 use crate::{Error, Result};
 
@@ -92,6 +94,48 @@ impl TextFile {
 
     /// Divides the file into blocks of about `bytes` bytes that end where a row ends.
     pub(super) fn blocks(&self, dialect: &Dialect, bytes: usize) -> Result<Vec<TextBlock>> {
+        if dialect.skip_rows == 0
+            && let Some(blocks) = self.blocks_of_lines(bytes)?
+        {
+            return Ok(blocks);
+        }
+        self.blocks_one_by_one(dialect, bytes)
+    }
+
+    /// Divides a file without quotes, where every line ends a row, on all cores; `None` if it has quotes or very long lines.
+    fn blocks_of_lines(&self, bytes: usize) -> Result<Option<Vec<TextBlock>>> {
+        let io = |source| Error::io("read", &self.path, source);
+        let size = self.reader()?.metadata().map_err(io)?.len();
+        let parts: Vec<u64> = (self.mark..size).step_by(bytes).collect();
+        let has_quotes = AtomicBool::new(false);
+        let scan = |&start: &u64| {
+            if has_quotes.load(Ordering::Relaxed) {
+                return Ok((0, None));
+            }
+            let mut file = self.reader()?;
+            file.seek(SeekFrom::Start(start)).map_err(io)?;
+            let mut text = Vec::with_capacity(bytes);
+            file.take(bytes as u64).read_to_end(&mut text).map_err(io)?;
+            has_quotes.fetch_or(memchr(b'"', &text).is_some(), Ordering::Relaxed);
+            let end = memrchr(b'\n', &text).map(|end| start + end as u64 + 1);
+            Ok((memchr_iter(b'\n', &text).count(), end))
+        };
+        let (mut blocks, mut start, mut lines) = (Vec::new(), self.mark, 0);
+        in_order(&parts, scan, |_, (more, end)| {
+            if let Some(end) = end {
+                blocks.push(TextBlock { start, bytes: (end - start) as usize, lines });
+                (start, lines) = (end, lines + more);
+            }
+            Ok(())
+        })?;
+        if start < size {
+            blocks.push(TextBlock { start, bytes: (size - start) as usize, lines });
+        }
+        let fits = blocks.iter().all(|block| block.bytes <= MAX_ROW_BYTES);
+        Ok((fits && !has_quotes.into_inner()).then_some(blocks))
+    }
+
+    fn blocks_one_by_one(&self, dialect: &Dialect, bytes: usize) -> Result<Vec<TextBlock>> {
         let io = |source| Error::io("read", &self.path, source);
         let mut reader = BufReader::with_capacity(CHUNK, self.reader()?);
         reader.seek(SeekFrom::Start(self.mark)).map_err(io)?;
@@ -123,24 +167,20 @@ impl TextFile {
         }
     }
 
-    /// The text of a block.
-    pub(super) fn read(&self, block: &TextBlock) -> Result<String> {
+    /// The text of a block, in the memory of another text.
+    pub(super) fn read(&self, block: &TextBlock, memory: String) -> Result<String> {
         let mut file = self.reader()?;
-        let mut bytes = vec![0; block.bytes];
+        let mut bytes = memory.into_bytes();
+        bytes.clear();
+        bytes.reserve_exact(block.bytes);
         let io = |source| Error::io("read", &self.path, source);
         file.seek(SeekFrom::Start(block.start)).map_err(io)?;
-        file.read_exact(&mut bytes).map_err(|source| {
+        let read = file.take(block.bytes as u64).read_to_end(&mut bytes).map_err(io)?;
+        if read < block.bytes {
+            let place = format!("byte {}", block.start);
             let expected = "the file as it was when it was opened";
-            match source.kind() {
-                std::io::ErrorKind::UnexpectedEof => Error::format(
-                    self.name(),
-                    format!("byte {}", block.start),
-                    expected,
-                    "the end of the file",
-                ),
-                _ => Error::io("read", &self.path, source),
-            }
-        })?;
+            return Err(Error::format(self.name(), place, expected, "the end of the file"));
+        }
         self.utf8(bytes, block)
     }
 
@@ -156,7 +196,7 @@ impl TextFile {
 
     /// The line of a byte of a block, counted from 1.
     pub(super) fn line(&self, block: &TextBlock, offset: usize) -> Result<usize> {
-        let text = self.read(block)?;
+        let text = self.read(block, String::new())?;
         Ok(block.lines + line_in(text.as_bytes(), offset))
     }
 }
@@ -280,6 +320,8 @@ impl Cutter {
         let new = &text[self.scanned..];
         if !self.in_quotes && memchr(b'"', new).is_none() {
             self.pass_plain(new);
+        } else if self.comment.is_none() {
+            self.pass_quoted(new);
         } else {
             (self.scanned..).zip(new).for_each(|(at, &byte)| self.step(at, byte));
         }
@@ -302,6 +344,26 @@ impl Cutter {
         let ends_field = |&byte: &u8| byte == b'\n' || byte == self.delimiter;
         self.at_field_start = new.last().map_or(self.at_field_start, ends_field);
         self.just_closed = self.just_closed && new.is_empty();
+    }
+
+    /// Scans text without comments, from one quote to the next.
+    fn pass_quoted(&mut self, new: &[u8]) {
+        let mut at = 0;
+        while at < new.len() {
+            let quote = memchr(b'"', &new[at..]).map_or(new.len(), |quote| at + quote);
+            if let [.., last] = new[at..quote] {
+                let line_end = memrchr(b'\n', &new[at..quote]).filter(|_| !self.in_quotes);
+                self.last_end = line_end.map(|end| self.scanned + at + end + 1).or(self.last_end);
+                self.at_row_start = last == b'\n' && !self.in_quotes;
+                self.at_field_start =
+                    self.at_row_start || last == self.delimiter && !self.in_quotes;
+                self.just_closed = false;
+            }
+            if quote < new.len() {
+                self.step(self.scanned + quote, b'"');
+            }
+            at = quote + 1;
+        }
     }
 
     fn step(&mut self, at: usize, byte: u8) {

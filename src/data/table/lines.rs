@@ -4,14 +4,13 @@ use std::io::{BufRead, BufReader, Read};
 use std::ops::Range;
 use std::path::Path;
 
-use super::cell::Cell;
 use super::dialect::declared_delimiter;
 use super::file::{Cutter, line_in};
 use super::follow::{Labels, has_names};
 use super::reading::Reading;
 use super::rows::{EmptyRows, Rows};
 use super::schema::{Delimiter, Dialect, Schema};
-use super::source::{Source, Visit};
+use super::source::{ColumnCells, Source, Visit};
 use super::survey::Spot;
 use super::text::column_names;
 use super::{Frame, TableOptions};
@@ -118,7 +117,8 @@ impl<R: Read> RowReader<R> {
             let before = self.lines;
             let mut text = Vec::new();
             self.row(&mut text)?;
-            let rows = Rows::parse(utf8(&self.name, before, &text)?, &self.dialect);
+            let rows =
+                Rows::of(utf8(&self.name, before, &text)?, &self.dialect, EmptyRows::LeaveOut);
             if rows.len() > 0 && rows.width(0) == fields.len() + 1 {
                 fields.insert(0, String::new());
             }
@@ -126,7 +126,10 @@ impl<R: Read> RowReader<R> {
         }
         self.width = fields.len();
         let names = has_header.then(|| column_names(fields.into_iter()));
-        let block = Block { names, ..self.block("", Rows::parse(String::new(), &self.dialect), 0) };
+        let block = Block {
+            names,
+            ..self.block("", Rows::of(String::new(), &self.dialect, EmptyRows::LeaveOut), 0)
+        };
         self.reading = Reading::find(schema, &block, Labels::Ignored, options.id.as_deref())?;
         Ok(())
     }
@@ -149,7 +152,7 @@ impl<R: Read> RowReader<R> {
                 self.dialect.delimiter = options.delimiter.unwrap_or(delimiter);
                 continue;
             }
-            let rows = Rows::parse(line, &self.dialect);
+            let rows = Rows::of(line, &self.dialect, EmptyRows::LeaveOut);
             if rows.len() > 0 {
                 return Ok((rows.fields(0).map(str::to_owned).collect(), (text, before)));
             }
@@ -187,7 +190,7 @@ impl<R: Read> RowReader<R> {
                 return Ok(None);
             }
             let text = utf8(&self.name, before, &text)?;
-            let rows = Rows::parse_with(text.clone(), &self.dialect, EmptyRows::Keep);
+            let rows = Rows::of(text.clone(), &self.dialect, EmptyRows::Keep);
             if rows.len() > 0 {
                 let (frame, fault) = self.read(self.block(&text, rows, before))?;
                 self.fault = fault;
@@ -289,18 +292,18 @@ impl Source for Block<'_> {
         1
     }
 
-    fn cells(&self, _: usize, columns: &[usize], visit: &mut Visit<'_>) -> Result<usize> {
+    fn visit(&self, _: usize, columns: &[usize], visit: &mut Visit<'_>) -> Result<usize> {
         for row in self.range.clone() {
             let spot = Spot { block: 0, row: self.rows.start(row) };
-            let fields: Vec<&str> = self.rows.fields(row).collect();
-            if fields.len() != self.width {
+            let fields = self.rows.width(row);
+            if fields != self.width {
                 let expected = format!("{}, as the first row has", counted(self.width, "field"));
-                let found = counted(fields.len(), "field");
+                let found = counted(fields, "field");
                 return Err(Error::format(self.name, self.place(spot, 0), expected, found));
             }
-            for (place, &column) in columns.iter().enumerate() {
-                visit(spot, place, Cell::Text(fields[column]))?;
-            }
+        }
+        for (place, &column) in columns.iter().enumerate() {
+            visit(place, &ColumnCells::Fields(self.rows.column(column, self.range.clone())))?;
         }
         Ok(self.rows.empty)
     }

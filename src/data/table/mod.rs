@@ -41,7 +41,7 @@ pub(super) use self::parallel::in_order;
 pub(super) use self::reading::Reading;
 use self::rows::EmptyRows;
 pub use self::schema::{ColumnType, Delimiter, Dialect, Role, Schema, SchemaColumn};
-pub(super) use self::source::{Source, Visit};
+pub(super) use self::source::{ColumnCells, Source, Visit, VisitCell};
 pub(super) use self::survey::Spot;
 use self::surveyed::Surveyed;
 use self::text::TextSource;

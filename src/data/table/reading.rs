@@ -67,21 +67,34 @@ impl Reading {
         let first_target = features.len();
         let first_constant = first_target + targets.len();
         let id = first_constant + self.constants.len();
-        source.cells(block, &columns, &mut |spot, place, cell| {
-            rows += usize::from(place == 0);
-            let outcome = if place < first_target {
-                features[place].add(cell, &self.missing)
+        source.visit(block, &columns, &mut |place, cells| {
+            let misfit = |row, misfit| {
+                self.misfit(source, Spot { block, row }, (place, columns[place]), misfit)
+            };
+            rows = if place < first_target {
+                let feature = &mut features[place];
+                cells.each(|row, cell| {
+                    feature.add(cell, &self.missing).map_err(|found| misfit(row, found))
+                })
             } else if place < first_constant {
-                targets[place - first_target].add(cell, &self.missing)
+                let target = &mut targets[place - first_target];
+                cells.each(|row, cell| {
+                    target.add(cell, &self.missing).map_err(|found| misfit(row, found))
+                })
             } else if place < id {
                 let place = place - first_constant;
-                compare(&self.constants[place].1, cell, &mut changed[place]);
-                Ok(())
+                let (column, changed) = (&self.constants[place].1, &mut changed[place]);
+                cells.each(|_, cell| {
+                    compare(column, cell, changed);
+                    Ok(())
+                })
             } else {
-                ids.push(text_of(cell));
-                Ok(())
-            };
-            outcome.map_err(|misfit| self.misfit(source, spot, (place, columns[place]), misfit))
+                cells.each(|_, cell| {
+                    ids.push(text_of(cell));
+                    Ok(())
+                })
+            }?;
+            Ok(())
         })?;
         let names = self.features.iter().map(|(_, column)| column.name.clone());
         let values = features.into_iter().map(Builder::finish);

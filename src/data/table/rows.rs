@@ -1,11 +1,14 @@
 //! The rows of a text, taken apart into fields.
 
+use std::ops::Range;
+
 use csv_core::{ReadRecordResult, Reader, ReaderBuilder};
-use memchr::{memchr, memchr2_iter};
+use memchr::memchr;
 
 use super::schema::{Delimiter, Dialect};
 
 /// The rows of a text. Blank lines, comments and rows of empty fields are left out.
+#[derive(Default)]
 pub(super) struct Rows {
     /// Where the fields are: the source, or a copy without quotes.
     text: String,
@@ -36,21 +39,38 @@ struct Row {
 }
 
 impl Rows {
-    /// Takes a text apart.
-    pub(super) fn parse(source: String, dialect: &Dialect) -> Self {
-        Rows::parse_with(source, dialect, EmptyRows::LeaveOut)
+    /// The rows of a text.
+    pub(super) fn of(source: String, dialect: &Dialect, empty: EmptyRows) -> Self {
+        let mut rows = Rows::default();
+        rows.parse(source, dialect, empty);
+        rows
     }
 
-    /// As [`Rows::parse`], with a choice about empty rows.
-    pub(super) fn parse_with(source: String, dialect: &Dialect, empty: EmptyRows) -> Self {
+    /// Takes a text apart, in the memory of the rows before.
+    pub(super) fn parse(&mut self, source: String, dialect: &Dialect, empty: EmptyRows) {
         let has_quotes = memchr(b'"', source.as_bytes()).is_some();
         let has_old_line_ends = memchr(b'\n', source.as_bytes()).is_none()
             && memchr(b'\r', source.as_bytes()).is_some();
-        if has_quotes || has_old_line_ends || dialect.delimiter == Delimiter::Blanks {
-            return parse_quoted(&source, dialect, empty);
-        }
-        let rows = split(&source, dialect, empty);
-        Rows { text: source, ..rows }
+        self.fields.clear();
+        self.rows.clear();
+        let collector = Collector {
+            fields: std::mem::take(&mut self.fields),
+            rows: std::mem::take(&mut self.rows),
+            empty: 0,
+            blank: (0, 0),
+            on_empty: empty,
+            dialect,
+        };
+        *self = if has_quotes || has_old_line_ends || dialect.delimiter == Delimiter::Blanks {
+            parse_quoted(&source, collector)
+        } else {
+            split(source, collector)
+        };
+    }
+
+    /// The memory of the text.
+    pub(super) fn take_text(&mut self) -> String {
+        std::mem::take(&mut self.text)
     }
 
     pub(super) fn len(&self) -> usize {
@@ -67,11 +87,38 @@ impl Rows {
         self.rows[row].start
     }
 
+    /// A column of these rows, which are wide enough.
+    pub(super) fn column(&self, column: usize, range: Range<usize>) -> Fields<'_> {
+        Fields { rows: self, range, column }
+    }
+
     /// The fields of a row without blanks around them.
     pub(super) fn fields(&self, row: usize) -> impl ExactSizeIterator<Item = &str> {
         let Row { first, fields, .. } = self.rows[row];
         let fields = self.fields[first..first + fields].iter();
         fields.map(|&(start, end)| &self.text[start as usize..end as usize])
+    }
+}
+
+/// A column of a text, from top to bottom.
+pub(in crate::data) struct Fields<'r> {
+    rows: &'r Rows,
+    range: Range<usize>,
+    column: usize,
+}
+
+impl<'r> Fields<'r> {
+    pub(super) fn len(&self) -> usize {
+        self.range.len()
+    }
+
+    /// For each row the byte of the source where it begins, and the field without blanks around it.
+    pub(super) fn iter(&self) -> impl Iterator<Item = (usize, &'r str)> {
+        let Rows { text, fields, rows, .. } = self.rows;
+        rows[self.range.clone()].iter().map(|row| {
+            let (start, end) = fields[row.first + self.column];
+            (row.start, &text[start as usize..end as usize])
+        })
     }
 }
 
@@ -86,12 +133,7 @@ struct Collector<'d> {
     dialect: &'d Dialect,
 }
 
-impl<'d> Collector<'d> {
-    fn new(dialect: &'d Dialect, on_empty: EmptyRows) -> Self {
-        let (fields, rows) = (Vec::new(), Vec::new());
-        Collector { fields, rows, empty: 0, blank: (0, 0), on_empty, dialect }
-    }
-
+impl Collector<'_> {
     /// Adds a field of `text`.
     fn field(&mut self, text: &str, start: usize, end: usize) {
         let bytes = &text.as_bytes()[start..end];
@@ -132,16 +174,12 @@ impl<'d> Collector<'d> {
 }
 
 /// Takes a text without quotes apart: lines, and fields between delimiters.
-fn split(source: &str, dialect: &Dialect, empty: EmptyRows) -> Rows {
-    let (bytes, delimiter) = (source.as_bytes(), dialect.delimiter.byte());
-    let comment = dialect.comment.and_then(|comment| u8::try_from(comment).ok());
-    let mut all = Collector::new(dialect, empty);
+fn split(source: String, mut all: Collector<'_>) -> Rows {
+    let (bytes, delimiter) = (source.as_bytes(), all.dialect.delimiter.byte());
+    let comment = all.dialect.comment.and_then(|comment| u8::try_from(comment).ok());
     let (mut row_start, mut field_start, mut first) = (0, 0, 0);
-    // The text ends as a line does.
-    let marks = memchr2_iter(delimiter, b'\n', bytes).chain(std::iter::once(bytes.len()));
-    for mark in marks {
-        let ends_row = mark == bytes.len() || bytes[mark] == b'\n';
-        all.field(source, field_start, mark);
+    let mut mark = |mark: usize, ends_row: bool| {
+        all.field(&source, field_start, mark);
         field_start = mark + 1;
         if ends_row {
             if comment.is_some() && bytes.get(row_start) == comment.as_ref() {
@@ -151,12 +189,45 @@ fn split(source: &str, dialect: &Dialect, empty: EmptyRows) -> Rows {
             }
             (row_start, first) = (mark + 1, all.fields.len());
         }
+    };
+    each_mark(bytes, delimiter, |at| mark(at, bytes[at] == b'\n'));
+    // The text ends as a line does.
+    mark(bytes.len(), true);
+    all.finish(source)
+}
+
+/// Calls `mark` with the place of each delimiter and each line end: 64 bytes at a time, as there is one every few bytes.
+fn each_mark(bytes: &[u8], delimiter: u8, mut mark: impl FnMut(usize)) {
+    let delimiters = u64::from_le_bytes([delimiter; 8]);
+    let line_ends = u64::from_le_bytes([b'\n'; 8]);
+    let (chunks, rest) = bytes.as_chunks::<64>();
+    for (number, chunk) in chunks.iter().enumerate() {
+        let mut marks = 0;
+        for (i, word) in chunk.as_chunks::<8>().0.iter().enumerate() {
+            let word = u64::from_le_bytes(*word);
+            let found = bytes_of_zero(word ^ delimiters) | bytes_of_zero(word ^ line_ends);
+            // The highest bits of the eight bytes, side by side.
+            marks |= (found >> 7).wrapping_mul(0x0102_0408_1020_4080) >> 56 << (8 * i);
+        }
+        while marks != 0 {
+            mark(64 * number + marks.trailing_zeros() as usize);
+            marks &= marks - 1;
+        }
     }
-    all.finish(String::new())
+    let first = bytes.len() - rest.len();
+    let is_mark = |byte: u8| byte == delimiter || byte == b'\n';
+    (first..).zip(rest).filter(|(_, byte)| is_mark(**byte)).for_each(|(at, _)| mark(at));
+}
+
+/// The highest bit of each byte that is zero. No sum of a byte carries into the next.
+pub(super) fn bytes_of_zero(word: u64) -> u64 {
+    const LOW: u64 = u64::from_le_bytes([0x7f; 8]);
+    !(((word & LOW) + LOW) | word | LOW)
 }
 
 /// Takes a text apart as RFC 4180 says.
-fn parse_quoted(source: &str, dialect: &Dialect, empty: EmptyRows) -> Rows {
+fn parse_quoted(source: &str, mut all: Collector<'_>) -> Rows {
+    let dialect = all.dialect;
     let comment = dialect.comment.and_then(|comment| u8::try_from(comment).ok());
     let mut reader = ReaderBuilder::new().delimiter(dialect.delimiter.byte()).build();
     // Without quotes a text is never longer than before.
@@ -178,7 +249,6 @@ fn parse_quoted(source: &str, dialect: &Dialect, empty: EmptyRows) -> Rows {
     text.truncate(length);
     // Fields are cut at ASCII characters, so that what was UTF-8 still is.
     let text = String::from_utf8(text).unwrap_or_default();
-    let mut all = Collector::new(dialect, empty);
     let blanks = dialect.delimiter == Delimiter::Blanks;
     for (i, &(start, mut from, first_end)) in records.iter().enumerate() {
         let last_end = records.get(i + 1).map_or(all_ends.len(), |next| next.2);

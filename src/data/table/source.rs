@@ -1,12 +1,45 @@
 //! Where the values of a table come from.
 
 use super::cell::Cell;
+use super::rows::Fields;
 use super::schema::Dialect;
 use super::survey::Spot;
 use crate::Result;
 
-/// What is done with a value: its place, the number of its column among those that were asked for, and the value.
-pub(in crate::data) type Visit<'v> = dyn FnMut(Spot, usize, Cell<'_>) -> Result<()> + 'v;
+/// What is done with a column: its number among those that were asked for, and its values.
+pub(in crate::data) type Visit<'v> = dyn FnMut(usize, &ColumnCells<'_>) -> Result<()> + 'v;
+
+/// What is done with a value: the number of its row, or the byte where its row begins, and the value.
+pub(in crate::data) type VisitCell<'v> = dyn FnMut(usize, Cell<'_>) -> Result<()> + 'v;
+
+/// The values of a column in a block, from top to bottom.
+pub(in crate::data) enum ColumnCells<'v> {
+    /// Fields of a text file.
+    Fields(Fields<'v>),
+    /// Values of a file with types: calls its argument with each.
+    Typed(&'v dyn Fn(&mut VisitCell<'_>) -> Result<()>),
+}
+
+impl ColumnCells<'_> {
+    /// Calls `visit` with each value; returns how many there are. The compiler knows every call in the loop over fields of a text.
+    pub(in crate::data) fn each(
+        &self,
+        mut visit: impl FnMut(usize, Cell<'_>) -> Result<()>,
+    ) -> Result<usize> {
+        let mut count = 0;
+        match self {
+            ColumnCells::Fields(fields) => {
+                count = fields.len();
+                fields.iter().try_for_each(|(row, text)| visit(row, Cell::Text(text)))?;
+            }
+            ColumnCells::Typed(each) => each(&mut |row, cell| {
+                count += 1;
+                visit(row, cell)
+            })?,
+        }
+        Ok(count)
+    }
+}
 
 /// A file with a table, in blocks of rows that are read on their own.
 pub(in crate::data) trait Source: Send + Sync {
@@ -37,9 +70,8 @@ pub(in crate::data) trait Source: Send + Sync {
         None
     }
 
-    /// Calls `visit` with the values of these columns in a block. The values of each column come from top to bottom. Returns the number of
-    /// rows of empty fields, which are left out.
-    fn cells(&self, block: usize, columns: &[usize], visit: &mut Visit<'_>) -> Result<usize>;
+    /// Calls `visit` with each of these columns in a block. Returns the number of rows of empty fields, which are left out.
+    fn visit(&self, block: usize, columns: &[usize], visit: &mut Visit<'_>) -> Result<usize>;
 
     /// "line 7, column 2"
     fn place(&self, spot: Spot, column: usize) -> String;

@@ -152,6 +152,64 @@ pub(super) struct Numbers {
     pub(super) counts_up: bool,
 }
 
+impl Numbers {
+    /// Counts finite numbers that follow each other: `whole` of them without a point, `may_group` with one that may stand between
+    /// thousands.
+    fn add(&mut self, values: &[f64], whole: usize, may_group: usize) {
+        let (Some(&first), Some(&last)) = (values.first(), values.last()) else { return };
+        if self.count == 0 {
+            self.first = first;
+        } else {
+            self.counts_up &= first == self.last + 1.0;
+        }
+        self.counts_up = self.counts_up && values.windows(2).all(|pair| pair[1] == pair[0] + 1.0);
+        self.last = last;
+        self.count += values.len();
+        self.whole += whole;
+        self.may_group += may_group;
+        for &x in values {
+            self.min = if x < self.min { x } else { self.min };
+            self.max = if x > self.max { x } else { self.max };
+            self.integral += usize::from(is_integral(x));
+        }
+    }
+}
+
+/// Numbers that follow each other in a column.
+pub(super) struct NumberRun {
+    values: [f64; NumberRun::LENGTH],
+    length: usize,
+    whole: usize,
+    may_group: usize,
+}
+
+impl NumberRun {
+    const LENGTH: usize = 256;
+
+    pub(super) fn new() -> Self {
+        NumberRun { values: [0.0; NumberRun::LENGTH], length: 0, whole: 0, may_group: 0 }
+    }
+
+    pub(super) fn push(&mut self, plain: Plain) {
+        self.values[self.length] = plain.value;
+        self.length += 1;
+        self.whole += usize::from(plain.is_whole);
+        self.may_group += usize::from(plain.may_group);
+    }
+
+    pub(super) fn is_full(&self) -> bool {
+        self.length == NumberRun::LENGTH
+    }
+
+    pub(super) fn values(&self) -> &[f64] {
+        &self.values[..self.length]
+    }
+
+    pub(super) fn clear(&mut self) {
+        (self.length, self.whole, self.may_group) = (0, 0, 0);
+    }
+}
+
 /// What stands in a column.
 #[derive(Clone, Debug)]
 pub(in crate::data) struct ColumnSurvey {
@@ -283,24 +341,21 @@ impl ColumnSurvey {
     }
 
     fn add_plain(&mut self, plain: Plain, text: &str, spot: Spot) {
-        let (numbers, x) = (&mut self.numbers, plain.value);
-        if numbers.count == 0 {
-            numbers.first = x;
+        if self.numbers.count == 0 {
             self.first_number = Some((text.to_owned(), spot));
-        } else {
-            numbers.counts_up &= x == numbers.last + 1.0;
         }
-        numbers.last = x;
-        numbers.count += 1;
-        numbers.min = numbers.min.min(x);
-        numbers.max = numbers.max.max(x);
-        numbers.whole += usize::from(plain.is_whole);
-        numbers.may_group += usize::from(plain.may_group);
-        numbers.integral += usize::from(is_integral(x));
+        let (whole, may_group) = (usize::from(plain.is_whole), usize::from(plain.may_group));
+        self.numbers.add(&[plain.value], whole, may_group);
         if !self.many_numbers {
             self.texts.add(text, 1, spot, usize::MAX);
             self.many_numbers = self.texts.known.len() > MAX_NUMBERS;
         }
+    }
+
+    /// Counts numbers whose texts no longer matter.
+    pub(super) fn add_run(&mut self, run: &NumberRun) {
+        debug_assert!(self.many_numbers);
+        self.numbers.add(run.values(), run.whole, run.may_group);
     }
 
     /// Adds what stands below.
@@ -384,10 +439,11 @@ impl ColumnSurvey {
     }
 }
 
-/// Whether a number has no fraction: as `fract`, but without a call for each number.
+/// Whether a finite number has no fraction: it keeps its value where a sum has no bits for one.
 fn is_integral(x: f64) -> bool {
-    const ALL_ARE: f64 = (1u64 << 53) as f64;
-    x.abs() >= ALL_ARE || x as i64 as f64 == x
+    const NO_FRACTIONS: f64 = (1u64 << 52) as f64;
+    let x = x.abs();
+    (x + NO_FRACTIONS) - NO_FRACTIONS == x || x >= NO_FRACTIONS
 }
 
 /// Adds 1 where a bit is set.

@@ -1,12 +1,12 @@
 //! A text file as a table.
 
 use std::collections::HashSet;
+use std::sync::{Mutex, PoisonError};
 
-use super::cell::Cell;
 use super::file::{TextBlock, TextFile};
 use super::rows::{EmptyRows, Rows};
 use super::schema::Dialect;
-use super::source::{Source, Visit};
+use super::source::{ColumnCells, Source, Visit};
 use super::survey::Spot;
 use crate::data::text::counted;
 use crate::{Error, Result};
@@ -25,6 +25,8 @@ pub(super) struct TextSource {
     pub(super) on_empty: EmptyRows,
     /// The first block that has rows.
     first_block: usize,
+    /// Rows that are no longer needed, whose memory others take.
+    spare: Mutex<Vec<Rows>>,
 }
 
 impl TextSource {
@@ -38,6 +40,7 @@ impl TextSource {
             width: 0,
             names: None,
             first_block: 0,
+            spare: Mutex::default(),
             on_empty: EmptyRows::LeaveOut,
         };
         while source.first_block < source.blocks.len()
@@ -79,7 +82,11 @@ impl TextSource {
     }
 
     fn rows_of(&self, block: usize) -> Result<Rows> {
-        Ok(Rows::parse_with(self.file.read(&self.blocks[block])?, &self.dialect, self.on_empty))
+        let spare = self.spare.lock().unwrap_or_else(PoisonError::into_inner).pop();
+        let mut rows = spare.unwrap_or_default();
+        let text = self.file.read(&self.blocks[block], rows.take_text())?;
+        rows.parse(text, &self.dialect, self.on_empty);
+        Ok(rows)
     }
 
     /// Refuses a row with other fields than the first.
@@ -120,35 +127,22 @@ impl Source for TextSource {
         self.blocks.len()
     }
 
-    fn cells(&self, block: usize, columns: &[usize], visit: &mut Visit<'_>) -> Result<usize> {
+    fn visit(&self, block: usize, columns: &[usize], visit: &mut Visit<'_>) -> Result<usize> {
         let rows = self.rows_of(block)?;
         if self.on_empty == EmptyRows::Keep && self.width == 1 && rows.blank > 0 {
             let expected = "a value in every line, or NA where one is missing";
             return Err(Error::format(self.file.name(), "the rows", expected, "blank lines"));
         }
         let skipped = usize::from(self.dialect.header && block == self.first_block);
-        // The place of each column among those that are asked for, and further places of the same columns.
-        let (mut wanted, mut again) = (vec![None; self.width], Vec::new());
-        for (place, &column) in columns.iter().enumerate() {
-            if wanted[column].is_some() {
-                again.push((place, column));
-            } else {
-                wanted[column] = Some(place);
-            }
-        }
         for row in skipped..rows.len() {
-            let spot = Spot { block, row: rows.start(row) };
-            self.check_width(spot, rows.width(row))?;
-            for (field, place) in rows.fields(row).zip(&wanted) {
-                if let Some(place) = *place {
-                    visit(spot, place, Cell::Text(field))?;
-                }
-            }
-            for &(place, column) in &again {
-                visit(spot, place, Cell::Text(rows.fields(row).nth(column).unwrap_or_default()))?;
-            }
+            self.check_width(Spot { block, row: rows.start(row) }, rows.width(row))?;
         }
-        Ok(rows.empty)
+        for (place, &column) in columns.iter().enumerate() {
+            visit(place, &ColumnCells::Fields(rows.column(column, skipped..rows.len())))?;
+        }
+        let empty = rows.empty;
+        self.spare.lock().unwrap_or_else(PoisonError::into_inner).push(rows);
+        Ok(empty)
     }
 
     fn place(&self, spot: Spot, column: usize) -> String {
