@@ -98,8 +98,12 @@ fn count_fields(
     // Where only the values of numbers matter, as in most columns, they are counted many at a time.
     let mut run = NumberRun::new();
     let mut in_run = false;
-    for (row, text) in fields.iter() {
-        if in_run && let Some(plain) = Plain::of(text) {
+    let text = fields.text();
+    for (row, place) in fields.places() {
+        if in_run
+            && let Some(plain) = Plain::short_in(text.as_bytes(), place.clone())
+                .or_else(|| Plain::of(&text[place.clone()]))
+        {
             run.push(plain);
             if run.is_full() {
                 end_run(&mut run, survey, &mut draft);
@@ -107,7 +111,7 @@ fn count_fields(
             continue;
         }
         end_run(&mut run, survey, &mut draft);
-        let field = Field::new(text, missing);
+        let field = Field::new(&text[place], missing);
         survey.add_field(&field, Spot { block, row });
         if let Some(draft) = &mut draft {
             draft.add(&field);

@@ -406,3 +406,44 @@ impl Cutter {
         Error::format(file, format!("line {line}"), "a row that ends, and quotes in pairs", found)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::schema::Delimiter;
+    use super::*;
+    use crate::random::{Philox, Purpose};
+
+    #[test]
+    fn rows_end_where_a_step_a_byte_says() {
+        let dialect = Dialect {
+            encoding: "UTF-8".into(),
+            delimiter: Delimiter::Comma,
+            header: false,
+            skip_rows: 0,
+            comment: None,
+            ends_with_delimiter: false,
+            row_names: false,
+            missing: Vec::new(),
+        };
+        let random = Philox::new(7, Purpose::User, 0);
+        let mut index = 0;
+        let mut below = |bound: u64| {
+            index += 1;
+            random.below(index, bound) as usize
+        };
+        for _ in 0..20_000 {
+            let length = below(40);
+            let any = |_| b"a,\n\"\"\r"[below(6)];
+            let text: Vec<u8> = (0..length).map(any).collect();
+            let mut slow = Cutter::new(&dialect, 0);
+            (0..).zip(&text).for_each(|(at, &byte)| slow.step(at, byte));
+            // In one piece, and in two.
+            for cut in [0, below(text.len() as u64 + 1)] {
+                let mut fast = Cutter::new(&dialect, 0);
+                fast.last_row_end(&text[..cut]);
+                let end = fast.last_row_end(&text);
+                assert_eq!((end, fast.in_quotes), (slow.last_end, slow.in_quotes), "{text:?}");
+            }
+        }
+    }
+}

@@ -6,9 +6,9 @@ use foldhash::fast::RandomState;
 
 use super::cell::{Cell, is_written_by_programs, missing_word, without_zero_decimals};
 use super::date::DateOrder;
-use super::number::NumberFormat;
+use super::number::{NumberFormat, Plain};
 use super::schema::{ColumnType, Role, SchemaColumn};
-use super::source::Source;
+use super::source::{ColumnCells, Source};
 use super::survey::Spot;
 use crate::data::text::truth;
 use crate::data::text::{listed, quoted};
@@ -72,10 +72,7 @@ impl Reading {
                 self.misfit(source, Spot { block, row }, (place, columns[place]), misfit)
             };
             rows = if place < first_target {
-                let feature = &mut features[place];
-                cells.each(|row, cell| {
-                    feature.add(cell, &self.missing).map_err(|found| misfit(row, found))
-                })
+                features[place].add_column(cells, &self.missing, misfit)
             } else if place < first_constant {
                 let target = &mut targets[place - first_target];
                 cells.each(|row, cell| {
@@ -288,6 +285,33 @@ impl Builder {
             },
         }
         Ok(())
+    }
+
+    /// Adds a column; returns how many values there are. `misfit`: the error of a value that does not fit.
+    fn add_column(
+        &mut self,
+        cells: &ColumnCells<'_>,
+        missing: &[String],
+        misfit: impl Fn(usize, Misfit) -> Error,
+    ) -> Result<usize> {
+        // Words for missing values that a person named may be numbers.
+        if let ColumnCells::Fields(fields) = cells
+            && self.is_plain_number()
+            && missing.is_empty()
+        {
+            let text = fields.text();
+            for (row, place) in fields.places() {
+                match (Plain::short_in(text.as_bytes(), place.clone()), &mut self.values) {
+                    (Some(number), Building::Numbers(_, values)) => values.push(number.value),
+                    _ => {
+                        let cell = Cell::Text(&text[place]);
+                        self.add(cell, missing).map_err(|found| misfit(row, found))?;
+                    }
+                }
+            }
+            return Ok(fields.len());
+        }
+        cells.each(|row, cell| self.add(cell, missing).map_err(|found| misfit(row, found)))
     }
 
     /// Adds texts; `None` if one of them does not fit.

@@ -112,13 +112,24 @@ impl<'r> Fields<'r> {
         self.range.len()
     }
 
-    /// For each row the byte of the source where it begins, and the field without blanks around it.
-    pub(super) fn iter(&self) -> impl Iterator<Item = (usize, &'r str)> {
-        let Rows { text, fields, rows, .. } = self.rows;
+    /// The text that the places are those of.
+    pub(super) fn text(&self) -> &'r str {
+        &self.rows.text
+    }
+
+    /// For each row the byte of the source where it begins, and the place of the field without blanks around it.
+    pub(super) fn places(&self) -> impl Iterator<Item = (usize, Range<usize>)> {
+        let Rows { fields, rows, .. } = self.rows;
         rows[self.range.clone()].iter().map(|row| {
             let (start, end) = fields[row.first + self.column];
-            (row.start, &text[start as usize..end as usize])
+            (row.start, start as usize..end as usize)
         })
+    }
+
+    /// For each row the byte of the source where it begins, and the field without blanks around it.
+    pub(super) fn iter(&self) -> impl Iterator<Item = (usize, &'r str)> {
+        let text = self.text();
+        self.places().map(move |(row, place)| (row, &text[place]))
     }
 }
 
@@ -299,6 +310,31 @@ fn record(
             ReadRecordResult::OutputEndsFull => ends.resize(2 * ends.len(), 0),
             ReadRecordResult::Record => return Some((position, written, fields)),
             ReadRecordResult::End => return None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::random::{Philox, Purpose};
+
+    #[test]
+    fn all_marks_are_found() {
+        let random = Philox::new(6, Purpose::User, 0);
+        let mut index = 0;
+        let mut below = |bound: u64| {
+            index += 1;
+            random.below(index, bound) as usize
+        };
+        for length in 0..400 {
+            let any = |_| b"ab,\n\x8a\xac\x0b\x2d"[below(8)];
+            let text: Vec<u8> = (0..length).map(any).collect();
+            let mut found = Vec::new();
+            each_mark(&text, b',', |at| found.push(at));
+            let expected: Vec<usize> =
+                (0..length).filter(|&at| matches!(text[at], b',' | b'\n')).collect();
+            assert_eq!(found, expected, "{text:?}");
         }
     }
 }
