@@ -9,8 +9,9 @@ use super::header;
 use super::number::plain;
 use super::options::TableOptions;
 use super::reading::Reading;
-use super::schema::{ColumnType, Role, Schema, SchemaColumn, find_column};
+use super::schema::{ColumnType, Delimiter, Role, Schema, SchemaColumn, find_column};
 use super::source::Source;
+use super::survey::ColumnSurvey;
 use super::text::TextSource;
 use crate::data::text::{counted, listed, quoted};
 use crate::{Error, Result};
@@ -122,7 +123,12 @@ impl Reading {
             layout.len() == source.width()
                 && (!needs_labels || self.targets.iter().all(|(place, _)| layout.contains(place)))
         };
-        let Some(layout) = layouts.iter().find(fits) else {
+        let mut fitting: Vec<&Vec<usize>> = layouts.iter().filter(fits).collect();
+        fitting.dedup();
+        if fitting.len() > 1 {
+            fitting = vec![self.clearest(source, schema, &fitting)?];
+        }
+        let Some(layout) = fitting.first() else {
             let labels = schema.columns.len() - without_labels;
             let label = match (needs_labels, labels) {
                 (_, 0) => String::new(),
@@ -134,6 +140,12 @@ impl Reading {
             let found = counted(source.width(), "column");
             return Err(Error::format(source.name(), "the columns", expected, found));
         };
+        self.place_as(layout);
+        Ok(())
+    }
+
+    /// Looks for the columns of the schema where this layout has them.
+    fn place_as(&mut self, layout: &[usize]) {
         let place_of = |column: usize| layout.iter().position(|&c| c == column);
         for (place, _) in self.features.iter_mut().chain(&mut self.targets) {
             *place = place_of(*place).unwrap_or_default();
@@ -145,8 +157,70 @@ impl Reading {
             }
             None => false,
         });
-        Ok(())
     }
+
+    /// Of layouts of the same width, the one that the values fit: either the labels are absent, or the columns that were left out.
+    fn clearest<'l>(
+        &self,
+        source: &dyn Source,
+        schema: &Schema,
+        layouts: &[&'l Vec<usize>],
+    ) -> Result<&'l Vec<usize>> {
+        let fits = |layout: &&&Vec<usize>| {
+            let mut placed = self.clone();
+            placed.constants.clear();
+            placed.place_as(layout);
+            (0..source.blocks()).all(|block| placed.block(source, block).is_ok())
+        };
+        let possible: Vec<&Vec<usize>> = layouts.iter().filter(fits).copied().collect();
+        if let [one] = possible[..] {
+            return Ok(one);
+        }
+        for layout in &possible {
+            for (place, &column) in layout.iter().enumerate() {
+                let column = &schema.columns[column];
+                if column.role == Role::LeftOut && is_left_out_column(source, place, column)? {
+                    return Ok(layout);
+                }
+            }
+        }
+        let numbers = |layout: &[usize]| -> String {
+            let numbers: Vec<String> = layout.iter().map(|c| (c + 1).to_string()).collect();
+            numbers.join(", ")
+        };
+        let readings: Vec<String> = layouts.iter().map(|layout| numbers(layout)).collect();
+        let expected = format!(
+            "columns that are clear: all {} of the training, with anything in place of the label",
+            schema.columns.len()
+        );
+        let found = format!(
+            "{}, which may be {} of the training",
+            counted(source.width(), "column"),
+            readings.join(" or ")
+        );
+        Err(Error::format(source.name(), "the columns", expected, found))
+    }
+}
+
+/// Whether a column of a file is surely one that training left out: it has the same constant, or numbers the rows.
+fn is_left_out_column(source: &dyn Source, place: usize, column: &SchemaColumn) -> Result<bool> {
+    const MIN_ROWS: usize = 3;
+    let mut survey = ColumnSurvey::default();
+    for block in 0..source.blocks() {
+        let mut below = ColumnSurvey::default();
+        source.cells(block, &[place], &mut |spot, _, cell| {
+            below.add(cell, spot, &[]);
+            Ok(())
+        })?;
+        survey.merge(below);
+    }
+    let is_constant = match (&column.constant, survey.different()) {
+        (Some(constant), (1, false)) => survey.texts.known.contains_key(constant),
+        _ => false,
+    };
+    let numbers = &survey.numbers;
+    let counts = numbers.counts_up && numbers.count >= MIN_ROWS && survey.others == 0;
+    Ok(is_constant || counts)
 }
 
 /// "column 1", "column 2" ...
@@ -187,15 +261,39 @@ pub(super) fn open_text(
             .map(|column| schema.columns[column].name.clone())
             .collect();
         let missing: Vec<String> = names.into_iter().filter(|name| !first.contains(name)).collect();
-        let expected = format!(
-            "a header with the columns that the model learned, {} among them, separated by {}",
-            listed(&missing),
-            source.dialect.delimiter
-        );
-        return Err(Error::format(source.name(), "line 1", expected, listed(&first)));
+        let delimiter = source.dialect.delimiter;
+        return Err(without_names(source.name(), 1, schema, (&first, delimiter), &missing));
     }
     source.set_header(has_header)?;
     Ok(source)
+}
+
+/// The error for a first row that lacks names of features.
+pub(super) fn without_names(
+    file: impl Into<String>,
+    line: usize,
+    schema: &Schema,
+    (first, delimiter): (&[String], Delimiter),
+    missing: &[String],
+) -> Error {
+    let expected = format!(
+        "a header with the columns that the model learned, {} among them, separated by {delimiter}",
+        listed(missing)
+    );
+    let text = first.join(&char::from(delimiter.byte()).to_string());
+    let has_names_between = |other: &Delimiter| {
+        let fields = text.split(char::from(other.byte())).filter(|field| !field.is_empty());
+        let names: Vec<String> =
+            fields.map(|field| field.trim().trim_matches('"').to_owned()).collect();
+        *other != delimiter && has_names(schema, &names)
+    };
+    let found = match Delimiter::ALL.iter().find(|other| has_names_between(other)) {
+        Some(other) => {
+            format!("{}, separated by {other}; TableOptions::delimiter says so", listed(first))
+        }
+        None => listed(first),
+    };
+    Error::format(file, format!("line {line}"), expected, found)
 }
 
 /// Whether the first row names all features.

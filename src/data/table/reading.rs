@@ -4,18 +4,20 @@ use std::collections::HashMap;
 
 use foldhash::fast::RandomState;
 
-use super::cell::{Cell, is_written_by_programs, missing_word, without_zero_decimals};
-use super::date::DateOrder;
+use super::cell::{
+    Cell, WITH_PERCENT, is_written_by_programs, missing_word, without_zero_decimals,
+};
+use super::date::{DateOrder, date_text, has_zone};
 use super::number::NumberFormat;
 use super::schema::{ColumnType, Role, SchemaColumn};
 use super::source::Source;
 use super::survey::Spot;
-use crate::data::text::truth;
-use crate::data::text::{listed, quoted};
+use crate::data::text::{listed, quoted, truth};
 use crate::data::{Column, Frame, MISSING, Targets, Unknown, Values};
 use crate::{Error, Result};
 
 /// Which columns of a file are read, and as what.
+#[derive(Clone)]
 pub(in crate::data) struct Reading {
     /// The columns to learn from, with their places in the file.
     pub(in crate::data) features: Vec<(usize, SchemaColumn)>,
@@ -186,7 +188,8 @@ fn compare(column: &SchemaColumn, cell: Cell<'_>, changed: &mut Option<Unknown>)
 fn text_of(cell: Cell<'_>) -> String {
     match cell {
         Cell::Text(text) => text.to_owned(),
-        Cell::Number(x) | Cell::Date(x) => x.to_string(),
+        Cell::Number(x) => x.to_string(),
+        Cell::Date(x) => date_text(x),
         Cell::Integer(x) => x.to_string(),
         Cell::Truth(truth) => truth.to_string(),
         Cell::Missing => String::new(),
@@ -240,7 +243,7 @@ enum Building {
     /// NaN is a missing value.
     Numbers(NumberFormat, Vec<f64>),
     Truth(Vec<f64>),
-    Dates(DateOrder, Vec<f64>),
+    Dates((DateOrder, Option<bool>), Vec<f64>),
     Texts(Texts),
 }
 
@@ -249,7 +252,7 @@ impl Builder {
         let values = match column.column_type {
             ColumnType::Number(format) => Building::Numbers(format, Vec::new()),
             ColumnType::Truth => Building::Truth(Vec::new()),
-            ColumnType::Date(order) => Building::Dates(order, Vec::new()),
+            ColumnType::Date(order) => Building::Dates((order, column.zones), Vec::new()),
             ColumnType::Text => Building::Texts(Texts::default()),
         };
         Builder { values, missing_word: column.missing_word.clone() }
@@ -325,11 +328,14 @@ fn number(cell: Cell<'_>, format: NumberFormat, words: Words<'_>) -> Result<f64,
             }
             if is_missing(text, words) { Ok(f64::NAN) } else { Err((expected(), quoted(text))) }
         }
+        Cell::Number(_) | Cell::Integer(_) if format.unit == Some('%') => {
+            Err((WITH_PERCENT.to_owned(), text_of(cell)))
+        }
         Cell::Number(x) if x.is_infinite() => Err((expected(), x.to_string())),
         Cell::Number(x) => Ok(x),
         Cell::Integer(x) => Ok(x as f64),
-        Cell::Truth(truth) => Ok(f64::from(u8::from(truth))),
         Cell::Missing => Ok(f64::NAN),
+        Cell::Truth(truth) => Err((expected(), truth.to_string())),
         Cell::Date(_) => Err((expected(), "a date".to_owned())),
         Cell::Bytes => Err(no_text()),
     }
@@ -353,10 +359,19 @@ fn truth_value(cell: Cell<'_>, words: Words<'_>) -> Result<f64, Misfit> {
     }
 }
 
-fn date(cell: Cell<'_>, order: DateOrder, words: Words<'_>) -> Result<f64, Misfit> {
-    let expected = || format!("a date in the order {order}, as in the rest of the column");
+/// `zones`: whether dates have a zone, if all do or none does.
+fn date(
+    cell: Cell<'_>,
+    (order, zones): (DateOrder, Option<bool>),
+    words: Words<'_>,
+) -> Result<f64, Misfit> {
+    let zone = zones.map_or("", |zones| if zones { " with a zone" } else { " without a zone" });
+    let expected = || format!("a date{zone} in the order {order}, as in the rest of the column");
     match cell {
         Cell::Text(text) => match order.parse(text) {
+            Some(_) if zones.is_some_and(|zones| zones != has_zone(text)) => {
+                Err((expected(), quoted(text)))
+            }
             Some(seconds) => Ok(seconds),
             None if is_missing(text, words) => Ok(f64::NAN),
             None => Err((expected(), quoted(text))),

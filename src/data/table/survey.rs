@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use foldhash::fast::RandomState;
 
 use super::cell::{Cell, missing_word};
-use super::date::DateOrder;
+use super::date::{DateOrder, has_zone};
 use super::number::{FORMATS, FormatSet, POINTS_BETWEEN_THOUSANDS, Plain, WITH_POINT, Written};
 use crate::data::text::truth;
 
@@ -57,6 +57,7 @@ struct Reading {
     unit: Option<char>,
     /// A date: a bit for each order.
     dates: u8,
+    has_zone: bool,
     truth: bool,
     has_digits: bool,
 }
@@ -70,8 +71,14 @@ impl Occurrence {
 
 impl Reading {
     /// Of a plain number, which is counted as such.
-    const NUMBER: Reading =
-        Reading { formats: 0, unit: None, dates: 0, truth: false, has_digits: true };
+    const NUMBER: Reading = Reading {
+        formats: 0,
+        unit: None,
+        dates: 0,
+        has_zone: false,
+        truth: false,
+        has_digits: true,
+    };
 
     fn of(text: &str) -> Self {
         let written = Written::of(text);
@@ -79,6 +86,7 @@ impl Reading {
             formats: written.as_ref().map_or(0, Written::formats),
             unit: written.and_then(|written| written.unit),
             dates: dates(text),
+            has_zone: has_zone(text),
             truth: truth(text).is_some(),
             has_digits: text.bytes().any(|byte| byte.is_ascii_digit()),
         }
@@ -165,6 +173,8 @@ pub(in crate::data) struct ColumnSurvey {
     pub(super) unit: Option<char>,
     with_unit: [usize; FORMATS.len()],
     pub(super) dates: [usize; DateOrder::ALL.len()],
+    /// The first date without a zone, and the first one with a zone.
+    pub(super) zones: [Option<(String, Spot)>; 2],
     pub(super) truths: usize,
     /// Values that are neither missing nor plain numbers.
     pub(super) others: usize,
@@ -174,6 +184,8 @@ pub(in crate::data) struct ColumnSurvey {
     pub(super) many_numbers: bool,
     pub(super) first_number: Option<(String, Spot)>,
     pub(super) first_other: Option<(String, Spot)>,
+    /// The first whole number that begins with a zero, as 00501.
+    pub(super) first_padded: Option<String>,
     /// Whether there are bytes that are no text.
     pub(super) has_bytes: bool,
 }
@@ -198,12 +210,14 @@ impl Default for ColumnSurvey {
             unit: None,
             with_unit: [0; FORMATS.len()],
             dates: [0; DateOrder::ALL.len()],
+            zones: [None, None],
             truths: 0,
             others: 0,
             texts: Texts::default(),
             many_numbers: false,
             first_number: None,
             first_other: None,
+            first_padded: None,
             has_bytes: false,
         }
     }
@@ -263,6 +277,10 @@ impl ColumnSurvey {
         }
         self.truths += usize::from(reading.truth);
         count_bits(&mut self.dates, reading.dates);
+        if reading.dates != 0 {
+            self.zones[usize::from(reading.has_zone)]
+                .get_or_insert_with(|| (text.to_owned(), spot));
+        }
         match reading.unit {
             None => count_bits(&mut self.written, reading.formats),
             Some(unit) if *self.unit.get_or_insert(unit) == unit => {
@@ -297,6 +315,9 @@ impl ColumnSurvey {
         numbers.whole += usize::from(plain.is_whole);
         numbers.may_group += usize::from(plain.may_group);
         numbers.integral += usize::from(is_integral(x));
+        if text.as_bytes().first() == Some(&b'0') && self.first_padded.is_none() {
+            self.first_padded = is_padded(text).then(|| text.to_owned());
+        }
         if !self.many_numbers {
             self.texts.add(text, 1, spot, usize::MAX);
             self.many_numbers = self.texts.known.len() > MAX_NUMBERS;
@@ -325,6 +346,10 @@ impl ColumnSurvey {
         self.many_numbers |= self.others == 0 && self.texts.known.len() > MAX_NUMBERS;
         self.first_number = self.first_number.take().or(below.first_number);
         self.first_other = self.first_other.take().or(below.first_other);
+        self.first_padded = self.first_padded.take().or(below.first_padded);
+        self.zones.iter_mut().zip(below.zones).for_each(|(first, below)| {
+            *first = first.take().or(below);
+        });
     }
 
     fn merge_numbers(&mut self, below: &Numbers) {
@@ -388,6 +413,11 @@ impl ColumnSurvey {
 fn is_integral(x: f64) -> bool {
     const ALL_ARE: f64 = (1u64 << 53) as f64;
     x.abs() >= ALL_ARE || x as i64 as f64 == x
+}
+
+/// Whether a number is written as codes are: digits with a zero in front of others.
+fn is_padded(text: &str) -> bool {
+    text.len() > 1 && text.starts_with('0') && text.bytes().all(|byte| byte.is_ascii_digit())
 }
 
 /// Adds 1 where a bit is set.

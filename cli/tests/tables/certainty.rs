@@ -1,0 +1,199 @@
+//! What can be read in two ways is refused or told.
+
+use crate::run::Folder;
+use crate::{inspect, refused, rows};
+
+#[test]
+fn times_with_and_without_a_zone_are_not_mixed() {
+    let time =
+        |i: usize, zone: &str| format!("2026-01-{:02}T{:02}:00:00{zone}", i % 28 + 1, i % 24);
+    let table = |zone: &dyn Fn(usize) -> &'static str| {
+        rows("at,k", 40, |i| format!("{},{}", time(i, zone(i)), ["a", "b"][i % 2]))
+    };
+    for zone in ["Z", "+02:00", "-0500", " +01"] {
+        let mixed = table(&|i| if i == 7 { zone } else { "" });
+        let parts = ["line 2, column 1 (at)", "without a zone", "line 9", "--no-dates", "--drop"];
+        refused(&mixed, "", &parts);
+    }
+    let by_days = rows("at,k", 40, |i| match i % 20 {
+        3 => format!("2026-01-01T10:00Z,{}", i % 2),
+        _ => format!("2026-01-{:02},{}", i % 28 + 1, i % 2),
+    });
+    refused(&by_days, "", &["line 2, column 1 (at)", "line 5"]);
+    assert!(inspect(&by_days, "--no-dates").columns()[0].ends_with("text"));
+
+    // Training had a zone, or none: predictions as well.
+    let (with, without) = (table(&|i| ["Z", "+02:00"][i % 2]), table(&|_| ""));
+    for (text, kind, good, bad) in [
+        (&with, "a date with a zone", "2026-01-05T10:00:00-03:00", "2026-01-05T10:00:00"),
+        (&without, "a date without a zone", "2026-01-05 10:00", "2026-01-05T10:00:00Z"),
+    ] {
+        let folder = Folder::new();
+        folder.write("t.csv", text);
+        folder.run("train t.csv --epochs 1").ok();
+        for (file, options) in [("csv", ""), ("jsonl", "--jsonl")] {
+            let write = |at: &str| match file {
+                "csv" => folder.write("new.csv", format!("at\n{at}\n")),
+                _ => folder.write("new.jsonl", format!("{{\"at\": \"{at}\"}}\n")),
+            };
+            let predict = format!("predict t.safetensors new.{file} {options}");
+            write(good);
+            folder.run(&predict).ok();
+            write(bad);
+            folder.run(&predict).fails(2, &[kind, bad, "line"]);
+        }
+    }
+}
+
+#[test]
+fn lost_zeros_are_told() {
+    let code = |i: usize| format!("{:05},{},{}", 501 + i * 997 % 90000, i % 7, ["a", "b"][i % 2]);
+    let text = rows("zip,n,k", 200, code);
+    let found = inspect(&text, "");
+    assert!(found.note(0).contains("zeros in front, as in 00501"), "{}", found.note(0));
+    assert_eq!(found.note(1), "");
+    assert_eq!(inspect(&text, "--categorical zip").columns()[0], "zip feature text");
+    // Far below the first values as well; and 0 or 0.5 is no code.
+    let late = rows("zip,n,k", 200, |i| {
+        format!("{},0.{i},{}", if i < 190 { 10000 + i } else { i }, ["a", "b"][i % 2])
+    });
+    assert_eq!(inspect(&late, "").note(0), "");
+    let late = late.replace("\n195,", "\n00195,");
+    assert!(inspect(&late, "").note(0).contains("00195"));
+    assert_eq!(inspect(&late, "").note(1), "");
+    let folder = Folder::new();
+    folder.write("t.csv", &text);
+    let run = folder.run("train t.csv --epochs 1").ok();
+    assert!(run.err.contains("--categorical zip"), "{}", run.err);
+    let run = folder.run("train t.csv --label zip --epochs 1").ok();
+    assert!(run.err.contains("--task classes"), "{}", run.err);
+}
+
+#[test]
+fn a_row_of_totals_is_no_sample() {
+    let row = |i: usize| format!("shop {},{},{}.5,{}", i % 5, i % 9 + 1, i % 4, i % 2);
+    let text = rows("shop,sold,price,k", 40, row);
+    let sold: usize = (0..40).map(|i| i % 9 + 1).sum();
+    let price: f64 = (0..40).map(|i| (i % 4) as f64 + 0.5).sum();
+    for name in ["Total", "TOTAL:", "Sum", "grand total"] {
+        let parts = ["line 42, column 1 (shop)", name, "sums of the rows above"];
+        refused(format!("{text}{name},{sold},{price},20\n"), "", &parts);
+        refused(format!("{text}{name},{sold},,\n"), "", &parts);
+    }
+    let mean = format!("Average,{:.2},{:.2},0.50", sold as f64 / 40.0, price / 40.0);
+    refused(format!("{text}{mean}\n"), "", &["line 42, column 1 (shop)", "means"]);
+    // Marks between thousands, and decimal commas.
+    let marked = rows("shop;sold;k", 30, |i| format!("s{};{},25;{}", i % 5, i % 9 + 1, i % 2));
+    refused(format!("{marked}Summe;145,5;15\n"), "", &["line 32", "Summe"]);
+    // Only named so: told.
+    let found = inspect(format!("{text}Total,7,1.5,1\n"), "");
+    assert!(found.note(0).contains("line 42 is \"Total\""), "{}", found.note(0));
+    // A category, or no last row.
+    let oil = rows("shop,sold,k", 40, |i| format!("{},{i},{}", ["Total", "Agip"][i % 2], i % 2));
+    assert!(!inspect(&oil, "").note(0).contains("line"), "{}", inspect(&oil, "").note(0));
+    assert!(!inspect(text.replace("\nshop 0,1,", "\nTotal,1,"), "").note(0).contains("line"));
+}
+
+#[test]
+fn columns_that_may_be_others_are_refused() {
+    let folder = Folder::new();
+    let (x, z) = (|i: usize| i * 7 % 10, |i: usize| i * 3 % 8);
+    let row = |i: usize| format!("{},0.{},0.{},{}", 900 - i * 37 % 800, x(i), z(i), 4 * x(i));
+    let body =
+        |row: &dyn Fn(usize) -> String| -> String { (0..60).map(|i| row(i) + "\n").collect() };
+    folder.write("t.csv", body(&row));
+    folder.run("train t.csv --drop 1 --task values --epochs 1").ok();
+    let predict = |text: &str| {
+        folder.write("new.csv", text);
+        folder.run("predict t.safetensors new.csv")
+    };
+    predict("17,0.5,0.25\n90,0.1,0.75\n").fails(2, &["1, 2, 3", "2, 3, 4", "all 4", "label"]);
+    predict("0.5,0.25,9\n0.1,0.75,9\n").fails(2, &["1, 2, 3", "2, 3, 4", "all 4", "label"]);
+    // A text is no number, a counter is none of the features.
+    let expected = predict("17,0.5,0.25,\n90,0.1,0.75,\n").ok().out;
+    assert_eq!(predict("a17,0.5,0.25\na90,0.1,0.75\n").ok().out, expected);
+    assert_eq!(predict("0.5,0.25,high\n0.1,0.75,low\n").ok().out, expected);
+    assert_eq!(predict("0.5,0.25\n0.1,0.75\n").ok().out, expected);
+    let counted = predict("4,0.5,0.25\n5,0.1,0.75\n6,0.5,0.25\n").ok().out;
+    assert!(counted.starts_with(&expected), "{counted} {expected}");
+}
+
+#[test]
+fn messages_name_what_the_command_has() {
+    let folder = Folder::new();
+    let row = |i: usize| format!("{i}.5,2026-01-{:02},{}", i % 28 + 1, ["a", "b"][i % 2]);
+    folder.write("t.csv", rows("x,at,k", 40, row));
+    folder.run("train t.csv --epochs 1").ok();
+    folder.write("word.csv", "x,at,k\nten,2026-01-01,a\n");
+    for command in ["predict", "evaluate"] {
+        let run = folder.run(&format!("{command} t.safetensors word.csv"));
+        let named = |option: &str| run.err.contains(&format!("train {option}"));
+        assert!(named("--missing") && named("--categorical"), "{}", run.err);
+    }
+    folder.write("tabs.csv", "x\tat\n1\t2026-01-01\n");
+    let parts = ["separated by ','", "separated by tabs", "--delimiter"];
+    folder.run("predict t.safetensors tabs.csv").fails(2, &parts);
+    assert_eq!(folder.run("predict t.safetensors tabs.csv --delimiter tab").ok().err, "");
+    folder.write("far.csv", "x,at\n1,2036-07-09\n2,2036-07-10\n");
+    let run = folder.run("predict t.safetensors far.csv").ok();
+    assert!(run.err.contains("2 samples: 'at' is 2036-07-09, far outside"), "{}", run.err);
+    folder.write("unclear.csv", rows("at,k", 12, |i| format!("0{}/02/2024,{}", i % 9 + 1, i % 2)));
+    folder.run("inspect unclear.csv").fails(2, &["--dates says", "--no-dates"]);
+}
+
+#[test]
+fn tables_of_r_may_have_empty_texts() {
+    let row = |i: usize| {
+        let color = ["\"red\"", "\"\"", "\"light blue\"", "NA"][i % 4];
+        format!("\"{}\" {}.5 {color} \"{}\"", i + 1, i % 9, ["a", "b"][i % 2])
+    };
+    let text = rows("\"x\" \"color\" \"k\"", 60, row);
+    let found = inspect(&text, "");
+    let expected = ["x feature", "color feature text", "k class text"];
+    for (column, expected) in found.columns()[1..].iter().zip(expected) {
+        assert!(column.starts_with(expected), "{column}");
+    }
+    assert_eq!(found.column(2)["missing"], 30);
+    // Without names of rows, and with an empty text at either end.
+    let ends = rows("a b k", 30, |i| match i % 3 {
+        0 => format!("\"\" {i}.5 y"),
+        1 => format!("\"u\" {i}.5 \"\""),
+        _ => format!("\"say \"\"hi\"\" u\" {i}.5 n"),
+    });
+    let found = inspect(&ends, "");
+    assert_eq!(found.columns().len(), 3);
+    assert_eq!(
+        (&found.column(0)["missing"], &found.column(2)["missing"]),
+        (&10.into(), &10.into())
+    );
+    assert!(found.note(0).contains("say \"hi\" u"), "{}", found.note(0));
+}
+
+#[test]
+fn predictions_of_several_values_have_names() {
+    let folder = Folder::new();
+    let row = |i: usize| format!("{},{}.5,-{}.25", i % 9, i % 9, i % 7);
+    folder.write("t.csv", rows("x,price,change", 60, row));
+    folder.run("train t.csv --label price,change --epochs 1").ok();
+    let run = folder.run("predict t.safetensors t.csv --id x").ok();
+    let fields: Vec<&str> = run.out.lines().next().unwrap().split('\t').collect();
+    assert!(fields[0] == "0" && fields.len() == 3, "{fields:?}");
+    assert!(fields[1].starts_with("price: ") && fields[2].starts_with("change: "), "{fields:?}");
+    let line = folder.run("predict t.safetensors t.csv --json").ok().json().remove(0);
+    assert_eq!(line["targets"], serde_json::json!(["price", "change"]));
+    assert_eq!(line["output"].as_array().unwrap().len(), 2);
+    folder.run("train t.csv --label price --epochs 1 --out one.safetensors").ok();
+    let one = folder.run("predict one.safetensors t.csv").ok();
+    assert!(one.out.lines().all(|line| line.parse::<f64>().is_ok()), "{}", one.out);
+}
+
+#[test]
+fn a_word_for_missing_values_is_told() {
+    let text = rows("x,k", 30, |i| match i % 10 {
+        3 => format!("x,{}", i % 2),
+        _ => format!("{},{}", i % 7, i % 2),
+    });
+    let found = inspect(&text, "");
+    assert!(found.note(0).contains("\"x\" is a missing value"), "{}", found.note(0));
+    assert_eq!(found.column(0)["missing"], 3);
+}
