@@ -1,6 +1,9 @@
 //! What can be read in two ways is refused or told.
 
-use crate::run::Folder;
+use std::io::Write;
+use std::process::Stdio;
+
+use crate::run::{Folder, Run};
 use crate::{inspect, refused, rows};
 
 #[test]
@@ -20,7 +23,7 @@ fn times_with_and_without_a_zone_are_not_mixed() {
         _ => format!("2026-01-{:02},{}", i % 28 + 1, i % 2),
     });
     refused(&by_days, "", &["line 2, column 1 (at)", "line 5"]);
-    assert!(inspect(&by_days, "--no-dates").columns()[0].ends_with("text"));
+    assert!(inspect(&by_days, "--no-dates --keep at").columns()[0].ends_with("text"));
 
     // Training had a zone, or none: predictions as well.
     let (with, without) = (table(&|i| ["Z", "+02:00"][i % 2]), table(&|_| ""));
@@ -61,6 +64,15 @@ fn lost_zeros_are_told() {
     let late = late.replace("\n195,", "\n00195,");
     assert!(inspect(&late, "").note(0).contains("00195"));
     assert_eq!(inspect(&late, "").note(1), "");
+    // More digits than a number has.
+    let long = rows("card,n,k", 40, |i| {
+        format!("{},{i}.5,{}", 4_000_000_000_000_001u64 * 4 + i as u64, i % 2)
+    });
+    assert!(inspect(&long, "").note(0).contains("all digits, as in 16000000000000005"));
+    let exact = rows("card,n,k", 40, |i| {
+        format!("{},{i}.5,{}", 4_000_000_000_000_001u64 + 3 * i as u64, i % 2)
+    });
+    assert_eq!(inspect(&exact, "").note(0), "");
     let folder = Folder::new();
     folder.write("t.csv", &text);
     let run = folder.run("train t.csv --epochs 1").ok();
@@ -84,7 +96,7 @@ fn a_row_of_totals_is_no_sample() {
     refused(format!("{text}{mean}\n"), "", &["line 42, column 1 (shop)", "means"]);
     // Marks between thousands, and decimal commas.
     let marked = rows("shop;sold;k", 30, |i| format!("s{};{},25;{}", i % 5, i % 9 + 1, i % 2));
-    refused(format!("{marked}Summe;145,5;15\n"), "", &["line 32", "Summe"]);
+    refused(format!("{marked}Summe;148,5;15\n"), "", &["line 32", "Summe"]);
     // Only named so: told.
     let found = inspect(format!("{text}Total,7,1.5,1\n"), "");
     assert!(found.note(0).contains("line 42 is \"Total\""), "{}", found.note(0));
@@ -96,26 +108,80 @@ fn a_row_of_totals_is_no_sample() {
 
 #[test]
 fn columns_that_may_be_others_are_refused() {
-    let folder = Folder::new();
-    let (x, z) = (|i: usize| i * 7 % 10, |i: usize| i * 3 % 8);
-    let row = |i: usize| format!("{},0.{},0.{},{}", 900 - i * 37 % 800, x(i), z(i), 4 * x(i));
-    let body =
+    let text =
         |row: &dyn Fn(usize) -> String| -> String { (0..60).map(|i| row(i) + "\n").collect() };
-    folder.write("t.csv", body(&row));
-    folder.run("train t.csv --drop 1 --task values --epochs 1").ok();
+    let columns = |i: usize| (i * 37 % 800, i * 7 % 10, i * 3 % 8, i * 11 % 7);
+    let folder = Folder::new();
     let predict = |text: &str| {
         folder.write("new.csv", text);
         folder.run("predict t.safetensors new.csv")
     };
-    predict("17,0.5,0.25\n90,0.1,0.75\n").fails(2, &["1, 2, 3", "2, 3, 4", "all 4", "label"]);
-    predict("0.5,0.25,9\n0.1,0.75,9\n").fails(2, &["1, 2, 3", "2, 3, 4", "all 4", "label"]);
-    // A text is no number, a counter is none of the features.
-    let expected = predict("17,0.5,0.25,\n90,0.1,0.75,\n").ok().out;
-    assert_eq!(predict("a17,0.5,0.25\na90,0.1,0.75\n").ok().out, expected);
-    assert_eq!(predict("0.5,0.25,high\n0.1,0.75,low\n").ok().out, expected);
-    assert_eq!(predict("0.5,0.25\n0.1,0.75\n").ok().out, expected);
-    let counted = predict("4,0.5,0.25\n5,0.1,0.75\n6,0.5,0.25\n").ok().out;
-    assert!(counted.starts_with(&expected), "{counted} {expected}");
+    let parts = ["1, 2, 3", "2, 3, 4", "all 4", "label"];
+    // Decimals everywhere: nothing tells the columns apart, but a text is no number.
+    folder.write(
+        "t.csv",
+        text(&|i| {
+            let (id, x, z, y) = columns(i);
+            format!("{id}.5,0.{x},0.{z},{y}.5")
+        }),
+    );
+    folder.run("train t.csv --drop 1 --task values --epochs 1").ok();
+    predict("17.5,0.5,0.2\n90.5,0.1,0.7\n").fails(2, &parts);
+    predict("0.5,0.2,9.5\n0.1,0.7,9.5\n").fails(2, &parts);
+    let expected = predict("17.5,0.5,0.2,\n90.5,0.1,0.7,\n").ok().out;
+    for new in [
+        "a17,0.5,0.2\na90,0.1,0.7\n",
+        "0.5,0.2,high\n0.1,0.7,low\n",
+        "0.5,0.2\n0.1,0.7\n",
+        "17.5,0.5,0.2,9.5\n90.5,0.1,0.7,9.5\n",
+    ] {
+        assert_eq!(predict(new).ok().out, expected, "{new}");
+    }
+    // Whole numbers are none of the features.
+    folder.write(
+        "t.csv",
+        text(&|i| {
+            let (id, x, z, y) = columns(i);
+            format!("{id},0.{x},0.{z},{y}.5")
+        }),
+    );
+    folder.run("train t.csv --drop 1 --task values --epochs 1").ok();
+    let expected = predict("17,0.5,0.2,\n90,0.1,0.7,\n").ok().out;
+    assert_eq!(predict("17,0.5,0.2\n90,0.1,0.7\n").ok().out, expected);
+    assert_eq!(predict("0.5,0.2,9.5\n0.1,0.7,9.5\n").ok().out, expected);
+    let first = expected.lines().next().unwrap().to_owned() + "\n";
+    for row in ["17,0.5,0.2\n", "0.5,0.2,9.5\n"] {
+        let mut command = folder.command("predict t.safetensors -");
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.spawn().unwrap();
+        child.stdin.take().unwrap().write_all(row.as_bytes()).unwrap();
+        let run = Run::new("predict -", child.wait_with_output().unwrap()).ok();
+        assert_eq!(run.out, first, "{row}");
+    }
+    predict("17,5,2\n90,1,7\n").fails(2, &parts);
+    // Whole numbers everywhere: a counter tells, and so does a constant.
+    folder.write(
+        "t.csv",
+        text(&|i| {
+            let (_, x, z, y) = columns(i);
+            format!("{i},{x},{z},{}", 100 * y + i)
+        }),
+    );
+    folder.run("train t.csv --epochs 1").ok();
+    let expected = predict("4,5,2,\n5,1,7,\n6,2,2,\n").ok().out;
+    assert_eq!(predict("4,5,2\n5,1,7\n6,2,2\n").ok().out, expected);
+    predict("5,2,9\n1,7,9\n").fails(2, &parts);
+    folder.write(
+        "t.csv",
+        text(&|i| {
+            let (_, x, z, y) = columns(i);
+            format!("4,{x},{z},{}", 100 * y + i)
+        }),
+    );
+    folder.run("train t.csv --epochs 1").ok();
+    let expected = predict("4,5,2,\n4,1,7,\n").ok().out;
+    assert_eq!(predict("4,5,2\n4,1,7\n").ok().out, expected);
+    assert_eq!(predict("5,2,9\n1,7,9\n").ok().out, expected);
 }
 
 #[test]

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use super::cell::without_zero_decimals;
 use super::date::DateOrder;
 use super::dialect::{self, COMMENT};
 use super::file::TextFile;
@@ -173,15 +174,22 @@ impl Reading {
             (0..source.blocks()).all(|block| placed.block(source, block).is_ok())
         };
         let possible: Vec<&Vec<usize>> = layouts.iter().filter(fits).copied().collect();
-        if let [one] = possible[..] {
-            return Ok(one);
-        }
-        for layout in &possible {
-            for (place, &column) in layout.iter().enumerate() {
-                let column = &schema.columns[column];
-                if column.role == Role::LeftOut && is_left_out_column(source, place, column)? {
-                    return Ok(layout);
-                }
+        // One odd value is an error in the layout that fits best.
+        let possible = if possible.is_empty() { layouts.to_vec() } else { possible };
+        let found = surveys(source)?;
+        let agree = |layout: &&&Vec<usize>| {
+            let pairs = layout.iter().zip(&found);
+            pairs.map(|(&c, survey)| (&schema.columns[c], survey)).all(|(c, s)| may_be(c, s))
+        };
+        let alike: Vec<&Vec<usize>> = possible.iter().filter(agree).copied().collect();
+        let has_counter = |layout: &&&Vec<usize>| {
+            let mut pairs = layout.iter().zip(&found);
+            pairs.any(|(&c, s)| schema.columns[c].role == Role::LeftOut && counts_up(s))
+        };
+        let with_counter: Vec<&Vec<usize>> = alike.iter().filter(has_counter).copied().collect();
+        for clear in [possible, alike, with_counter] {
+            if let [one] = clear[..] {
+                return Ok(one);
             }
         }
         let numbers = |layout: &[usize]| -> String {
@@ -202,25 +210,37 @@ impl Reading {
     }
 }
 
-/// Whether a column of a file is surely one that training left out: it has the same constant, or numbers the rows.
-fn is_left_out_column(source: &dyn Source, place: usize, column: &SchemaColumn) -> Result<bool> {
-    const MIN_ROWS: usize = 3;
-    let mut survey = ColumnSurvey::default();
+/// What stands in the columns of a file.
+fn surveys(source: &dyn Source) -> Result<Vec<ColumnSurvey>> {
+    let all: Vec<usize> = (0..source.width()).collect();
+    let mut found = vec![ColumnSurvey::default(); all.len()];
     for block in 0..source.blocks() {
-        let mut below = ColumnSurvey::default();
-        source.cells(block, &[place], &mut |spot, _, cell| {
-            below.add(cell, spot, &[]);
+        let mut below = vec![ColumnSurvey::default(); all.len()];
+        source.cells(block, &all, &mut |spot, place, cell| {
+            below[place].add(cell, spot, &[]);
             Ok(())
         })?;
-        survey.merge(below);
+        found.iter_mut().zip(below).for_each(|(all, survey)| all.merge(survey));
     }
-    let is_constant = match (&column.constant, survey.different()) {
-        (Some(constant), (1, false)) => survey.texts.known.contains_key(constant),
-        _ => false,
+    Ok(found)
+}
+
+/// Whether values may be those of a column: whole numbers, or others, and the same constant, as in training.
+fn may_be(column: &SchemaColumn, survey: &ColumnSurvey) -> bool {
+    let whole = survey.are_whole();
+    let is_constant = |constant: &String| {
+        let is_known =
+            |text: &String| without_zero_decimals(text) == without_zero_decimals(constant);
+        survey.texts.known.keys().all(is_known)
     };
-    let numbers = &survey.numbers;
-    let counts = numbers.counts_up && numbers.count >= MIN_ROWS && survey.others == 0;
-    Ok(is_constant || counts)
+    (column.whole.is_none() || whole.is_none() || column.whole == whole)
+        && column.constant.as_ref().is_none_or(is_constant)
+}
+
+/// Whether values number the rows.
+fn counts_up(survey: &ColumnSurvey) -> bool {
+    const MIN_ROWS: usize = 3;
+    survey.others == 0 && survey.numbers.counts_up && survey.numbers.count >= MIN_ROWS
 }
 
 /// "column 1", "column 2" ...

@@ -98,9 +98,10 @@ impl Column<'_> {
     ) -> SchemaColumn {
         let mut note = note.into();
         if let (ColumnType::Number(_), Some(code), true) =
-            (column_type, &self.survey.first_padded, role != Role::LeftOut)
+            (column_type, &self.survey.first_code, role != Role::LeftOut)
         {
-            note = format!("zeros in front, as in {code}, are not kept; in categories they are");
+            let digits = if code.starts_with('0') { "zeros in front" } else { "all digits" };
+            note = format!("{digits}, as in {code}, are not kept; in categories they are");
         }
         if let Some(words) = self.missing_words(column_type).filter(|_| role != Role::LeftOut) {
             note = if note.is_empty() { words } else { format!("{note}; {words}") };
@@ -113,11 +114,17 @@ impl Column<'_> {
             missing: self.survey.missing + repeated.as_ref().map_or(0, |(_, count)| *count),
             missing_word: repeated.map(|(word, _)| word),
             zones: self.zones(column_type),
+            whole: self.nameless().then(|| self.survey.are_whole()).flatten(),
             constant: (role == Role::LeftOut && self.can_be_read())
                 .then(|| self.constant())
                 .flatten(),
             note,
         }
+    }
+
+    /// Whether the file has no names for its columns.
+    fn nameless(&self) -> bool {
+        self.table.dialect.as_ref().is_none_or(|dialect| !dialect.header)
     }
 
     fn can_be_read(&self) -> bool {

@@ -126,7 +126,13 @@ impl<R: Read> RowReader<R> {
         }
         self.width = fields.len();
         let names = has_header.then(|| column_names(fields.into_iter()));
-        let block = Block { names, ..self.block("", Rows::parse(String::new(), &self.dialect), 0) };
+        // Without names, values tell which columns are there.
+        let text = match (&names, &self.first) {
+            (None, Some((text, before))) => utf8(&self.name, *before, text)?,
+            _ => String::new(),
+        };
+        let rows = Rows::parse_with(text.clone(), &self.dialect, EmptyRows::Keep);
+        let block = Block { names, ..self.block(&text, rows, 0) };
         self.reading = Reading::find(schema, &block, Labels::Ignored, options.id.as_deref())?;
         Ok(())
     }

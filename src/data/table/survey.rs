@@ -11,6 +11,8 @@ use crate::data::text::truth;
 
 /// Different numbers that are remembered as texts: enough to tell classes from values.
 const MAX_NUMBERS: usize = 24;
+/// All whole numbers up to here are exact.
+const MOST_EXACT: f64 = (1u64 << 53) as f64;
 /// Different texts that are remembered.
 pub(super) const MAX_TEXTS: usize = 10_000;
 /// Different words for missing values that are remembered.
@@ -184,8 +186,8 @@ pub(in crate::data) struct ColumnSurvey {
     pub(super) many_numbers: bool,
     pub(super) first_number: Option<(String, Spot)>,
     pub(super) first_other: Option<(String, Spot)>,
-    /// The first whole number that begins with a zero, as 00501.
-    pub(super) first_padded: Option<String>,
+    /// The first whole number whose digits are not kept, as 00501, or more than fit.
+    pub(super) first_code: Option<String>,
     /// Whether there are bytes that are no text.
     pub(super) has_bytes: bool,
 }
@@ -217,7 +219,7 @@ impl Default for ColumnSurvey {
             many_numbers: false,
             first_number: None,
             first_other: None,
-            first_padded: None,
+            first_code: None,
             has_bytes: false,
         }
     }
@@ -315,8 +317,9 @@ impl ColumnSurvey {
         numbers.whole += usize::from(plain.is_whole);
         numbers.may_group += usize::from(plain.may_group);
         numbers.integral += usize::from(is_integral(x));
-        if text.as_bytes().first() == Some(&b'0') && self.first_padded.is_none() {
-            self.first_padded = is_padded(text).then(|| text.to_owned());
+        let may_be_code = text.as_bytes().first() == Some(&b'0') || x >= MOST_EXACT;
+        if may_be_code && self.first_code.is_none() {
+            self.first_code = is_code(text, x).then(|| text.to_owned());
         }
         if !self.many_numbers {
             self.texts.add(text, 1, spot, usize::MAX);
@@ -346,7 +349,7 @@ impl ColumnSurvey {
         self.many_numbers |= self.others == 0 && self.texts.known.len() > MAX_NUMBERS;
         self.first_number = self.first_number.take().or(below.first_number);
         self.first_other = self.first_other.take().or(below.first_other);
-        self.first_padded = self.first_padded.take().or(below.first_padded);
+        self.first_code = self.first_code.take().or(below.first_code);
         self.zones.iter_mut().zip(below.zones).for_each(|(first, below)| {
             *first = first.take().or(below);
         });
@@ -370,6 +373,12 @@ impl ColumnSurvey {
         numbers.may_group += below.may_group;
         numbers.min = numbers.min.min(below.min);
         numbers.max = numbers.max.max(below.max);
+    }
+
+    /// Whether all numbers are written without decimals, where there are nothing but numbers.
+    pub(super) fn are_whole(&self) -> Option<bool> {
+        let numbers = &self.numbers;
+        (numbers.count > 0 && self.others == 0).then_some(numbers.whole == numbers.count)
     }
 
     /// Values that are not missing.
@@ -415,9 +424,10 @@ fn is_integral(x: f64) -> bool {
     x.abs() >= ALL_ARE || x as i64 as f64 == x
 }
 
-/// Whether a number is written as codes are: digits with a zero in front of others.
-fn is_padded(text: &str) -> bool {
-    text.len() > 1 && text.starts_with('0') && text.bytes().all(|byte| byte.is_ascii_digit())
+/// Whether a number is written as codes are: digits with a zero in front, or more than an f64 has.
+fn is_code(text: &str, x: f64) -> bool {
+    let digits = text.parse::<u128>().ok().filter(|_| !text.starts_with('+'));
+    digits.is_some_and(|digits| text.len() > 1 && text.starts_with('0') || x as u128 != digits)
 }
 
 /// Adds 1 where a bit is set.
