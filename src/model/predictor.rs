@@ -18,7 +18,7 @@ use crate::scalar::Scalar;
 /// [`Send`], and its methods need `&mut self`: one predictor a thread. Predictors of one [`Model`](super::Model) share the
 /// weights.
 ///
-/// No call allocates memory unless it fails. The answer for a row does not depend on the rows that share its batch: on the CPU
+/// No call allocates memory unless it fails, or reads a number with a unit from a text. The answer for a row does not depend on the rows that share its batch: on the CPU
 /// it is the same bit for bit.
 ///
 /// ```

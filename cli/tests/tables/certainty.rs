@@ -66,11 +66,11 @@ fn lost_zeros_are_told() {
     assert_eq!(inspect(&late, "").note(1), "");
     // More digits than a number has.
     let long = rows("card,n,k", 40, |i| {
-        format!("{},{i}.5,{}", 4_000_000_000_000_001u64 * 4 + i as u64, i % 2)
+        format!("{},{i}.5,{}", 16_000_000_000_000_001u64 + 1_000_000_000_006 * i as u64, i % 2)
     });
-    assert!(inspect(&long, "").note(0).contains("all digits, as in 16000000000000005"));
+    assert!(inspect(&long, "").note(0).contains("all digits, as in 16000000000000001"));
     let exact = rows("card,n,k", 40, |i| {
-        format!("{},{i}.5,{}", 4_000_000_000_000_001u64 + 3 * i as u64, i % 2)
+        format!("{},{i}.5,{}", 4_000_000_000_000_001u64 + 1_000_000_000_006 * i as u64, i % 2)
     });
     assert_eq!(inspect(&exact, "").note(0), "");
     let folder = Folder::new();
@@ -94,7 +94,11 @@ fn a_row_of_totals_is_no_sample() {
     }
     let mean = format!("Average,{:.2},{:.2},0.50", sold as f64 / 40.0, price / 40.0);
     refused(format!("{text}{mean}\n"), "", &["line 42, column 1 (shop)", "means"]);
-    // Marks between thousands, and decimal commas.
+    let dated = rows("at,shop,sold,k", 40, |i| {
+        format!("2026-01-{:02},s{},{},{}", i % 28 + 1, i % 5, i % 9 + 1, i % 2)
+    });
+    refused(format!("{dated}2026-01-31,Total,{sold},20\n"), "", &["line 42, column 2 (shop)"]);
+    // Decimal commas.
     let marked = rows("shop;sold;k", 30, |i| format!("s{};{},25;{}", i % 5, i % 9 + 1, i % 2));
     refused(format!("{marked}Summe;148,5;15\n"), "", &["line 32", "Summe"]);
     // Only named so: told.
@@ -179,9 +183,9 @@ fn columns_that_may_be_others_are_refused() {
         }),
     );
     folder.run("train t.csv --epochs 1").ok();
-    let expected = predict("4,5,2,\n4,1,7,\n").ok().out;
-    assert_eq!(predict("4,5,2\n4,1,7\n").ok().out, expected);
-    assert_eq!(predict("5,2,9\n1,7,9\n").ok().out, expected);
+    let expected = predict("4,5,2,\n4,1,7,\n4,0,1,\n").ok().out;
+    assert_eq!(predict("4,5,2\n4,1,7\n4,0,1\n").ok().out, expected);
+    assert_eq!(predict("5,2,9\n1,7,9\n0,1,9\n").ok().out, expected);
 }
 
 #[test]

@@ -80,3 +80,33 @@ fn warnings_name_the_column_and_an_example() {
     let known = line("1", "\"90%\"", "2.5", ", \"fee\": 5.0");
     assert_eq!(predict(&folder, &known).ok().err, "");
 }
+
+/// A NumPy array of a row.
+fn array(kind: &str, columns: usize, values: &[u8]) -> Vec<u8> {
+    let mut header =
+        format!("{{'descr': '{kind}', 'fortran_order': False, 'shape': (1, {columns}), }}");
+    header.extend(std::iter::repeat_n(' ', (64 - (11 + header.len()) % 64) % 64));
+    header.push('\n');
+    let mut bytes = b"\x93NUMPY\x01\x00".to_vec();
+    bytes.extend((header.len() as u16).to_le_bytes());
+    bytes.extend(header.bytes());
+    bytes.extend(values);
+    bytes
+}
+
+#[test]
+fn values_of_arrays_are_no_others_either() {
+    let folder = Folder::new();
+    let numbers: Vec<u8> = [0.9, 0.5].map(f64::to_le_bytes).concat();
+    folder.write("numbers.npy", array("<f8", 2, &numbers));
+    folder.write("truths.npy", array("|b1", 2, &[1, 0]));
+    let body = |row: &dyn Fn(usize) -> String| rows("", 60, row).trim_start().to_owned();
+    let class = |i: usize| ["a", "b"][i % 2];
+    folder.write("t.csv", body(&|i| format!("0.{},0.{},{}", i % 7, i % 9, class(i))));
+    folder.run("train t.csv --epochs 1").ok();
+    folder.run("predict t.safetensors numbers.npy").ok();
+    folder.run("predict t.safetensors truths.npy").fails(2, &["column 1", "true"]);
+    folder.write("t.csv", body(&|i| format!("0.{},{}%,{}", i % 7, i % 9, class(i))));
+    folder.run("train t.csv --epochs 1").ok();
+    folder.run("predict t.safetensors numbers.npy").fails(2, &["column 2", "%", "0.5"]);
+}

@@ -10,7 +10,7 @@ use super::header;
 use super::number::plain;
 use super::options::TableOptions;
 use super::reading::Reading;
-use super::schema::{ColumnType, Delimiter, Role, Schema, SchemaColumn, find_column};
+use super::schema::{ColumnType, Delimiter, Dialect, Role, Schema, SchemaColumn, find_column};
 use super::source::Source;
 use super::survey::ColumnSurvey;
 use super::text::TextSource;
@@ -182,12 +182,12 @@ impl Reading {
             pairs.map(|(&c, survey)| (&schema.columns[c], survey)).all(|(c, s)| may_be(c, s))
         };
         let alike: Vec<&Vec<usize>> = possible.iter().filter(agree).copied().collect();
-        let has_counter = |layout: &&&Vec<usize>| {
+        let has_left_out = |layout: &&&Vec<usize>| {
             let mut pairs = layout.iter().zip(&found);
-            pairs.any(|(&c, s)| schema.columns[c].role == Role::LeftOut && counts_up(s))
+            pairs.any(|(&column, survey)| is_left_out(&schema.columns[column], survey))
         };
-        let with_counter: Vec<&Vec<usize>> = alike.iter().filter(has_counter).copied().collect();
-        for clear in [possible, alike, with_counter] {
+        let with_left_out: Vec<&Vec<usize>> = alike.iter().filter(has_left_out).copied().collect();
+        for clear in [possible, alike, with_left_out] {
             if let [one] = clear[..] {
                 return Ok(one);
             }
@@ -237,10 +237,13 @@ fn may_be(column: &SchemaColumn, survey: &ColumnSurvey) -> bool {
         && column.constant.as_ref().is_none_or(is_constant)
 }
 
-/// Whether values number the rows.
-fn counts_up(survey: &ColumnSurvey) -> bool {
+/// Whether values surely are those of a column that was left out: numbers of the rows, or the same constant again and again.
+fn is_left_out(column: &SchemaColumn, survey: &ColumnSurvey) -> bool {
     const MIN_ROWS: usize = 3;
-    survey.others == 0 && survey.numbers.counts_up && survey.numbers.count >= MIN_ROWS
+    let counts = survey.others == 0 && survey.numbers.counts_up;
+    column.role == Role::LeftOut
+        && survey.present() >= MIN_ROWS
+        && (counts || column.constant.is_some() && may_be(column, survey))
 }
 
 /// "column 1", "column 2" ...
@@ -270,6 +273,15 @@ pub(super) fn open_text(
     let head = file.head(super::HEAD_BYTES)?;
     let dialect = dialect::detect(&file.name(), &head, &known_options, &file.encoding)?;
     let mut source = TextSource::new(file, dialect, block_bytes)?;
+    if source.dialect.ends_with_delimiter
+        && !known.is_some_and(|dialect| dialect.ends_with_delimiter)
+        && !schema.has_names()
+        && source.width() + 1 == schema.columns.len()
+    {
+        // The empty column is one of the training, such as the label.
+        let dialect = Dialect { ends_with_delimiter: false, ..source.dialect };
+        source = TextSource::new(source.file, dialect, block_bytes)?;
+    }
     let first = source.first_row()?;
     let has_header = options.header.unwrap_or_else(|| match schema.has_names() {
         true => has_names(schema, &first),

@@ -50,12 +50,14 @@ pub(super) fn check_last_row(
         return Ok(());
     }
     let Some((spot, last)) = last_row(source)? else { return Ok(()) };
-    let is_text = |field: &&String| !field.is_empty() && field.parse::<f64>().is_err();
-    let Some(place) = last.iter().position(|field| is_text(&field)) else { return Ok(()) };
-    let Some(summary) = Summary::of(&last[place]) else { return Ok(()) };
-    if columns[place].texts.known.get(&last[place]).is_none_or(|known| known.count > 1) {
+    let is_name = |(field, survey): (&String, &ColumnSurvey)| {
+        let known = survey.texts.known.get(field);
+        Summary::of(field).filter(|_| known.is_some_and(|known| known.count == 1))
+    };
+    let mut named = last.iter().zip(columns).map(is_name).enumerate();
+    let Some((place, summary)) = named.find_map(|(i, name)| Some((i, name?))) else {
         return Ok(());
-    }
+    };
     let column = format!("{} ({})", source.place(spot, place), schema.columns[place].name);
     if sums_up(source, schema, (spot, &last), summary)? {
         let of = if summary == Summary::Sum { "sums" } else { "means" };
