@@ -186,10 +186,13 @@ fn predict_record<T: Scalar>(
 ) -> Result<()> {
     let prediction = predictor.predict_record(record);
     let prediction = prediction.map_err(|error| match error.kind() {
-        ErrorKind::Format { place: column, expected, found, .. } => {
-            let expected = format!("{column}: {expected}");
-            in_line(place, expected, found.clone())
+        ErrorKind::Format { place: column, expected, found, .. } => ErrorKind::Format {
+            file: place.0.to_owned(),
+            place: format!("line {}, {column}", place.1),
+            expected: expected.clone(),
+            found: found.clone(),
         }
+        .into(),
         _ => error,
     })?;
     output.write(&prediction, id)?;

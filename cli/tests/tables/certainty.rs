@@ -90,7 +90,10 @@ fn a_row_of_totals_is_no_sample() {
     for name in ["Total", "TOTAL:", "Sum", "grand total"] {
         let parts = ["line 42, column 1 (shop)", name, "sums of the rows above"];
         refused(format!("{text}{name},{sold},{price},20\n"), "", &parts);
-        refused(format!("{text}{name},{sold},,\n"), "", &parts);
+        refused(format!("{text}{name},{sold},,20\n"), "", &parts);
+        // Without a label the row is left out in any case.
+        let found = inspect(format!("{text}{name},{sold},,\n"), "");
+        assert!(found.note(0).contains("line 42") && found.0["rows_without_label"] == 1);
     }
     let mean = format!("Average,{:.2},{:.2},0.50", sold as f64 / 40.0, price / 40.0);
     refused(format!("{text}{mean}\n"), "", &["line 42, column 1 (shop)", "means"]);
@@ -103,7 +106,7 @@ fn a_row_of_totals_is_no_sample() {
     refused(format!("{marked}Summe;148,5;15\n"), "", &["line 32", "Summe"]);
     // Only named so: told.
     let found = inspect(format!("{text}Total,7,1.5,1\n"), "");
-    assert!(found.note(0).contains("line 42 is \"Total\""), "{}", found.note(0));
+    assert!(found.note(0).contains("line 42 has \"Total\""), "{}", found.note(0));
     // A category, or no last row.
     let oil = rows("shop,sold,k", 40, |i| format!("{},{i},{}", ["Total", "Agip"][i % 2], i % 2));
     assert!(!inspect(&oil, "").note(0).contains("line"), "{}", inspect(&oil, "").note(0));

@@ -42,7 +42,7 @@ fn what_is_no_number_of_its_column_is_refused() {
     ] {
         let run = predict(&folder, &format!("{good}{bad}"));
         assert_eq!((run.status, run.out.lines().count()), (Some(2), 1), "{bad}: {}", run.err);
-        for part in ["line 2", column, found] {
+        for part in [&format!("line 2, column {column}"), found] {
             assert!(run.err.contains(part), "{bad}: {}", run.err);
         }
     }

@@ -1,6 +1,6 @@
 //! A last row that sums the others up, as spreadsheets have it: no sample.
 
-use super::cell::Cell;
+use super::cell::{Cell, missing_word};
 use super::number::NumberFormat;
 use super::schema::{ColumnType, Schema};
 use super::source::Source;
@@ -59,7 +59,10 @@ pub(super) fn check_last_row(
         return Ok(());
     };
     let column = format!("{} ({})", source.place(spot, place), schema.columns[place].name);
-    if sums_up(source, schema, (spot, &last), summary)? {
+    // A row without a label is left out, and told.
+    let has_label =
+        schema.targets().iter().all(|&target| missing_word(&last[target], &[]).is_none());
+    if has_label && sums_up(source, schema, (spot, &last), summary)? {
         let of = if summary == Summary::Sum { "sums" } else { "means" };
         let found =
             format!("{} beside the {of} of the rows above; delete the line", quoted(&last[place]));
@@ -68,7 +71,7 @@ pub(super) fn check_last_row(
     let note = &mut schema.columns[place].note;
     let line = column.split(',').next().unwrap_or_default();
     let separator = if note.is_empty() { "" } else { "; " };
-    *note += &format!("{separator}{line} is {}, and read as a sample", quoted(&last[place]));
+    *note += &format!("{separator}{line} has {}, as a row of totals would", quoted(&last[place]));
     Ok(())
 }
 
