@@ -56,6 +56,11 @@ enum Command {
 }
 
 impl Cli {
+    /// Whether the command reads data as a model does, without options about columns.
+    pub(crate) fn uses_model(&self) -> bool {
+        matches!(self.command, Command::Evaluate(_) | Command::Predict(_))
+    }
+
     /// Runs the command. Only a training may end early without an error, after a signal.
     pub(crate) fn run(&self) -> Result<ExitCode> {
         match &self.command {

@@ -17,8 +17,10 @@ mod output;
 mod train;
 
 fn main() -> ExitCode {
-    match Cli::parse().run() {
+    let cli = Cli::parse();
+    match cli.run() {
         Ok(status) => status,
+        Err(error) if cli.uses_model() => message::failure_of_use(&error),
         Err(error) => message::failure(&error, ""),
     }
 }

@@ -17,7 +17,16 @@ pub(crate) fn warn(text: &str) {
 
 /// Prints the error that ends the program, and what helps. Returns the exit status.
 pub(crate) fn failure(error: &travertine::Error, help: &str) -> ExitCode {
-    note(&format!("error: {}{help}", with_options(error)));
+    end(error, &format!("{}{help}", with_options(error)))
+}
+
+/// As [`failure`], for a command that uses a model, and has only some of the options that messages name.
+pub(crate) fn failure_of_use(error: &travertine::Error) -> ExitCode {
+    end(error, &with_options_of_use(error))
+}
+
+fn end(error: &travertine::Error, text: &str) -> ExitCode {
+    note(&format!("error: {text}"));
     ExitCode::from(if error.is_input() { 2 } else { 1 })
 }
 
@@ -52,10 +61,26 @@ const OPTIONS: &[(&str, &str)] = &[
     ("TableOptions::id", "--id"),
 ];
 
+/// Values of the library's options that have an option of their own.
+const VALUES: &[(&str, &str)] = &[("Dates::No", "--no-dates")];
+/// Options that `evaluate` and `predict` have as well.
+const OF_USE: &[&str] =
+    &["--delimiter", "--skip-rows", "--encoding", "--comment", "--header", "--id"];
+
 /// The message of an error, with options in place of the library's names for them.
 pub(crate) fn with_options(error: &travertine::Error) -> String {
     let name_option = |text: String, &(name, option): &(&str, &str)| text.replace(name, option);
-    OPTIONS.iter().fold(error.to_string(), name_option)
+    OPTIONS.iter().chain(VALUES).fold(error.to_string(), name_option)
+}
+
+/// As [`with_options`]; of options that only training has, it says so.
+fn with_options_of_use(error: &travertine::Error) -> String {
+    let name_option = |text: String, &(name, option): &(&str, &str)| match OF_USE.contains(&option)
+    {
+        true => text.replace(name, option),
+        false => text.replace(name, &format!("train {option}")),
+    };
+    OPTIONS.iter().chain(VALUES).fold(error.to_string(), name_option)
 }
 
 #[cfg(test)]

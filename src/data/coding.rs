@@ -2,12 +2,13 @@
 
 use std::collections::{HashMap, HashSet};
 use std::f64::consts::TAU;
+use std::ops::RangeInclusive;
 
 use serde::{Deserialize, Serialize};
 
 use super::Values;
 use super::frame::{FrameRows, Unknown};
-use super::table::without_zero_decimals;
+use super::table::{date_text, without_zero_decimals};
 use super::text::MISSING;
 
 /// More categories than this make no sense in a column.
@@ -164,6 +165,11 @@ impl EncodedColumn {
         }
     }
 
+    /// Whether a number, or a date in seconds, is not far outside this range of the training.
+    pub(crate) fn is_near(range: Option<(f64, f64)>, x: f64) -> bool {
+        near(range).contains(&x)
+    }
+
     /// Texts, gaps and numbers of a column that this was not fitted on.
     pub(super) fn unseen(&self, values: &Values, rows: FrameRows<'_>) -> [Option<Unknown>; 3] {
         let mut all = [None, None, None];
@@ -183,14 +189,16 @@ impl EncodedColumn {
                 }
             }
             (Values::Numbers(numbers) | Values::Dates(numbers), _) => {
-                let (least, most) = self.range.unwrap_or((f64::NEG_INFINITY, f64::INFINITY));
-                let width = if most.is_finite() { most - least } else { 0.0 };
-                let allowed = least - width..=most + width;
+                let example = |x: f64| match values {
+                    Values::Dates(_) => date_text(x),
+                    _ => x.to_string(),
+                };
+                let near = near(self.range);
                 for x in rows.numbers().map(|row| numbers[row]) {
                     if x.is_nan() {
                         (!self.gaps).then(|| count(1, &String::new));
-                    } else if !allowed.contains(&x) {
-                        count(2, &|| x.to_string());
+                    } else if !near.contains(&x) {
+                        count(2, &|| example(x));
                     }
                 }
             }
@@ -198,6 +206,13 @@ impl EncodedColumn {
         }
         all
     }
+}
+
+/// The numbers that are not far outside a range.
+fn near(range: Option<(f64, f64)>) -> RangeInclusive<f64> {
+    let (least, most) = range.unwrap_or((f64::NEG_INFINITY, f64::INFINITY));
+    let width = if most.is_finite() { most - least } else { 0.0 };
+    least - width..=most + width
 }
 
 /// For each text of a table its place among the categories; 1.0 finds 1.

@@ -78,7 +78,7 @@ impl<T: Scalar> Encoded<T> {
                 format!("'{}' is missing, as never in training; it counts as the mean, or as no category", u.column)
             }),
             line(&self.outside, &|u| {
-                format!("'{}' is {}, far outside the numbers of the training", u.column, u.example)
+                format!("'{}' is {}, far outside the values of the training", u.column, u.example)
             }),
             line(&self.changed, &|u| {
                 format!(

@@ -56,6 +56,7 @@ pub use label::{Label, Task};
 pub use split::Split;
 pub use standardization::Standardization;
 pub use stream::{Stream, StreamOptions};
+pub(crate) use table::has_zone;
 pub use table::{
     ColumnType, DateOrder, Dates, Delimiter, Dialect, NumberFormat, Role, RowReader, Schema,
     SchemaColumn, Table, TableOptions, read_dataset, read_frame,

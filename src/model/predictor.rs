@@ -7,7 +7,7 @@ use serde::Serialize;
 use super::Shared;
 use super::prediction::{Prediction, Predictions};
 use super::record::RecordWriter;
-use super::schema::Origin;
+use super::schema::{Fit, Origin};
 use crate::engine::Engine;
 use crate::error::{Error, Result};
 use crate::matrix::{Matrix, MatrixRef};
@@ -18,7 +18,7 @@ use crate::scalar::Scalar;
 /// [`Send`], and its methods need `&mut self`: one predictor a thread. Predictors of one [`Model`](super::Model) share the
 /// weights.
 ///
-/// No call allocates memory unless it fails. The answer for a row does not depend on the rows that share its batch: on the CPU
+/// No call allocates memory unless it fails, or reads a number with a unit from a text. The answer for a row does not depend on the rows that share its batch: on the CPU
 /// it is the same bit for bit.
 ///
 /// ```
@@ -56,9 +56,12 @@ pub struct Predictor<T: Scalar> {
     raw: Vec<f64>,
     /// For each column, whether the record in progress had it.
     seen: Vec<bool>,
+    /// For each column, what became of its value in the record in progress.
+    fits: Vec<Fit>,
+    /// For each column, the texts that training did not see, and the numbers far outside of it.
+    unseen: Vec<[u64; 2]>,
     predictions: Predictions<T>,
     accepts_unknown: bool,
-    unknown: u64,
 }
 
 impl<T: Scalar> Predictor<T> {
@@ -69,16 +72,18 @@ impl<T: Scalar> Predictor<T> {
         batch: usize,
     ) -> Result<Self> {
         let inference = Inference::new(prepared, batch)?;
+        let columns = shared.schema.columns().len();
         Ok(Predictor {
             shared: Arc::clone(shared),
             runner: Runner::new((engine, inputs), inference)?,
             batch,
             features: vec![T::default(); inputs * batch],
             raw: vec![0.0; inputs],
-            seen: vec![false; shared.schema.columns().len()],
+            seen: vec![false; columns],
+            fits: vec![Fit::Known; columns],
+            unseen: vec![[0; 2]; columns],
             predictions: Predictions::with_capacity(&shared.answers, batch),
             accepts_unknown: false,
-            unknown: 0,
         })
     }
 
@@ -95,7 +100,15 @@ impl<T: Scalar> Predictor<T> {
 
     /// How many texts that training did not see were accepted so far.
     pub fn unknown_categories(&self) -> u64 {
-        self.unknown
+        self.unseen.iter().map(|[unknown, _]| unknown).sum()
+    }
+
+    /// What records had so far that training did not see: for each column with any of it, its name, how many texts were
+    /// accepted, and how many numbers and dates were far outside those of the training.
+    pub fn unseen(&self) -> impl Iterator<Item = (&str, u64, u64)> {
+        let columns = self.shared.schema.columns().iter().zip(&self.unseen);
+        let counts = columns.map(|(column, &[unknown, outside])| (&*column.name, unknown, outside));
+        counts.filter(|(_, unknown, outside)| unknown + outside > 0)
     }
 
     /// The prediction for one raw row: numbers in the units of the training data, in the order of
@@ -135,8 +148,9 @@ impl<T: Scalar> Predictor<T> {
     /// serializes as a map.
     ///
     /// Every column of [`Model::columns`](super::Model::columns) must be there; fields of other names, the target among them,
-    /// are ignored. In a column of numbers a bool is 0 or 1; in one of categories a whole number or a bool is the text that
-    /// CSV has for it, and an enumeration's variant is the text of its name. `None`, `()` and JSON's null are a missing value, and
+    /// are ignored. A bool is a truth value, and no number where training read numbers; a number of percent or of a currency may
+    /// be a text as in training, "90%", and one of percent must be. In a column of categories a whole number or a bool is the text
+    /// that CSV has for it, and an enumeration's variant is the text of its name. `None`, `()` and JSON's null are a missing value, and
     /// so, in a column of categories, are the words that CSV files have for it, such as `NA`.
     ///
     /// # Errors
@@ -180,16 +194,23 @@ impl<T: Scalar> Predictor<T> {
     ) -> Result<()> {
         self.raw.fill(0.0);
         self.seen.fill(false);
+        self.fits.fill(Fit::Known);
         let mut writer = RecordWriter {
             schema: &self.shared.schema,
             origin,
             features: &mut self.raw,
             seen: &mut self.seen,
             accepts_unknown: self.accepts_unknown,
-            unknown: 0,
+            fits: &mut self.fits,
         };
         writer.write(record)?;
-        self.unknown += writer.unknown;
+        for (unseen, fit) in self.unseen.iter_mut().zip(&self.fits) {
+            match fit {
+                Fit::Known => {}
+                Fit::Unknown => unseen[0] += 1,
+                Fit::Outside => unseen[1] += 1,
+            }
+        }
         let features = part(&mut self.features, sample, self.runner.inputs);
         self.shared.schema.standardize_into(&self.raw, features, origin)
     }

@@ -8,7 +8,7 @@ use std::fmt;
 
 use serde::ser::{self, Impossible, Serialize, SerializeMap, SerializeStruct};
 
-use super::schema::{Misfit, Origin, Schema, Value};
+use super::schema::{Fit, Misfit, Origin, Schema, Value};
 use crate::error::{Error, Result};
 
 /// Where the values of one record go.
@@ -21,8 +21,8 @@ pub(super) struct RecordWriter<'a> {
     pub(super) seen: &'a mut [bool],
     /// Whether texts that training did not see are accepted.
     pub(super) accepts_unknown: bool,
-    /// How many there were.
-    pub(super) unknown: u64,
+    /// For each column, what became of its value.
+    pub(super) fits: &'a mut [Fit],
 }
 
 impl RecordWriter<'_> {
@@ -59,12 +59,13 @@ impl RecordWriter<'_> {
 
     fn write_value(&mut self, column: usize, value: Value<'_>) -> Result<(), Refused> {
         match self.schema.write(column, value, self.features) {
-            Ok(true) => Ok(()),
-            Ok(false) if self.accepts_unknown => {
-                self.unknown += 1;
+            Ok(Fit::Unknown) if !self.accepts_unknown => {
+                Err(self.refused(column, self.schema.unknown(column, value)))
+            }
+            Ok(fit) => {
+                self.fits[column] = fit;
                 Ok(())
             }
-            Ok(false) => Err(self.refused(column, self.schema.unknown(column, value))),
             Err(misfit) => Err(self.refused(column, misfit)),
         }
     }

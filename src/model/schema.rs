@@ -7,7 +7,7 @@ use std::fmt;
 use crate::data::text::{counted, is_missing, listed, quoted, truth};
 use crate::data::{
     Coding, ColumnType, Cycle, DateOrder, EncodedColumn, Encoder, NumberFormat, Role,
-    Schema as TableSchema, Standardization,
+    Schema as TableSchema, Standardization, has_zone,
 };
 use crate::error::{Error, Result};
 use crate::model_file::ModelInfo;
@@ -54,11 +54,53 @@ pub(super) type Misfit = (String, String);
 /// What stands in the features of a column.
 enum Slot {
     /// One feature; the mean stands for a missing number.
-    Number { mean: Option<f64>, is_truth: bool },
+    Number { mean: Option<f64>, written: Written, range: Option<(f64, f64)> },
     /// A feature for each text.
     Categories(HashMap<String, usize>),
     /// Days, and a sine and a cosine for each cycle.
-    Date { mean: f64, cycles: Vec<Cycle>, allows_gaps: bool },
+    Date {
+        mean: f64,
+        cycles: Vec<Cycle>,
+        allows_gaps: bool,
+        written: Written,
+        range: Option<(f64, f64)>,
+    },
+}
+
+/// How training read the values of a column of numbers or dates.
+#[derive(Clone, Copy)]
+enum Written {
+    /// As numbers.
+    Numbers(NumberFormat),
+    /// As true and false.
+    Truth,
+    /// As dates, of which all have a zone or none has.
+    Dates { zones: bool },
+    /// The model does not say.
+    Unknown,
+}
+
+impl Written {
+    fn of(schema: Option<&TableSchema>, name: &str) -> Self {
+        let column = schema.and_then(|s| s.columns.iter().find(|column| column.name == name));
+        match column.map(|column| (column.column_type, column.zones)) {
+            Some((ColumnType::Number(format), _)) => Written::Numbers(format),
+            Some((ColumnType::Truth, _)) => Written::Truth,
+            Some((ColumnType::Date(_), Some(zones))) => Written::Dates { zones },
+            _ => Written::Unknown,
+        }
+    }
+}
+
+/// What becomes of a value that fits its column.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Fit {
+    /// As in training.
+    Known,
+    /// A text that is none of the categories.
+    Unknown,
+    /// A number far outside those of the training.
+    Outside,
 }
 
 /// Where a raw row comes from, for messages.
@@ -94,16 +136,13 @@ pub(super) struct Schema {
 impl Schema {
     /// `info` fits a network of so many inputs.
     pub(super) fn new(info: &ModelInfo, encoder: &Encoder) -> Self {
-        let is_truth = |name: &str| {
-            let columns = info.schema.iter().flat_map(|schema| &schema.columns);
-            columns.into_iter().any(|c| c.name == name && c.column_type == ColumnType::Truth)
-        };
+        let written = |name: &str| Written::of(info.schema.as_ref(), name);
         let columns = encoder.columns().iter();
-        let columns = columns.map(|column| encoded_column(column, is_truth(&column.name)));
+        let columns = columns.map(|column| encoded_column(column, written(&column.name)));
         let (mut columns, mut slots): (Vec<InputColumn>, Vec<Slot>) = columns.unzip();
         if info.encoder.is_none() {
             columns.iter_mut().for_each(|column| column.allows_gaps = false);
-            slots.fill_with(|| Slot::Number { mean: None, is_truth: false });
+            slots.fill_with(|| Slot::Number { mean: None, written: Written::Unknown, range: None });
         }
         let features = slots.iter().map(Slot::features);
         let first = features.scan(0, |next, count| Some(std::mem::replace(next, *next + count)));
@@ -152,35 +191,36 @@ impl Schema {
         Error::format(origin.to_string(), "length", expected, found.to_string())
     }
 
-    /// Writes one value into the features of a sample, which are 0 before. `Ok(false)`: the text is none of the categories,
-    /// and the features stay 0.
+    /// Writes one value into the features of a sample, which are 0 before and stay so for a text that is none of the categories.
     pub(super) fn write(
         &self,
         column: usize,
         value: Value<'_>,
         features: &mut [f64],
-    ) -> Result<bool, Misfit> {
+    ) -> Result<Fit, Misfit> {
         let first = self.first[column];
         match &self.slots[column] {
-            Slot::Number { mean, is_truth } => {
-                features[first] = number(value, *mean, *is_truth)?;
-                Ok(true)
+            Slot::Number { mean, written, range } => {
+                features[first] = number(value, *mean, *written)?;
+                let is_known = EncodedColumn::is_near(*range, features[first]);
+                Ok(if is_known { Fit::Known } else { Fit::Outside })
             }
-            Slot::Date { mean, cycles, allows_gaps } => {
-                let days = days(value, *allows_gaps)?;
+            Slot::Date { mean, cycles, allows_gaps, written, range } => {
+                let days = days(value, *allows_gaps, *written)?;
                 let mut places = features[first..].iter_mut();
                 EncodedColumn::date_features(*mean, cycles, days, |x| {
                     places.next().into_iter().for_each(|place| *place = x);
                 });
-                Ok(true)
+                let is_known = days.is_nan() || EncodedColumn::is_near(*range, days * DAY);
+                Ok(if is_known { Fit::Known } else { Fit::Outside })
             }
             Slot::Categories(texts) => match category(value, texts)? {
                 Category::Known(text) => {
                     features[first + text] = 1.0;
-                    Ok(true)
+                    Ok(Fit::Known)
                 }
-                Category::Missing => Ok(true),
-                Category::Unknown => Ok(false),
+                Category::Missing => Ok(Fit::Known),
+                Category::Unknown => Ok(Fit::Unknown),
             },
         }
     }
@@ -255,18 +295,20 @@ impl Slot {
     }
 }
 
-fn encoded_column(column: &EncodedColumn, is_truth: bool) -> (InputColumn, Slot) {
-    let allows_gaps = column.gaps;
+fn encoded_column(column: &EncodedColumn, written: Written) -> (InputColumn, Slot) {
+    let (allows_gaps, range) = (column.gaps, column.range);
     let (kind, slot) = match &column.coding {
         &Coding::Mean(mean) => {
-            (InputKind::Number, Slot::Number { mean: allows_gaps.then_some(mean), is_truth })
+            let mean = allows_gaps.then_some(mean);
+            (InputKind::Number, Slot::Number { mean, written, range })
         }
         Coding::Categories(texts) => {
             let places = texts.iter().cloned().zip(0..).collect();
             (InputKind::Categories(texts.clone()), Slot::Categories(places))
         }
         &Coding::Date { mean, ref cycles } => {
-            (InputKind::Date, Slot::Date { mean, cycles: cycles.clone(), allows_gaps })
+            let cycles = cycles.clone();
+            (InputKind::Date, Slot::Date { mean, cycles, allows_gaps, written, range })
         }
     };
     (InputColumn { name: column.name.clone(), kind, allows_gaps }, slot)
@@ -309,34 +351,62 @@ pub(super) fn table_schema(info: &ModelInfo, encoder: &Encoder, outputs: usize) 
 }
 
 const FINITE: &str = "a finite number";
+/// Seconds of a day.
+const DAY: f64 = 86_400.0;
 
 /// The feature of a column of numbers.
-fn number(value: Value<'_>, mean: Option<f64>, is_truth: bool) -> Result<f64, Misfit> {
-    let x = match (value, mean) {
-        (Value::Text(text), _) if is_truth && truth(text.trim()).is_some() => {
-            f64::from(u8::from(truth(text.trim()) == Some(true)))
+fn number(value: Value<'_>, mean: Option<f64>, written: Written) -> Result<f64, Misfit> {
+    let misfit = |expected: &str| Err((expected.to_owned(), value.to_string()));
+    let is_truth = matches!(written, Written::Truth);
+    let format = match written {
+        Written::Numbers(format) => Some(format),
+        _ => None,
+    };
+    let x = match value {
+        Value::Text(text) if is_truth => match truth(text.trim()) {
+            Some(truth) => f64::from(u8::from(truth)),
+            None => return misfit("true or false"),
+        },
+        // The sign of a percentage or of a currency makes clear what the number is.
+        Value::Text(text) => match format.filter(|f| f.unit.is_some()).map(|f| f.parse(text)) {
+            Some(Some(x)) => x,
+            _ => return misfit(FINITE),
+        },
+        Value::Number(_) | Value::Integer(_) if format.is_some_and(|f| f.unit == Some('%')) => {
+            return misfit(
+                "a text with %, as \"90%\", as in training: 0.9 alone may be 90% or 0.9%",
+            );
         }
-        (Value::Number(x), _) => x,
-        (Value::Integer(x), _) => x as f64,
-        (Value::Bool(x), _) => f64::from(u8::from(x)),
-        (Value::Missing, Some(mean)) => return Ok(mean),
-        (Value::Missing, None) => return Err(gap(FINITE, value)),
-        (Value::Text(_), _) => return Err((FINITE.to_owned(), value.to_string())),
+        Value::Bool(_) if format.is_some() => return misfit(FINITE),
+        Value::Number(x) => x,
+        Value::Integer(x) => x as f64,
+        Value::Bool(x) => f64::from(u8::from(x)),
+        Value::Missing => return mean.ok_or_else(|| gap(FINITE, value)),
     };
     // As in tables: anything else than 0 and 1 is no truth value.
     if is_truth && x != 0.0 && x != 1.0 {
-        return Err(("true or false".to_owned(), value.to_string()));
+        return misfit("true or false");
     }
-    Some(x).filter(|x| x.is_finite()).ok_or_else(|| (FINITE.to_owned(), value.to_string()))
+    if x.is_finite() { Ok(x) } else { misfit(FINITE) }
 }
 
 /// Days since 1970; NaN for a missing date.
-fn days(value: Value<'_>, allows_gaps: bool) -> Result<f64, Misfit> {
-    const DAY: f64 = 86_400.0;
-    let expected = "a date as 2026-11-29 or 2026-11-29T12:00:00Z";
+fn days(value: Value<'_>, allows_gaps: bool, written: Written) -> Result<f64, Misfit> {
+    let expected = match written {
+        Written::Dates { zones: true } => "a date with a zone, as 2026-11-29T12:00:00Z",
+        Written::Dates { zones: false } => {
+            "a date without a zone, as 2026-11-29 or 2026-11-29T12:00:00"
+        }
+        _ => "a date as 2026-11-29 or 2026-11-29T12:00:00Z",
+    };
+    let fits = |text: &str| match written {
+        Written::Dates { zones } => zones == has_zone(text),
+        _ => true,
+    };
     match value {
         Value::Text(text) => DateOrder::YearFirst
             .parse(text.trim())
+            .filter(|_| fits(text.trim()))
             .map(|seconds| seconds / DAY)
             .ok_or_else(|| (expected.to_owned(), value.to_string())),
         Value::Missing if allows_gaps => Ok(f64::NAN),

@@ -30,7 +30,7 @@ fn a_record_is_encoded_standardized_and_named() {
         (json!({"age": 35, "color": "red"}), [(35.0 - mean) / deviation, 0.0, 0.0, 1.0]),
         (json!({"age": null, "color": "blue"}), [0.0, 1.0, 0.0, 0.0]),
         (json!({"age": 50.5, "color": null}), [(50.5 - mean) / deviation, 0.0, 0.0, 0.0]),
-        (json!({"color": " n/a ", "age": true, "sold": "yes", "more": {"deep": []}}), {
+        (json!({"color": " n/a ", "age": 1, "sold": "yes", "more": {"deep": []}}), {
             [(1.0 - mean) / deviation, 0.0, 0.0, 0.0]
         }),
     ] {
@@ -118,6 +118,7 @@ fn bad_records_are_refused_and_the_column_is_named() {
         (json!({"age": {"years": 35}, "color": "red"}), {
             ["record", "column 'age'", "a single value", "a map or a struct"]
         }),
+        (json!({"age": true, "color": "red"}), ["record", "column 'age'", number, "true"]),
         (json!({"age": 35, "color": 1.5}), ["record", "column 'color'", "a text", "1.5"]),
         (json!({"age": 35, "color": "violet"}), {
             [

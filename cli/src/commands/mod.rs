@@ -5,6 +5,7 @@ mod bench_network;
 pub(crate) mod devices;
 pub(crate) mod evaluate;
 pub(crate) mod inspect;
+pub(crate) mod json;
 pub(crate) mod parity;
 pub(crate) mod predict;
 pub(crate) mod reproduce;

@@ -11,9 +11,10 @@ use travertine::{Error, ErrorKind, Model, Predictor, Result, Scalar};
 
 use crate::args::device::Precision;
 use crate::args::source::Source;
+use crate::commands::json::{self, Unseen};
 use crate::commands::use_args::UseArgs;
 use crate::input::{ModelInput, warn_of};
-use crate::message::{counted, warn, wrong};
+use crate::message::wrong;
 use crate::output::file;
 use crate::output::predictions::{PredictionOutput, Target};
 
@@ -157,25 +158,23 @@ fn json_lines<T: Scalar>(
         if is_standard { Box::new(io::stdin()) } else { Box::new(File::open(path).map_err(io)?) };
     let mut predictor = model.predictor(1)?;
     predictor.accept_unknown_categories(true);
+    let mut unseen = Unseen::new(model.schema());
     for (number, line) in (1..).zip(BufReader::new(input).lines()) {
         let line = line.map_err(io)?;
         if line.trim().is_empty() {
             continue;
         }
         let place = (&*name, number);
-        let record: Value = serde_json::from_str(&line)
-            .map_err(|error| in_line(place, "a JSON object", error.to_string()))?;
+        let record =
+            json::record(&line).map_err(|(expected, found)| in_line(place, expected, found))?;
         let text = id.map(|id| id_of(&record, id, place)).transpose()?;
         predict_record(&mut predictor, &record, (place, text.as_deref()), output)?;
+        unseen.add(&predictor, &record);
         if output.is_closed() {
             break;
         }
     }
-    let unknown = predictor.unknown_categories() as usize;
-    if unknown > 0 {
-        let texts = counted(unknown, "text", "texts");
-        warn(&format!("{texts} that training did not see; each counts as no category"));
-    }
+    warn_of(&unseen.warnings(&predictor));
     Ok(())
 }
 
@@ -187,10 +186,13 @@ fn predict_record<T: Scalar>(
 ) -> Result<()> {
     let prediction = predictor.predict_record(record);
     let prediction = prediction.map_err(|error| match error.kind() {
-        ErrorKind::Format { place: column, expected, found, .. } => {
-            let expected = format!("{column}: {expected}");
-            in_line(place, expected, found.clone())
+        ErrorKind::Format { place: column, expected, found, .. } => ErrorKind::Format {
+            file: place.0.to_owned(),
+            place: format!("line {}, {column}", place.1),
+            expected: expected.clone(),
+            found: found.clone(),
         }
+        .into(),
         _ => error,
     })?;
     output.write(&prediction, id)?;

@@ -23,6 +23,14 @@ pub(crate) fn describe(name: &str, schema: &Schema, rows: usize, left_out: LeftO
         let rows = counted(left_out.unlabeled, "row", "rows");
         note(&format!("  {rows} without a label left out"));
     }
+    let lost_zeros = schema.columns.iter().find(|c| c.note.contains("in categories they are"));
+    if let Some(column) = lost_zeros {
+        let (name, option) = match column.role {
+            Role::Value => (String::new(), "--task classes"),
+            _ => (format!(" {}", column.name), "--categorical"),
+        };
+        note(&format!("  {option}{name} keeps digits as they are written, as codes have them"));
+    }
     let by_guess = |place: usize| schema.columns[place].note != "as you say";
     if schema.with_role(Role::LeftOut).any(by_guess) {
         note("  --keep NAME learns from a column that is left out");

@@ -26,6 +26,8 @@ pub(crate) struct PredictionOutput<'a> {
     /// The file, and what will be in it.
     file: Option<(&'a Path, Content)>,
     classes: Vec<String>,
+    /// The names of the values, if there are several.
+    targets: Vec<String>,
     probabilities: bool,
 }
 
@@ -70,6 +72,9 @@ struct Line<'p> {
     probabilities: Option<BTreeMap<&'p str, f64>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     output: Option<Vec<f64>>,
+    /// The names of several outputs.
+    #[serde(skip_serializing_if = "<[String]>::is_empty")]
+    targets: &'p [String],
 }
 
 impl<'p> Line<'p> {
@@ -78,6 +83,7 @@ impl<'p> Line<'p> {
         prediction: &Prediction<'p, T>,
         id: Option<&'p str>,
         classes: Option<&'p [String]>,
+        targets: &'p [String],
     ) -> Self {
         let class = prediction.class();
         let shares = prediction.probabilities().iter().copied();
@@ -89,6 +95,7 @@ impl<'p> Line<'p> {
             probabilities: classes
                 .map(|names| names.iter().map(String::as_str).zip(shares).collect()),
             output: class.is_none().then(values),
+            targets,
         }
     }
 }
@@ -101,10 +108,12 @@ impl<'a> PredictionOutput<'a> {
         probabilities: bool,
         id: Option<&str>,
     ) -> Result<Self> {
+        let targets = if model.classes().is_empty() { target_names(model) } else { Vec::new() };
         let mut output = PredictionOutput {
             output: Output::new(matches!(target, Target::JsonLines)),
             file: None,
             classes: model.classes().to_vec(),
+            targets: if targets.len() > 1 { targets } else { Vec::new() },
             probabilities,
         };
         if let Target::File(path) = target {
@@ -119,10 +128,7 @@ impl<'a> PredictionOutput<'a> {
     fn head<T: Scalar>(&self, model: &Model<T>, id: Option<&str>) -> Vec<String> {
         let mut names: Vec<String> = id.map(str::to_owned).into_iter().collect();
         if self.classes.is_empty() {
-            let schema = model.schema();
-            names.extend(
-                schema.targets().into_iter().map(|place| schema.columns[place].name.clone()),
-            );
+            names.extend(target_names(model));
             return names;
         }
         names.push("class".to_owned());
@@ -148,7 +154,7 @@ impl<'a> PredictionOutput<'a> {
     ) -> Result<()> {
         if self.output.is_json() {
             let names = self.probabilities.then_some(&*self.classes);
-            return self.output.json_line(&Line::new(prediction, id, names));
+            return self.output.json_line(&Line::new(prediction, id, names, &self.targets));
         }
         if let Some((_, Content::Parquet(columns))) = &mut self.file {
             columns.push(prediction, id);
@@ -159,8 +165,17 @@ impl<'a> PredictionOutput<'a> {
             Some((path, Content::Csv(writer))) => {
                 writer.write_record(&fields).map_err(|error| failed(path, io::Error::other(error)))
             }
-            _ => self.output.line(&fields.join("\t")),
+            _ => self.output.line(&self.named(fields).join("\t")),
         }
+    }
+
+    /// Fields of standard output, where several values have their names.
+    fn named(&self, mut fields: Vec<String>) -> Vec<String> {
+        let ids = fields.len().saturating_sub(self.targets.len());
+        for (field, name) in fields[ids..].iter_mut().zip(&self.targets) {
+            *field = format!("{name}: {field}");
+        }
+        fields
     }
 
     fn fields<T: Scalar>(&self, prediction: &Prediction<'_, T>, id: Option<&str>) -> Vec<String> {
@@ -192,6 +207,12 @@ impl<'a> PredictionOutput<'a> {
         }
         file::write_whole(path, &content).map(|_| ()).map_err(|source| failed(path, source))
     }
+}
+
+/// The names of the columns that the model learned.
+fn target_names<T: Scalar>(model: &Model<T>) -> Vec<String> {
+    let schema = model.schema();
+    schema.targets().into_iter().map(|place| schema.columns[place].name.clone()).collect()
 }
 
 fn failed(path: &Path, source: io::Error) -> travertine::Error {

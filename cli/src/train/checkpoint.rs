@@ -11,7 +11,7 @@ use signal_hook::flag;
 use travertine::{ErrorKind, Result, Samples, Scalar, Snapshot, Trainer, model_file};
 
 use crate::args::checkpoint::{CheckpointArgs, CheckpointFolder, OnError};
-use crate::message::{note, warn, wrong};
+use crate::message::{counted, note, warn, wrong};
 use crate::output::file;
 use crate::output::history::EpochRecord;
 use crate::train::early_stopping::Progress;
@@ -74,6 +74,19 @@ impl CheckpointWriter {
         };
         let resumed = if found.is_empty() { None } else { Some(writer.resume(&found, rate)?) };
         Ok((writer, resumed))
+    }
+
+    /// Refuses a checkpoint of a training that is longer than `epochs`.
+    pub(crate) fn check_length<T: Scalar>(resumed: &Resumed<T>, epochs: usize) -> Result<()> {
+        let Resumed { snapshot, progress, .. } = resumed;
+        let done = progress.epochs();
+        let is_within_next = progress.last.as_ref().map_or(0, |last| last.step) < snapshot.steps();
+        if done < epochs || done == epochs && !is_within_next {
+            return Ok(());
+        }
+        let part = if is_within_next { " and a part of the next one" } else { "" };
+        let has = counted(done, "epoch", "epochs");
+        Err(wrong("--epochs", format!("{epochs}, but the checkpoint has {has}{part} already")))
     }
 
     /// The newest of these checkpoints that is whole; one of another training is refused with every difference, but a default

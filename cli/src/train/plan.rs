@@ -106,6 +106,9 @@ impl<T: Scalar> Plan<T> {
         let (recipe, data, output) = (&self.recipe, &self.data, &self.output);
         let metadata = checkpoint_metadata(recipe, data, output, &self.network, patience)?;
         let opened = CheckpointWriter::open(&self.checkpoints, metadata, self.recipe.rate())?;
+        opened.1.iter().try_for_each(|resumed| {
+            CheckpointWriter::check_length(resumed, self.recipe.epochs())
+        })?;
         opened.1.iter().for_each(|resumed| self.recipe.set_rate(resumed.rate));
         Ok(opened)
     }

@@ -116,6 +116,29 @@ fn the_same_command_begins_and_continues() {
     folder.run(&format!("{train} --checkpoint c --resume")).fails(2, &["step-", "expected"]);
 }
 
+/// A checkpoint of a longer training is no checkpoint of a shorter one.
+#[test]
+fn a_training_is_not_resumed_for_fewer_epochs() {
+    let folder = Folder::new();
+    let train = |epochs: usize| format!("train digits --hidden none --epochs {epochs}");
+    folder.run(&format!("{} --checkpoint c", train(3))).ok();
+    let parts = ["--epochs: 2, but the checkpoint has 3 epochs"];
+    folder.run(&format!("{} --resume c --out short.safetensors", train(2))).fails(2, &parts);
+    assert!(!folder.join("short.safetensors").exists());
+    folder.run(&format!("{} --resume c --out same.safetensors", train(3))).ok();
+    folder.run(&format!("{} --resume c --out more.safetensors", train(4))).ok();
+    // 144 steps are an epoch; a step more belongs to the next one.
+    let every = format!("{} --every 145 --checkpoint d", train(2));
+    folder.run(&every).ok();
+    let kept = |file: &PathBuf| file.to_string_lossy().contains("step-000000000145");
+    let files: Vec<PathBuf> =
+        fs::read_dir(folder.join("d")).unwrap().map(|file| file.unwrap().path()).collect();
+    assert!(files.iter().any(kept), "{files:?}");
+    files.iter().filter(|file| !kept(file)).for_each(|file| fs::remove_file(file).unwrap());
+    let parts = ["--epochs: 1, but the checkpoint has 1 epoch and a part of the next one"];
+    folder.run(&format!("{} --every 145 --resume d", train(1))).fails(2, &parts);
+}
+
 /// Sends a signal by the shell's own command, because a small system has no program `kill`.
 #[cfg(unix)]
 fn send(signal: &str, process: u32) {

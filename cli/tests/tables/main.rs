@@ -1,8 +1,10 @@
 //! Tables that programs and people write, from the file to the prediction.
 
+mod certainty;
 mod columns;
 mod complaints;
 mod dialects;
+mod lines;
 mod options;
 mod prediction;
 mod public;

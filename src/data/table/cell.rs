@@ -21,6 +21,10 @@ pub(in crate::data) enum Cell<'a> {
     Bytes,
 }
 
+/// What is expected where a number alone may be a share or a percentage.
+pub(in crate::data) const WITH_PERCENT: &str =
+    "a text with %, as in training: 0.9 alone may be 90% or 0.9%";
+
 /// A word for a missing value, or `None`.
 pub(super) fn missing_word<'a>(text: &'a str, more: &[String]) -> Option<&'a str> {
     (is_missing(text) || more.iter().any(|word| word.eq_ignore_ascii_case(text))).then_some(text)

@@ -6,7 +6,7 @@ use super::number::Plain;
 use super::parallel::in_order;
 use super::rows::Fields;
 use super::source::{ColumnCells, Source};
-use super::survey::{ColumnSurvey, Field, NumberRun, Spot};
+use super::survey::{ColumnSurvey, Field, NumberRun, Spot, may_be_code};
 use crate::Result;
 
 /// What stands in a table.
@@ -103,6 +103,7 @@ fn count_fields(
         if in_run
             && let Some(plain) = Plain::short_in(text.as_bytes(), place.clone())
                 .or_else(|| Plain::of(&text[place.clone()]))
+            && !may_be_code(&plain, &text[place.clone()])
         {
             run.push(plain);
             if run.is_full() {

@@ -1,5 +1,6 @@
 //! Dates and times as seconds since 1970.
 
+use jiff::Span;
 use jiff::civil::{Date, Time};
 use serde::{Deserialize, Serialize};
 
@@ -41,6 +42,24 @@ impl DateOrder {
         let date = Date::new(year, month.parse().ok()?, day.parse().ok()?).ok()?;
         let days = Date::constant(1970, 1, 1).until(date).ok()?.get_days();
         Some(f64::from(days) * DAY + if time.is_empty() { 0.0 } else { seconds(time)? })
+    }
+}
+
+/// Whether a date has a time in a zone.
+pub(crate) fn has_zone(date: &str) -> bool {
+    let time = date.find(['T', ' ']).map_or("", |end| &date[end + 1..]);
+    time.contains(['Z', 'z', '+', '-'])
+}
+
+/// Seconds since 1970 as messages show them: 2026-11-29, with a time where it is not midnight.
+pub(in crate::data) fn date_text(seconds: f64) -> String {
+    let days = (seconds / DAY).floor();
+    let span = Span::new().try_days(days as i64).ok();
+    let date = span.and_then(|span| Date::constant(1970, 1, 1).checked_add(span).ok());
+    let Some(date) = date else { return seconds.to_string() };
+    match (seconds - days * DAY) as u32 {
+        0 => date.to_string(),
+        rest => format!("{date} {:02}:{:02}:{:02}", rest / 3600, rest / 60 % 60, rest % 60),
     }
 }
 

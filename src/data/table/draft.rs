@@ -1,8 +1,10 @@
 //! Columns as they are collected while a text file is surveyed, before their types are known: so that most files are taken
 //! apart once. A column that a draft cannot hold is read a second time.
 
-use super::reading::{Builder, Reading, TargetBuilder, Texts};
+use super::reading::{Builder, Reading};
 use super::survey::Field;
+use super::target::TargetBuilder;
+use super::value::Texts;
 use crate::data::frame::{Column, Frame, Values};
 use crate::data::text::MISSING;
 

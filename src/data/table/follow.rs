@@ -2,6 +2,8 @@
 
 use std::path::Path;
 
+use super::cell::without_zero_decimals;
+use super::count::Counted;
 use super::date::DateOrder;
 use super::dialect::{self, COMMENT};
 use super::file::TextFile;
@@ -9,8 +11,9 @@ use super::header;
 use super::number::plain;
 use super::options::TableOptions;
 use super::reading::Reading;
-use super::schema::{ColumnType, Role, Schema, SchemaColumn, find_column};
+use super::schema::{ColumnType, Delimiter, Dialect, Role, Schema, SchemaColumn, find_column};
 use super::source::Source;
+use super::survey::ColumnSurvey;
 use super::text::TextSource;
 use crate::data::text::{counted, listed, quoted};
 use crate::{Error, Result};
@@ -122,7 +125,12 @@ impl Reading {
             layout.len() == source.width()
                 && (!needs_labels || self.targets.iter().all(|(place, _)| layout.contains(place)))
         };
-        let Some(layout) = layouts.iter().find(fits) else {
+        let mut fitting: Vec<&Vec<usize>> = layouts.iter().filter(fits).collect();
+        fitting.dedup();
+        if fitting.len() > 1 {
+            fitting = vec![self.clearest(source, schema, &fitting)?];
+        }
+        let Some(layout) = fitting.first() else {
             let labels = schema.columns.len() - without_labels;
             let label = match (needs_labels, labels) {
                 (_, 0) => String::new(),
@@ -134,6 +142,12 @@ impl Reading {
             let found = counted(source.width(), "column");
             return Err(Error::format(source.name(), "the columns", expected, found));
         };
+        self.place_as(layout);
+        Ok(())
+    }
+
+    /// Looks for the columns of the schema where this layout has them.
+    fn place_as(&mut self, layout: &[usize]) {
         let place_of = |column: usize| layout.iter().position(|&c| c == column);
         for (place, _) in self.features.iter_mut().chain(&mut self.targets) {
             *place = place_of(*place).unwrap_or_default();
@@ -145,8 +159,77 @@ impl Reading {
             }
             None => false,
         });
-        Ok(())
     }
+
+    /// Of layouts of the same width, the one that the values fit: either the labels are absent, or the columns that were left out.
+    fn clearest<'l>(
+        &self,
+        source: &dyn Source,
+        schema: &Schema,
+        layouts: &[&'l Vec<usize>],
+    ) -> Result<&'l Vec<usize>> {
+        let fits = |layout: &&&Vec<usize>| {
+            let mut placed = self.clone();
+            placed.constants.clear();
+            placed.place_as(layout);
+            (0..source.blocks()).all(|block| placed.block(source, block).is_ok())
+        };
+        let possible: Vec<&Vec<usize>> = layouts.iter().filter(fits).copied().collect();
+        // One odd value is an error in the layout that fits best.
+        let possible = if possible.is_empty() { layouts.to_vec() } else { possible };
+        let found = Counted::new(source, &[], false)?.columns;
+        let agree = |layout: &&&Vec<usize>| {
+            let pairs = layout.iter().zip(&found);
+            pairs.map(|(&c, survey)| (&schema.columns[c], survey)).all(|(c, s)| may_be(c, s))
+        };
+        let alike: Vec<&Vec<usize>> = possible.iter().filter(agree).copied().collect();
+        let has_left_out = |layout: &&&Vec<usize>| {
+            let mut pairs = layout.iter().zip(&found);
+            pairs.any(|(&column, survey)| is_left_out(&schema.columns[column], survey))
+        };
+        let with_left_out: Vec<&Vec<usize>> = alike.iter().filter(has_left_out).copied().collect();
+        for clear in [possible, alike, with_left_out] {
+            if let [one] = clear[..] {
+                return Ok(one);
+            }
+        }
+        let numbers = |layout: &[usize]| -> String {
+            let numbers: Vec<String> = layout.iter().map(|c| (c + 1).to_string()).collect();
+            numbers.join(", ")
+        };
+        let readings: Vec<String> = layouts.iter().map(|layout| numbers(layout)).collect();
+        let expected = format!(
+            "columns that are clear: all {} of the training, with anything in place of the label",
+            schema.columns.len()
+        );
+        let found = format!(
+            "{}, which may be {} of the training",
+            counted(source.width(), "column"),
+            readings.join(" or ")
+        );
+        Err(Error::format(source.name(), "the columns", expected, found))
+    }
+}
+
+/// Whether values may be those of a column: whole numbers, or others, and the same constant, as in training.
+fn may_be(column: &SchemaColumn, survey: &ColumnSurvey) -> bool {
+    let whole = survey.are_whole();
+    let is_constant = |constant: &String| {
+        let is_known =
+            |text: &String| without_zero_decimals(text) == without_zero_decimals(constant);
+        survey.texts.known.keys().all(is_known)
+    };
+    (column.whole.is_none() || whole.is_none() || column.whole == whole)
+        && column.constant.as_ref().is_none_or(is_constant)
+}
+
+/// Whether values surely are those of a column that was left out: numbers of the rows, or the same constant again and again.
+fn is_left_out(column: &SchemaColumn, survey: &ColumnSurvey) -> bool {
+    const MIN_ROWS: usize = 3;
+    let counts = survey.others == 0 && survey.numbers.counts_up;
+    column.role == Role::LeftOut
+        && survey.present() >= MIN_ROWS
+        && (counts || column.constant.is_some() && may_be(column, survey))
 }
 
 /// "column 1", "column 2" ...
@@ -176,6 +259,15 @@ pub(super) fn open_text(
     let head = file.head(super::HEAD_BYTES)?;
     let dialect = dialect::detect(&file.name(), &head, &known_options, &file.encoding)?;
     let mut source = TextSource::new(file, dialect, block_bytes)?;
+    if source.dialect.ends_with_delimiter
+        && !known.is_some_and(|dialect| dialect.ends_with_delimiter)
+        && !schema.has_names()
+        && source.width() + 1 == schema.columns.len()
+    {
+        // The empty column is one of the training, such as the label.
+        let dialect = Dialect { ends_with_delimiter: false, ..source.dialect };
+        source = TextSource::new(source.file, dialect, block_bytes)?;
+    }
     let first = source.first_row()?;
     let has_header = options.header.unwrap_or_else(|| match schema.has_names() {
         true => has_names(schema, &first),
@@ -187,15 +279,39 @@ pub(super) fn open_text(
             .map(|column| schema.columns[column].name.clone())
             .collect();
         let missing: Vec<String> = names.into_iter().filter(|name| !first.contains(name)).collect();
-        let expected = format!(
-            "a header with the columns that the model learned, {} among them, separated by {}",
-            listed(&missing),
-            source.dialect.delimiter
-        );
-        return Err(Error::format(source.name(), "line 1", expected, listed(&first)));
+        let delimiter = source.dialect.delimiter;
+        return Err(without_names(source.name(), 1, schema, (&first, delimiter), &missing));
     }
     source.set_header(has_header)?;
     Ok(source)
+}
+
+/// The error for a first row that lacks names of features.
+pub(super) fn without_names(
+    file: impl Into<String>,
+    line: usize,
+    schema: &Schema,
+    (first, delimiter): (&[String], Delimiter),
+    missing: &[String],
+) -> Error {
+    let expected = format!(
+        "a header with the columns that the model learned, {} among them, separated by {delimiter}",
+        listed(missing)
+    );
+    let text = first.join(&char::from(delimiter.byte()).to_string());
+    let has_names_between = |other: &Delimiter| {
+        let fields = text.split(char::from(other.byte())).filter(|field| !field.is_empty());
+        let names: Vec<String> =
+            fields.map(|field| field.trim().trim_matches('"').to_owned()).collect();
+        *other != delimiter && has_names(schema, &names)
+    };
+    let found = match Delimiter::ALL.iter().find(|other| has_names_between(other)) {
+        Some(other) => {
+            format!("{}, separated by {other}; TableOptions::delimiter says so", listed(first))
+        }
+        None => listed(first),
+    };
+    Error::format(file, format!("line {line}"), expected, found)
 }
 
 /// Whether the first row names all features.

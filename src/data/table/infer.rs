@@ -97,6 +97,12 @@ impl Column<'_> {
         note: impl Into<String>,
     ) -> SchemaColumn {
         let mut note = note.into();
+        if let (ColumnType::Number(_), Some(code), true) =
+            (column_type, &self.survey.first_code, role != Role::LeftOut)
+        {
+            let digits = if code.starts_with('0') { "zeros in front" } else { "all digits" };
+            note = format!("{digits}, as in {code}, are not kept; in categories they are");
+        }
         if let Some(words) = self.missing_words(column_type).filter(|_| role != Role::LeftOut) {
             note = if note.is_empty() { words } else { format!("{note}; {words}") };
         }
@@ -107,11 +113,18 @@ impl Column<'_> {
             column_type,
             missing: self.survey.missing + repeated.as_ref().map_or(0, |(_, count)| *count),
             missing_word: repeated.map(|(word, _)| word),
+            zones: self.zones(column_type),
+            whole: self.nameless().then(|| self.survey.are_whole()).flatten(),
             constant: (role == Role::LeftOut && self.can_be_read())
                 .then(|| self.constant())
                 .flatten(),
             note,
         }
+    }
+
+    /// Whether the file has no names for its columns.
+    fn nameless(&self) -> bool {
+        self.table.dialect.as_ref().is_none_or(|dialect| !dialect.header)
     }
 
     fn can_be_read(&self) -> bool {
@@ -165,6 +178,7 @@ impl Column<'_> {
             return Ok(ColumnType::Truth);
         }
         if let Some(order) = self.date_order()? {
+            self.refuse_mixed_zones()?;
             return Ok(ColumnType::Date(order));
         }
         self.refuse_split_vote()?;
@@ -291,9 +305,32 @@ impl Column<'_> {
             _ => {
                 let (text, spot) = survey.first_other.clone().unwrap_or_default();
                 let expected = "a date whose day and month are clear: every one in this column may be D/M/Y or M/D/Y; \
-                                TableOptions::dates says which, or that they are no dates";
+                                TableOptions::dates says which, Dates::No that they are texts";
                 Err(self.table.error((self.table.place)(spot, self.place), expected, quoted(&text)))
             }
+        }
+    }
+
+    /// Refuses dates of which some have a zone and others have none.
+    fn refuse_mixed_zones(&self) -> Result<()> {
+        let [Some(without), Some(with)] = &self.survey.zones else { return Ok(()) };
+        let place = |spot| (self.table.place)(spot, self.place);
+        let expected = "dates that all have a zone, as Z or +02:00, or dates without: a time without a zone may be in any; \
+                        Dates::No makes them texts, TableOptions::drop leaves the column out";
+        let found = format!(
+            "{} without a zone, and {} with one at {}",
+            quoted(&without.0),
+            quoted(&with.0),
+            place(with.1)
+        );
+        Err(self.table.error(place(without.1), expected, found))
+    }
+
+    fn zones(&self, column_type: ColumnType) -> Option<bool> {
+        match (column_type, &self.survey.zones) {
+            (ColumnType::Date(_), [None, Some(_)]) => Some(true),
+            (ColumnType::Date(_), [Some(_), None]) => Some(false),
+            _ => None,
         }
     }
 

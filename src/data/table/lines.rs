@@ -6,7 +6,7 @@ use std::path::Path;
 
 use super::dialect::declared_delimiter;
 use super::file::{Cutter, line_in};
-use super::follow::{Labels, has_names};
+use super::follow::{Labels, has_names, without_names};
 use super::reading::Reading;
 use super::rows::{EmptyRows, Rows};
 use super::schema::{Delimiter, Dialect, Schema};
@@ -14,7 +14,7 @@ use super::source::{ColumnCells, Source, Visit};
 use super::survey::Spot;
 use super::text::column_names;
 use super::{Frame, TableOptions};
-use crate::data::text::{counted, listed};
+use crate::data::text::counted;
 use crate::{Error, Result};
 
 /// Rows that are returned together, at most.
@@ -126,10 +126,13 @@ impl<R: Read> RowReader<R> {
         }
         self.width = fields.len();
         let names = has_header.then(|| column_names(fields.into_iter()));
-        let block = Block {
-            names,
-            ..self.block("", Rows::of(String::new(), &self.dialect, EmptyRows::LeaveOut), 0)
+        // Without names, values tell which columns are there.
+        let text = match (&names, &self.first) {
+            (None, Some((text, before))) => utf8(&self.name, *before, text)?,
+            _ => String::new(),
         };
+        let rows = Rows::of(text.clone(), &self.dialect, EmptyRows::Keep);
+        let block = Block { names, ..self.block(&text, rows, 0) };
         self.reading = Reading::find(schema, &block, Labels::Ignored, options.id.as_deref())?;
         Ok(())
     }
@@ -162,12 +165,8 @@ impl<R: Read> RowReader<R> {
     fn without_names(&self, schema: &Schema, found: &[String]) -> Error {
         let names = schema.with_role(super::Role::Feature).map(|c| schema.columns[c].name.clone());
         let missing: Vec<String> = names.filter(|name| !found.contains(name)).collect();
-        let expected = format!(
-            "a header with the columns that the model learned, {} among them, separated by {}",
-            listed(&missing),
-            self.dialect.delimiter
-        );
-        Error::format(&*self.name, format!("line {}", self.lines), expected, listed(found))
+        let found = (found, self.dialect.delimiter);
+        without_names(&*self.name, self.lines, schema, found, &missing)
     }
 
     /// The rows that have arrived, at least one; `None` at the end.

@@ -22,15 +22,19 @@ mod schema;
 mod source;
 mod survey;
 mod surveyed;
+mod target;
 mod text;
+mod totals;
+mod value;
 
 use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 
 pub(super) use self::cell::{Cell, without_zero_decimals};
 use self::count::Counted;
-pub(super) use self::date::DAY;
 pub use self::date::DateOrder;
+pub(crate) use self::date::has_zone;
+pub(super) use self::date::{DAY, date_text};
 use self::draft::ColumnDraft;
 use self::file::TextFile;
 use self::follow::Labels;
@@ -319,7 +323,8 @@ impl Table {
             labels: source.labels(),
             place: &place,
         };
-        let schema = effects::schema(&surveyed, options)?;
+        let mut schema = effects::schema(&surveyed, options)?;
+        totals::check_last_row(&*source, &surveyed.columns, &mut schema)?;
         let reading = Reading::of(&schema);
         let drafts = Mutex::new(drafts);
         Ok(Table { source, schema, reading, rows, empty_rows, drafts })

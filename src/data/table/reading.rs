@@ -1,21 +1,18 @@
 //! From the values of a file to a frame, as a schema says.
 
-use std::collections::HashMap;
-
-use foldhash::fast::RandomState;
-
-use super::cell::{Cell, is_written_by_programs, missing_word, without_zero_decimals};
+use super::cell::{Cell, missing_word};
 use super::date::DateOrder;
 use super::number::{NumberFormat, Plain};
-use super::schema::{ColumnType, Role, SchemaColumn};
+use super::schema::{ColumnType, SchemaColumn};
 use super::source::{ColumnCells, Source};
 use super::survey::Spot;
-use crate::data::text::truth;
-use crate::data::text::{listed, quoted};
+use super::target::{Labels, TargetBuilder};
+use super::value::{Misfit, Texts, date, is_missing, no_text, number, text_of, truth_value};
 use crate::data::{Column, Frame, MISSING, Targets, Unknown, Values};
 use crate::{Error, Result};
 
 /// Which columns of a file are read, and as what.
+#[derive(Clone)]
 pub(in crate::data) struct Reading {
     /// The columns to learn from, with their places in the file.
     pub(in crate::data) features: Vec<(usize, SchemaColumn)>,
@@ -32,9 +29,6 @@ pub(in crate::data) struct Reading {
     /// Whether the names of columns come from the file.
     pub(in crate::data) named: bool,
 }
-
-/// What a value should be, and what it is.
-type Misfit = (String, String);
 
 impl Reading {
     /// The same without features.
@@ -193,53 +187,6 @@ fn compare(column: &SchemaColumn, cell: Cell<'_>, changed: &mut Option<Unknown>)
     }
 }
 
-fn text_of(cell: Cell<'_>) -> String {
-    match cell {
-        Cell::Text(text) => text.to_owned(),
-        Cell::Number(x) | Cell::Date(x) => x.to_string(),
-        Cell::Integer(x) => x.to_string(),
-        Cell::Truth(truth) => truth.to_string(),
-        Cell::Missing => String::new(),
-        Cell::Bytes => "bytes".to_owned(),
-    }
-}
-
-/// Different texts and the number of each value's text.
-#[derive(Default)]
-pub(super) struct Texts {
-    pub(super) codes: Vec<u32>,
-    pub(super) names: Vec<String>,
-    numbers: HashMap<String, u32, RandomState>,
-}
-
-impl Texts {
-    /// Adds a category, for which 1 and 1.0 are the same.
-    fn add(&mut self, text: &str) {
-        self.add_as_written(without_zero_decimals(text));
-    }
-
-    pub(super) fn add_as_written(&mut self, text: &str) {
-        let code = self.number(text);
-        self.codes.push(code);
-    }
-
-    fn number(&mut self, text: &str) -> u32 {
-        if let Some(&code) = self.numbers.get(text) {
-            return code;
-        }
-        let code = self.names.len() as u32;
-        self.names.push(text.to_owned());
-        self.numbers.insert(text.to_owned(), code);
-        code
-    }
-
-    /// Adds the values below.
-    pub(super) fn append(&mut self, below: Texts) {
-        let numbers: Vec<u32> = below.names.iter().map(|name| self.number(name)).collect();
-        self.codes.extend(below.codes.into_iter().map(|code| numbers[code as usize]));
-    }
-}
-
 /// A column to learn from.
 pub(super) struct Builder {
     values: Building,
@@ -250,7 +197,7 @@ enum Building {
     /// NaN is a missing value.
     Numbers(NumberFormat, Vec<f64>),
     Truth(Vec<f64>),
-    Dates(DateOrder, Vec<f64>),
+    Dates((DateOrder, Option<bool>), Vec<f64>),
     Texts(Texts),
 }
 
@@ -259,7 +206,7 @@ impl Builder {
         let values = match column.column_type {
             ColumnType::Number(format) => Building::Numbers(format, Vec::new()),
             ColumnType::Truth => Building::Truth(Vec::new()),
-            ColumnType::Date(order) => Building::Dates(order, Vec::new()),
+            ColumnType::Date(order) => Building::Dates((order, column.zones), Vec::new()),
             ColumnType::Text => Building::Texts(Texts::default()),
         };
         Builder { values, missing_word: column.missing_word.clone() }
@@ -330,193 +277,5 @@ impl Builder {
             Building::Dates(_, values) => Values::Dates(values),
             Building::Texts(texts) => Values::Texts { codes: texts.codes, names: texts.names },
         }
-    }
-}
-
-fn no_text() -> Misfit {
-    let expected = "a text; TableOptions::drop leaves the column out";
-    (expected.to_owned(), "bytes that are no text".to_owned())
-}
-
-/// Words for missing values: of all columns, and of this one.
-type Words<'w> = (&'w [String], Option<&'w str>);
-
-fn is_missing(text: &str, (all, own): Words<'_>) -> bool {
-    missing_word(text, all).is_some() || own.is_some_and(|own| own.eq_ignore_ascii_case(text))
-}
-
-/// A finite number, or NaN for a missing one.
-fn number(cell: Cell<'_>, format: NumberFormat, words: Words<'_>) -> Result<f64, Misfit> {
-    let expected = || {
-        "a finite number, as in the rest of the column; TableOptions::missing names words for missing values, \
-         TableOptions::categorical makes the column one of categories"
-            .to_owned()
-    };
-    match cell {
-        Cell::Text(text) => {
-            if !words.0.is_empty() && is_missing(text, words) {
-                return Ok(f64::NAN);
-            }
-            if let Some(x) = format.parse(text) {
-                return Ok(x);
-            }
-            if is_missing(text, words) { Ok(f64::NAN) } else { Err((expected(), quoted(text))) }
-        }
-        Cell::Number(x) if x.is_infinite() => Err((expected(), x.to_string())),
-        Cell::Number(x) => Ok(x),
-        Cell::Integer(x) => Ok(x as f64),
-        Cell::Truth(truth) => Ok(f64::from(u8::from(truth))),
-        Cell::Missing => Ok(f64::NAN),
-        Cell::Date(_) => Err((expected(), "a date".to_owned())),
-        Cell::Bytes => Err(no_text()),
-    }
-}
-
-fn truth_value(cell: Cell<'_>, words: Words<'_>) -> Result<f64, Misfit> {
-    let expected = || "true or false, as in the rest of the column".to_owned();
-    let value = |truth: bool| Ok(f64::from(u8::from(truth)));
-    match cell {
-        Cell::Text(text) => match truth(text) {
-            Some(truth) => value(truth),
-            None if is_missing(text, words) => Ok(f64::NAN),
-            None if text == "0" || text == "1" => value(text == "1"),
-            None => Err((expected(), quoted(text))),
-        },
-        Cell::Truth(truth) => value(truth),
-        Cell::Missing => Ok(f64::NAN),
-        Cell::Number(x) if x.is_nan() || x == 0.0 || x == 1.0 => Ok(x),
-        Cell::Integer(x @ (0 | 1)) => Ok(x as f64),
-        cell => Err((expected(), text_of(cell))),
-    }
-}
-
-fn date(cell: Cell<'_>, order: DateOrder, words: Words<'_>) -> Result<f64, Misfit> {
-    let expected = || format!("a date in the order {order}, as in the rest of the column");
-    match cell {
-        Cell::Text(text) => match order.parse(text) {
-            Some(seconds) => Ok(seconds),
-            None if is_missing(text, words) => Ok(f64::NAN),
-            None => Err((expected(), quoted(text))),
-        },
-        Cell::Date(seconds) => Ok(seconds),
-        Cell::Missing => Ok(f64::NAN),
-        cell => Err((expected(), text_of(cell))),
-    }
-}
-
-/// A column that is learned.
-pub(super) struct TargetBuilder {
-    labels: Labels,
-    missing_word: Option<String>,
-    /// The classes of a model by name.
-    known: Option<Known>,
-}
-
-enum Labels {
-    Classes(Texts),
-    Values(Vec<f64>, NumberFormat),
-}
-
-struct Known {
-    names: Vec<String>,
-    numbers: HashMap<String, u32>,
-}
-
-impl TargetBuilder {
-    pub(super) fn new(column: &SchemaColumn, classes: Option<&[String]>) -> Self {
-        let labels = match (column.role, column.column_type) {
-            (Role::Value, ColumnType::Number(format)) => Labels::Values(Vec::new(), format),
-            (Role::Value, _) => Labels::Values(Vec::new(), NumberFormat::default()),
-            _ => Labels::Classes(Texts::default()),
-        };
-        let known = classes.map(|names| {
-            // The spelling of a class wins over the same number without decimals.
-            let short = names.iter().map(|name| without_zero_decimals(name).to_owned()).zip(0..);
-            let exact = names.iter().cloned().zip(0..);
-            Known { names: names.to_vec(), numbers: short.chain(exact).collect() }
-        });
-        TargetBuilder { labels, missing_word: column.missing_word.clone(), known }
-    }
-
-    fn add(&mut self, cell: Cell<'_>, missing: &[String]) -> Result<(), Misfit> {
-        let own = self.missing_word.as_deref();
-        if let Cell::Bytes = cell {
-            return Err(no_text());
-        }
-        let texts = match &mut self.labels {
-            Labels::Values(values, format) => {
-                values.push(number(cell, *format, (missing, own))?);
-                return Ok(());
-            }
-            Labels::Classes(texts) => texts,
-        };
-        let owned;
-        let text = match cell {
-            Cell::Text(text) => text,
-            Cell::Missing => "",
-            Cell::Number(x) if x.is_nan() => "",
-            cell => {
-                owned = text_of(cell);
-                &owned
-            }
-        };
-        // Words such as "none" are names of classes.
-        if is_written_by_programs(text)
-            || missing.iter().any(|word| word.eq_ignore_ascii_case(text))
-        {
-            texts.codes.push(MISSING);
-            return Ok(());
-        }
-        match &self.known {
-            // A class keeps its spelling: 007, 7 and 7.0 are three.
-            None => texts.add_as_written(text),
-            Some(known) => {
-                let find = |text: &str| known.numbers.get(text).copied();
-                let code = find(text).or_else(|| find(without_zero_decimals(text)));
-                let unknown = || {
-                    let expected = format!("one of the known classes {}", listed(&known.names));
-                    (expected, quoted(text))
-                };
-                texts.codes.push(code.ok_or_else(unknown)?);
-            }
-        }
-        Ok(())
-    }
-
-    /// Adds texts; `None` if one of them does not fit.
-    pub(super) fn add_all(&mut self, texts: &[String], missing: &[String]) -> Option<()> {
-        texts.iter().try_for_each(|text| self.add(Cell::Text(text), missing)).ok()
-    }
-
-    /// The values of a label that is numbers as programs write them.
-    pub(super) fn plain_values(&mut self) -> Option<&mut Vec<f64>> {
-        match &mut self.labels {
-            Labels::Values(values, format) if format.is_plain() => Some(values),
-            _ => None,
-        }
-    }
-
-    fn has_gaps(&self) -> bool {
-        match &self.labels {
-            Labels::Classes(texts) => texts.codes.contains(&MISSING),
-            Labels::Values(values, _) => values.iter().any(|x| x.is_nan()),
-        }
-    }
-
-    fn has(&self, row: usize) -> bool {
-        match &self.labels {
-            Labels::Classes(texts) => texts.codes[row] != MISSING,
-            Labels::Values(values, _) => !values[row].is_nan(),
-        }
-    }
-
-    pub(super) fn select(mut self, rows: &[usize]) -> Self {
-        match &mut self.labels {
-            Labels::Classes(texts) => {
-                texts.codes = rows.iter().map(|&row| texts.codes[row]).collect()
-            }
-            Labels::Values(values, _) => *values = rows.iter().map(|&row| values[row]).collect(),
-        }
-        self
     }
 }

@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use csv_core::{ReadRecordResult, Reader, ReaderBuilder};
-use memchr::memchr;
+use memchr::{memchr, memchr_iter};
 
 use super::schema::{Delimiter, Dialect};
 
@@ -236,9 +236,40 @@ pub(super) fn bytes_of_zero(word: u64) -> u64 {
     !(((word & LOW) + LOW) | word | LOW)
 }
 
+/// Between blanks, stands for a field that is empty but in quotes; no text has it.
+const EMPTY: &str = "\u{1}\u{1}";
+
+/// The same text, of the same length, with a mark for each field that is empty but in quotes.
+fn mark_empty(source: &str) -> String {
+    let ends_field = |byte: Option<&u8>| byte.is_none_or(|byte| b" \r\n".contains(byte));
+    let bytes = source.as_bytes();
+    let (mut marked, mut copied) = (String::new(), 0);
+    let (mut in_quotes, mut closed) = (false, None);
+    for at in memchr_iter(b'"', bytes) {
+        let before = at.checked_sub(1);
+        if in_quotes {
+            (in_quotes, closed) = (false, Some(at));
+        } else if ends_field(before.map(|before| &bytes[before])) {
+            in_quotes = true;
+            if bytes.get(at + 1) == Some(&b'"') && ends_field(bytes.get(at + 2)) {
+                marked += &source[copied..at];
+                marked += EMPTY;
+                copied = at + 2;
+            }
+        } else {
+            // A quote within quotes.
+            in_quotes = closed.is_some() && closed == before;
+        }
+    }
+    marked + &source[copied..]
+}
+
 /// Takes a text apart as RFC 4180 says.
 fn parse_quoted(source: &str, mut all: Collector<'_>) -> Rows {
     let dialect = all.dialect;
+    let blanks = dialect.delimiter == Delimiter::Blanks;
+    let marked = (blanks && source.contains("\"\"")).then(|| mark_empty(source));
+    let source = marked.as_deref().unwrap_or(source);
     let comment = dialect.comment.and_then(|comment| u8::try_from(comment).ok());
     let mut reader = ReaderBuilder::new().delimiter(dialect.delimiter.byte()).build();
     // Without quotes a text is never longer than before.
@@ -260,14 +291,14 @@ fn parse_quoted(source: &str, mut all: Collector<'_>) -> Rows {
     text.truncate(length);
     // Fields are cut at ASCII characters, so that what was UTF-8 still is.
     let text = String::from_utf8(text).unwrap_or_default();
-    let blanks = dialect.delimiter == Delimiter::Blanks;
     for (i, &(start, mut from, first_end)) in records.iter().enumerate() {
         let last_end = records.get(i + 1).map_or(all_ends.len(), |next| next.2);
         let first = all.fields.len();
         for &end in &all_ends[first_end..last_end] {
             // Blanks one behind the other are one delimiter.
             if !blanks || end > from {
-                all.field(&text, from, end);
+                let is_empty = blanks && text[from..end] == *EMPTY;
+                all.field(&text, if is_empty { end } else { from }, end);
             }
             from = end;
         }

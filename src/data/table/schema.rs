@@ -84,6 +84,12 @@ pub struct SchemaColumn {
     /// A word that stands for missing values in this column alone.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub missing_word: Option<String>,
+    /// Whether dates have a zone, where all have one or none has; a date of the other kind is refused.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub zones: Option<bool>,
+    /// Whether numbers have no decimals; it tells columns without names apart.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub whole: Option<bool>,
     /// The only value of a column that is left out because it is constant.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub constant: Option<String>,
@@ -134,6 +140,8 @@ impl Schema {
             column_type,
             missing: 0,
             missing_word: None,
+            zones: None,
+            whole: None,
             constant: None,
             note: String::new(),
         };

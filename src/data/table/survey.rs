@@ -5,12 +5,14 @@ use std::collections::HashMap;
 use foldhash::fast::RandomState;
 
 use super::cell::{Cell, missing_word};
-use super::date::DateOrder;
+use super::date::{DateOrder, has_zone};
 use super::number::{FORMATS, FormatSet, POINTS_BETWEEN_THOUSANDS, Plain, WITH_POINT, Written};
 use crate::data::text::truth;
 
 /// Different numbers that are remembered as texts: enough to tell classes from values.
 const MAX_NUMBERS: usize = 24;
+/// All whole numbers up to here are exact.
+const MOST_EXACT: f64 = (1u64 << 53) as f64;
 /// Different texts that are remembered.
 pub(super) const MAX_TEXTS: usize = 10_000;
 /// Different words for missing values that are remembered.
@@ -57,6 +59,7 @@ struct Reading {
     unit: Option<char>,
     /// A date: a bit for each order.
     dates: u8,
+    has_zone: bool,
     truth: bool,
     has_digits: bool,
 }
@@ -70,8 +73,14 @@ impl Occurrence {
 
 impl Reading {
     /// Of a plain number, which is counted as such.
-    const NUMBER: Reading =
-        Reading { formats: 0, unit: None, dates: 0, truth: false, has_digits: true };
+    const NUMBER: Reading = Reading {
+        formats: 0,
+        unit: None,
+        dates: 0,
+        has_zone: false,
+        truth: false,
+        has_digits: true,
+    };
 
     fn of(text: &str) -> Self {
         let written = Written::of(text);
@@ -79,6 +88,7 @@ impl Reading {
             formats: written.as_ref().map_or(0, Written::formats),
             unit: written.and_then(|written| written.unit),
             dates: dates(text),
+            has_zone: has_zone(text),
             truth: truth(text).is_some(),
             has_digits: text.bytes().any(|byte| byte.is_ascii_digit()),
         }
@@ -223,6 +233,8 @@ pub(in crate::data) struct ColumnSurvey {
     pub(super) unit: Option<char>,
     with_unit: [usize; FORMATS.len()],
     pub(super) dates: [usize; DateOrder::ALL.len()],
+    /// The first date without a zone, and the first one with a zone.
+    pub(super) zones: [Option<(String, Spot)>; 2],
     pub(super) truths: usize,
     /// Values that are neither missing nor plain numbers.
     pub(super) others: usize,
@@ -232,6 +244,8 @@ pub(in crate::data) struct ColumnSurvey {
     pub(super) many_numbers: bool,
     pub(super) first_number: Option<(String, Spot)>,
     pub(super) first_other: Option<(String, Spot)>,
+    /// The first whole number whose digits are not kept, as 00501, or more than fit.
+    pub(super) first_code: Option<String>,
     /// Whether there are bytes that are no text.
     pub(super) has_bytes: bool,
 }
@@ -256,12 +270,14 @@ impl Default for ColumnSurvey {
             unit: None,
             with_unit: [0; FORMATS.len()],
             dates: [0; DateOrder::ALL.len()],
+            zones: [None, None],
             truths: 0,
             others: 0,
             texts: Texts::default(),
             many_numbers: false,
             first_number: None,
             first_other: None,
+            first_code: None,
             has_bytes: false,
         }
     }
@@ -321,6 +337,10 @@ impl ColumnSurvey {
         }
         self.truths += usize::from(reading.truth);
         count_bits(&mut self.dates, reading.dates);
+        if reading.dates != 0 {
+            self.zones[usize::from(reading.has_zone)]
+                .get_or_insert_with(|| (text.to_owned(), spot));
+        }
         match reading.unit {
             None => count_bits(&mut self.written, reading.formats),
             Some(unit) if *self.unit.get_or_insert(unit) == unit => {
@@ -346,6 +366,9 @@ impl ColumnSurvey {
         }
         let (whole, may_group) = (usize::from(plain.is_whole), usize::from(plain.may_group));
         self.numbers.add(&[plain.value], whole, may_group);
+        if may_be_code(&plain, text) && self.first_code.is_none() {
+            self.first_code = is_code(text, plain.value).then(|| text.to_owned());
+        }
         if !self.many_numbers {
             self.texts.add(text, 1, spot, usize::MAX);
             self.many_numbers = self.texts.known.len() > MAX_NUMBERS;
@@ -380,6 +403,10 @@ impl ColumnSurvey {
         self.many_numbers |= self.others == 0 && self.texts.known.len() > MAX_NUMBERS;
         self.first_number = self.first_number.take().or(below.first_number);
         self.first_other = self.first_other.take().or(below.first_other);
+        self.first_code = self.first_code.take().or(below.first_code);
+        self.zones.iter_mut().zip(below.zones).for_each(|(first, below)| {
+            *first = first.take().or(below);
+        });
     }
 
     fn merge_numbers(&mut self, below: &Numbers) {
@@ -400,6 +427,12 @@ impl ColumnSurvey {
         numbers.may_group += below.may_group;
         numbers.min = numbers.min.min(below.min);
         numbers.max = numbers.max.max(below.max);
+    }
+
+    /// Whether all numbers are written without decimals, where there are nothing but numbers.
+    pub(super) fn are_whole(&self) -> Option<bool> {
+        let numbers = &self.numbers;
+        (numbers.count > 0 && self.others == 0).then_some(numbers.whole == numbers.count)
     }
 
     /// Values that are not missing.
@@ -444,6 +477,17 @@ fn is_integral(x: f64) -> bool {
     const NO_FRACTIONS: f64 = (1u64 << 52) as f64;
     let x = x.abs();
     (x + NO_FRACTIONS) - NO_FRACTIONS == x || x >= NO_FRACTIONS
+}
+
+/// Whether a number may be written as codes are: few are.
+pub(super) fn may_be_code(plain: &Plain, text: &str) -> bool {
+    plain.is_whole && (text.as_bytes().first() == Some(&b'0') || plain.value >= MOST_EXACT)
+}
+
+/// Whether a number is written as codes are: digits with a zero in front, or more than an f64 has.
+fn is_code(text: &str, x: f64) -> bool {
+    let digits = text.parse::<u128>().ok().filter(|_| !text.starts_with('+'));
+    digits.is_some_and(|digits| text.len() > 1 && text.starts_with('0') || x as u128 != digits)
 }
 
 /// Adds 1 where a bit is set.
