@@ -7,9 +7,9 @@ use std::thread;
 use serde::{Deserialize, Serialize};
 
 use super::coding::{Coding, EncodedColumn, type_of};
-use super::encoder_fit::on_all_cores;
 use super::encoder_write::{Writer, write_samples};
 use super::frame::{FrameRows, Unknown, dataset};
+use super::table::on_all_cores;
 use super::{Column, Dataset, Standardization};
 use crate::{Error, Result, Scalar};
 

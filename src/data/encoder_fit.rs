@@ -1,18 +1,15 @@
 //! What an encoder takes from the training part, block by block: the same numbers whatever the blocks are.
 
 use std::collections::BTreeSet;
-use std::thread;
 
 use super::coding::{Coding, Cycle, EncodedColumn, MOST_CATEGORIES};
 use super::encoder::Encoder;
 use super::frame::{Frame, FrameRows};
-use super::table::DAY;
+use super::table::{DAY, on_all_cores};
 use super::text::MISSING;
-use super::{Column, Standardization, Values};
+use super::{Standardization, Values};
 use crate::{Error, Result};
 
-/// Samples from which on a second thread pays.
-const SAMPLES_PER_THREAD: usize = 20_000;
 /// Columns of numbers whose moments are computed side by side.
 const COLUMNS_AT_ONCE: usize = 8;
 
@@ -157,25 +154,6 @@ impl EncoderFit {
         standardization.check("Encoder::fit")?;
         Ok((Encoder { columns }, standardization))
     }
-}
-
-/// Calls `work` on all cores with parts of `items`, of which there is one for each column of these rows, and their columns.
-pub(super) fn on_all_cores<A: Send>(
-    items: &mut [A],
-    rows: FrameRows<'_>,
-    work: impl Fn(&mut [A], &[Column]) + Sync,
-) {
-    let columns = &rows.frame.columns;
-    let threads = thread::available_parallelism().map_or(1, usize::from);
-    if rows.samples() < SAMPLES_PER_THREAD || threads == 1 || columns.is_empty() {
-        return work(items, columns);
-    }
-    let share = columns.len().div_ceil(threads);
-    thread::scope(|scope| {
-        for (items, columns) in items.chunks_mut(share).zip(columns.chunks(share)) {
-            scope.spawn(|| work(items, columns));
-        }
-    });
 }
 
 impl ColumnFit {

@@ -1,5 +1,6 @@
 //! Tables: what a file holds is found out from the whole file, shown as a [`Schema`], and read as that says.
 
+mod bytes;
 mod cell;
 mod choice;
 mod count;
@@ -41,7 +42,7 @@ use self::follow::Labels;
 pub use self::lines::RowReader;
 pub use self::number::NumberFormat;
 pub use self::options::{Dates, TableOptions};
-pub(super) use self::parallel::in_order;
+pub(super) use self::parallel::{in_order, on_all_cores};
 pub(super) use self::reading::Reading;
 use self::rows::EmptyRows;
 pub use self::schema::{ColumnType, Delimiter, Dialect, Role, Schema, SchemaColumn};

@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use serde::{Deserialize, Serialize};
 
-use super::rows::bytes_of_zero;
+use super::bytes::bytes_of_zero;
 
 /// How the numbers of a column are written.
 ///

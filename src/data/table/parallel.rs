@@ -6,6 +6,11 @@ use std::sync::mpsc::sync_channel;
 use std::thread;
 
 use crate::Result;
+use crate::data::Column;
+use crate::data::frame::FrameRows;
+
+/// Samples from which on a second thread pays.
+const SAMPLES_PER_THREAD: usize = 20_000;
 
 /// Calls `work` for each part on all cores, and `take` with the results in the order of the parts, on this thread. Few results wait for
 /// others at a time.
@@ -46,4 +51,23 @@ pub(in crate::data) fn in_order<P: Sync, R: Send>(
         }
         Ok(())
     })
+}
+
+/// Calls `work` on all cores with parts of `items`, of which there is one for each column of these rows, and their columns.
+pub(in crate::data) fn on_all_cores<A: Send>(
+    items: &mut [A],
+    rows: FrameRows<'_>,
+    work: impl Fn(&mut [A], &[Column]) + Sync,
+) {
+    let columns = &rows.frame.columns;
+    let threads = thread::available_parallelism().map_or(1, usize::from);
+    if rows.samples() < SAMPLES_PER_THREAD || threads == 1 || columns.is_empty() {
+        return work(items, columns);
+    }
+    let share = columns.len().div_ceil(threads);
+    thread::scope(|scope| {
+        for (items, columns) in items.chunks_mut(share).zip(columns.chunks(share)) {
+            scope.spawn(|| work(items, columns));
+        }
+    });
 }
