@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use super::memory::is_memory;
 use super::numbers::{load, store, width};
 use super::work::{Work, submit};
-use super::{LEFT, LIBRARY, complain, has_fault, in_context, lock, setting};
+use super::{LEFT, LIBRARY, complain, has_context, has_fault, in_context, lock, setting};
 
 const NOT_INITIALIZED: u32 = 1;
 const INVALID_VALUE: u32 = 7;
@@ -39,7 +39,6 @@ unsafe fn set(
     sizes: &[(u32, usize)],
 ) -> u32 {
     if !sizes.contains(&(which, bytes)) {
-        complain(&format!("attribute {which} of {bytes} bytes"));
         return INVALID_VALUE;
     }
     let mut word = [0_u8; 8];
@@ -190,12 +189,16 @@ super::calls! {
         0
     }
     cublasLtCreate(handle: *mut usize) {
-        if setting("CUBLASLT_INIT", 0) != 0 { return NOT_INITIALIZED; }
+        if setting("CUBLASLT_INIT", 0) != 0 || !has_context() { return NOT_INITIALIZED; }
         *handle = 4711;
         LEFT[LIBRARY].fetch_add(1, SeqCst);
         in_context()
     }
-    cublasLtDestroy(_handle: usize) { LEFT[LIBRARY].fetch_sub(1, SeqCst); in_context() }
+    cublasLtDestroy(handle: usize) {
+        if handle != 4711 { return INVALID_VALUE; }
+        LEFT[LIBRARY].fetch_sub(1, SeqCst);
+        in_context()
+    }
     // What is computed in (68: f32, 77: with TF32, 70: f64) and the type of alpha and beta.
     cublasLtMatmulDescCreate(desc: *mut usize, compute: u32, scale: u32) {
         let known = matches!((compute, scale), (68 | 77, 0) | (70, 1));
@@ -246,6 +249,7 @@ super::calls! {
         handle: usize, desc: usize, alpha: *const c_void, a: u64, layout_a: usize, b: u64, layout_b: usize, beta: *const c_void,
         c: u64, layout_c: usize, d: u64, layout_d: usize, algorithm: *const [u64; 8], workspace: u64, bytes: usize, stream: usize
     ) {
+        if handle != 4711 { return INVALID_VALUE; }
         let layouts = [layout_a, layout_b, layout_c].map(Layout::of);
         let places = [a, b, c];
         for (address, layout) in places.iter().zip(&layouts) {
@@ -265,7 +269,7 @@ super::calls! {
         let (has_bias, has_mask) = (epilogue & 4 != 0, epilogue & 128 != 0);
         let mask_fits = mask % 16 == 0 && mask_step % 128 == 0 && mask_step >= m && is_memory(mask, mask_step / 8 * n);
         let bias_fits = bias % 16 == 0 && is_memory(bias, m * width(layouts[2].kind) as u64);
-        if handle != 4711 || (c, layout_c) != (d, layout_d) || !is_memory(workspace, bytes as u64)
+        if (c, layout_c) != (d, layout_d) || !is_memory(workspace, bytes as u64)
             || has_bias && !bias_fits || has_mask && !mask_fits {
             complain("a product that the library would refuse");
             return INVALID_VALUE;

@@ -95,12 +95,16 @@ fn lose(code: u32) {
     let _ = LOST.compare_exchange(0, code, SeqCst, SeqCst);
 }
 
+fn has_context() -> bool {
+    CURRENT.get() != 0
+}
+
 fn in_context() -> u32 {
     let lost = LOST.load(SeqCst);
     if lost != 0 {
         return lost;
     }
-    if CURRENT.get() != 0 {
+    if has_context() {
         return 0;
     }
     complain("no context is current");
