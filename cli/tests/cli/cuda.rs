@@ -167,6 +167,38 @@ fn steps_are_graphs() {
     }
 }
 
+/// A driver of CUDA 11.2 has no call that is newer; who looks for one would panic.
+#[test]
+fn an_old_driver_is_asked_for_no_newer_call() {
+    let Some(folder) = with_driver() else { return };
+    let driver = folder.join("libcuda.so");
+    let mut code = std::fs::read(&driver).unwrap();
+    for name in [
+        "cuGraphAddKernelNode_v2",
+        "cuGraphExecKernelNodeSetParams_v2",
+        "cuGraphInstantiateWithFlags",
+        "cuGraphExecChildGraphNodeSetParams",
+    ] {
+        let places: Vec<usize> = (0..code.len() - name.len())
+            .filter(|at| code[*at..].starts_with(name.as_bytes()))
+            .collect();
+        assert!(!places.is_empty(), "{name}");
+        // Under another name nobody finds it.
+        places.into_iter().for_each(|at| code[at] = b'x');
+    }
+    for library in ["libcuda.so", "libnvrtc.so"] {
+        std::fs::remove_file(folder.join(library)).unwrap();
+    }
+    std::fs::write(&driver, code).unwrap();
+    symlink(&driver, folder.join("libnvrtc.so")).unwrap();
+    let train = "train digits --epochs 1 --no-tune --json --device cuda --out model.safetensors";
+    for options in ["--fusion never", "--optimizer adam", "--precision f64 --fusion never"] {
+        let old = [("DRIVER", 11_020), ("NVRTC", 11_020)];
+        let trained = run(&folder, &format!("{train} {options}"), &old).ok();
+        assert_eq!(count(&trained, "graphs"), 0, "{options}");
+    }
+}
+
 /// Neither waiting nor allocation depends on the number of steps or epochs.
 #[test]
 fn epochs_neither_wait_nor_allocate() {
