@@ -157,3 +157,32 @@ fn a_step_rounds_factors_to_the_nearest() {
         }
     }
 }
+
+/// A relu of the library, which may leave a mask, must not swallow NaN: a training that diverges would go on.
+#[test]
+fn nan_reaches_the_loss() {
+    for precision in [MatmulPrecision::Tf32, MatmulPrecision::Bf16, MatmulPrecision::F16] {
+        let Some(engine) = engine(precision) else { return };
+        for hidden in [24, 136] {
+            let builder = Network::builder(&engine, 16)
+                .dense(hidden, Activation::Relu)
+                .dense(hidden, Activation::Relu);
+            let mut network = builder.dense(8, Activation::Identity).build().unwrap();
+            let mut x: Vec<f32> = random(16 * 8, 1);
+            x[37] = f32::NAN;
+            let x = Matrix::from_slice(&engine, 16, 8, &x).unwrap();
+            let t = Matrix::zeros(&engine, 8, 8).unwrap();
+            let a = network.infer(x.view()).unwrap().to_vec().unwrap();
+            let nan: Vec<bool> = a.iter().map(|a| a.is_nan()).collect();
+            let expected: Vec<bool> = (0..64).map(|at| at / 8 == 2).collect();
+            assert!(nan == expected, "{precision:?}, {hidden}: {a:?}");
+            let mut trainer =
+                Trainer::builder(&mut network, Loss::Quadratic, Sgd::new(0.1).unwrap())
+                    .batch(8)
+                    .build()
+                    .unwrap();
+            trainer.step(x.view(), t.view()).unwrap();
+            assert!(trainer.last_loss(8).unwrap().is_nan(), "{precision:?}, {hidden}");
+        }
+    }
+}
