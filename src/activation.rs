@@ -73,7 +73,7 @@ formula!(
 formula!(
     Elu = "elu",
     |z, p| V::select(V::of(0.0).less(z), z, p[0] * math::expm1(V::of(1.0).min(z))),
-    "V(0.0) < x ? x : p0 * expm1(x < V(1.0) ? x : V(1.0))"
+    "V(0.0) < x ? x : p0 * expm1(V(1.0) < x ? V(1.0) : x)"
 );
 formula!(
     EluDerivative = "elu'",

@@ -261,6 +261,77 @@ fn large_parameters() {
     every_step_is_the_formulas::<f32>([300, 123, 2], &some[..3], 4e-6);
 }
 
+/// The bias of a layer after a step whose gradients are special numbers: NaN, infinities, zeros, subnormal and large numbers.
+fn special_gradients<T: Scalar>(epsilon: f64, [smallest, largest]: [f64; 2]) {
+    let both = [0.0, 0.5, 1.0, 20.0, 1e4, smallest, smallest / 8.0, largest / 8.0, f64::INFINITY];
+    let gradients: Vec<f64> = both
+        .iter()
+        .flat_map(|g| [*g, -*g])
+        .chain([f64::NAN])
+        .map(|g| T::from_f64(g).to_f64())
+        .collect();
+    let values = |values: &[f64]| values.iter().map(|x| T::from_f64(*x)).collect::<Vec<T>>();
+    let before = 0.25;
+    // A norm is of all gradients, of which one is NaN.
+    for case in cases().iter().filter(|case| !matches!(case.clip, Some(Clip::Norm(_)))) {
+        let expected: Vec<f64> = gradients
+            .iter()
+            .map(|g| {
+                let (mut w, mut moments) = (before, [0.0; 2]);
+                let mut gradient = vec![[vec![*g], vec![]]];
+                case.clipped(&mut gradient);
+                case.update(&mut w, gradient[0][0][0], &mut moments, case.rate, 1);
+                // The mean of squares is infinite where they are too large for the precision.
+                if T::from_f64(moments[1]).to_f64().is_infinite() && w.is_finite() {
+                    let decayed = Case { clip: None, ..case.clone() };
+                    let mut unchanged = before;
+                    decayed.update(&mut unchanged, 0.0, &mut [0.0; 2], case.rate, 1);
+                    if let WeightDecay::L2(_) = case.decay { before } else { unchanged }
+                } else {
+                    w
+                }
+            })
+            .collect();
+        for (words, engine) in common::engines::<T>() {
+            let builder = Network::builder(&engine, 1).dense(gradients.len(), Activation::Identity);
+            let mut network = builder.build().unwrap();
+            network.layers_mut()[0]
+                .bias_mut()
+                .write(&values(&vec![before; gradients.len()]))
+                .unwrap();
+            let mut trainer =
+                Trainer::builder(&mut network, Loss::Quadratic, case.optimizer::<T>())
+                    .batch(1)
+                    .clip(case.clip)
+                    .build()
+                    .unwrap();
+            let x = Matrix::zeros(&engine, 1, 1).unwrap();
+            trainer
+                .step_with(x.view(), |_, mut gradient| gradient.write(&values(&gradients)))
+                .unwrap();
+            let bias = trainer.layers()[0].bias().to_vec().unwrap();
+            for ((g, ours), expected) in gradients.iter().zip(bias).zip(&expected) {
+                let ours = ours.to_f64();
+                let near = (ours - expected).abs() <= 64.0 * epsilon * (1.0 + expected.abs());
+                let same = ours == *expected || ours.is_nan() && expected.is_nan() || near;
+                assert!(
+                    same,
+                    "{words}, {}, {case:?}: {g:e} gives {ours:e}, not {expected:e}",
+                    T::NAME
+                );
+            }
+        }
+    }
+}
+
+/// As decision 0071 has it.
+#[test]
+fn special_gradients_do_what_the_formulas_say() {
+    let single = [f32::MIN_POSITIVE, f32::MAX].map(f64::from);
+    special_gradients::<f32>(f64::from(f32::EPSILON), single);
+    special_gradients::<f64>(f64::EPSILON, [f64::MIN_POSITIVE, f64::MAX]);
+}
+
 /// Runs every case in PyTorch, and prints the parameters after every step, then learning rates of schedules.
 const TORCH: &str = r#"
 import json, sys, torch

@@ -48,20 +48,27 @@ impl Net {
     }
 }
 
+fn of_cuda(fusion: Fusion) -> Settings {
+    let mut settings = Settings::default();
+    settings.fusion = fusion;
+    settings
+}
+
 /// Devices that take whole networks: of 64 items with little memory, one as CUDA's are, and CUDA itself.
 fn engines<T: Scalar>() -> Vec<Arc<dyn Engine<T>>> {
-    let mut cuda = Settings::default();
-    cuda.fusion = Fusion::Always;
     let all = [
         ("opencl", limited_whole(SMALL_DEVICE)),
         ("opencl", limited_whole(CUDA_LIKE)),
-        ("cuda", cuda),
+        ("cuda", of_cuda(Fusion::Always)),
     ];
     all.into_iter().filter_map(|(name, settings)| engine_if_there(name, &settings)).collect()
 }
 
+/// OpenCL within limits or, where there is none, CUDA.
 fn counted<T: Scalar>(limits: Limits) -> Option<Arc<Counting<T>>> {
-    Some(Arc::new(Counting::new(engine_if_there("opencl", &limited_whole(limits))?)))
+    let engine = engine_if_there("opencl", &limited_whole(limits))
+        .or_else(|| engine_if_there("cuda", &of_cuda(Fusion::Always)))?;
+    Some(Arc::new(Counting::new(engine)))
 }
 
 fn matrix<T: Scalar>(engine: &Arc<dyn Engine<T>>, rows: usize, values: &[T]) -> Matrix<T> {
@@ -327,6 +334,9 @@ fn a_step_is_one_call_and_its_updates() {
     assert_eq!(calls(&mut builder(&mut network).build().unwrap()), 1);
     let schedule = Schedule::Cosine { steps: 9, last: 0.0 };
     assert_eq!(calls(&mut builder(&mut network).schedule(schedule).build().unwrap()), 1);
+    // Rates of 0 drop nothing.
+    let nothing = Dropout { inputs: 0.0, hidden: 0.0 };
+    assert_eq!(calls(&mut builder(&mut network).dropout(nothing).build().unwrap()), 1);
     // Weights and bias of two layers are updated.
     let momentum = Sgd::new(0.1).unwrap().momentum(0.9).unwrap();
     let mut trainer = Trainer::builder(&mut network, Loss::SoftmaxCrossEntropy, momentum)
@@ -420,8 +430,8 @@ fn training_repeats_itself_bit_by_bit() {
 /// A loss that is no longer finite is reported as it is layer by layer.
 #[test]
 fn divergence_is_reported_as_layer_by_layer() {
-    let report = |settings| {
-        let engine = engine_if_there::<f32>("opencl", &settings)?;
+    let report = |device, settings| {
+        let engine = engine_if_there::<f32>(device, &settings)?;
         let net = Net::new(&[4, 6, 2], Activation::Relu, Activation::Identity);
         let (x, t) = (matrix(&engine, 4, &random(4 * 30, 1)), matrix(&engine, 2, &random(60, 2)));
         let mut samples = Samples::from_matrices(x, t, Task::Values).unwrap();
@@ -440,5 +450,8 @@ fn divergence_is_reported_as_layer_by_layer() {
         );
         Some(error)
     };
-    assert_eq!(report(limited_whole(SMALL_DEVICE)), report(limited(SMALL_DEVICE)));
+    let [whole, layers] = [limited_whole, limited].map(|settings| settings(SMALL_DEVICE));
+    assert_eq!(report("opencl", whole), report("opencl", layers));
+    let [whole, layers] = [Fusion::Always, Fusion::Never].map(of_cuda);
+    assert_eq!(report("cuda", whole), report("cuda", layers));
 }

@@ -18,6 +18,11 @@ pub struct Dropout {
 }
 
 impl Dropout {
+    /// Whether anything is dropped at all.
+    pub(super) fn drops(&self) -> bool {
+        self.inputs > 0.0 || self.hidden > 0.0
+    }
+
     /// For every layer the dropout of its input.
     pub(super) fn of_layers<T: Scalar>(
         self,

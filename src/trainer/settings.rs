@@ -1,6 +1,7 @@
 //! The settings of a training in words: what decides its bytes, beside the data.
 
 use super::builder::TrainerBuilder;
+use super::dropout::Dropout;
 use crate::layer::{Layer, LayerKind};
 use crate::network::Network;
 use crate::optimizer::Clip;
@@ -19,7 +20,7 @@ pub(super) fn settings_of<T: Scalar>(builder: &TrainerBuilder<'_, T>) -> Setting
         Clip::Value(bound) => format!("value {bound}"),
         Clip::Norm(bound) => format!("norm {bound}"),
     });
-    let dropout = dropout.filter(|dropout| dropout.inputs > 0.0 || dropout.hidden > 0.0);
+    let dropout = dropout.filter(Dropout::drops);
     let dropout = dropout.map(|d| format!("inputs {}, hidden {}", d.inputs, d.hidden));
     let loss_scale = loss_scale.map(|scale| {
         format!("initial {}, growth interval {}", scale.initial, scale.growth_interval)

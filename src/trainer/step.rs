@@ -310,8 +310,8 @@ impl<'n, T: Scalar> Stepper<'n, T> {
 /// gradients, and a loss with at most one number.
 fn forms_for_one_kernel<T: Scalar>(builder: &TrainerBuilder<'_, T>) -> Option<Vec<Form>> {
     let TrainerBuilder { network, loss, batch, clip, dropout, max_norm, loss_scale, .. } = builder;
-    let is_plain =
-        clip.is_none() && dropout.is_none() && max_norm.is_none() && loss_scale.is_none();
+    let drops = dropout.is_some_and(|dropout| dropout.drops());
+    let is_plain = clip.is_none() && !drops && max_norm.is_none() && loss_scale.is_none();
     let logits = loss.is_fused_with(network.last().activation());
     let forms = network.trained_whole(logits, *batch)?;
     (is_plain && loss.has_at_most_one_number()).then_some(forms)

@@ -57,9 +57,7 @@ impl RegularizationArgs {
         trainer: TrainerBuilder<'n, T>,
     ) -> TrainerBuilder<'n, T> {
         let dropout = Dropout { inputs: self.input_dropout, hidden: self.dropout };
-        // Without dropout a GPU may compute a whole step in one kernel.
-        let drops = self.input_dropout > 0.0 || self.dropout > 0.0;
-        trainer.max_norm(self.max_norm).dropout(drops.then_some(dropout))
+        trainer.max_norm(self.max_norm).dropout(dropout)
     }
 
     pub(crate) fn of_training_samples<'d, T: Scalar>(

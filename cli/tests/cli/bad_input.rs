@@ -191,3 +191,18 @@ fn bad_models() {
     folder.run("evaluate nan digits").fails(2, &["nan: ", "layers.0", "finite", "NaN"]);
     folder.run("inspect nothing").fails(2, &["cannot", "nothing"]);
 }
+
+#[test]
+fn no_driver_is_told_with_the_cure() {
+    let folder = Folder::new();
+    let devices = folder.run("devices").ok();
+    let line = devices.out.lines().find(|line| line.starts_with("cuda")).unwrap();
+    if line.starts_with("cuda:") {
+        return;
+    }
+    assert!(line.contains("not usable") && line.contains("install"), "{line}");
+    folder
+        .run("train digits --device cuda --out model.safetensors")
+        .fails(2, &["cuda is not available", "install"]);
+    assert!(!folder.join("model.safetensors").exists());
+}

@@ -4,6 +4,7 @@ mod augmentation;
 mod bad_input;
 mod bench;
 mod checkpoint;
+#[cfg(target_os = "linux")]
 mod cuda;
 mod digits;
 mod divergence;
