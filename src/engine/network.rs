@@ -25,6 +25,8 @@ pub struct NetworkLayer {
 pub struct NetworkForward<'a> {
     /// The layers from first to last, at most [`MOST_LAYERS`].
     pub layers: &'a [NetworkLayer],
+    /// The batch of this inference: no call has more samples.
+    pub batch: usize,
     /// `inputs x samples`, rows contiguous
     pub input: Span,
     /// `outputs x samples`, rows contiguous

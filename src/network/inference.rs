@@ -7,6 +7,7 @@ use crate::error::{Error, Result};
 use crate::layer::Role;
 use crate::loss::Loss;
 use crate::matrix::{Matrix, MatrixRef};
+use crate::ops::network::Form;
 use crate::scalar::Scalar;
 
 /// Samples that [`Network::infer`] computes at once: enough for an efficient matrix product, few enough for the buffers to
@@ -132,6 +133,8 @@ pub struct Inference<'n, T: Scalar> {
     batch: usize,
     /// The widest of the even and of the odd layers, `outputs x batch`.
     buffers: [Matrix<T>; 2],
+    /// The activations of all layers where the engine takes the network in one call: for outputs, and for z of the last layer.
+    whole: [Option<Vec<Form>>; 2],
 }
 
 impl<'n, T: Scalar> Inference<'n, T> {
@@ -142,7 +145,8 @@ impl<'n, T: Scalar> Inference<'n, T> {
         };
         let buffer = |parity: usize| Matrix::zeros(network.engine(), width(parity), batch);
         let buffers = [buffer(0)?, buffer(1)?];
-        Ok(Inference { prepared, batch, buffers })
+        let whole = [false, true].map(|logits| network.whole(logits, batch, false));
+        Ok(Inference { prepared, batch, buffers, whole })
     }
 
     /// The largest number of samples that a call accepts.
@@ -177,7 +181,12 @@ impl<'n, T: Scalar> Inference<'n, T> {
         let [even, odd] = &mut self.buffers;
         let is_odd = layers.len() % 2 == 1;
         let last = if is_odd { &mut *even } else { &mut *odd };
-        if !whole::infer(network, logits, input, last.front_mut(network.outputs(), samples))? {
+        let output = last.front_mut(network.outputs(), samples);
+        let is_done = match &self.whole[usize::from(logits)] {
+            Some(forms) => whole::infer(network, (forms, self.batch), input, output)?,
+            None => false,
+        };
+        if !is_done {
             for (i, layer) in layers.iter().enumerate() {
                 let (from, to) = if i % 2 == 0 { (&*odd, &mut *even) } else { (&*even, &mut *odd) };
                 let from = if i == 0 { input } else { from.front(layer.inputs(), samples) };

@@ -14,35 +14,27 @@ fn form<T: Scalar>(layer: &dyn Layer<T>, is_logits: bool) -> Option<Form> {
 }
 
 impl<T: Scalar> Network<T> {
-    /// Activations of all layers, where one call may take them; `logits`: without that of the last layer.
-    fn forms(&self, logits: bool) -> impl Iterator<Item = Option<Form>> {
-        let last = self.layers.len() - 1;
-        self.layers.iter().enumerate().map(move |(i, layer)| form(&**layer, logits && i == last))
-    }
-
-    /// The same, where the engine takes steps of training on so many samples in one call.
-    pub(crate) fn trained_whole(&self, logits: bool, batch: usize) -> Option<Vec<Form>> {
+    /// Activations of all layers, if the engine takes up to `batch` samples in one call, with or without training on them;
+    /// `logits`: without that of the last layer. It is asked when a trainer or an inference is built, and no more.
+    pub(crate) fn whole(&self, logits: bool, batch: usize, trains: bool) -> Option<Vec<Form>> {
         let sizes = self.layers.iter().map(|layer| layer.outputs());
-        takes_network(self.engine(), self.inputs(), sizes, batch, true)
-            .then(|| self.forms(logits).collect())
-            .flatten()
+        if !takes_network(self.engine(), self.inputs(), sizes, batch, trains) {
+            return None;
+        }
+        let last = self.layers.len() - 1;
+        let layers = self.layers.iter().enumerate();
+        layers.map(|(i, layer)| form(&**layer, logits && i == last)).collect()
     }
 }
 
-/// The outputs, or z of the last layer, if the engine takes the network whole; false if nothing was done.
+/// The outputs, or z of the last layer, of a network that the engine takes whole, in batches of up to `batch` samples; false if
+/// nothing was done, as rows of the input are not contiguous.
 pub(super) fn infer<T: Scalar>(
     network: &Network<T>,
-    logits: bool,
+    (forms, batch): (&[Form], usize),
     input: MatrixRef<'_, T>,
     output: MatrixMut<'_, T>,
 ) -> Result<bool> {
-    let (layers, samples) = (&network.layers, input.columns());
-    let sizes = layers.iter().map(|layer| layer.outputs());
-    if !takes_network(network.engine(), network.inputs(), sizes, samples, false)
-        || network.forms(logits).any(|form| form.is_none())
-    {
-        return Ok(false);
-    }
-    let parameters = layers.iter().map(|layer| [layer.weights(), layer.bias()]);
-    forward(parameters.zip(network.forms(logits).flatten()), input, output)
+    let parameters = network.layers.iter().map(|layer| [layer.weights(), layer.bias()]);
+    forward(parameters.zip(forms.iter().copied()), batch, input, output)
 }

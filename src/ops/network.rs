@@ -76,10 +76,11 @@ fn spans<T: Scalar>([weights, bias]: [MatrixRef<'_, T>; 2], form: Form) -> Netwo
 const LAYERS_CHAIN: &str = "layers must chain from input to output, with contiguous parameters";
 const CONTIGUOUS_ROWS: &str = "rows of a network's inputs and outputs must be contiguous";
 
-/// `output = f(W input + b 1^T)`, layer after layer. Only if [`takes_network`] is true. Returns false, and does nothing, if rows of input or output are not
+/// `output = f(W input + b 1^T)`, layer after layer. Only if [`takes_network`] is true for `batch` samples, of which there may be fewer. Returns false, and does nothing, if rows of input or output are not
 /// contiguous.
 pub(crate) fn forward<'a, T: Scalar>(
     layers: impl Iterator<Item = ([MatrixRef<'a, T>; 2], Form)>,
+    batch: usize,
     input: MatrixRef<'_, T>,
     output: MatrixMut<'_, T>,
 ) -> Result<bool> {
@@ -91,9 +92,10 @@ pub(crate) fn forward<'a, T: Scalar>(
     let rules = [
         (chains(layers, input.rows(), output.rows()), LAYERS_CHAIN),
         (input.columns() == output.columns(), "columns of input must equal columns of output"),
+        (input.columns() <= batch, "the batch must be at least the columns of input"),
     ];
     check("network forward", &operands!(input, output), &rules)?;
-    let call = NetworkForward { layers, input: input.span(), output: output.span() };
+    let call = NetworkForward { layers, batch, input: input.span(), output: output.span() };
     // SAFETY: shapes and engine are checked; output is mutably borrowed and overlaps no other operand.
     unsafe { output.engine().network_forward(&call)? };
     Ok(true)

@@ -313,7 +313,7 @@ fn forms_for_one_kernel<T: Scalar>(builder: &TrainerBuilder<'_, T>) -> Option<Ve
     let drops = dropout.is_some_and(|dropout| dropout.drops());
     let is_plain = clip.is_none() && !drops && max_norm.is_none() && loss_scale.is_none();
     let logits = loss.is_fused_with(network.last().activation());
-    let forms = network.trained_whole(logits, *batch)?;
+    let forms = network.whole(logits, *batch, true)?;
     (is_plain && loss.has_at_most_one_number()).then_some(forms)
 }
 

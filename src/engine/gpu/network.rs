@@ -186,8 +186,8 @@ impl<T: Scalar, D: Driver> Gpu<T, D> {
 
     /// Forward through all layers.
     pub(super) unsafe fn infer_network(&self, call: &NetworkForward<'_>) -> Result<()> {
-        let NetworkForward { layers, input, output } = *call;
-        let layout = self.layout_of(layers, input.columns, false)?;
+        let NetworkForward { layers, batch, input, output } = *call;
+        let layout = self.layout_of(layers, batch, false)?;
         let mut arguments = Arguments::new();
         self.push_layers(&mut arguments, layers);
         arguments.push(self.int(input.columns)?);
