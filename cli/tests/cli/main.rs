@@ -3,6 +3,7 @@
 mod augmentation;
 mod bad_input;
 mod bench;
+mod broken_drivers;
 mod checkpoint;
 mod cuda;
 mod digits;
