@@ -54,6 +54,10 @@ pub(super) mod opencl {
         super::probe("opencl", "OpenCL")
     }
 
+    pub fn drivers() -> Vec<std::path::PathBuf> {
+        Vec::new()
+    }
+
     pub fn open<T: Scalar>(_device: &str, _settings: &Settings) -> Result<Arc<dyn Engine<T>>> {
         super::open("opencl")
     }

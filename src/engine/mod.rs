@@ -53,7 +53,7 @@ use self::absent::opencl;
 pub use counting::{Counting, Counts};
 pub use device::{Device, Missing, TunedTile};
 pub use interface::Engine;
-pub use open::{open, open_with, probe, user_cache};
+pub use open::{names, open, open_with, opencl_drivers, probe, probe_one, user_cache};
 pub use settings::{Fusion, Library, Limits, MatmulPrecision, Settings};
 
 #[doc(hidden)]

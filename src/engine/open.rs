@@ -78,7 +78,7 @@ pub fn user_cache() -> Option<PathBuf> {
 }
 
 /// Opens an engine by its name: `"cpu"`, `"cuda"` (the first device that can be used), `"cuda:1"`, `"opencl"` (the first GPU, or else a
-/// CPU), `"opencl:1"`.
+/// CPU), `"opencl:1"`, `"opencl:radeon"` (the only device with this in its name or platform).
 ///
 /// # Errors
 /// As [`open`]; settings out of range.
@@ -138,4 +138,21 @@ fn check_precision<T: Scalar>(name: &str, row: &Row, settings: &Settings) -> Res
 /// ```
 pub fn probe() -> Vec<Device> {
     ENGINES.iter().flat_map(|row| (row.probe)()).collect()
+}
+
+/// The names of all engines.
+pub fn names() -> impl Iterator<Item = &'static str> {
+    ENGINES.iter().map(|row| row.name)
+}
+
+/// [`probe`] for one engine. Drivers run in this process, and a broken one may end it: `travertine devices` asks each engine's drivers in
+/// a process of its own.
+pub fn probe_one(engine: &str) -> Vec<Device> {
+    let row = ENGINES.iter().find(|row| row.name == engine);
+    row.map_or_else(Vec::new, |row| (row.probe)())
+}
+
+/// The files by which OpenCL drivers are installed.
+pub fn opencl_drivers() -> Vec<PathBuf> {
+    opencl::drivers()
 }

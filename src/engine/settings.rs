@@ -20,6 +20,8 @@ pub struct Settings {
     pub library: Library,
     /// Which networks a GPU computes in one kernel.
     pub fusion: Fusion,
+    /// Called with a line for people before work that takes seconds, such as measuring tiles.
+    pub note: Option<fn(&str)>,
 }
 
 /// The precision to which matrix products may round their operands, and in which hidden layers may be stored.

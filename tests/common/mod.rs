@@ -29,10 +29,15 @@ pub fn limited_whole(limits: Limits) -> Settings {
     settings
 }
 
-/// An engine, or `None` with a printed line if the machine lacks it. Fails if `TRAVERTINE_ENSURE_...` requires it.
+/// An engine, or `None` with a printed line if the machine lacks it or the device lacks f64. Fails if `TRAVERTINE_ENSURE_...` requires it.
 pub fn engine_if_there<T: Scalar>(name: &str, settings: &Settings) -> Option<Arc<dyn Engine<T>>> {
     match engine::open_with(name, settings) {
         Ok(engine) => Some(engine),
+        Err(error) if T::NAME == "f64" && error.to_string().contains("the device has no f64") => {
+            assert!(engine::open_with::<f32>(name, settings).is_ok(), "{error}");
+            eprintln!("LEFT OUT in f64: {error}; f32 is tested on it");
+            None
+        }
         Err(error) if matches!(error.kind(), ErrorKind::Unavailable { .. }) => {
             let needed = if settings.library == Library::Always { "cublaslt" } else { name };
             let ensured = format!("TRAVERTINE_ENSURE_{}", needed.to_uppercase());

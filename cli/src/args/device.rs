@@ -7,11 +7,15 @@ use clap::{Args, ValueEnum};
 use travertine::engine::{self, Engine, Fusion, Library, MatmulPrecision, Settings};
 use travertine::{LossScale, Matrix, Result, Scalar, TrainerBuilder, ops};
 
+use crate::args::probe;
 use crate::args::values::at_least_one;
-use crate::message::{warn, wrong};
+use crate::message::{note, warn, wrong};
 
-/// Rows and columns of the product that decides which device is the fastest.
-const TIMED_SIZE: usize = 1024;
+/// Rows and columns of the products that decide which device is the fastest; the largest counts that takes no longer than this.
+const TIMED_SIZES: [usize; 3] = [64, 256, 1024];
+const LONGEST_SECONDS: f64 = 0.25;
+/// A device that is slower by this factor is told to be a bad choice.
+const SLOW: f64 = 10.0;
 
 /// The numbers that matrices hold, and what large matrix products may round their factors to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -80,7 +84,7 @@ pub(crate) enum NetworkFusion {
 /// The device that computes.
 #[derive(Args, Clone, Debug)]
 pub(crate) struct DeviceArgs {
-    /// cpu, another name that `travertine devices` lists, or auto for the fastest
+    /// cpu, another name that `travertine devices` lists, opencl:WORDS of a device's name, or auto for the fastest
     #[arg(long, default_value = "cpu")]
     pub(crate) device: String,
     /// Threads of the CPU [default: one for every core]
@@ -135,6 +139,7 @@ impl DeviceArgs {
         let mut settings = self.threads.map_or_else(Settings::default, Settings::threads);
         settings.cache = engine::user_cache();
         settings.tune = !self.no_tune;
+        settings.note = Some(note);
         settings.matmul = precision.matmul();
         settings.library = match self.library {
             ProductLibrary::Measured => Library::Measured,
@@ -150,34 +155,55 @@ impl DeviceArgs {
     }
 }
 
-/// The device that multiplies matrices fastest among those that open.
+/// The device that multiplies matrices fastest among those that open. Tiles are measured on that one alone.
 fn fastest<T: Scalar>(settings: &Settings) -> Result<Arc<dyn Engine<T>>> {
+    let mut untuned = settings.clone();
+    untuned.tune = false;
     let (mut open, mut failure) =
         (Vec::new(), wrong("--device", "no device is usable; see `travertine devices`"));
-    for device in engine::probe().iter().filter(|device| device.missing.is_none()) {
-        match engine::open_with::<T>(&device.name, settings) {
-            Ok(engine) => open.push(engine),
+    let devices = engine::names().flat_map(|engine| probe::apart(engine, probe::LIMIT));
+    for device in devices.filter(|device| device.usable) {
+        match engine::open_with::<T>(&device.device, &untuned) {
+            Ok(engine) => open.push((product_rate(&engine).unwrap_or(0.0), engine)),
             Err(error) => failure = error,
         }
     }
-    if open.len() > 1 {
-        open.sort_by_cached_key(|engine| {
-            seconds_of_product(engine).map_or(u64::MAX, |seconds| (seconds * 1e9) as u64)
-        });
+    open.sort_by(|a, b| b.0.total_cmp(&a.0));
+    let mut open = open.into_iter();
+    let (best, engine) = open.next().ok_or(failure)?;
+    let gflops = |rate: f64| rate * 1e-9;
+    for (rate, slow) in open.filter(|(rate, _)| *rate < best / SLOW) {
+        let (name, better) = (&slow.device().name, &engine.device().name);
+        let (rate, best) = (gflops(rate), gflops(best));
+        warn(&format!(
+            "{name} is a bad choice: it multiplies matrices at {rate:.1} GFLOP/s, and {better} at {best:.1}"
+        ));
     }
-    open.into_iter().next().ok_or(failure)
+    match settings.tune && engine.device().name != "cpu" {
+        true => engine::open_with(&engine.device().name, settings),
+        false => Ok(engine),
+    }
 }
 
-fn seconds_of_product<T: Scalar>(engine: &Arc<dyn Engine<T>>) -> Result<f64> {
-    let zeros = || Matrix::zeros(engine, TIMED_SIZE, TIMED_SIZE);
-    let (a, b, mut c) = (zeros()?, zeros()?, zeros()?);
-    let mut seconds = f64::INFINITY;
-    // The first call includes what is allocated and compiled once.
-    for _ in 0..3 {
-        let start = Instant::now();
-        ops::gemm(T::from_f64(1.0), a.view(), b.view(), T::from_f64(0.0), c.view_mut())?;
-        engine.synchronize()?;
-        seconds = seconds.min(start.elapsed().as_secs_f64());
+/// Floating-point operations a second of the largest product that does not take long.
+fn product_rate<T: Scalar>(engine: &Arc<dyn Engine<T>>) -> Result<f64> {
+    let mut rate = 0.0;
+    for size in TIMED_SIZES {
+        let flops = 2.0 * (size as f64).powi(3);
+        if rate > 0.0 && flops / rate > LONGEST_SECONDS {
+            break;
+        }
+        let zeros = || Matrix::zeros(engine, size, size);
+        let (a, b, mut c) = (zeros()?, zeros()?, zeros()?);
+        let mut seconds = f64::INFINITY;
+        // The first call includes what is allocated and compiled once.
+        for _ in 0..3 {
+            let start = Instant::now();
+            ops::gemm(T::from_f64(1.0), a.view(), b.view(), T::from_f64(0.0), c.view_mut())?;
+            engine.synchronize()?;
+            seconds = seconds.min(start.elapsed().as_secs_f64());
+        }
+        rate = flops / seconds;
     }
-    Ok(seconds)
+    Ok(rate)
 }

@@ -1,10 +1,13 @@
 //! `travertine devices`
 
-use clap::Args;
-use serde::Serialize;
-use travertine::Result;
-use travertine::engine::{self, Device};
+use std::time::Duration;
 
+use clap::Args;
+use travertine::Result;
+use travertine::engine;
+
+use crate::args::probe::{self, DeviceLine};
+use crate::args::values::at_least_one;
 use crate::output::Output;
 use crate::output::text::short;
 
@@ -14,53 +17,36 @@ pub(crate) struct DevicesArgs {
     /// JSON lines instead of text
     #[arg(long)]
     json: bool,
-}
-
-/// A line of `devices --json`.
-#[derive(Serialize)]
-struct DeviceLine<'a> {
-    device: &'a str,
-    name: &'a str,
-    usable: bool,
-    reason: Option<&'a str>,
-    cure: Option<&'a str>,
-    threads: Option<usize>,
-    memory: Option<u64>,
-    driver: Option<&'a str>,
-    fp64: bool,
+    /// Seconds that the drivers of an engine have to answer
+    #[arg(long, default_value_t = probe::LIMIT.as_secs() as usize, value_parser = at_least_one, value_name = "SECONDS")]
+    limit: usize,
+    /// Asks the drivers of one engine in this process
+    #[arg(long, hide = true)]
+    ask: Option<String>,
 }
 
 /// Lists all engines and devices.
 pub(crate) fn run(args: &DevicesArgs) -> Result<()> {
+    if let Some(engine) = &args.ask {
+        probe::reply(engine);
+    }
     let mut out = Output::new(args.json);
-    for device in engine::probe() {
-        let missing = device.missing.as_ref();
-        let line = DeviceLine {
-            device: &device.name,
-            name: &device.description,
-            usable: missing.is_none(),
-            reason: missing.map(|missing| &*missing.reason),
-            cure: missing.map(|missing| &*missing.cure),
-            threads: device.threads,
-            memory: device.memory,
-            driver: device.driver.as_deref(),
-            fp64: device.fp64,
-        };
-        out.print(&line, &describe(&device))?;
+    for engine in engine::names() {
+        for line in probe::apart(engine, Duration::from_secs(args.limit as u64)) {
+            out.print(&line, &describe(&line))?;
+        }
     }
     Ok(())
 }
 
-fn describe(device: &Device) -> String {
-    let memory = device
-        .memory
-        .map_or(String::new(), |bytes| format!(", {}B of memory", short(bytes as f64)));
-    let driver =
-        device.driver.as_ref().map_or(String::new(), |driver| format!(", driver {driver}"));
-    let fp64 = if device.fp64 || device.missing.is_some() { "" } else { ", no f64" };
-    let state = match &device.missing {
-        None => "usable".to_owned(),
-        Some(missing) => format!("not usable: {}; {}", missing.reason, missing.cure),
+fn describe(line: &DeviceLine) -> String {
+    let memory =
+        line.memory.map_or(String::new(), |bytes| format!(", {}B of memory", short(bytes as f64)));
+    let driver = line.driver.as_ref().map_or(String::new(), |driver| format!(", driver {driver}"));
+    let fp64 = if line.fp64 || !line.usable { "" } else { ", no f64" };
+    let state = match (&line.reason, &line.cure) {
+        (Some(reason), Some(cure)) => format!("not usable: {reason}; {cure}"),
+        _ => "usable".to_owned(),
     };
-    format!("{:<10}  {}{driver}{memory}{fp64}; {state}", device.name, device.description)
+    format!("{:<10}  {}{driver}{memory}{fp64}; {state}", line.device, line.name)
 }

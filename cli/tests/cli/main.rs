@@ -3,6 +3,7 @@
 mod augmentation;
 mod bad_input;
 mod bench;
+mod broken_drivers;
 mod checkpoint;
 #[cfg(target_os = "linux")]
 mod cuda;

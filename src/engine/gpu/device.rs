@@ -35,6 +35,8 @@ pub(in crate::engine) struct Gpu<T: Scalar, D: Driver> {
     pub(super) copies: Option<HalfCopies>,
     pub(super) cache: Option<Cache>,
     pub(super) fusion: Fusion,
+    /// Takes lines for people.
+    pub(super) note: Option<fn(&str)>,
     /// [`CHUNKS`] partial sums. A reduction holds the lock until it has read them.
     chunks: Mutex<Handle>,
     /// A launch holds the lock, so that setting a kernel's arguments and launching it are one action.
@@ -63,14 +65,15 @@ impl<T: Scalar, D: Driver> Gpu<T, D> {
             copies: policy.and_then(|policy| HalfCopies::new(policy.factors)),
             cache: None,
             fusion: settings.fusion,
+            note: settings.note,
             chunks,
             programs: Mutex::new(Programs::new()),
             scalar: PhantomData,
         };
         if let Some(cache) = cache {
             if settings.tune {
-                let warning = gpu.choose_tiles(&cache)?;
-                gpu.device.warnings.extend(warning);
+                let warnings = gpu.choose_tiles(&cache)?;
+                gpu.device.warnings.extend(warnings);
             }
             gpu.cache = Some(cache);
         }
@@ -122,6 +125,22 @@ impl<T: Scalar, D: Driver> Gpu<T, D> {
         items: usize,
         arguments: &Arguments,
     ) -> Result<()> {
+        // SAFETY: the caller's promise is the same.
+        unsafe { self.launch_made(key, groups, items, arguments, || self.compile(&key)) }
+    }
+
+    /// [`Gpu::launch`] with a kernel that `make` compiles.
+    ///
+    /// # Safety
+    /// As [`Gpu::launch`].
+    pub(super) unsafe fn launch_made(
+        &self,
+        key: Key,
+        groups: [usize; 2],
+        items: usize,
+        arguments: &Arguments,
+        make: impl FnOnce() -> Result<D::Kernel>,
+    ) -> Result<()> {
         if self.copies.is_some() {
             for handle in arguments.memory() {
                 // SAFETY: the memory is alive, as the caller promises.
@@ -129,8 +148,8 @@ impl<T: Scalar, D: Driver> Gpu<T, D> {
             }
             arguments.memory().for_each(|handle| self.invalidate_copy(handle));
         }
-        // SAFETY: the caller's promise is that of `enqueue`.
-        unsafe { self.enqueue(key, groups, items, arguments) }
+        // SAFETY: the arguments are those of the kernel, and their memory is alive, as the caller promises.
+        unsafe { self.enqueue_made(&key, groups, items, arguments, make) }
     }
 
     /// Launches a kernel whose caller keeps the 16-bit copies valid.
@@ -144,8 +163,24 @@ impl<T: Scalar, D: Driver> Gpu<T, D> {
         items: usize,
         arguments: &Arguments,
     ) -> Result<()> {
+        // SAFETY: the caller's promise is the same.
+        unsafe { self.enqueue_made(&key, groups, items, arguments, || self.compile(&key)) }
+    }
+
+    fn compile(&self, key: &Key) -> Result<D::Kernel> {
+        self.driver.compile(&key.source(D::DIALECT), key.kernel)
+    }
+
+    unsafe fn enqueue_made(
+        &self,
+        key: &Key,
+        groups: [usize; 2],
+        items: usize,
+        arguments: &Arguments,
+        make: impl FnOnce() -> Result<D::Kernel>,
+    ) -> Result<()> {
         let mut programs = self.programs();
-        let kernel = programs.get(&self.driver, &key)?;
+        let kernel = programs.get(key, make)?;
         // SAFETY: the arguments are those of the kernel, and their memory is alive, as the caller promises.
         unsafe { self.driver.launch(kernel, groups, items, arguments.as_slice()) }
     }

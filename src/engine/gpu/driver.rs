@@ -13,6 +13,9 @@ pub(in crate::engine) trait Driver: Send + Sync {
     /// The name of the API's own library of products.
     const LIBRARY: &'static str = "none";
 
+    /// Whether many compilers are behind this API, so that a kernel of products is proved before it is used and stored.
+    const PROVES: bool = false;
+
     fn device(&self) -> &Device;
     fn traits(&self) -> &Traits;
 
@@ -34,8 +37,18 @@ pub(in crate::engine) trait Driver: Send + Sync {
     /// The rectangle is within an allocation of this driver, and `to` has room for as many bytes.
     unsafe fn read(&self, from: Rectangle, to: *mut u8) -> Result<()>;
 
-    /// Compiles `source` and returns its kernel `name`.
+    /// The kernel `name` of `source`: stored or compiled, and then stored.
     fn compile(&self, source: &str, name: &str) -> Result<Self::Kernel>;
+    /// Compiles `source` as it is, and stores nothing.
+    fn build(&self, source: &str, name: &str) -> Result<Self::Kernel> {
+        self.compile(source, name)
+    }
+    /// The kernel that was stored for this source.
+    fn load(&self, _source: &str, _name: &str) -> Option<Self::Kernel> {
+        None
+    }
+    /// Stores a kernel for later processes, under this source.
+    fn store(&self, _source: &str, _kernel: &Self::Kernel) {}
     /// Runs `groups[0] x groups[1]` groups of `items` items.
     ///
     /// # Safety

@@ -7,6 +7,7 @@ use super::driver::Driver;
 use super::measurements::{Winner, Winners};
 use super::product_call::Call;
 use super::tile::{Tile, Tiles};
+use super::transfer;
 use crate::engine::{Engine, Handle, Span};
 use crate::error::Result;
 use crate::random::{Philox, Purpose};
@@ -15,8 +16,8 @@ use crate::scalar::Scalar;
 /// Rounds of measurements. Candidates take turns, so that a moment in which the machine is busy affects all of them.
 pub(super) const ROUNDS: usize = 4;
 /// Seconds that a measurement takes, and its fewest runs.
-const SECONDS: f64 = 0.02;
-const MIN_RUNS: usize = 2;
+pub(super) const SECONDS: f64 = 0.02;
+pub(super) const MIN_RUNS: usize = 2;
 
 impl<T: Scalar, D: Driver> Gpu<T, D> {
     /// Memory of random numbers: some devices multiply zeros faster.
@@ -25,6 +26,16 @@ impl<T: Scalar, D: Driver> Gpu<T, D> {
             Buffer { gpu: self, handle: self.allocate(elements * size_of::<T>())?, elements };
         // SAFETY: the span is the buffer.
         unsafe { self.uniform(&Philox::new(1, Purpose::User, 0), buffer.span(elements, 1))? };
+        Ok(buffer)
+    }
+
+    /// Memory of these numbers.
+    pub(super) fn held(&self, values: &[T]) -> Result<Buffer<'_, T, D>> {
+        let elements = values.len();
+        let handle = self.allocate(size_of_val(values))?;
+        let buffer = Buffer { gpu: self, handle, elements };
+        // SAFETY: the span is the buffer.
+        unsafe { transfer::write(&self.driver, values, buffer.span(elements, 1))? };
         Ok(buffer)
     }
 
@@ -59,17 +70,23 @@ pub(super) fn rate<T: Scalar, D: Driver>(
         best = best.min(start.elapsed().as_secs_f64());
         runs += 1;
     }
-    Ok(2e-9 * (m * n * k) as f64 / best)
+    Ok(gflop([m, n, k]) / best)
 }
 
-/// The fastest tiles for large and for small products; `None` if no tile ran.
+/// Billions of floating-point operations of a product.
+pub(super) fn gflop([m, n, k]: [usize; 3]) -> f64 {
+    2e-9 * (m * n * k) as f64
+}
+
+/// The fastest tiles for large and for small products; `None` if no tile ran. Where the large product takes too long, the small one decides.
 pub(super) fn best(measured: &[(Tile, [f64; 2])]) -> Option<Winners> {
     let best = |which: usize| {
         let winner = measured.iter().max_by(|a, b| a.1[which].total_cmp(&b.1[which]))?;
         (winner.1[which] > 0.0)
-            .then_some(Winner { tile: winner.0, gflops: winner.1[which].round() })
+            .then_some(Winner { tile: winner.0, gflops: (10.0 * winner.1[which]).round() / 10.0 })
     };
-    Some(Winners { large: best(0)?, small: best(1)? })
+    let small = best(1)?;
+    Some(Winners { large: best(0).unwrap_or(small.clone()), small })
 }
 
 /// Memory for a measurement.
@@ -80,7 +97,7 @@ pub(super) struct Buffer<'g, T: Scalar, D: Driver> {
 }
 
 impl<T: Scalar, D: Driver> Buffer<'_, T, D> {
-    fn span(&self, rows: usize, columns: usize) -> Span {
+    pub(super) fn span(&self, rows: usize, columns: usize) -> Span {
         debug_assert!(rows * columns <= self.elements);
         Span { handle: self.handle, offset: 0, rows, columns, row_stride: 1, column_stride: rows }
     }

@@ -36,7 +36,7 @@ pub(super) struct Winners {
     pub small: Winner,
 }
 
-#[derive(Serialize, Deserialize)]
+#[derive(Clone, Serialize, Deserialize)]
 pub(super) struct Winner {
     pub tile: Tile,
     pub gflops: f64,

@@ -22,6 +22,7 @@ mod policy;
 mod product;
 mod product_call;
 mod program;
+mod prove;
 mod reduced_precision;
 mod reductions;
 #[cfg(test)]

@@ -45,7 +45,7 @@ impl<T: Scalar, D: Driver> Gpu<T, D> {
         arguments.push(Argument::Memory(*self.chunks()));
         self.driver.finish()?;
         let start = Instant::now();
-        // SAFETY: the memory is that of the partial sums; the kernel writes only for a negative number of steps.
+        // SAFETY: the memory is that of the partial sums, which has room for a vector; the kernel writes one at most.
         unsafe { self.launch(key, [groups, 1], items, &arguments)? };
         self.driver.finish()?;
         Ok(start.elapsed().as_secs_f64())

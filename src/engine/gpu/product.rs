@@ -32,7 +32,15 @@ impl<T: Scalar, D: Driver> Gpu<T, D> {
         } else {
             self.gpu_blocking(tiles, call)
         };
-        let key = self.product_key(call, &blocking);
+        let (key, arguments) =
+            (self.product_key(call, &blocking), self.product_arguments(call, &blocking)?);
+        let make = || self.product_kernel(&key, call, &blocking);
+        // SAFETY: the arguments are those of `product.kernel`; their memory is alive, as the caller promises.
+        unsafe { self.launch_made(key, blocking.groups, blocking.tile.items, &arguments, make) }
+    }
+
+    /// The arguments of `product.kernel`.
+    pub(super) fn product_arguments(&self, call: &Call, blocking: &Blocking) -> Result<Arguments> {
         let mut arguments = Arguments::new();
         for count in [
             call.c.rows,
@@ -65,8 +73,7 @@ impl<T: Scalar, D: Driver> Gpu<T, D> {
         if let Some(sums) = call.sums {
             arguments.push_vector(sums, sums.row_stride);
         }
-        // SAFETY: the arguments are those of `product.kernel`; their memory is alive, as the caller promises.
-        unsafe { self.launch(key, blocking.groups, blocking.tile.items, &arguments) }
+        Ok(arguments)
     }
 
     fn product_key(&self, call: &Call, blocking: &Blocking) -> Key {

@@ -143,11 +143,14 @@ impl<D: Driver> Programs<D> {
         Programs(HashMap::new())
     }
 
-    /// The kernel, which is compiled when it is first requested.
-    pub fn get(&mut self, driver: &D, key: &Key) -> Result<&D::Kernel> {
+    /// The kernel, which is made when it is first requested.
+    pub fn get(
+        &mut self,
+        key: &Key,
+        make: impl FnOnce() -> Result<D::Kernel>,
+    ) -> Result<&D::Kernel> {
         if !self.0.contains_key(key) {
-            let kernel = driver.compile(&key.source(D::DIALECT), key.kernel)?;
-            self.0.insert(*key, kernel);
+            self.0.insert(*key, make()?);
         }
         Ok(&self.0[key])
     }

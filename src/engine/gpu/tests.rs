@@ -15,6 +15,7 @@ use super::product_call::{Call, Output};
 use super::reduced_precision::Store;
 use super::tile::{Tile, Tiles};
 use crate::engine::formula::{Map, Zip, formula};
+use crate::engine::simd::math;
 use crate::engine::{
     DenseForward, Derivative, Device, Engine, Handle, Library, MatmulPrecision, Settings, Span,
     Transfer,
@@ -24,8 +25,8 @@ use crate::scalar::Scalar;
 
 pub(in crate::engine) mod tiles;
 
-formula!(Curve = "curve", |x, _p| x, "hyperbolic_tangent(x)");
-formula!(Slope = "slope", |g, _a, _p| g, "x * (V(1.0) - y * y)");
+formula!(Curve = "curve", |x, _p| math::tanh(x), "hyperbolic_tangent(x)");
+formula!(Slope = "slope", |g, a, _p| g * (V::of(1.0) - a * a), "x * (V(1.0) - y * y)");
 static CURVE: Map = Map::of::<Curve>();
 static SLOPE: Zip = Zip::of::<Slope>();
 

@@ -11,7 +11,7 @@ use cl3::device::{
     CL_DRIVER_VERSION, get_device_data, get_device_ids,
 };
 use cl3::error_codes::error_text;
-use cl3::platform::{CL_PLATFORM_NAME, get_platform_data, get_platform_ids};
+use cl3::platform::{CL_PLATFORM_NAME, CL_PLATFORM_VERSION, get_platform_data, get_platform_ids};
 use cl3::types::{cl_device_id, cl_device_info};
 
 use crate::engine::gpu::Traits;
@@ -36,8 +36,32 @@ pub(super) struct Found {
 /// library's only static lock.
 static QUERY: Mutex<()> = Mutex::new(());
 
-/// Every device; or why there is none.
-pub(super) fn find(settings: &Settings) -> Result<Vec<Found>, Missing> {
+/// What the loader offers.
+pub(super) struct Survey {
+    pub found: Vec<Found>,
+    pub broken: Vec<Broken>,
+}
+
+/// A platform that fails.
+pub(super) struct Broken {
+    pub platform: String,
+    pub missing: Missing,
+}
+
+impl Survey {
+    /// The devices; where there is none, why.
+    pub fn usable(mut self) -> Result<Vec<Found>, Missing> {
+        match self.found.is_empty().then(|| self.broken.pop()).flatten() {
+            None => Ok(self.found),
+            Some(Broken { platform, missing: Missing { reason, cure } }) => {
+                Err(Missing { reason: format!("{platform}: {reason}"), cure })
+            }
+        }
+    }
+}
+
+/// Every device and every platform that fails; or why there is neither.
+pub(super) fn survey(settings: &Settings) -> Result<Survey, Missing> {
     let _guard = QUERY.lock().unwrap_or_else(PoisonError::into_inner);
     let missing = |reason: String, cure: &str| Missing { reason, cure: cure.to_owned() };
     if !cl3::is_opencl_runtime_available() {
@@ -50,44 +74,45 @@ pub(super) fn find(settings: &Settings) -> Result<Vec<Found>, Missing> {
     let platforms = get_platform_ids().map_err(|code| {
         missing(format!("the OpenCL loader found no platform: {}", error_text(code)), driver)
     })?;
-    let mut all = Vec::new();
+    let mut survey = Survey { found: Vec::new(), broken: Vec::new() };
     for platform in platforms {
-        let platform_name = text(get_platform_data(platform, CL_PLATFORM_NAME));
+        let name = text(get_platform_data(platform, CL_PLATFORM_NAME));
+        let version = text(get_platform_data(platform, CL_PLATFORM_VERSION));
         match get_device_ids(platform, CL_DEVICE_TYPE_ALL) {
-            Ok(ids) => all.extend(ids.into_iter().map(|id| (id, platform_name.clone()))),
-            Err(DEVICE_NOT_FOUND) => {}
-            Err(code) => {
-                return Err(missing(format!("{platform_name}: {}", error_text(code)), driver));
+            Ok(ids) => {
+                for id in ids {
+                    let number = survey.found.len();
+                    survey.found.push(describe(number, id, &name, &version, settings));
+                }
             }
+            Err(DEVICE_NOT_FOUND) => {}
+            Err(code) => survey.broken.push(Broken {
+                platform: name,
+                missing: missing(
+                    format!("its driver lists no devices: {}", error_text(code)),
+                    "install its driver anew, or another version of it",
+                ),
+            }),
         }
     }
-    if all.is_empty() {
+    if survey.found.is_empty() && survey.broken.is_empty() {
         return Err(missing("the OpenCL loader found no device".to_owned(), driver));
     }
-    Ok(all
-        .into_iter()
-        .enumerate()
-        .map(|(number, (id, platform))| describe(number, id, &platform, settings))
-        .collect())
+    Ok(survey)
 }
 
-/// The device that `opencl` or `opencl:N` means: the first GPU, else the first CPU, else any.
+/// The device that `opencl`, `opencl:N` or `opencl:NAME` means: the first GPU, else the first CPU, else any; the device of this number; or
+/// the only one with these words in its name or platform.
 pub(super) fn choose(mut found: Vec<Found>, device: &str) -> Result<Found> {
-    let asked = format!("opencl:{device}");
     let index = if device.is_empty() {
         let rank =
             |found: &Found| (found.device.missing.is_some(), !found.is_gpu, !found.traits.is_cpu);
         (0..found.len()).min_by_key(|&index| rank(&found[index])).unwrap_or(0)
     } else {
-        let count = found.len();
-        let index = device.parse().ok().filter(|index| *index < count);
-        index.ok_or_else(|| {
-            let range = format!(
-                "devices here are opencl:0 to opencl:{}; see `travertine devices`",
-                count - 1
-            );
-            unavailable(&asked, "there is no such device", range)
-        })?
+        match device.parse().ok().filter(|index| *index < found.len()) {
+            Some(index) => index,
+            None => named(&found, device)?,
+        }
     };
     let chosen = found.swap_remove(index);
     match &chosen.device.missing {
@@ -96,7 +121,48 @@ pub(super) fn choose(mut found: Vec<Found>, device: &str) -> Result<Found> {
     }
 }
 
-fn describe(number: usize, id: cl_device_id, platform: &str, settings: &Settings) -> Found {
+/// The number of the only device with these words in its name or platform, in any case.
+fn named(found: &[Found], words: &str) -> Result<usize> {
+    let lower = words.to_lowercase();
+    let fits = |found: &Found| found.device.description.to_lowercase().contains(&lower);
+    let is_number = words.bytes().all(|byte| byte.is_ascii_digit());
+    let fitting: Vec<usize> =
+        (0..found.len()).filter(|&index| !is_number && fits(&found[index])).collect();
+    if let [index] = fitting[..] {
+        return Ok(index);
+    }
+    let list = |indices: &[usize]| {
+        let line = |&index: &usize| {
+            let Device { name, description, .. } = &found[index].device;
+            format!("{name} is {description}")
+        };
+        indices.iter().map(line).collect::<Vec<_>>().join(", ")
+    };
+    let asked = format!("opencl:{words}");
+    Err(match fitting.is_empty() {
+        true => unavailable(
+            &asked,
+            "there is no such device",
+            format!(
+                "devices here: {}; see `travertine devices`",
+                list(&(0..found.len()).collect::<Vec<_>>())
+            ),
+        ),
+        false => unavailable(
+            &asked,
+            "several devices have this name",
+            format!("use more of it, or the number: {}", list(&fitting)),
+        ),
+    })
+}
+
+fn describe(
+    number: usize,
+    id: cl_device_id,
+    platform: &str,
+    platform_version: &str,
+    settings: &Settings,
+) -> Found {
     let string = |info| text(get_device_data(id, info));
     let count = |info| number_of(id, info).unwrap_or(0);
     let device_type = count(CL_DEVICE_TYPE);
@@ -128,7 +194,7 @@ fn describe(number: usize, id: cl_device_id, platform: &str, settings: &Settings
             false => [4, 4],
         },
         fp64,
-        identity: format!("{platform}\n{name}\n{driver}\n{version}"),
+        identity: format!("{platform}\n{name}\n{driver}\n{version}\n{platform_version}"),
     };
     if let Some(Limits { items, shared, fp64, lanes }) = settings.limits {
         let (items, shared) = (items.min(traits.items), shared.min(traits.shared));

@@ -150,7 +150,7 @@ impl OpenCl {
         None
     }
 
-    /// A program that is compiled now and written to the cache.
+    /// A program that is compiled now.
     fn built_program(&self, source: &str, name: &str) -> Result<cl_program> {
         let program = create_program_with_source(self.context, &[source])
             .map_err(|code| self.error("clCreateProgramWithSource", code))?;
@@ -164,13 +164,18 @@ impl OpenCl {
                 format!("kernel '{name}' does not compile:\n{}", log.trim_matches(['\0', '\n']));
             return Err(device_error(&self.found.device.name, "clBuildProgram", code, detail));
         }
-        if let Some(cache) = &self.cache
-            && let Ok(binaries) = get_program_info(program, CL_PROGRAM_BINARIES)
-            && let [binary] = &Vec::<Vec<u8>>::from(binaries)[..]
-        {
-            cache.store(source, binary);
-        }
         Ok(program)
+    }
+
+    /// The kernel of a program, which it owns from now on.
+    fn kernel(&self, program: cl_program, name: &str) -> Result<Kernel> {
+        let c_name = CString::new(name).unwrap_or_default();
+        create_kernel(program, &c_name).map(|kernel| Kernel { kernel, program }).map_err(|code| {
+            // SAFETY: the program is ours, and not used any more.
+            let _ = unsafe { release_program(program) };
+            let detail = format!("kernel '{name}'");
+            device_error(&self.found.device.name, "clCreateKernel", code, detail)
+        })
     }
 }
 
@@ -191,6 +196,7 @@ impl Driver for OpenCl {
     type Kernel = Kernel;
 
     const DIALECT: &'static str = include_str!("../kernels/opencl.h");
+    const PROVES: bool = true;
 
     fn device(&self) -> &Device {
         &self.found.device
@@ -301,22 +307,28 @@ impl Driver for OpenCl {
     }
 
     fn compile(&self, source: &str, name: &str) -> Result<Kernel> {
-        let program = match self.cached_program(source) {
-            Some(program) => program,
-            None => self.built_program(source, name)?,
-        };
-        let c_name = CString::new(name).unwrap_or_default();
-        match create_kernel(program, &c_name) {
-            Ok(kernel) => Ok(Kernel { kernel, program }),
-            Err(code) => {
-                let _ = unsafe { release_program(program) };
-                Err(device_error(
-                    &self.found.device.name,
-                    "clCreateKernel",
-                    code,
-                    format!("kernel '{name}'"),
-                ))
-            }
+        if let Some(kernel) = self.load(source, name) {
+            return Ok(kernel);
+        }
+        let kernel = self.build(source, name)?;
+        self.store(source, &kernel);
+        Ok(kernel)
+    }
+
+    fn build(&self, source: &str, name: &str) -> Result<Kernel> {
+        self.kernel(self.built_program(source, name)?, name)
+    }
+
+    fn load(&self, source: &str, name: &str) -> Option<Kernel> {
+        self.kernel(self.cached_program(source)?, name).ok()
+    }
+
+    fn store(&self, source: &str, kernel: &Kernel) {
+        if let Some(cache) = &self.cache
+            && let Ok(binaries) = get_program_info(kernel.program, CL_PROGRAM_BINARIES)
+            && let [binary] = &Vec::<Vec<u8>>::from(binaries)[..]
+        {
+            cache.store(source, binary);
         }
     }
 

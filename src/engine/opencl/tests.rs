@@ -12,10 +12,11 @@ use crate::optimizer::Sgd;
 use crate::random::Philox;
 use crate::{Activation, Loss, Matrix, Network, Trainer};
 
+mod faulty;
 mod library;
 
 fn open_driver() -> Option<OpenCl> {
-    match devices::find(&Settings::default()) {
+    match devices::survey(&Settings::default()).and_then(Survey::usable) {
         Ok(found) => Some(OpenCl::new(devices::choose(found, "").unwrap(), None).unwrap()),
         Err(missing) => {
             assert!(std::env::var_os("TRAVERTINE_ENSURE_OPENCL").is_none(), "{}", missing.reason);
@@ -37,13 +38,23 @@ fn a_kernel_that_does_not_compile_shows_its_name_and_the_log() {
     assert!(error.contains("clCreateKernel") && error.contains("missing"), "{error}");
 }
 
+/// A compiler that removes the chains of multiply-adds gives a rate that no core can have: two units of 16 lanes at 10 GHz.
+#[test]
+fn the_peak_is_one_that_the_cores_can_have() {
+    let Some(driver) = open_driver() else { return };
+    let Traits { is_cpu: true, units, .. } = *driver.traits() else { return };
+    let engine = Gpu::<f32, _>::new(driver, None, &Settings::default()).unwrap();
+    let peak = engine.peak_flops().unwrap();
+    assert!(peak > 1e7 && peak < units as f64 * 2.0 * 2.0 * 16.0 * 10e9, "{peak:e} on {units}");
+}
+
 #[test]
 #[ignore = "PoCL compiles for minutes; scripts/race-check runs it"]
 fn every_tile_multiplies() {
     fn on<T: Scalar>(lanes: usize) {
         let limits = Some(Limits { items: 256, shared: 48 << 10, fp64: true, lanes });
         let settings = Settings { limits, ..Settings::default() };
-        let Ok(found) = devices::find(&settings) else { return };
+        let Ok(found) = devices::survey(&settings).and_then(Survey::usable) else { return };
         let driver = OpenCl::new(devices::choose(found, "").unwrap(), None).unwrap();
         gpu::tests::tiles::every_tile_multiplies::<T, _>(
             &Gpu::new(driver, None, &settings).unwrap(),
