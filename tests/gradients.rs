@@ -4,10 +4,11 @@ mod common;
 
 use std::sync::Arc;
 
-use common::{one_hot, random};
-use travertine::engine::Engine;
+use common::{SMALL_DEVICE, engine_if_there, limited, one_hot, random};
+use travertine::engine::{Engine, Limits};
 use travertine::layer::{Dense, Layer as _};
-use travertine::{Activation, Loss, Matrix, Network, check_gradients, engine};
+use travertine::optimizer::Sgd;
+use travertine::{Activation, Loss, Matrix, Network, Scalar, Trainer, check_gradients, engine};
 
 /// Central differences with h = 1e-5 leave about 1e-10 of truncation and 1e-11 of rounding; kinks are avoided.
 const BOUND: f64 = 1e-6;
@@ -98,6 +99,54 @@ fn every_activation_and_loss(device: &Device) {
         {
             check(device, &[(7, hidden)], Activation::Identity, loss);
             check(device, &[(7, hidden), (6, hidden), (4, hidden)], Activation::Sigmoid, loss);
+        }
+    }
+}
+
+/// All parameters after a step of gradient descent with rate 1.
+fn after_a_step<T: Scalar>(
+    device: &Arc<dyn Engine<T>>,
+    hidden: Activation,
+    output: Activation,
+    loss: Loss,
+) -> Vec<f64> {
+    let builder = Network::builder(device, 5).dense(7, hidden).dense(6, hidden);
+    let mut network = builder.dense(3, output).seed(4).build().unwrap();
+    let x = Matrix::from_slice(device, 5, 4, &random::<T>(5 * 4, 4)).unwrap();
+    let t = Matrix::from_slice(device, 3, 4, &one_hot::<T>(3, 4)).unwrap();
+    let mut trainer = Trainer::builder(&mut network, loss, Sgd::new(1.0).unwrap())
+        .batch(4)
+        .seed(1)
+        .build()
+        .unwrap();
+    trainer.step(x.view(), t.view()).unwrap();
+    drop(trainer);
+    let layers = common::layers(&network).into_iter();
+    layers.flat_map(|layer| [layer.weights, layer.bias].concat()).collect()
+}
+
+/// Differences as small as those above need f64. Where a device has none, and on one that is made to have none, the gradients in f32 are
+/// compared with those of the CPU in f64.
+#[test]
+fn devices_without_f64_have_the_gradients_of_the_cpu() {
+    let without = limited(Limits { fp64: false, ..SMALL_DEVICE });
+    let mut devices = common::engines::<f32>();
+    devices.retain(|(_, device)| !device.device().fp64);
+    devices.extend(engine_if_there("opencl", &without).map(|device| ("without f64", device)));
+    let cpu = engine::open::<f64>("cpu").unwrap();
+    for (words, device) in devices {
+        eprintln!("{words}, f32");
+        for loss in Loss::ALL {
+            for hidden in Activation::ALL.into_iter().filter(|f| *f != Activation::Softmax) {
+                let output = match loss {
+                    Loss::BinaryCrossEntropy => Activation::Sigmoid,
+                    Loss::SoftmaxCrossEntropy => Activation::Softmax,
+                    _ => Activation::Identity,
+                };
+                let ours = after_a_step(&device, hidden, output, loss);
+                let apart = common::relative(&ours, &after_a_step(&cpu, hidden, output, loss));
+                assert!(apart < 1e-5, "{words}: {hidden} {output} {loss}: {apart:e}");
+            }
         }
     }
 }

@@ -7,6 +7,7 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
+use tempfile::TempDir;
 use travertine::engine::{self, Device};
 
 /// The time that the drivers of an engine have to answer.
@@ -91,12 +92,12 @@ const FAULT: &str = "the process that asked its driver";
 
 /// Every OpenCL driver by itself. Those that answer are told to be usable without the others.
 fn one_by_one(limit: Duration) -> Vec<DeviceLine> {
-    let ask = |file: PathBuf| (Asked::start("opencl", Some(&file)), file);
+    let ask = |file: PathBuf| (alone(&file), file);
     let all: Vec<_> = engine::opencl_drivers().into_iter().map(ask).collect();
     let mut lines = Vec::new();
     for (asked, file) in all {
         let name = file.display().to_string();
-        let Ok(asked) = asked else { continue };
+        let Ok((asked, _folder)) = asked else { continue };
         match asked.answer(limit) {
             Err(failure) => {
                 let cure = "remove this file or install its driver anew: every program that uses OpenCL fails";
@@ -118,6 +119,13 @@ fn one_by_one(limit: Duration) -> Vec<DeviceLine> {
     lines
 }
 
+/// Asks one driver, whose file is the only one of a folder, because not every loader takes a file. The folder is removed with the result.
+fn alone(file: &Path) -> std::io::Result<(Asked, TempDir)> {
+    let folder = tempfile::tempdir()?;
+    std::fs::copy(file, folder.path().join("driver.icd"))?;
+    Ok((Asked::start("opencl", Some(folder.path()))?, folder))
+}
+
 /// A process that asks the drivers of an engine.
 struct Asked {
     child: Child,
@@ -127,12 +135,12 @@ struct Asked {
 }
 
 impl Asked {
-    fn start(engine: &str, driver: Option<&Path>) -> std::io::Result<Self> {
+    fn start(engine: &str, vendors: Option<&Path>) -> std::io::Result<Self> {
         let mut command = Command::new(std::env::current_exe()?);
         command.args(["devices", "--json", "--ask", engine]);
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        if let Some(driver) = driver {
-            command.env("OCL_ICD_VENDORS", driver);
+        if let Some(vendors) = vendors {
+            command.env("OCL_ICD_VENDORS", vendors);
         }
         let mut child = command.spawn()?;
         let (out, err) = (reader(child.stdout.take()), reader(child.stderr.take()));
