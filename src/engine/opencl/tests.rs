@@ -49,7 +49,7 @@ fn the_peak_is_one_that_the_cores_can_have() {
 }
 
 #[test]
-#[ignore = "PoCL compiles for minutes; scripts/race-check runs it"]
+#[ignore = "PoCL compiles for minutes: cargo test --lib opencl -- --ignored"]
 fn every_tile_multiplies() {
     fn on<T: Scalar>(lanes: usize) {
         let limits = Some(Limits { items: 256, shared: 48 << 10, fp64: true, lanes });
