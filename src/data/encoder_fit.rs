@@ -10,7 +10,7 @@ use super::text::MISSING;
 use super::{Standardization, Values};
 use crate::{Error, Result};
 
-/// Columns of numbers whose moments are computed side by side.
+/// Columns of numbers whose moments are computed in one loop.
 const COLUMNS_AT_ONCE: usize = 8;
 
 /// Fits an encoder and a standardization to samples that come in blocks.

@@ -14,7 +14,7 @@ use crate::message::{note, warn, wrong};
 /// Rows and columns of the products that decide which device is the fastest; the largest counts that takes no longer than this.
 const TIMED_SIZES: [usize; 3] = [64, 256, 1024];
 const LONGEST_SECONDS: f64 = 0.25;
-/// A device that is slower by this factor is told to be a bad choice.
+/// A device that is slower by this factor gets a warning.
 const SLOW: f64 = 10.0;
 
 /// The numbers that matrices hold, and what large matrix products may round their factors to.

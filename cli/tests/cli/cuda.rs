@@ -183,7 +183,7 @@ fn an_old_driver_is_asked_for_no_newer_call() {
             .filter(|at| code[*at..].starts_with(name.as_bytes()))
             .collect();
         assert!(!places.is_empty(), "{name}");
-        // Under another name nobody finds it.
+        // The engine cannot resolve a symbol of another name.
         places.into_iter().for_each(|at| code[at] = b'x');
     }
     for library in ["libcuda.so", "libnvrtc.so"] {

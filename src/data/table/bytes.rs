@@ -10,7 +10,7 @@ pub(super) fn each_mark(bytes: &[u8], delimiter: u8, mut mark: impl FnMut(usize)
         for (i, word) in chunk.as_chunks::<8>().0.iter().enumerate() {
             let word = u64::from_le_bytes(*word);
             let found = bytes_of_zero(word ^ delimiters) | bytes_of_zero(word ^ line_ends);
-            // The highest bits of the eight bytes, side by side.
+            // The highest bits of the eight bytes become eight adjacent bits.
             marks |= (found >> 7).wrapping_mul(0x0102_0408_1020_4080) >> 56 << (8 * i);
         }
         while marks != 0 {

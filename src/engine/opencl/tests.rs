@@ -12,6 +12,39 @@ use crate::optimizer::Sgd;
 use crate::random::Philox;
 use crate::{Activation, Loss, Matrix, Network, Trainer};
 
+/// The calls that a driver around another one passes on as they are.
+macro_rules! passes_on {
+    () => {
+        fn device(&self) -> &Device {
+            self.inner.device()
+        }
+
+        fn traits(&self) -> &Traits {
+            self.inner.traits()
+        }
+
+        fn allocate(&self, bytes: usize) -> Result<Handle> {
+            self.inner.allocate(bytes)
+        }
+
+        unsafe fn free(&self, handle: Handle) {
+            unsafe { self.inner.free(handle) }
+        }
+
+        unsafe fn write(&self, from: *const u8, to: Rectangle) -> Result<()> {
+            unsafe { self.inner.write(from, to) }
+        }
+
+        unsafe fn read(&self, from: Rectangle, to: *mut u8) -> Result<()> {
+            unsafe { self.inner.read(from, to) }
+        }
+
+        fn compile(&self, source: &str, name: &str) -> Result<Kernel> {
+            self.inner.compile(source, name)
+        }
+    };
+}
+
 mod faulty;
 mod library;
 
@@ -78,33 +111,7 @@ impl Driver for Failing {
 
     const DIALECT: &'static str = OpenCl::DIALECT;
 
-    fn device(&self) -> &Device {
-        self.inner.device()
-    }
-
-    fn traits(&self) -> &Traits {
-        self.inner.traits()
-    }
-
-    fn allocate(&self, bytes: usize) -> Result<Handle> {
-        self.inner.allocate(bytes)
-    }
-
-    unsafe fn free(&self, handle: Handle) {
-        unsafe { self.inner.free(handle) }
-    }
-
-    unsafe fn write(&self, from: *const u8, to: Rectangle) -> Result<()> {
-        unsafe { self.inner.write(from, to) }
-    }
-
-    unsafe fn read(&self, from: Rectangle, to: *mut u8) -> Result<()> {
-        unsafe { self.inner.read(from, to) }
-    }
-
-    fn compile(&self, source: &str, name: &str) -> Result<Kernel> {
-        self.inner.compile(source, name)
-    }
+    passes_on!();
 
     unsafe fn launch(
         &self,

@@ -22,33 +22,7 @@ impl Driver for Faulty {
     const DIALECT: &'static str = OpenCl::DIALECT;
     const PROVES: bool = true;
 
-    fn device(&self) -> &Device {
-        self.inner.device()
-    }
-
-    fn traits(&self) -> &Traits {
-        self.inner.traits()
-    }
-
-    fn allocate(&self, bytes: usize) -> Result<Handle> {
-        self.inner.allocate(bytes)
-    }
-
-    unsafe fn free(&self, handle: Handle) {
-        unsafe { self.inner.free(handle) }
-    }
-
-    unsafe fn write(&self, from: *const u8, to: Rectangle) -> Result<()> {
-        unsafe { self.inner.write(from, to) }
-    }
-
-    unsafe fn read(&self, from: Rectangle, to: *mut u8) -> Result<()> {
-        unsafe { self.inner.read(from, to) }
-    }
-
-    fn compile(&self, source: &str, name: &str) -> Result<Kernel> {
-        self.inner.compile(source, name)
-    }
+    passes_on!();
 
     fn build(&self, source: &str, name: &str) -> Result<Kernel> {
         self.builds.fetch_add(1, Ordering::Relaxed);
