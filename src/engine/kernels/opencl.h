@@ -39,5 +39,9 @@ typedef PASTE(REAL, WIDTH) REALV;
 #define LOAD(p) PASTE(vload, WIDTH)(0, p)
 #define STORE(v, p) PASTE(vstore, WIDTH)(v, 0, p)
 #endif
-// Compilers for CPUs take long to unroll these loops, and those for GPUs unroll them without a pragma.
+// Compilers for CPUs take long to unroll the loops of groups: PoCL 19 s instead of 2 s for the large tile.
+#if defined(__x86_64__) || defined(__aarch64__)
 #define UNROLL
+#else
+#define UNROLL _Pragma("unroll")
+#endif
