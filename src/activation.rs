@@ -40,6 +40,11 @@ pub enum Activation {
     Gelu,
     /// `z sigmoid(z)` (Elfwing 2017)
     Silu,
+    /// `lambda z` above 0, `lambda alpha (exp(z) - 1)` below, with lambda = 1.0507 and alpha = 1.6733, which keep mean 0 and
+    /// variance 1 from layer to layer (Klambauer et al. 2017)
+    Selu,
+    /// `z tanh(ln(1 + exp(z)))` (Misra 2019)
+    Mish,
     /// `ln(1 + exp(z))`
     Softplus,
     /// `exp(z_i) / sum_j exp(z_j)`, a probability for every class; for the output layer
@@ -98,6 +103,42 @@ formula!(
     },
     "x * (sigmoid(y) * (V(1.0) + y * sigmoid(-y)))"
 );
+/// lambda and lambda alpha of selu, whose fixed point of mean and variance is (0, 1).
+const SELU: [f64; 2] = [1.050_700_987_355_480_5, 1.758_099_340_847_376_6];
+formula!(
+    Selu = "selu",
+    |z, _p| {
+        let below = V::of(SELU[1]) * math::expm1(V::of(1.0).min(z));
+        V::select(V::of(0.0).less(z), V::of(SELU[0]) * z, below)
+    },
+    "V(0.0) < x ? V(1.0507009873554805) * x : V(1.7580993408473766) * expm1(V(1.0) < x ? V(1.0) : x)"
+);
+formula!(
+    SeluDerivative = "selu'",
+    |g, a, _p| g * V::select(V::of(0.0).less(a), V::of(SELU[0]), a + V::of(SELU[1])),
+    "x * (V(0.0) < y ? V(1.0507009873554805) : y + V(1.7580993408473766))"
+);
+// With u = e (e + 2), e = exp(z): tanh(ln(1 + e)) = u / (u + 2), which is 1 from z = 20 on.
+formula!(
+    Mish = "mish",
+    |z, _p| {
+        let e = math::exp(V::of(20.0).min(z));
+        let u = e * (e + V::of(2.0));
+        z * (u / (u + V::of(2.0)))
+    },
+    "x * mish_gate(x)"
+);
+// w + z (1 - w^2) sigmoid(z), w = tanh(ln(1 + exp(z)))
+formula!(
+    MishDerivative = "mish'",
+    |g, z, _p| {
+        let e = math::exp(V::of(20.0).min(z));
+        let u = e * (e + V::of(2.0));
+        let w = u / (u + V::of(2.0));
+        g * (z * ((V::of(1.0) - w * w) * math::sigmoid(z)) + w)
+    },
+    "x * (y * ((V(1.0) - mish_gate(y) * mish_gate(y)) * sigmoid(y)) + mish_gate(y))"
+);
 formula!(Softplus = "softplus", |z, _p| math::softplus(z), "softplus(x)");
 // 1 - exp(-a) is sigmoid(z); a is never negative.
 formula!(SoftplusDerivative = "softplus'", |g, a, _p| -(g * math::expm1(-a)), "-(x * expm1(-y))");
@@ -138,6 +179,10 @@ static GELU: Entry =
     Entry { map: Map::of::<Gelu>(), derivative: Zip::of::<GeluDerivative>(), keeps: Keeps::Sum };
 static SILU: Entry =
     Entry { map: Map::of::<Silu>(), derivative: Zip::of::<SiluDerivative>(), keeps: Keeps::Sum };
+static SELU_ENTRY: Entry =
+    Entry { map: Map::of::<Selu>(), derivative: Zip::of::<SeluDerivative>(), keeps: Keeps::Output };
+static MISH: Entry =
+    Entry { map: Map::of::<Mish>(), derivative: Zip::of::<MishDerivative>(), keeps: Keeps::Sum };
 static SOFTPLUS: Entry = Entry {
     map: Map::of::<Softplus>(),
     derivative: Zip::of::<SoftplusDerivative>(),
@@ -146,7 +191,7 @@ static SOFTPLUS: Entry = Entry {
 
 impl Activation {
     /// Every activation, with the usual parameter where there is one.
-    pub const ALL: [Activation; 10] = [
+    pub const ALL: [Activation; 12] = [
         Activation::Identity,
         Activation::Sigmoid,
         Activation::Tanh,
@@ -155,6 +200,8 @@ impl Activation {
         Activation::Elu(1.0),
         Activation::Gelu,
         Activation::Silu,
+        Activation::Selu,
+        Activation::Mish,
         Activation::Softplus,
         Activation::Softmax,
     ];
@@ -170,6 +217,8 @@ impl Activation {
             Activation::Elu(_) => "elu",
             Activation::Gelu => "gelu",
             Activation::Silu => "silu",
+            Activation::Selu => "selu",
+            Activation::Mish => "mish",
             Activation::Softplus => "softplus",
             Activation::Softmax => "softmax",
         }
@@ -185,6 +234,8 @@ impl Activation {
             Activation::Elu(_) => Some(&ELU),
             Activation::Gelu => Some(&GELU),
             Activation::Silu => Some(&SILU),
+            Activation::Selu => Some(&SELU_ENTRY),
+            Activation::Mish => Some(&MISH),
             Activation::Softplus => Some(&SOFTPLUS),
         }
     }

@@ -111,10 +111,15 @@ fn activate(activation: Activation, z: f64) -> f64 {
         }
         Activation::Gelu => z * normal_cdf(z),
         Activation::Silu => z * sigmoid(z),
+        Activation::Selu => SELU[1] * if 0.0 < z { z } else { SELU[0] * z.exp_m1() },
+        Activation::Mish => z * softplus(z).tanh(),
         Activation::Softplus => softplus(z),
         _ => unreachable!("an activation without a reference"),
     }
 }
+
+/// alpha and lambda (Klambauer et al. 2017, equation 14).
+const SELU: [f64; 2] = [1.673_263_242_354_377_2, 1.050_700_987_355_480_5];
 
 /// `g f'(z)`
 fn derivative(activation: Activation, g: f64, z: f64) -> f64 {
@@ -143,6 +148,11 @@ fn derivative(activation: Activation, g: f64, z: f64) -> f64 {
             g * (z * (bell / std::f64::consts::TAU.sqrt()) + normal_cdf(z))
         }
         Activation::Silu => g * (sigmoid(z) * (1.0 + z * (1.0 - sigmoid(z)))),
+        Activation::Selu => g * if 0.0 < a { SELU[1] } else { a + SELU[1] * SELU[0] },
+        Activation::Mish => {
+            let w = softplus(z).tanh();
+            g * (w + z * ((1.0 - w * w) * sigmoid(z)))
+        }
         Activation::Softplus => -(g * (-a).exp_m1()),
         _ => unreachable!("an activation without a reference"),
     }

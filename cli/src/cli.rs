@@ -2,7 +2,8 @@
 
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::parser::ValueSource;
+use clap::{CommandFactory, FromArgMatches, Id, Parser, Subcommand};
 use travertine::Result;
 
 use crate::args::device::Precision;
@@ -56,6 +57,17 @@ enum Command {
 }
 
 impl Cli {
+    /// The arguments of this process. Ends it where they are wrong.
+    pub(crate) fn read() -> Self {
+        let matches = Cli::command().get_matches();
+        let mut cli = Cli::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
+        if let (Command::Train(args), Some((_, train))) = (&mut cli.command, matches.subcommand()) {
+            let is_given = |id: &&str| train.value_source(id) == Some(ValueSource::CommandLine);
+            args.given = train.ids().map(Id::as_str).filter(is_given).map(str::to_owned).collect();
+        }
+        cli
+    }
+
     /// Whether the command reads data as a model does, without options about columns.
     pub(crate) fn uses_model(&self) -> bool {
         matches!(self.command, Command::Evaluate(_) | Command::Predict(_))

@@ -4,8 +4,6 @@
 
 use std::process::ExitCode;
 
-use clap::Parser;
-
 use crate::cli::Cli;
 
 mod args;
@@ -17,7 +15,7 @@ mod output;
 mod train;
 
 fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let cli = Cli::read();
     match cli.run() {
         Ok(status) => status,
         Err(error) if cli.uses_model() => message::failure_of_use(&error),

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::coding::{Coding, EncodedColumn, type_of};
 use super::encoder_write::{Writer, write_samples};
 use super::frame::{FrameRows, Unknown, dataset};
+use super::standardization::Scale;
 use super::table::on_all_cores;
 use super::{Column, Dataset, Standardization};
 use crate::{Error, Result, Scalar};
@@ -206,10 +207,9 @@ impl Encoder {
         let pairs = self.columns.iter().zip(columns);
         pairs
             .map(|(ours, column)| {
-                let scale = |feature: usize| {
-                    standardization.map_or((0.0, 1.0), |s| (s.mean[feature], s.deviation[feature]))
-                };
-                let writer = Writer::new(ours, &column.values, first, scale(first));
+                let scales = (first..first + ours.features())
+                    .map(|feature| Scale::of(standardization, feature));
+                let writer = Writer::new(ours, &column.values, first, scales.collect());
                 first += ours.features();
                 writer
             })

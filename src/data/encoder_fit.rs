@@ -150,7 +150,7 @@ impl EncoderFit {
             deviation.extend(std::iter::repeat_n(1.0, more));
             columns.push(column.0);
         }
-        let standardization = Standardization { mean, deviation };
+        let standardization = Standardization { mean, deviation, bound: None };
         standardization.check("Encoder::fit")?;
         Ok((Encoder { columns }, standardization))
     }

@@ -3,6 +3,7 @@
 use super::Values;
 use super::coding::{Coding, Cycle, EncodedColumn, known_categories};
 use super::frame::FrameRows;
+use super::standardization::Scale;
 use super::table::DAY;
 use super::text::MISSING;
 use crate::Scalar;
@@ -13,17 +14,16 @@ const TILE: usize = 64;
 pub(super) struct Writer<'a> {
     /// The first feature.
     first: usize,
-    /// Of the first feature.
-    mean: f64,
-    deviation: f64,
+    /// Of its features.
+    scales: Vec<Scale>,
     values: Written<'a>,
 }
 
 enum Written<'a> {
     Numbers(&'a [f64], f64),
     Dates(&'a [f64], f64, &'a [Cycle]),
-    /// For each text its feature, counted from the first.
-    Categories(&'a [u32], Vec<Option<usize>>),
+    /// For each text its feature, counted from the first; and what 0 and 1 are on the scale of each feature.
+    Categories(&'a [u32], Vec<Option<usize>>, Vec<[f64; 2]>),
 }
 
 impl<'a> Writer<'a> {
@@ -31,20 +31,21 @@ impl<'a> Writer<'a> {
         ours: &'a EncodedColumn,
         values: &'a Values,
         first: usize,
-        (mean, deviation): (f64, f64),
+        scales: Vec<Scale>,
     ) -> Self {
         let values = match (values, &ours.coding) {
             (Values::Dates(values), Coding::Date { mean, cycles }) => {
                 Written::Dates(values, *mean, cycles)
             }
             (Values::Texts { codes, names }, Coding::Categories(texts)) => {
-                Written::Categories(codes, known_categories(texts, names))
+                let values = scales.iter().map(|scale| [0.0, 1.0].map(|x| scale.apply(x)));
+                Written::Categories(codes, known_categories(texts, names), values.collect())
             }
             (Values::Numbers(values), Coding::Mean(mean)) => Written::Numbers(values, *mean),
             // `check_columns` has refused all others.
             _ => Written::Numbers(&[], 0.0),
         };
-        Writer { first, mean, deviation, values }
+        Writer { first, scales, values }
     }
 
     /// Writes the features of these samples, which are 0 before; `features`: `inputs x samples`.
@@ -53,33 +54,37 @@ impl<'a> Writer<'a> {
         samples: impl Iterator<Item = usize>,
         (features, inputs): (&mut [T], usize),
     ) {
-        let (mean, deviation) = (self.mean, self.deviation);
         let places = features.chunks_exact_mut(inputs).map(|sample| &mut sample[self.first..]);
         match &self.values {
             Written::Numbers(values, gap) => {
+                let scale = self.scales[0];
                 for (place, sample) in places.zip(samples) {
                     let x = values[sample];
                     let x = if x.is_nan() { *gap } else { x };
-                    place[0] = T::from_f64((x - mean) / deviation);
+                    place[0] = T::from_f64(scale.apply(x));
                 }
             }
             Written::Dates(values, gap, cycles) => {
                 for (place, sample) in places.zip(samples) {
                     let mut feature = 0;
                     EncodedColumn::date_features(*gap, cycles, values[sample] / DAY, |x| {
-                        let x = if feature == 0 { (x - mean) / deviation } else { x };
-                        place[feature] = T::from_f64(x);
+                        place[feature] = T::from_f64(self.scales[feature].apply(x));
                         feature += 1;
                     });
                 }
             }
-            Written::Categories(codes, known) => {
+            Written::Categories(codes, known, values) => {
+                let are_zero = values.iter().all(|[zero, _]| *zero == 0.0);
                 for (place, sample) in places.zip(samples) {
+                    if !are_zero {
+                        let zeros = values.iter().map(|[zero, _]| T::from_f64(*zero));
+                        place.iter_mut().zip(zeros).for_each(|(place, zero)| *place = zero);
+                    }
                     let code = codes[sample];
                     if code != MISSING
                         && let Some(text) = known[code as usize]
                     {
-                        place[text] = T::from_f64(1.0);
+                        place[text] = T::from_f64(values[text][1]);
                     }
                 }
             }

@@ -5,7 +5,8 @@ use serde::{Deserialize, Serialize};
 use super::Dataset;
 use crate::{Error, Result, Scalar};
 
-/// Shifts and scales every feature to mean 0 and standard deviation 1, with which gradient descent converges fastest.
+/// Shifts and scales every feature to mean 0 and standard deviation 1, with which gradient descent converges fastest:
+/// `y = (x - mean) / deviation`, and with a bound `y / sqrt(1 + (y / bound)^2)`.
 ///
 /// Fit it on the training part alone, and apply it to all data that the network gets later.
 ///
@@ -23,7 +24,13 @@ pub struct Standardization {
     pub mean: Vec<f64>,
     /// The standard deviation of each feature (of the population: divided by n); 1 for a feature that is constant.
     pub deviation: Vec<f64>,
+    /// What no feature exceeds: numbers near 0 stay nearly as they are, and those far away come close to the bound.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bound: Option<f64>,
 }
+
+/// The bound of [`Standardization::fit_robust`].
+const BOUND: f64 = 3.0;
 
 impl Standardization {
     /// The mean and deviation of each feature of `data`, computed in `f64` and two passes.
@@ -36,9 +43,52 @@ impl Standardization {
             .into_iter()
             .map(|variance| if variance == 0.0 { 1.0 } else { variance.sqrt() })
             .collect();
-        let fitted = Standardization { mean, deviation };
+        let fitted = Standardization { mean, deviation, bound: None };
         fitted.check("Standardization::fit")?;
         Ok(fitted)
+    }
+
+    /// A scale that a few numbers far from the others do not change ("robust scaling and smooth clipping", Holzmüller et al.
+    /// 2024, appendix A): the mean is the median, the deviation is the distance between the quartiles or, where that is 0, half
+    /// of the range, or 1 for a constant; and the bound is 3. Quantiles between two numbers are on the line between them.
+    ///
+    /// ```
+    /// use travertine::data::{Dataset, Standardization, Targets};
+    /// let data = Dataset::<f64>::new(1, vec![1.0, 2.0, 3.0, 4.0, 1e9], Targets::None)?;
+    /// let robust = Standardization::fit_robust(&data)?;
+    /// assert_eq!((robust.mean[0], robust.deviation[0]), (3.0, 2.0));
+    /// let mut scaled = data.clone();
+    /// robust.apply(&mut scaled)?;
+    /// assert!((scaled.features()[4] - 3.0).abs() < 1e-9);
+    /// # Ok::<(), travertine::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// A feature whose range is not a finite number.
+    pub fn fit_robust<T: Scalar>(data: &Dataset<T>) -> Result<Self> {
+        let (mut mean, mut deviation) = (Vec::new(), Vec::new());
+        let mut column = Vec::with_capacity(data.samples());
+        for feature in 0..data.inputs() {
+            column.clear();
+            let values = data.features().iter().skip(feature).step_by(data.inputs());
+            column.extend(values.map(|x| x.to_f64()));
+            let [first, median, third] = [0.25, 0.5, 0.75].map(|q| quantile(&mut column, q));
+            let (least, most) = (
+                column.iter().copied().fold(f64::INFINITY, f64::min),
+                column.iter().copied().fold(f64::NEG_INFINITY, f64::max),
+            );
+            let scales = [third - first, (most - least) / 2.0, 1.0];
+            mean.push(median);
+            deviation.push(scales.into_iter().find(|scale| *scale != 0.0).unwrap_or(1.0));
+        }
+        let fitted = Standardization { mean, deviation, bound: Some(BOUND) };
+        fitted.check("Standardization::fit_robust")?;
+        Ok(fitted)
+    }
+
+    /// A number of this feature on the new scale.
+    pub(crate) fn scaled(&self, feature: usize, x: f64) -> f64 {
+        Scale::of(Some(self), feature).apply(x)
     }
 
     /// Standardizes the features of `data` in place.
@@ -62,12 +112,12 @@ impl Standardization {
         Ok(())
     }
 
-    /// Standardizes one sample in place: `(x - mean) / deviation`, computed in `f64`. The first feature whose result is not
+    /// Standardizes one sample in place, computed in `f64`. The first feature whose result is not
     /// finite is returned.
     pub(crate) fn apply_to<T: Scalar>(&self, sample: &mut [T]) -> Option<usize> {
         let mut is_finite = true;
-        for ((x, mean), deviation) in sample.iter_mut().zip(&self.mean).zip(&self.deviation) {
-            *x = T::from_f64((x.to_f64() - mean) / deviation);
+        for (feature, x) in sample.iter_mut().enumerate() {
+            *x = T::from_f64(self.scaled(feature, x.to_f64()));
             is_finite &= x.is_finite();
         }
         if is_finite { None } else { sample.iter().position(|x| !x.is_finite()) }
@@ -88,6 +138,11 @@ impl Standardization {
             mean.is_finite() && deviation.is_finite() && *deviation > 0.0
         };
         match self.mean.iter().zip(&self.deviation).position(|pair| !usable(pair)) {
+            None if self.bound.is_some_and(|bound| !(bound > 0.0 && bound.is_finite())) => {
+                let reason =
+                    format!("the bound must be a finite number above 0, not {:?}", self.bound);
+                Err(Error::argument(operation, reason))
+            }
             Some(i) => {
                 let (mean, deviation) = (self.mean[i], self.deviation[i]);
                 let reason = format!(
@@ -98,6 +153,44 @@ impl Standardization {
             None => Ok(()),
         }
     }
+}
+
+/// The scale of one feature.
+#[derive(Clone, Copy)]
+pub(super) struct Scale {
+    mean: f64,
+    deviation: f64,
+    bound: Option<f64>,
+}
+
+impl Scale {
+    /// Of a feature that stays as it is where there is no standardization.
+    pub(super) fn of(standardization: Option<&Standardization>, feature: usize) -> Self {
+        match standardization {
+            Some(Standardization { mean, deviation, bound }) => {
+                Scale { mean: mean[feature], deviation: deviation[feature], bound: *bound }
+            }
+            None => Scale { mean: 0.0, deviation: 1.0, bound: None },
+        }
+    }
+
+    pub(super) fn apply(self, x: f64) -> f64 {
+        let y = (x - self.mean) / self.deviation;
+        match self.bound {
+            // hypot does not overflow where the square would.
+            Some(bound) if y.is_finite() => bound * (y / y.hypot(bound)),
+            _ => y,
+        }
+    }
+}
+
+/// The quantile of numbers, which are rearranged.
+fn quantile(numbers: &mut [f64], share: f64) -> f64 {
+    let place = share * (numbers.len() - 1) as f64;
+    let (at, rest) = (place.floor() as usize, place.fract());
+    let (_, &mut low, above) = numbers.select_nth_unstable_by(at, f64::total_cmp);
+    let high = above.iter().copied().fold(f64::INFINITY, f64::min);
+    if rest == 0.0 { low } else { low + rest * (high - low) }
 }
 
 /// Sums distances from the first sample, not the values: a constant feature has exactly its value as the mean then.

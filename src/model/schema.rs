@@ -234,10 +234,9 @@ impl Schema {
     ) -> Result<()> {
         let mut is_finite = true;
         match &self.standardization {
-            Some(Standardization { mean, deviation }) => {
-                let scale = mean.iter().zip(deviation);
-                for ((feature, x), (mean, deviation)) in features.iter_mut().zip(raw).zip(scale) {
-                    *feature = T::from_f64((x - mean) / deviation);
+            Some(standardization) => {
+                for (i, (feature, &x)) in features.iter_mut().zip(raw).enumerate() {
+                    *feature = T::from_f64(standardization.scaled(i, x));
                     is_finite &= feature.is_finite();
                 }
             }

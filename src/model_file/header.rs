@@ -250,16 +250,17 @@ pub(super) fn misfit(
     if let Some(misfit) = table_misfit(info, outputs) {
         return Some(misfit);
     }
-    let Standardization { mean, deviation } = info.standardization.as_ref()?;
+    let Standardization { mean, deviation, bound } = info.standardization.as_ref()?;
     if mean.len() != inputs || deviation.len() != inputs {
         let found = format!("{} means and {} deviations", mean.len(), deviation.len());
         return Some(("standardization", format!("{inputs} of each, one for each input"), found));
     }
     let wrong = |x: &&f64| !x.is_finite() || **x <= 0.0;
-    if let Some(x) = mean.iter().find(|x| !x.is_finite()).or_else(|| deviation.iter().find(wrong)) {
+    let scales = || deviation.iter().chain(bound);
+    if let Some(x) = mean.iter().find(|x| !x.is_finite()).or_else(|| scales().find(wrong)) {
         return Some((
             "standardization",
-            "finite means and deviations above 0".to_owned(),
+            "finite means, deviations and a bound above 0".to_owned(),
             x.to_string(),
         ));
     }

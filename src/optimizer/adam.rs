@@ -116,7 +116,7 @@ impl<T: Scalar> Optimizer<T> for Adam {
         // rate m / c / (sqrt(v) / r + epsilon) = (rate r / c) m / (sqrt(v) + r epsilon): m and v are taken as they are.
         let updates = (step.number + 1) as f64;
         let (correction, root) = (1.0 - first.powf(updates), (1.0 - second.powf(updates)).sqrt());
-        let (l2, decay) = (self.decay.of_gradient(), self.decay.of_parameter(rate));
+        let (l2, decay) = (self.decay.of_gradient(step), self.decay.of_parameter(step, rate));
         let p = [
             rate * root / correction,
             l2,

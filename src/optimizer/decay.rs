@@ -1,6 +1,6 @@
 //! Weight decay.
 
-use super::not_negative;
+use super::{Step, not_negative};
 use crate::error::Result;
 
 /// A pull of parameters towards 0: weights and, as in PyTorch, biases too.
@@ -31,14 +31,14 @@ impl WeightDecay {
         matches!(self, WeightDecay::None | WeightDecay::L2(0.0) | WeightDecay::Decoupled(0.0))
     }
 
-    /// The multiple of w that is added to the gradient.
-    pub(super) fn of_gradient(self) -> f64 {
-        if let WeightDecay::L2(decay) = self { decay } else { 0.0 }
+    /// The multiple of w that is added to the gradient in a step.
+    pub(super) fn of_gradient(self, step: Step) -> f64 {
+        if let WeightDecay::L2(decay) = self { decay * step.decay } else { 0.0 }
     }
 
-    /// The multiple of w that is subtracted from w.
-    pub(super) fn of_parameter(self, rate: f64) -> f64 {
-        if let WeightDecay::Decoupled(decay) = self { rate * decay } else { 0.0 }
+    /// The multiple of w that is subtracted from w in a step of this rate.
+    pub(super) fn of_parameter(self, step: Step, rate: f64) -> f64 {
+        if let WeightDecay::Decoupled(decay) = self { rate * decay * step.decay } else { 0.0 }
     }
 
     /// The end of a description, after the learning rate.

@@ -33,6 +33,8 @@ pub struct Step {
     pub number: u64,
     /// The factor of the optimizer's learning rate, from a [`Schedule`].
     pub factor: f64,
+    /// The factor of the optimizer's weight decay.
+    pub decay: f64,
 }
 
 /// Where backward writes: `sink = scale gradient + keep sink`, the gradient being the mean over the batch.

@@ -91,7 +91,7 @@ impl<T: Scalar> Optimizer<T> for RmsProp {
 
     fn rule(&self, step: Step) -> Option<UpdateRule> {
         let (rate, s) = (self.rate * step.factor, self.smoothing);
-        let (l2, decay) = (self.decay.of_gradient(), self.decay.of_parameter(rate));
+        let (l2, decay) = (self.decay.of_gradient(step), self.decay.of_parameter(step, rate));
         Some(UpdateRule { rule: &RULE, p: [rate, l2, decay, s, 1.0 - s, self.epsilon, 0.0, 0.0] })
     }
 }

@@ -49,6 +49,20 @@ pub enum Schedule {
         /// Steps until it ends.
         steps: u64,
     },
+    /// `(1 - cos(2 pi log2(1 + (2^cycles - 1) t / steps))) / 2`: waves from 0 to 1 and back, each twice as long as the one
+    /// before (`coslog4` of Holzmüller et al. 2024 has 4 of them). A training that ends at the foot of a wave ends as with a
+    /// rate that has been lowered.
+    CosLog {
+        /// Steps until it ends.
+        steps: u64,
+        /// Waves, from 1 to 16.
+        cycles: u32,
+    },
+    /// 1 for half of the steps, then down to 0 along half a wave of the cosine (`flat_cos` of Holzmüller et al. 2024).
+    FlatCosine {
+        /// Steps until it ends.
+        steps: u64,
+    },
     /// Times `factor` whenever more than `patience` epochs in a row had no loss below `1 - 1e-4` times the best so far:
     /// PyTorch's `ReduceLROnPlateau`. The trainer gets the losses from
     /// [`Trainer::observe_loss`](crate::Trainer::observe_loss).
@@ -88,6 +102,10 @@ impl fmt::Display for Schedule {
             Schedule::Cosine { steps, last } => write!(f, "cosine(steps {steps}, last {last})"),
             Schedule::WarmUp { steps } => write!(f, "warm-up(steps {steps})"),
             Schedule::OneCycle { steps } => write!(f, "one-cycle(steps {steps})"),
+            Schedule::CosLog { steps, cycles } => {
+                write!(f, "coslog(steps {steps}, cycles {cycles})")
+            }
+            Schedule::FlatCosine { steps } => write!(f, "flat-cosine(steps {steps})"),
             Schedule::Plateau { patience, factor } => {
                 write!(f, "plateau(patience {patience}, factor {factor})")
             }
@@ -123,6 +141,12 @@ impl Schedule {
             Schedule::Cosine { steps, last } => between(1.0, last, t_real / steps as f64),
             Schedule::WarmUp { steps } => ((t_real + 1.0) / steps as f64).min(1.0),
             Schedule::OneCycle { steps } => one_cycle(t_real, steps as f64),
+            Schedule::CosLog { steps, cycles } => {
+                cos_log((t_real / steps as f64).min(1.0), f64::from(cycles))
+            }
+            Schedule::FlatCosine { steps } => {
+                between(1.0, 0.0, (2.0 * t_real / steps as f64 - 1.0).max(0.0))
+            }
         }
     }
 
@@ -131,7 +155,9 @@ impl Schedule {
             Schedule::Step { every, .. } => every,
             Schedule::Cosine { steps, .. }
             | Schedule::WarmUp { steps }
-            | Schedule::OneCycle { steps } => steps,
+            | Schedule::OneCycle { steps }
+            | Schedule::CosLog { steps, .. }
+            | Schedule::FlatCosine { steps } => steps,
             _ => 1,
         };
         if steps == 0 {
@@ -148,6 +174,10 @@ impl Schedule {
                     format!("the last factor must be a finite number not below 0, not {last}");
                 return Err(Error::argument("schedule", reason));
             }
+            Schedule::CosLog { cycles, .. } if !(1..=MOST_CYCLES).contains(cycles) => {
+                let reason = format!("there are from 1 to {MOST_CYCLES} cycles, not {cycles}");
+                return Err(Error::argument("schedule", reason));
+            }
             _ => {}
         }
         Ok(self)
@@ -157,6 +187,13 @@ impl Schedule {
 /// From a to b along half a wave of the cosine, for a share from 0 to 1.
 fn between(a: f64, b: f64, share: f64) -> f64 {
     b + (a - b) * (1.0 + (PI * share.min(1.0)).cos()) / 2.0
+}
+
+/// The last of so many waves is 2^15 times as long as the first.
+const MOST_CYCLES: u32 = 16;
+
+fn cos_log(share: f64, cycles: f64) -> f64 {
+    (1.0 - (2.0 * PI * (1.0 + (cycles.exp2() - 1.0) * share).log2()).cos()) / 2.0
 }
 
 fn one_cycle(t: f64, steps: f64) -> f64 {

@@ -130,7 +130,8 @@ impl<T: Scalar> Optimizer<T> for Sgd {
         match self.memory {
             // Both kinds of decay are this one here.
             Memory::None => {
-                let decay = rate * self.decay.of_gradient() + self.decay.of_parameter(rate);
+                let decay =
+                    rate * self.decay.of_gradient(step) + self.decay.of_parameter(step, rate);
                 Sink::Parameters { scale: -rate, keep: 1.0 - decay }
             }
             Memory::Momentum(momentum) => Sink::State { scale: 1.0, keep: momentum },
@@ -140,14 +141,14 @@ impl<T: Scalar> Optimizer<T> for Sgd {
     }
 
     fn rule(&self, step: Step) -> Option<UpdateRule> {
-        let (rate, l2) = (self.rate * step.factor, self.decay.of_gradient());
+        let (rate, l2) = (self.rate * step.factor, self.decay.of_gradient(step));
         let (rule, momentum) = match self.memory {
             Memory::None => return None,
             Memory::Momentum(momentum) if l2 == 0.0 => (&DESCEND, momentum),
             Memory::Momentum(momentum) => (&DECAYED_VELOCITY, momentum),
             Memory::Nesterov(momentum) => (&NESTEROV, momentum),
         };
-        let p = [rate, l2, self.decay.of_parameter(rate), momentum, 0.0, 0.0, 0.0, 0.0];
+        let p = [rate, l2, self.decay.of_parameter(step, rate), momentum, 0.0, 0.0, 0.0, 0.0];
         Some(UpdateRule { rule, p })
     }
 }

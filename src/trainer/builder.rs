@@ -1,6 +1,7 @@
 //! The settings of a trainer, checked together when it is built.
 
 use super::dropout::Dropout;
+use super::factors::Factors;
 use super::loss_scale::LossScale;
 use crate::loss::Loss;
 use crate::network::Network;
@@ -42,6 +43,8 @@ pub struct TrainerBuilder<'n, T: Scalar> {
     pub(super) dropout: Option<Dropout>,
     pub(super) max_norm: Option<f64>,
     pub(super) loss_scale: Option<LossScale>,
+    pub(super) factors: Option<Vec<[Factors; 2]>>,
+    pub(super) fading: Schedule,
 }
 
 impl<'n, T: Scalar> TrainerBuilder<'n, T> {
@@ -61,6 +64,8 @@ impl<'n, T: Scalar> TrainerBuilder<'n, T> {
             dropout: None,
             max_norm: None,
             loss_scale: None,
+            factors: None,
+            fading: Schedule::Constant,
         }
     }
 
@@ -101,6 +106,21 @@ impl<'n, T: Scalar> TrainerBuilder<'n, T> {
     #[must_use]
     pub fn max_norm(self, max_norm: impl Into<Option<f64>>) -> Self {
         TrainerBuilder { max_norm: max_norm.into(), ..self }
+    }
+
+    /// Factors of the learning rate and the weight decay, for weights and bias of each layer. A step then is computed layer by layer;
+    /// an optimizer that writes gradients into the parameters themselves ([`Sink::Parameters`](crate::optimizer::Sink::Parameters))
+    /// needs memory for every gradient.
+    #[must_use]
+    pub fn factors(self, factors: impl Into<Option<Vec<[Factors; 2]>>>) -> Self {
+        TrainerBuilder { factors: factors.into(), ..self }
+    }
+
+    /// How the rates of dropout and the weight decay change from step to step, as factors from 0 to 1; by default they are
+    /// constant. [`Schedule::Plateau`] is refused.
+    #[must_use]
+    pub fn fade_regularization(self, schedule: Schedule) -> Self {
+        TrainerBuilder { fading: schedule, ..self }
     }
 
     /// A scale for gradients on their way back, for factors in half precision

@@ -1,5 +1,6 @@
 //! Gradients that are scaled or bounded before the optimizer uses them.
 
+use super::factors::Factors;
 use super::loss_scale::{LossScale, Scaler};
 use crate::error::Result;
 use crate::layer::Training;
@@ -16,13 +17,13 @@ pub(super) struct Collected<T: Scalar> {
 }
 
 impl<T: Scalar> Collected<T> {
-    /// `None` where the optimizer uses gradients as they are.
+    /// `None` where the optimizer uses gradients as they are, in one way for weights and bias (unless they `differ`).
     pub(super) fn new(
-        clip: Option<Clip>,
-        scale: Option<LossScale>,
+        (clip, scale): (Option<Clip>, Option<LossScale>),
+        differ: bool,
         layers: &[Training<'_, T>],
     ) -> Result<Option<Self>> {
-        if clip.is_none() && scale.is_none() {
+        if clip.is_none() && scale.is_none() && !differ {
             return Ok(None);
         }
         let (engine, count) = (layers[0].weights().engine(), 2 * layers.len());
@@ -43,18 +44,31 @@ pub(super) fn zeros_like<T: Scalar>(layers: &[Training<'_, T>]) -> Result<Vec<[M
 pub(super) struct Update<'o, T: Scalar> {
     pub optimizer: &'o dyn Optimizer<T>,
     pub step: Step,
+    /// For parameters without factors of their own.
     pub rule: Option<&'o UpdateRule>,
+    pub factors: Option<&'o [[Factors; 2]]>,
 }
 
 impl<T: Scalar> Update<'_, T> {
-    /// Updates weights and bias of a layer once their gradients are written.
+    /// The steps of weights and bias of layer i.
+    fn steps(&self, i: usize) -> [Step; 2] {
+        let factors = self.factors.map_or([Factors::default(); 2], |factors| factors[i]);
+        let Step { number, factor, decay } = self.step;
+        factors.map(|f| Step { number, factor: factor * f.rate, decay: decay * f.decay })
+    }
+
+    /// Updates weights and bias of layer i once their gradients are written.
     pub fn apply(
         &self,
+        i: usize,
         layer: &mut Training<'_, T>,
         states: &mut [Vec<Matrix<T>>; 2],
     ) -> Result<()> {
-        for (parameter, states) in layer.parameters_mut().into_iter().zip(states) {
-            optimizer::update(self.optimizer, (self.step, self.rule), parameter, states)?;
+        let parts = layer.parameters_mut().into_iter().zip(states);
+        for ((parameter, states), step) in parts.zip(self.steps(i)) {
+            let own = self.factors.and_then(|_| self.optimizer.rule(step));
+            let rule = if self.factors.is_some() { own.as_ref() } else { self.rule };
+            optimizer::update(self.optimizer, (step, rule), parameter, states)?;
         }
         Ok(())
     }
@@ -82,10 +96,10 @@ impl<T: Scalar> Collected<T> {
         layer: &mut Training<'_, T>,
         states: &mut [Vec<Matrix<T>>; 2],
     ) -> Result<()> {
-        let sink = update.optimizer.sink(update.step);
         let parts = layer.parameters_mut().into_iter().zip(&mut self.gradients[i]);
-        for ((parameter, gradient), states) in parts.zip(&mut *states) {
-            match sink {
+        for (((parameter, gradient), states), step) in parts.zip(&mut *states).zip(update.steps(i))
+        {
+            match update.optimizer.sink(step) {
                 Sink::GRADIENT => std::mem::swap(gradient, &mut states[0]),
                 Sink::State { scale, keep } => {
                     add(scale, gradient, keep, states[0].view_mut())?;
@@ -93,7 +107,7 @@ impl<T: Scalar> Collected<T> {
                 Sink::Parameters { scale, keep } => add(scale, gradient, keep, parameter)?,
             }
         }
-        update.apply(layer, states)
+        update.apply(i, layer, states)
     }
 
     /// Names and matrices of the memory of this.

@@ -55,6 +55,8 @@ impl Dropout {
 /// Dropout in front of one layer.
 pub(super) struct InputDropout<T: Scalar> {
     rate: f64,
+    /// The rate of the last step.
+    current: f64,
     seed: u64,
     /// The number of the layer.
     layer: usize,
@@ -67,7 +69,14 @@ pub(super) struct InputDropout<T: Scalar> {
 impl<T: Scalar> InputDropout<T> {
     fn new(rate: f64, seed: u64, number: usize, layer: &dyn TrainingLayer<T>) -> Result<Self> {
         let zeros = || Matrix::zeros(layer.weights().engine(), layer.inputs(), layer.batch());
-        Ok(InputDropout { rate, seed, layer: number, draws: zeros()?, output: zeros()? })
+        Ok(InputDropout {
+            rate,
+            current: rate,
+            seed,
+            layer: number,
+            draws: zeros()?,
+            output: zeros()?,
+        })
     }
 
     /// Names and matrices of the memory of this.
@@ -75,18 +84,19 @@ impl<T: Scalar> InputDropout<T> {
         [("dropout.draws", &self.draws), ("dropout.output", &self.output)]
     }
 
-    /// An input `inputs x samples` after this step's dropout.
+    /// An input `inputs x samples` after this step's dropout, with a factor of the rate.
     pub(super) fn forward(
         &mut self,
-        step: u64,
+        (step, factor): (u64, f64),
         input: MatrixRef<'_, T>,
     ) -> Result<MatrixRef<'_, T>> {
         let samples = input.columns();
         let stream = Philox::new(self.seed, Purpose::Dropout, step as u32).of_layer(self.layer);
         ops::uniform(&stream, self.draws.view_mut().sub_columns(0..samples)?)?;
         let draws = self.draws.view().sub_columns(0..samples)?;
+        self.current = self.rate * factor;
         regularize::drop_out(
-            self.rate,
+            self.current,
             input,
             draws,
             self.output.view_mut().sub_columns(0..samples)?,
@@ -102,6 +112,6 @@ impl<T: Scalar> InputDropout<T> {
     /// Turns the gradient by the output into the gradient by the input, in place; either may contain the factor `f'`.
     pub(super) fn backward(&self, delta: MatrixMut<'_, T>) -> Result<()> {
         let draws = self.draws.view().sub_columns(0..delta.columns())?;
-        regularize::drop_out_within(self.rate, draws, delta)
+        regularize::drop_out_within(self.current, draws, delta)
     }
 }

@@ -2,9 +2,10 @@
 
 use super::builder::TrainerBuilder;
 use super::dropout::Dropout;
+use super::factors::Factors;
 use crate::layer::{Layer, LayerKind};
 use crate::network::Network;
-use crate::optimizer::Clip;
+use crate::optimizer::{Clip, Schedule};
 use crate::scalar::Scalar;
 
 /// Names and values, which a snapshot contains and a restore compares.
@@ -14,7 +15,7 @@ const NONE: &str = "none";
 
 /// The settings of a trainer.
 pub(super) fn settings_of<T: Scalar>(builder: &TrainerBuilder<'_, T>) -> Settings {
-    let TrainerBuilder { clip, dropout, max_norm, loss_scale, .. } = builder;
+    let TrainerBuilder { clip, dropout, max_norm, loss_scale, factors, fading, .. } = builder;
     let or_none = |text: Option<String>| text.unwrap_or_else(|| NONE.to_owned());
     let clip = clip.map(|clip| match clip {
         Clip::Value(bound) => format!("value {bound}"),
@@ -25,7 +26,10 @@ pub(super) fn settings_of<T: Scalar>(builder: &TrainerBuilder<'_, T>) -> Setting
     let loss_scale = loss_scale.map(|scale| {
         format!("initial {}, growth interval {}", scale.initial, scale.growth_interval)
     });
-    vec![
+    let factors = factors.as_ref().map(|factors| ("factors", Factors::describe(factors)));
+    let fading =
+        (*fading != Schedule::Constant).then(|| ("regularization_fades", fading.to_string()));
+    let mut settings = vec![
         ("network", network(builder.network)),
         ("loss", builder.loss.to_string()),
         ("optimizer", builder.optimizer.describe()),
@@ -36,7 +40,10 @@ pub(super) fn settings_of<T: Scalar>(builder: &TrainerBuilder<'_, T>) -> Setting
         ("dropout", or_none(dropout)),
         ("max_norm", or_none(max_norm.map(|most| most.to_string()))),
         ("loss_scale", or_none(loss_scale)),
-    ]
+    ];
+    // Only where they are given: trainings of earlier versions have neither.
+    settings.extend(factors.into_iter().chain(fading));
+    settings
 }
 
 /// `"64 -> 100 relu -> 10 softmax"`

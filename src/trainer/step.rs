@@ -6,10 +6,11 @@
 use super::builder::TrainerBuilder;
 use super::collected::{Collected, Update};
 use super::dropout::InputDropout;
+use super::factors::Factors;
 use super::loss_scale::Scaler;
 use super::max_norm::MaxNorm;
 use crate::activation::Activation;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::layer::{LayerKind, Pass, Role, Training};
 use crate::loss::Loss;
 use crate::matrix::{Matrix, MatrixMut, MatrixRef};
@@ -17,7 +18,7 @@ use crate::network::Network;
 use crate::ops::fused::{self, Indices};
 use crate::ops::network::{self, Batch, Form, Trained};
 use crate::ops::regularize;
-use crate::optimizer::{Optimizer, ScheduleState, Sink, Step, UpdateRule};
+use crate::optimizer::{Optimizer, Schedule, ScheduleState, Sink, Step, UpdateRule};
 use crate::samples::Results;
 use crate::scalar::Scalar;
 
@@ -45,6 +46,10 @@ pub(super) struct Stepper<'n, T: Scalar> {
     /// The most samples of a step.
     batch: usize,
     pub(super) schedule: ScheduleState,
+    /// Of the learning rate and the weight decay, for weights and bias of every layer.
+    factors: Option<Vec<[Factors; 2]>>,
+    /// The factor of the rates of dropout and of the weight decay.
+    fading: Schedule,
     /// Steps done.
     pub(super) step: u64,
 }
@@ -54,12 +59,17 @@ impl<'n, T: Scalar> Stepper<'n, T> {
         let forms = forms_for_one_kernel(&builder);
         let TrainerBuilder { network, loss, optimizer, batch, seed, .. } = builder;
         let (loss, schedule) = (loss.validate()?, ScheduleState::new(builder.schedule)?);
+        validate_fading(&builder.fading)?;
+        builder.factors.iter().try_for_each(|f| Factors::validate(f, network.layers().len()))?;
         let network_output = network.last().activation();
         let states = states(network, &*optimizer)?;
         let layers = training_layers(network, loss, batch)?;
         let dropouts = builder.dropout.unwrap_or_default().of_layers(&layers, seed)?;
         let max_norm = builder.max_norm.map(|most| MaxNorm::new(most, &layers)).transpose()?;
-        let collected = Collected::new(builder.clip, builder.loss_scale, &layers)?;
+        let first = Step { number: 0, factor: 1.0, decay: 1.0 };
+        let in_place = matches!(optimizer.sink(first), Sink::Parameters { .. });
+        let differ = in_place && builder.factors.is_some();
+        let collected = Collected::new((builder.clip, builder.loss_scale), differ, &layers)?;
         Ok(Stepper {
             frozen: vec![false; layers.len()],
             output_role: role_of_output(loss, network_output),
@@ -73,6 +83,8 @@ impl<'n, T: Scalar> Stepper<'n, T> {
             forms,
             batch,
             schedule,
+            factors: builder.factors,
+            fading: builder.fading,
             step: 0,
         })
     }
@@ -93,7 +105,11 @@ impl<'n, T: Scalar> Stepper<'n, T> {
     pub(super) fn next_step(&self) -> Step {
         // The optimizer does not count steps that were skipped.
         let skipped = self.scaler().map_or(0, |scaler| scaler.state.skipped);
-        Step { number: self.step.saturating_sub(skipped), factor: self.schedule.factor(self.step) }
+        Step {
+            number: self.step.saturating_sub(skipped),
+            factor: self.schedule.factor(self.step),
+            decay: self.fading.factor(self.step),
+        }
     }
 
     /// States at the front that no later step reads: the gradient.
@@ -156,10 +172,11 @@ impl<'n, T: Scalar> Stepper<'n, T> {
         });
         network::step(layers, batch, scales)?;
         let rule = self.optimizer.rule(step);
-        let update = Update { optimizer: &*self.optimizer, step, rule: rule.as_ref() };
-        for (layer, states) in self.layers.iter_mut().zip(&mut self.states) {
+        let rule = rule.as_ref();
+        let update = Update { optimizer: &*self.optimizer, step, rule, factors: None };
+        for (i, (layer, states)) in self.layers.iter_mut().zip(&mut self.states).enumerate() {
             layer.discard_pass();
-            update.apply(layer, states)?;
+            update.apply(i, layer, states)?;
         }
         self.step += 1;
         Ok(())
@@ -223,7 +240,7 @@ impl<'n, T: Scalar> Stepper<'n, T> {
                 None => x,
             };
             if let (Pass::Step, Some(dropout)) = (pass, &mut self.dropouts[i]) {
-                input = dropout.forward(self.step, input)?;
+                input = dropout.forward((self.step, self.fading.factor(self.step)), input)?;
             }
             let pass = if self.frozen[i] { Pass::Inference } else { pass };
             after[0].forward_as(pass, input)?;
@@ -290,7 +307,8 @@ impl<'n, T: Scalar> Stepper<'n, T> {
                 layer.gradient(input, sinks, scale, keep)?;
             }
         }
-        Update { optimizer: &*self.optimizer, step, rule }.apply(layer, states)
+        let factors = self.factors.as_deref();
+        Update { optimizer: &*self.optimizer, step, rule, factors }.apply(i, layer, states)
     }
 
     /// Gives the collected gradients to the optimizer, unless the step is skipped.
@@ -299,7 +317,8 @@ impl<'n, T: Scalar> Stepper<'n, T> {
         if !collected.accepts()? {
             return Ok(());
         }
-        let update = Update { optimizer: &*self.optimizer, step, rule };
+        let factors = self.factors.as_deref();
+        let update = Update { optimizer: &*self.optimizer, step, rule, factors };
         let layers = self.layers.iter_mut().zip(&mut self.states).enumerate();
         let mut trained = layers.filter(|(i, _)| !self.frozen[*i]);
         trained.try_for_each(|(i, (layer, states))| collected.update(i, update, layer, states))
@@ -309,12 +328,33 @@ impl<'n, T: Scalar> Stepper<'n, T> {
 /// The forms of all layers if the engine computes every step of this trainer in one kernel: a small network of dense layers, plain
 /// gradients, and a loss with at most one number.
 fn forms_for_one_kernel<T: Scalar>(builder: &TrainerBuilder<'_, T>) -> Option<Vec<Form>> {
-    let TrainerBuilder { network, loss, batch, clip, dropout, max_norm, loss_scale, .. } = builder;
+    let TrainerBuilder {
+        network, loss, batch, clip, dropout, max_norm, loss_scale, factors, ..
+    } = builder;
     let drops = dropout.is_some_and(|dropout| dropout.drops());
-    let is_plain = clip.is_none() && !drops && max_norm.is_none() && loss_scale.is_none();
+    let is_plain =
+        clip.is_none() && !drops && max_norm.is_none() && loss_scale.is_none() && factors.is_none();
     let logits = loss.is_fused_with(network.last().activation());
     let forms = network.whole(logits, *batch, true)?;
     (is_plain && loss.has_at_most_one_number()).then_some(forms)
+}
+
+/// Refuses schedules whose factors are no shares, or follow losses.
+fn validate_fading(schedule: &Schedule) -> Result<()> {
+    let refuse = |reason| Err(Error::argument("fade_regularization", reason));
+    match schedule.clone().validate()? {
+        Schedule::Plateau { .. } => refuse("regularization does not follow losses".to_owned()),
+        Schedule::Function(_) => {
+            refuse("a function of one's own is for the learning rate".to_owned())
+        }
+        Schedule::Step { factor, .. } | Schedule::Exponential { factor } if factor > 1.0 => {
+            refuse(format!("the factor must be at most 1, not {factor}"))
+        }
+        Schedule::Cosine { last, .. } if last > 1.0 => {
+            refuse(format!("the last factor must be at most 1, not {last}"))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// The last layer's role: some losses read its z.

@@ -110,6 +110,11 @@ pub fn activate(activation: Activation, z: &[f64]) -> Vec<f64> {
         }
         Activation::Gelu => each(|z| z * normal_cdf(z)),
         Activation::Silu => each(|z| z * sigmoid(z)),
+        Activation::Selu => each(|z| {
+            let (lambda, alpha) = (1.0507009873554805, 1.6732632423543772);
+            lambda * if z > 0.0 { z } else { alpha * z.exp_m1() }
+        }),
+        Activation::Mish => each(|z| z * z.exp().ln_1p().tanh()),
         Activation::Softplus => each(|z| z.exp().ln_1p()),
         Activation::Softmax => {
             let sum: f64 = z.iter().map(|z| z.exp()).sum();

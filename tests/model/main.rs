@@ -73,8 +73,11 @@ fn plain_model() -> Model<f32> {
         .unwrap();
     let mut info = ModelInfo::new(Loss::Quadratic);
     info.features = ["a", "b", "c"].map(str::to_owned).to_vec();
-    info.standardization =
-        Some(Standardization { mean: vec![1.0, -20.0, 0.5], deviation: vec![2.0, 10.0, 1e-3] });
+    info.standardization = Some(Standardization {
+        mean: vec![1.0, -20.0, 0.5],
+        deviation: vec![2.0, 10.0, 1e-3],
+        bound: None,
+    });
     Model::new(network, info).unwrap()
 }
 

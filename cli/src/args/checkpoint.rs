@@ -28,6 +28,18 @@ pub(crate) struct CheckpointArgs {
     /// End after so many epochs without a lower loss on the samples held out, and save the best model
     #[arg(long, value_name = "EPOCHS", value_parser = at_least_one)]
     pub(crate) early_stopping: Option<usize>,
+    /// The epoch whose model is saved: the last one, or the best one on the samples held out: that of the lowest loss, or of the
+    /// highest accuracy (the last of equals)
+    #[arg(long, value_enum, default_value = "last")]
+    pub(crate) keep_epoch: Keep,
+}
+
+/// The epoch whose model is saved.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Keep {
+    Last,
+    Loss,
+    Accuracy,
 }
 
 /// What follows when a checkpoint cannot be written.

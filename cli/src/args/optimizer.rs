@@ -9,6 +9,8 @@ use crate::message::wrong;
 
 /// Share of its velocity that momentum keeps by default.
 const MOMENTUM: f64 = 0.9;
+/// Share of its second moment that Adam keeps by default.
+const SECOND_BETA: f64 = 0.999;
 /// Weight decay of AdamW by default.
 const DECOUPLED_DECAY: f64 = 0.01;
 
@@ -33,7 +35,10 @@ pub(crate) struct OptimizerArgs {
     momentum: Option<f64>,
     /// Pulls weights and biases towards 0; decoupled from the gradient in adamw [default: 0, adamw: 0.01]
     #[arg(long, allow_negative_numbers = true, value_parser = not_negative)]
-    weight_decay: Option<f64>,
+    pub(crate) weight_decay: Option<f64>,
+    /// Share of its second moment that adam or adamw keeps [default: 0.999]
+    #[arg(long, value_parser = share)]
+    pub(crate) second_beta: Option<f64>,
 }
 
 impl OptimizerArgs {
@@ -75,6 +80,12 @@ impl OptimizerArgs {
                 format!("is for --optimizer momentum or nesterov, not for {}", self.name());
             return Err(wrong("--momentum", reason));
         }
+        let is_adam = matches!(self.optimizer, OptimizerName::Adam | OptimizerName::Adamw);
+        if self.second_beta.is_some() && !is_adam {
+            let reason = format!("is for --optimizer adam or adamw, not for {}", self.name());
+            return Err(wrong("--second-beta", reason));
+        }
+        let adam = || Adam::new(rate)?.betas(0.9, self.second_beta.unwrap_or(SECOND_BETA));
         let l2 = WeightDecay::L2(self.weight_decay());
         Ok(match self.optimizer {
             OptimizerName::Sgd => Box::new(Sgd::new(rate)?.weight_decay(l2)?),
@@ -85,10 +96,10 @@ impl OptimizerArgs {
                 Box::new(Sgd::new(rate)?.nesterov(self.momentum())?.weight_decay(l2)?)
             }
             OptimizerName::Rmsprop => Box::new(RmsProp::new(rate)?.weight_decay(l2)?),
-            OptimizerName::Adam => Box::new(Adam::new(rate)?.weight_decay(l2)?),
-            OptimizerName::Adamw => Box::new(
-                Adam::new(rate)?.weight_decay(WeightDecay::Decoupled(self.weight_decay()))?,
-            ),
+            OptimizerName::Adam => Box::new(adam()?.weight_decay(l2)?),
+            OptimizerName::Adamw => {
+                Box::new(adam()?.weight_decay(WeightDecay::Decoupled(self.weight_decay()))?)
+            }
         })
     }
 
@@ -98,6 +109,7 @@ impl OptimizerArgs {
         if self.has_momentum() {
             entries.push(("momentum", self.momentum().to_string()));
         }
+        entries.extend(self.second_beta.map(|beta| ("second_beta", beta.to_string())));
         if self.weight_decay() > 0.0 {
             entries.push(("weight_decay", self.weight_decay().to_string()));
         }

@@ -1,15 +1,27 @@
 //! Options against overfitting.
 
-use clap::Args;
+use clap::{Args, ValueEnum};
 use travertine::data::Targets;
-use travertine::{Dropout, Result, Samples, Scalar, TrainerBuilder};
+use travertine::optimizer::Schedule;
+use travertine::trainer::Factors;
+use travertine::{Dropout, Network, Result, Samples, Scalar, TrainerBuilder};
 
 use crate::args::class_weights::ClassWeights;
 use crate::args::names::Normalization;
 use crate::args::values::{positive, share};
 use crate::message::wrong;
 
-/// What keeps a network from overfitting its samples.
+/// The learning rates of single parameters.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Rates {
+    Standard,
+    Tangent,
+}
+
+/// Of biases, with [`Rates::Tangent`].
+const BIASES: Factors = Factors { rate: 0.1, decay: 0.0 };
+
+/// What keeps a network from overfitting its samples, and how fast its parameters learn.
 #[derive(Args, Clone, Debug)]
 pub(crate) struct RegularizationArgs {
     /// Normalization between each hidden layer and its activation: none, batch or layer
@@ -17,7 +29,7 @@ pub(crate) struct RegularizationArgs {
     pub(crate) normalization: Normalization,
     /// Share of the outputs of hidden layers that each training step leaves out
     #[arg(long, value_name = "SHARE", default_value_t = 0.0, allow_negative_numbers = true, value_parser = share)]
-    dropout: f64,
+    pub(crate) dropout: f64,
     /// Share of the features that each training step leaves out
     #[arg(long, value_name = "SHARE", default_value_t = 0.0, allow_negative_numbers = true, value_parser = share)]
     input_dropout: f64,
@@ -26,7 +38,14 @@ pub(crate) struct RegularizationArgs {
     max_norm: Option<f64>,
     /// Share of each target that is spread over all classes
     #[arg(long, value_name = "SHARE", default_value_t = 0.0, allow_negative_numbers = true, value_parser = share)]
-    label_smoothing: f64,
+    pub(crate) label_smoothing: f64,
+    /// Let dropout and weight decay fall to 0 in the second half of the training
+    #[arg(long = "fade-regularization", id = "fade_regularization")]
+    pub(crate) fades: bool,
+    /// Rates of single parameters: standard, or tangent: weights divided by the root of a layer's inputs, biases at a tenth of
+    /// the rate and without decay
+    #[arg(long, value_enum, default_value = "standard")]
+    pub(crate) rates: Rates,
     /// Factors of the loss of each class in training: balanced, or CLASS=WEIGHT,CLASS=WEIGHT (others 1)
     #[arg(long, value_name = "WEIGHTS")]
     class_weights: Option<ClassWeights>,
@@ -52,12 +71,23 @@ impl RegularizationArgs {
         Ok(())
     }
 
+    /// The factors of the parameters of this network.
+    pub(crate) fn factors<T: Scalar>(&self, network: &Network<T>) -> Option<Vec<[Factors; 2]>> {
+        (self.rates == Rates::Tangent).then(|| Factors::tangent(network, BIASES))
+    }
+
+    /// `steps`: of the whole training.
     pub(crate) fn of_trainer<'n, T: Scalar>(
         &self,
         trainer: TrainerBuilder<'n, T>,
+        steps: u64,
     ) -> TrainerBuilder<'n, T> {
         let dropout = Dropout { inputs: self.input_dropout, hidden: self.dropout };
-        trainer.max_norm(self.max_norm).dropout(dropout)
+        let trainer = trainer.max_norm(self.max_norm).dropout(dropout);
+        match self.fades {
+            true => trainer.fade_regularization(Schedule::FlatCosine { steps }),
+            false => trainer,
+        }
     }
 
     pub(crate) fn of_training_samples<'d, T: Scalar>(
@@ -88,8 +118,11 @@ impl RegularizationArgs {
         let numbers = shares.chain(norm).map(|(name, number)| (name, number.to_string()));
         let normalization = (self.normalization != Normalization::None)
             .then(|| ("normalization", self.normalization.to_string()));
+        let fades = self.fades.then(|| ("fade_regularization", "yes".to_owned()));
+        let rates = (self.rates == Rates::Tangent).then(|| ("rates", "tangent".to_owned()));
         let weights =
             self.class_weights.as_ref().map(|weights| ("class_weights", weights.to_string()));
-        normalization.into_iter().chain(numbers).chain(weights).collect()
+        let others = fades.into_iter().chain(rates).chain(weights);
+        normalization.into_iter().chain(numbers).chain(others).collect()
     }
 }

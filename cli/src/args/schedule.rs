@@ -12,10 +12,10 @@ use crate::args::values::{not_negative, positive};
 /// How the learning rate changes, and how gradients are limited.
 #[derive(Args, Clone, Debug)]
 pub(crate) struct ScheduleArgs {
-    /// constant, step(EPOCHS,FACTOR), exponential(FACTOR an epoch), cosine(LAST FACTOR), warmup(EPOCHS), one-cycle, or
-    /// plateau(EPOCHS without progress,FACTOR); the numbers may be left out
+    /// constant, step(EPOCHS,FACTOR), exponential(FACTOR an epoch), cosine(LAST FACTOR), warmup(EPOCHS), one-cycle, coslog(WAVES),
+    /// or plateau(EPOCHS without progress,FACTOR); the numbers may be left out
     #[arg(long, default_value = "constant")]
-    schedule: EpochSchedule,
+    pub(crate) schedule: EpochSchedule,
     /// Largest Euclidean norm of all gradients together
     #[arg(long, allow_negative_numbers = true, value_parser = positive, conflicts_with = "clip_value")]
     clip_norm: Option<f64>,
@@ -44,6 +44,7 @@ impl ScheduleArgs {
             EpochSchedule::Cosine(last) => Schedule::Cosine { steps: all, last },
             EpochSchedule::WarmUp(epochs) => Schedule::WarmUp { steps: in_steps(epochs) },
             EpochSchedule::OneCycle => Schedule::OneCycle { steps: all },
+            EpochSchedule::CosLog(cycles) => Schedule::CosLog { steps: all, cycles },
             EpochSchedule::Plateau(patience, factor) => Schedule::Plateau { patience, factor },
         }
     }
@@ -60,13 +61,14 @@ impl ScheduleArgs {
 
 /// A schedule in epochs.
 #[derive(Clone, Copy, Debug, PartialEq)]
-enum EpochSchedule {
+pub(crate) enum EpochSchedule {
     Constant,
     Step(u64, f64),
     Exponential(f64),
     Cosine(f64),
     WarmUp(u64),
     OneCycle,
+    CosLog(u32),
     Plateau(u64, f64),
 }
 
@@ -79,6 +81,7 @@ impl fmt::Display for EpochSchedule {
             EpochSchedule::Cosine(last) => write!(f, "cosine({last})"),
             EpochSchedule::WarmUp(epochs) => write!(f, "warmup({epochs})"),
             EpochSchedule::OneCycle => f.write_str("one-cycle"),
+            EpochSchedule::CosLog(cycles) => write!(f, "coslog({cycles})"),
             EpochSchedule::Plateau(patience, factor) => write!(f, "plateau({patience},{factor})"),
         }
     }
@@ -99,6 +102,7 @@ impl FromStr for EpochSchedule {
             "cosine" => EpochSchedule::Cosine(numbers.factor(0, 0.0, not_negative)?),
             "warmup" => EpochSchedule::WarmUp(numbers.epochs(0, 1)?),
             "one-cycle" => EpochSchedule::OneCycle,
+            "coslog" => EpochSchedule::CosLog(numbers.cycles(0, 4)?),
             "plateau" => {
                 EpochSchedule::Plateau(numbers.epochs(0, 5)?, numbers.factor(1, 0.1, positive)?)
             }
@@ -118,11 +122,10 @@ impl Numbers<'_> {
         let name = self.name;
         let most = match name {
             "constant" | "one-cycle" => 0,
-            "exponential" | "cosine" | "warmup" => 1,
+            "exponential" | "cosine" | "warmup" | "coslog" => 1,
             "step" | "plateau" => 2,
             _ => {
-                let expected =
-                    "expected constant, step, exponential, cosine, warmup, one-cycle or plateau";
+                let expected = "expected constant, step, exponential, cosine, warmup, one-cycle, coslog or plateau";
                 return Err(expected.to_owned());
             }
         };
@@ -138,6 +141,13 @@ impl Numbers<'_> {
         let Some(text) = self.given.get(at) else { return Ok(default) };
         text.parse().ok().filter(|epochs| *epochs > 0).ok_or_else(|| {
             format!("{}: expected a number of epochs, at least 1, not '{text}'", self.name)
+        })
+    }
+
+    fn cycles(&self, at: usize, default: u32) -> Result<u32, String> {
+        let Some(text) = self.given.get(at) else { return Ok(default) };
+        text.parse().ok().filter(|cycles| (1..=16).contains(cycles)).ok_or_else(|| {
+            format!("{}: expected a number of waves from 1 to 16, not '{text}'", self.name)
         })
     }
 

@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use clap::Args;
+use clap::{Args, ValueEnum};
 use travertine::data::{DateOrder, Dates, Delimiter, Label, Schema, TableOptions, Task};
 use travertine::{ErrorKind, Result};
 
@@ -71,6 +71,17 @@ pub(crate) struct TableArgs {
     /// File that says how the table is read; `inspect DATA --schema FILE.toml` writes it
     #[arg(long, value_name = "FILE.toml")]
     pub(crate) schema: Option<PathBuf>,
+}
+
+/// What becomes of the features of a table before they reach the network.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Scaling {
+    /// Mean 0 and deviation 1
+    Standard,
+    /// By median and quartiles, with numbers far away drawn near
+    Robust,
+    /// As they are
+    None,
 }
 
 fn delimiter(text: &str) -> Result<Delimiter, String> {

@@ -137,6 +137,8 @@ struct LayerLine {
 
 #[derive(Serialize)]
 struct StandardizationLine<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    bound: Option<f64>,
     deviation: &'a [f64],
     mean: &'a [f64],
 }
@@ -163,8 +165,11 @@ impl<'a> ModelLine<'a> {
             features: &info.features,
             target: info.target.as_deref(),
             columns,
-            standardization: standardization
-                .map(|s| StandardizationLine { deviation: &s.deviation, mean: &s.mean }),
+            standardization: standardization.map(|s| StandardizationLine {
+                bound: s.bound,
+                deviation: &s.deviation,
+                mean: &s.mean,
+            }),
             schema: info.schema.as_ref(),
             training: info.training.iter().map(|(key, value)| (&**key, &**value)).collect(),
         }

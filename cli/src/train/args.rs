@@ -1,5 +1,6 @@
 //! The arguments of `travertine train`.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
@@ -16,12 +17,19 @@ use crate::args::optimizer::OptimizerArgs;
 use crate::args::regularization::RegularizationArgs;
 use crate::args::schedule::ScheduleArgs;
 use crate::args::source::Source;
-use crate::args::table::TableArgs;
+use crate::args::table::{Scaling, TableArgs};
 use crate::args::values::{at_least_one, not_negative, share, task};
+use crate::train::preset::Preset;
 
 /// `train`
-#[derive(Args, Debug)]
+#[derive(Args, Clone, Debug)]
 pub(crate) struct TrainArgs {
+    /// The recipe of options that are not given: auto, for tables, or plain [default: plain]
+    #[arg(long, value_enum)]
+    pub(crate) preset: Option<Preset>,
+    /// The options that were given.
+    #[arg(skip)]
+    pub(crate) given: BTreeSet<String>,
     #[command(flatten)]
     pub(crate) layers: LayerArgs,
     #[command(flatten)]
@@ -118,9 +126,12 @@ pub(crate) struct DataArgs {
     /// Whether the label is classes or values [default: detected]
     #[arg(long, value_parser = task, value_name = "classes|values")]
     pub(crate) task: Option<Task>,
-    /// Do not standardize the features of a table
+    /// What becomes of the features of a table
+    #[arg(long, value_enum, default_value = "standard", conflicts_with = "no_standardize")]
+    scaling: Scaling,
+    /// Do not standardize the features of a table: --scaling none
     #[arg(long)]
-    pub(crate) no_standardize: bool,
+    no_standardize: bool,
     /// Train on images that are deformed anew for each epoch: elastic(STRENGTH,SMOOTHNESS in pixels), affine(DEGREES of
     /// rotation,SHARE of the size), or both with a comma between; the numbers may be left out
     #[arg(long, value_name = "KINDS")]
@@ -147,7 +158,24 @@ pub(crate) struct DataArgs {
     pub(crate) held_out_last: Option<f64>,
 }
 
+impl TrainArgs {
+    /// Whether an option with a default was given.
+    pub(crate) fn is_given(&self, option: &str) -> bool {
+        self.given.contains(option)
+    }
+}
+
 impl DataArgs {
+    /// What becomes of the features of a table.
+    pub(crate) fn scaling(&self) -> Scaling {
+        if self.no_standardize { Scaling::None } else { self.scaling }
+    }
+
+    /// Replaces what becomes of the features of a table.
+    pub(crate) fn set_scaling(&mut self, scaling: Scaling) {
+        (self.scaling, self.no_standardize) = (scaling, false);
+    }
+
     /// Every file that is read.
     pub(crate) fn files(&self) -> Vec<&Path> {
         let sources = [Some(&self.source), self.test.as_ref()];

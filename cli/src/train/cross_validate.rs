@@ -17,6 +17,7 @@ use crate::train::attempt::{self, Watch};
 use crate::train::augment::MemoryFeed;
 use crate::train::data::TrainingData;
 use crate::train::output_layer::OutputLayer;
+use crate::train::preset::Preset;
 use crate::train::recipe::Recipe;
 use crate::train::session::{End, Monitor, Session};
 
@@ -24,6 +25,8 @@ use crate::train::session::{End, Monitor, Session};
 pub(crate) fn run<T: Scalar>(args: &TrainArgs, folds: usize) -> Result<ExitCode> {
     let mut out = Output::new(args.json);
     let engine = args.device.open::<T>(args.precision)?;
+    Recipe::new(args)?;
+    let args = &resolved::<T>(args, folds)?;
     let mut recipe = Recipe::new(args)?;
     loop {
         let (reports, divergence) = match each_fold(args, folds, (&recipe, &engine), &mut out) {
@@ -37,6 +40,17 @@ pub(crate) fn run<T: Scalar>(args: &TrainArgs, folds: usize) -> Result<ExitCode>
         };
         restart.print(&mut out)?;
     }
+}
+
+/// The arguments with those of their preset, which the samples of the first fold decide.
+fn resolved<T: Scalar>(args: &TrainArgs, folds: usize) -> Result<TrainArgs> {
+    let (preset, mut args) = (Preset::of(args)?, args.clone());
+    args.data.set_scaling(preset.scaling(&args));
+    if preset == Preset::Plain {
+        return Ok(args);
+    }
+    let first = TrainingData::<T>::folds(&args.data, args.seed, folds)?.next();
+    first.map_or(Ok(args.clone()), |data| Ok(preset.resolve(&args, &data?)))
 }
 
 /// Trains and tests once for each fold. Returns also how a fold diverged, which ends this, if one did.

@@ -10,6 +10,7 @@ use travertine::{Error, Result, Scalar};
 
 use crate::args::augment::{self, Deformation};
 use crate::args::source::Source;
+use crate::args::table::Scaling;
 use crate::input::table::{LeftOutRows, describe};
 use crate::input::warn_of;
 use crate::message::{counted, note, warn, wrong};
@@ -177,7 +178,14 @@ impl<T: Scalar> TrainingData<T> {
     ) -> Result<Self> {
         let rows = frame.rows(train)?;
         let (encoder, standardization) = Encoder::fit_with_standardization(rows)?;
-        let standardization = Some(standardization).filter(|_| !args.no_standardize);
+        let standardization = match args.scaling() {
+            Scaling::None => None,
+            Scaling::Standard => Some(standardization),
+            Scaling::Robust => {
+                let raw = encoder.encode::<f64>(rows, None)?.data;
+                Some(Standardization::fit_robust(&raw)?)
+            }
+        };
         let scale = standardization.as_ref();
         let held_out = (!held_out.is_empty()).then(|| frame.rows(held_out)).transpose()?;
         let test = held_out.map(|rows| encoder.encode(rows, scale)).transpose()?;

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::args::checkpoint::Keep;
 use crate::output::history::EpochRecord;
 
 /// How far a training is. Checkpoints hold it: the names of its fields are part of their format.
@@ -37,9 +38,12 @@ impl Progress {
     }
 
     /// Whether the last epoch is the best so far, which it then becomes.
-    pub(crate) fn has_new_best(&mut self) -> bool {
+    pub(crate) fn has_new_best(&mut self, keep: Keep) -> bool {
         let loss = |epoch: &EpochRecord| epoch.test_loss.unwrap_or(f64::INFINITY);
         let is_new = match (&self.last, &self.best) {
+            (Some(last), Some(best)) if keep == Keep::Accuracy => {
+                last.test_accuracy >= best.test_accuracy
+            }
             (Some(last), Some(best)) => loss(last) < loss(best),
             (last, _) => last.is_some(),
         };

@@ -29,6 +29,7 @@ mod data;
 mod early_stopping;
 mod output_layer;
 mod plan;
+pub(crate) mod preset;
 mod rate;
 mod recipe;
 mod record;
@@ -43,7 +44,8 @@ pub(crate) fn run<T: Scalar>(args: &TrainArgs) -> Result<ExitCode> {
     let mut out = Output::new(args.json);
     let mut plan = Plan::<T>::new(args)?;
     let (checkpoints, resumed) = plan.checkpoints()?;
-    let display = Display::new(args.epochs, plan.samples(), plan.output.factor, args.plain);
+    let display =
+        Display::new(plan.recipe.epochs(), plan.samples(), plan.output.factor, args.plain);
     let mut monitor = TrainMonitor { display, history: plan.files.history()?, out: &mut out };
     let outcome = plan.run(checkpoints, resumed, &mut monitor)?;
     drop(monitor);

@@ -7,7 +7,7 @@ use travertine::data::{Dataset, Stream};
 use travertine::engine::Engine;
 use travertine::{Model, Network, Result, Samples, Scalar, model_file};
 
-use crate::args::checkpoint::CheckpointArgs;
+use crate::args::checkpoint::{CheckpointArgs, Keep};
 use crate::args::history::HistoryArgs;
 use crate::args::source::Source;
 use crate::message::{counted, note, wrong};
@@ -19,6 +19,7 @@ use crate::train::augment::MemoryFeed;
 use crate::train::checkpoint::{CheckpointWriter, Resumed};
 use crate::train::data::TrainingData;
 use crate::train::output_layer::OutputLayer;
+use crate::train::preset::Preset;
 use crate::train::recipe::Recipe;
 use crate::train::record::{checkpoint_metadata, model_info};
 use crate::train::session::{Monitor, Outcome, Session};
@@ -51,13 +52,19 @@ pub(crate) struct Files {
 impl<T: Scalar> Plan<T> {
     /// Reads the data, opens the device, and checks that every file can be written.
     pub(crate) fn new(args: &TrainArgs) -> Result<Self> {
-        let recipe = Recipe::new(args)?;
+        // Options that contradict each other are refused before the data is read.
+        Recipe::new(args)?;
+        let preset = Preset::of(args)?;
+        let mut args = args.clone();
+        args.data.set_scaling(preset.scaling(&args));
         let open = |mebibytes| stream::open(&args.data, args.seed, mebibytes);
         let stream = args.stream.map(open).transpose()?;
         let mut data = match &stream {
             Some(stream) => TrainingData::of_stream(&args.data, stream)?,
             None => TrainingData::load(&args.data, args.seed)?,
         };
+        let args = preset.resolve(&args, &data);
+        let recipe = Recipe::new(&args)?;
         recipe.check(!data.classes().is_empty())?;
         let output = OutputLayer::new(&args.layers, &data)?;
         let description = match (&stream, args.stream) {
@@ -72,9 +79,15 @@ impl<T: Scalar> Plan<T> {
         let network = recipe.network(&engine, &data.train, output.activation)?;
         let files = Files::new(&args.data, args.out.as_deref(), &args.history);
         files.check_model(network.parameters() * size_of::<T>())?;
-        if args.checkpoint.early_stopping.is_some() && data.test.is_none() {
+        let checkpoint = &args.checkpoint;
+        let needs_test = [
+            (checkpoint.early_stopping.is_some(), "--early-stopping"),
+            (checkpoint.keep_epoch != Keep::Last, "--keep-epoch"),
+        ];
+        if let Some((_, option)) = needs_test.iter().find(|option| option.0 && data.test.is_none())
+        {
             let reason = "needs samples to test on; see --held-out and --test";
-            return Err(wrong("--early-stopping", reason));
+            return Err(wrong(option, reason));
         }
         let source = args.data.source.clone();
         let checkpoints = args.checkpoint.clone();
@@ -102,9 +115,9 @@ impl<T: Scalar> Plan<T> {
         if self.stream.is_some() {
             return Ok((CheckpointWriter::default(), None));
         }
-        let patience = self.checkpoints.early_stopping;
+        let kept = (self.checkpoints.early_stopping, self.checkpoints.keep_epoch);
         let (recipe, data, output) = (&self.recipe, &self.data, &self.output);
-        let metadata = checkpoint_metadata(recipe, data, output, &self.network, patience)?;
+        let metadata = checkpoint_metadata(recipe, data, output, &self.network, kept)?;
         let opened = CheckpointWriter::open(&self.checkpoints, metadata, self.recipe.rate())?;
         opened.1.iter().try_for_each(|resumed| {
             CheckpointWriter::check_length(resumed, self.recipe.epochs())
@@ -148,6 +161,7 @@ impl<T: Scalar> Plan<T> {
             .test(test)
             .factor(output.factor)
             .patience(self.checkpoints.early_stopping)
+            .keep_epoch(self.checkpoints.keep_epoch)
             .checkpoints(checkpoints);
         if let Some(stream) = stream {
             let outcome = session.run_stream(&StreamFeed { stream, engine, recipe, output })?;

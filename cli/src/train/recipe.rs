@@ -119,12 +119,15 @@ impl Recipe {
         samples: usize,
     ) -> Result<Trainer<'n, T>> {
         let optimizer = self.optimizer.build(self.rate.value())?;
+        let steps = samples.div_ceil(self.batch(samples)) * self.epochs;
+        let factors = self.regularization.factors(network);
         let trainer = Trainer::builder(network, loss, optimizer)
             .batch(self.batch(samples))
             .seed(self.seed)
             .schedule(self.schedule_in_steps(samples))
-            .clip(self.schedule.clip());
-        self.precision.of_trainer(self.regularization.of_trainer(trainer)).build()
+            .clip(self.schedule.clip())
+            .factors(factors);
+        self.precision.of_trainer(self.regularization.of_trainer(trainer, steps as u64)).build()
     }
 
     /// Samples on the device, with the weights of classes and smoothed labels where those are chosen.

@@ -6,6 +6,7 @@ use travertine::model_file::ModelInfo;
 use travertine::{Network, Result, Scalar};
 
 use crate::args::augment::Deformation;
+use crate::args::checkpoint::Keep;
 use crate::args::source::Source;
 use crate::train::data::TrainingData;
 use crate::train::output_layer::OutputLayer;
@@ -18,7 +19,7 @@ pub(crate) fn checkpoint_metadata<T: Scalar>(
     data: &TrainingData<T>,
     output: &OutputLayer,
     network: &Network<T>,
-    patience: Option<usize>,
+    (patience, keep): (Option<usize>, Keep),
 ) -> Result<Vec<(String, String)>> {
     let patience = patience.map_or("off".to_owned(), |patience| patience.to_string());
     let test = data.test.as_ref().map_or(Ok("none".to_owned()), describe_samples)?;
@@ -32,6 +33,9 @@ pub(crate) fn checkpoint_metadata<T: Scalar>(
         ("training samples", describe_samples(&data.train)?),
         ("test samples", test),
     ];
+    if keep != Keep::Last {
+        entries.push(("keep", format!("{keep:?}").to_lowercase()));
+    }
     entries.extend(recipe.checkpoint_metadata(data.train.samples()));
     entries.extend(recipe.metadata());
     entries.extend(data.deformation.as_ref().map(Deformation::metadata));

@@ -6,6 +6,7 @@ use std::time::Instant;
 
 use travertine::{Error, ErrorKind, Report, Result, Samples, Scalar, Trainer};
 
+use crate::args::checkpoint::Keep;
 use crate::message::note;
 use crate::output::history::EpochRecord;
 use crate::output::progress::Epoch;
@@ -78,6 +79,8 @@ pub(crate) struct Session<'a, T: Scalar> {
     factor: f64,
     /// Epochs without a lower loss before training ends.
     patience: Option<usize>,
+    /// The epoch whose parameters are those of the outcome.
+    keep: Keep,
     checkpoints: CheckpointWriter,
     monitor: &'a mut dyn Monitor,
     progress: Progress,
@@ -105,6 +108,7 @@ impl<'a, T: Scalar> Session<'a, T> {
             rate,
             factor: 1.0,
             patience: None,
+            keep: Keep::Last,
             checkpoints: CheckpointWriter::default(),
             monitor,
             progress: Progress::default(),
@@ -131,6 +135,12 @@ impl<'a, T: Scalar> Session<'a, T> {
     /// Ends after so many epochs without a lower loss on the test samples, with the parameters of the best epoch.
     pub(crate) fn patience(mut self, patience: Option<usize>) -> Self {
         self.patience = patience;
+        self
+    }
+
+    /// The epoch whose parameters are those of the outcome, without early stopping.
+    pub(crate) fn keep_epoch(mut self, keep: Keep) -> Self {
+        self.keep = keep;
         self
     }
 
@@ -296,7 +306,8 @@ impl<'a, T: Scalar> Session<'a, T> {
     fn keep(&mut self, epoch: &Epoch, samples: &mut EpochSamples<'_, '_, T>) -> Result<()> {
         let record = self.record(epoch, samples)?;
         self.progress.add(&record);
-        if self.patience.is_some() && self.progress.has_new_best() {
+        let keeps_best = self.patience.is_some() || self.keep != Keep::Last;
+        if keeps_best && self.progress.has_new_best(self.keep) {
             self.best = Some(self.trainer.parameters()?);
         }
         if self.restore_point.is_some() {

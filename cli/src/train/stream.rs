@@ -8,6 +8,7 @@ use travertine::engine::Engine;
 use travertine::{Error, ErrorKind, Report, Result, Samples, Scalar, Trainer};
 
 use crate::args::source::Source;
+use crate::args::table::Scaling;
 use crate::message::wrong;
 use crate::train::args::DataArgs;
 use crate::train::data::{HELD_OUT, table_options};
@@ -26,13 +27,17 @@ pub(crate) fn open<T: Scalar>(args: &DataArgs, seed: u64, mebibytes: usize) -> R
         let reason = format!("{mebibytes} MiB are more bytes than a computer can address");
         return Err(wrong(OPTION, reason));
     };
+    if args.scaling() == Scaling::Robust {
+        let reason = "robust needs quartiles, and so the whole table in memory; --stream has one block of it";
+        return Err(wrong("--scaling", reason));
+    }
     let held_out = if args.test.is_some() { 0.0 } else { args.held_out.unwrap_or(HELD_OUT) };
     let options = StreamOptions {
         buffer,
         held_out,
         stratify: args.stratify,
         seed,
-        standardize: !args.no_standardize,
+        standardize: args.scaling() != Scaling::None,
         table: table_options(args)?,
     };
     Stream::open(path, &options)
