@@ -225,6 +225,8 @@ fn what_does_not_fit_is_named() {
         .refused(&["standardization", "1 means"]);
     let zero = json!({"mean": [0, 0, 0, 0, 0], "deviation": [1, 1, 0, 1, 1]});
     described("standardization", zero).refused(&["standardization", "above 0"]);
+    let bound = json!({"mean": [0, 0, 0, 0, 0], "deviation": [1, 1, 1, 1, 1], "bound": -3});
+    described("standardization", bound).refused(&["standardization", "above 0", "-3"]);
     described("layers", json!([])).refused(&["layers", "at least one"]);
     let layer = |i: usize, o: usize, a: &str| json!({"inputs": i, "outputs": o, "activation": a});
     described("layers", json!([layer(5, 4, "swish"), layer(4, 3, "softmax")]))

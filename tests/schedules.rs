@@ -21,6 +21,20 @@ fn schedules_are_their_formulas() {
         close(Schedule::Cosine { steps: 100, last: 0.2 }, t, 0.2 + 0.8 * wave);
         close(Schedule::WarmUp { steps: 10 }, t, ((real + 1.0) / 10.0).min(1.0));
     }
+    // Holzmüller et al. 2024, appendix A: coslog4 is 0 where log2(1 + 15 t) is whole, and 1 halfway between in this logarithm.
+    let waves = Schedule::CosLog { steps: 1500, cycles: 4 };
+    for (t, expected) in [(0, 0.0), (100, 0.0), (300, 0.0), (700, 0.0), (1500, 0.0), (9999, 0.0)] {
+        assert!((waves.factor(t) - expected).abs() < 1e-12, "{t}: {}", waves.factor(t));
+    }
+    for wave in 0..4 {
+        let share = ((f64::from(wave) + 0.5).exp2() - 1.0) / 15.0;
+        let peak = Schedule::CosLog { steps: 1_000_000, cycles: 4 };
+        assert!((peak.factor((share * 1e6).round() as u64) - 1.0).abs() < 1e-9);
+    }
+    let flat = Schedule::FlatCosine { steps: 100 };
+    for (t, expected) in [(0, 1.0), (50, 1.0), (75, 0.5), (100, 0.0), (200, 0.0)] {
+        close(flat.clone(), t, expected);
+    }
     let cycle = Schedule::OneCycle { steps: 100 };
     for (t, expected) in [(0, 0.04), (29, 1.0), (64, (1.0 + 4e-6) / 2.0), (99, 4e-6), (500, 4e-6)] {
         close(cycle.clone(), t, expected);
@@ -47,6 +61,7 @@ fn schedules_that_end_before_training_does() {
             (Schedule::Cosine { steps: 3, last: 0.25 }, 0.25),
             (Schedule::WarmUp { steps: 3 }, 1.0),
             (Schedule::OneCycle { steps: 3 }, 1.0 / 250_000.0),
+            (Schedule::FlatCosine { steps: 3 }, 0.0),
         ];
         for (schedule, last) in ends {
             let (mut network, mut plain) = (build(), build());
@@ -59,7 +74,7 @@ fn schedules_that_end_before_training_does() {
                     .unwrap();
             (0..3).for_each(|_| trainer.step(x.view(), t.view()).unwrap());
             assert!(
-                (trainer.rate_factor() - last).abs() < 1e-12 * last,
+                (trainer.rate_factor() - last).abs() <= 1e-12 * last,
                 "{schedule:?}: {}",
                 trainer.rate_factor()
             );

@@ -22,6 +22,10 @@ pub(super) const VERSION: u64 = 1;
 pub(super) const VERSION_OF_MORE: u64 = 2;
 /// The version of a model with a schema of its table, or with a scale of its targets.
 pub(super) const VERSION_OF_TABLES: u64 = 3;
+/// The version of a model whose features are bounded, or with an activation of this age: older programs would leave out the bound.
+pub(super) const VERSION_OF_RECIPES: u64 = 4;
+/// The newest.
+const LAST_VERSION: u64 = VERSION_OF_RECIPES;
 /// The metadata entry. There is one only: the format's crate keeps entries in no order, and the same model must be the
 /// same bytes.
 pub(super) const KEY: &str = "travertine";
@@ -110,10 +114,9 @@ fn parse(file: &str, tensors: &Metadata) -> Result<Json> {
         Error::format(file, format!("metadata {KEY}"), "a description", error.to_string())
     };
     let Version { version } = serde_json::from_str(text).map_err(bad)?;
-    if !(VERSION..=VERSION_OF_TABLES).contains(&version) {
-        let age =
-            if version > VERSION_OF_TABLES { "; it was saved by a newer travertine" } else { "" };
-        let expected = format!("{VERSION} to {VERSION_OF_TABLES}");
+    if !(VERSION..=LAST_VERSION).contains(&version) {
+        let age = if version > LAST_VERSION { "; it was saved by a newer travertine" } else { "" };
+        let expected = format!("{VERSION} to {LAST_VERSION}");
         return Err(Error::format(file, "version", expected, format!("{version}{age}")));
     }
     serde_json::from_str(text).map_err(bad)

@@ -7,11 +7,13 @@ use safetensors::tensor::TensorView;
 use safetensors::{Dtype, SafeTensorError};
 
 use super::header::{
-    Json, JsonLayer, KEY, VERSION, VERSION_OF_MORE, VERSION_OF_TABLES, misfit, tensors_of,
+    Json, JsonLayer, KEY, VERSION, VERSION_OF_MORE, VERSION_OF_RECIPES, VERSION_OF_TABLES, misfit,
+    tensors_of,
 };
 use super::numbers::{dtype, to_bytes};
 use super::tensors::values_of;
 use super::{LayerDescription, ModelInfo, replace_file};
+use crate::activation::Activation;
 use crate::error::{Error, Result};
 use crate::layer::LayerKind;
 use crate::network::Network;
@@ -107,10 +109,16 @@ fn json(layers: &[LayerDescription], info: &ModelInfo) -> Json {
     };
     let is_plain =
         info.encoder.is_none() && layers.iter().all(|layer| layer.kind == LayerKind::Dense);
-    let version = match (info.schema.is_some() || info.target_scale.is_some(), is_plain) {
-        (true, _) => VERSION_OF_TABLES,
-        (false, true) => VERSION,
-        (false, false) => VERSION_OF_MORE,
+    let is_bounded = info.standardization.as_ref().is_some_and(|scale| scale.bound.is_some());
+    let is_new = |a: Activation| matches!(a, Activation::Selu | Activation::Mish);
+    let version = if is_bounded || layers.iter().any(|layer| is_new(layer.activation)) {
+        VERSION_OF_RECIPES
+    } else if info.schema.is_some() || info.target_scale.is_some() {
+        VERSION_OF_TABLES
+    } else if is_plain {
+        VERSION
+    } else {
+        VERSION_OF_MORE
     };
     Json {
         version,

@@ -15,7 +15,7 @@ impl<T: Scalar> Trainer<'_, T> {
     /// is the same, bit by bit, on an engine of the same kind.
     ///
     /// A snapshot contains the settings that decide these bits: network, loss, optimizer with its numbers, batch, seed, schedule,
-    /// clip, dropout, largest norm, loss scale, frozen layers. All that it contains are compared; what a snapshot lacks, as
+    /// clip, dropout, largest norm, loss scale, factors, fading, frozen layers. All that it contains are compared; what a snapshot lacks, as
     /// those in older files do, is not checked. The data itself is not compared, but for the number of samples.
     ///
     /// # Errors

@@ -5,7 +5,7 @@ use super::dropout::Dropout;
 use super::factors::Factors;
 use crate::layer::{Layer, LayerKind};
 use crate::network::Network;
-use crate::optimizer::{Clip, Schedule};
+use crate::optimizer::Clip;
 use crate::scalar::Scalar;
 
 /// Names and values, which a snapshot contains and a restore compares.
@@ -26,10 +26,8 @@ pub(super) fn settings_of<T: Scalar>(builder: &TrainerBuilder<'_, T>) -> Setting
     let loss_scale = loss_scale.map(|scale| {
         format!("initial {}, growth interval {}", scale.initial, scale.growth_interval)
     });
-    let factors = factors.as_ref().map(|factors| ("factors", Factors::describe(factors)));
-    let fading =
-        (*fading != Schedule::Constant).then(|| ("regularization_fades", fading.to_string()));
-    let mut settings = vec![
+    let factors = factors.as_ref().map(|factors| Factors::describe(factors));
+    vec![
         ("network", network(builder.network)),
         ("loss", builder.loss.to_string()),
         ("optimizer", builder.optimizer.describe()),
@@ -40,10 +38,9 @@ pub(super) fn settings_of<T: Scalar>(builder: &TrainerBuilder<'_, T>) -> Setting
         ("dropout", or_none(dropout)),
         ("max_norm", or_none(max_norm.map(|most| most.to_string()))),
         ("loss_scale", or_none(loss_scale)),
-    ];
-    // Only where they are given: trainings of earlier versions have neither.
-    settings.extend(factors.into_iter().chain(fading));
-    settings
+        ("factors", or_none(factors)),
+        ("regularization_fades", fading.to_string()),
+    ]
 }
 
 /// `"64 -> 100 relu -> 10 softmax"`

@@ -125,6 +125,42 @@ fn standardizes_by_the_training_part() {
     assert_eq!(serde_json::from_str::<Standardization>(&text).unwrap(), fitted);
 }
 
+/// Medians and quartiles are those of NumPy's median and percentile; the third and the last column have no quartiles apart.
+#[test]
+fn robust_scales_are_medians_and_quartiles() {
+    let rows = [
+        [1.0, 0.0, 5.0, -3.5, 0.0],
+        [2.0, 0.0, 5.0, 10.0, 0.0],
+        [4.0, 0.0, 5.0, 2.25, 0.0],
+        [8.0, 1.0, 5.0, 2.25, 0.0],
+        [16.0, 0.0, 5.0, 1e12, 4.0],
+    ];
+    let fit = |rows: &[[f64; 5]]| {
+        let data = Dataset::<f64>::new(5, rows.concat(), Targets::None).unwrap();
+        (Standardization::fit_robust(&data).unwrap(), data)
+    };
+    let (five, mut data) = fit(&rows);
+    assert_eq!(five.mean, [4.0, 0.0, 5.0, 2.25, 0.0]);
+    // Where the quartiles are equal: half of the range; 1 for a constant.
+    assert_eq!(five.deviation, [6.0, 0.5, 1.0, 7.75, 2.0]);
+    let four = fit(&rows[..4]).0;
+    assert_eq!(four.mean, [3.0, 0.0, 5.0, 2.25, 0.0]);
+    assert_eq!(four.deviation, [3.25, 0.25, 1.0, 3.375, 1.0]);
+    // z / sqrt(1 + (z / 3)^2), by NumPy.
+    five.apply(&mut data).unwrap();
+    let close = |value: f64, expected: f64| assert!((value - expected).abs() < 1e-8, "{value}");
+    close(data.sample(1).unwrap()[0], -0.33129458); // z = -1/3
+    close(data.sample(3).unwrap()[1], 1.66410059); // z = 2
+    close(data.sample(4).unwrap()[3], 3.0); // z = 1.3e11
+    assert!(data.features().iter().all(|x| x.abs() <= 3.0));
+    let text = serde_json::to_string(&five).unwrap();
+    assert_eq!(serde_json::from_str::<Standardization>(&text).unwrap(), five);
+    let wide = Dataset::new(1, vec![-1e308, 1e308], Targets::None).unwrap();
+    assert_message(Standardization::fit_robust(&wide), &["feature 0", "mean inf"]);
+    let none = Standardization { bound: Some(0.0), ..five };
+    assert_message(none.apply(&mut data), &["bound", "above 0", "0"]);
+}
+
 #[test]
 fn unusable_standardizations_leave_the_data_alone() {
     let mut data = numbered(3);

@@ -22,6 +22,15 @@ impl FromStr for Hidden {
     }
 }
 
+/// As [`Hidden::from_str`] reads it.
+impl fmt::Display for Hidden {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let sizes: Vec<String> = self.0.iter().map(usize::to_string).collect();
+        f.write_str(if sizes.is_empty() { "none" } else { "" })?;
+        f.write_str(&sizes.join(","))
+    }
+}
+
 /// The normalization between a hidden layer and its activation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Normalization {

@@ -39,11 +39,17 @@ pub(crate) struct OptimizerArgs {
     /// Share of its second moment that adam or adamw keeps [default: 0.999]
     #[arg(long, value_parser = share)]
     pub(crate) second_beta: Option<f64>,
+    /// The learning rate that a preset has by default.
+    #[arg(skip)]
+    pub(crate) preset_rate: Option<f64>,
 }
 
 impl OptimizerArgs {
     /// The learning rate by default.
     pub(crate) fn default_rate(&self) -> f64 {
+        if let Some(rate) = self.preset_rate {
+            return rate;
+        }
         match self.optimizer {
             OptimizerName::Sgd => 0.1,
             OptimizerName::Momentum | OptimizerName::Nesterov => 0.01,

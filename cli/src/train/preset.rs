@@ -3,8 +3,6 @@
 //! `auto` is RealMLP's (Holzmüller, Grinsztajn and Steinwart, "Better by default", NeurIPS 2024, table A.1), as far as this program has its
 //! parts. Options that are given take the place of its values.
 
-use std::fmt;
-
 use clap::ValueEnum;
 use travertine::data::Targets;
 use travertine::{Activation, Init, Result, Scalar};
@@ -14,6 +12,7 @@ use crate::args::init::FirstWeights;
 use crate::args::names::Hidden;
 use crate::args::optimizer::OptimizerName;
 use crate::args::regularization::Rates;
+use crate::args::schedule::EpochSchedule;
 use crate::args::source::Source;
 use crate::args::table::Scaling;
 use crate::message::{note, wrong};
@@ -69,9 +68,10 @@ impl Preset {
             return args;
         }
         let samples = data.train.samples();
-        let chosen = Auto::new(samples, matches!(data.train.targets(), Targets::Classes { .. }));
-        chosen.fill(&mut args);
-        note(&format!("--preset auto for {samples} samples: {chosen}"));
+        let has_classes = matches!(data.train.targets(), Targets::Classes { .. });
+        Auto::new(samples, has_classes, data.test.is_some()).fill(&mut args);
+        let kind = if has_classes { "classes" } else { "values" };
+        note(&format!("--preset auto, for {kind} and {samples} samples: {}", options(&args)));
         args
     }
 }
@@ -79,15 +79,17 @@ impl Preset {
 /// What `auto` chooses.
 struct Auto {
     has_classes: bool,
+    /// Whether there are samples to choose an epoch by.
+    is_tested: bool,
     epochs: usize,
     batch: usize,
 }
 
 impl Auto {
-    fn new(samples: usize, has_classes: bool) -> Self {
+    fn new(samples: usize, has_classes: bool, is_tested: bool) -> Self {
         let epochs = (MOST_SAMPLES / samples.max(1)).clamp(LEAST_EPOCHS, EPOCHS);
         let batch = BATCHES.iter().find(|(rows, _)| samples <= *rows).map_or(256, |found| found.1);
-        Auto { has_classes, epochs, batch }
+        Auto { has_classes, is_tested, epochs, batch }
     }
 
     fn activation(&self) -> Activation {
@@ -96,6 +98,14 @@ impl Auto {
 
     fn learning_rate(&self) -> f64 {
         if self.has_classes { 0.04 } else { 0.2 }
+    }
+
+    fn keep(&self) -> Keep {
+        match (self.is_tested, self.has_classes) {
+            (false, _) => Keep::Last,
+            (true, true) => Keep::Accuracy,
+            (true, false) => Keep::Loss,
+        }
     }
 
     fn fill(&self, args: &mut TrainArgs) {
@@ -113,14 +123,15 @@ impl Auto {
             "optimizer": args.optimizer.optimizer => OptimizerName::Adamw;
             "second_beta": args.optimizer.second_beta => Some(0.95);
             "weight_decay": args.optimizer.weight_decay => Some(0.02);
-            "learning_rate": args.learning_rate => Some(self.learning_rate());
+            // It is lowered where it diverges, as other defaults are.
+            "learning_rate": args.optimizer.preset_rate => Some(self.learning_rate());
             "rates": args.regularization.rates => Rates::Tangent;
-            "schedule": args.schedule.schedule => crate::args::schedule::EpochSchedule::CosLog(4);
+            "schedule": args.schedule.schedule => EpochSchedule::CosLog(4);
             "fade_regularization": args.regularization.fades => true;
             "dropout": args.regularization.dropout => 0.15;
             "batch": args.batch => self.batch;
             "epochs": args.epochs => self.epochs;
-            "keep_epoch": args.checkpoint.keep_epoch => if self.has_classes { Keep::Accuracy } else { Keep::Loss };
+            "keep_epoch": args.checkpoint.keep_epoch => self.keep();
         }
         if self.has_classes && is_free("label_smoothing") {
             args.regularization.label_smoothing = 0.1;
@@ -128,19 +139,34 @@ impl Auto {
     }
 }
 
-/// The options that stand for it.
-impl fmt::Display for Auto {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Auto { has_classes, epochs, batch } = self;
-        write!(
-            f,
-            "--scaling robust --hidden 256,256,256 --activation {} --init lecun --optimizer adamw --second-beta 0.95 --weight-decay 0.02 \
-             --learning-rate {} --rates tangent --schedule coslog(4) --dropout 0.15 --fade-regularization{} --batch {batch} --epochs {epochs} \
-             --keep-epoch {}",
-            self.activation(),
-            self.learning_rate(),
-            if *has_classes { " --label-smoothing 0.1" } else { "" },
-            if *has_classes { "accuracy" } else { "loss" }
-        )
-    }
+/// The options that stand for the recipe of these arguments: with them alone the training gives the same bytes.
+fn options(args: &TrainArgs) -> String {
+    let rate = args.learning_rate.unwrap_or_else(|| args.optimizer.default_rate());
+    let name = |value: &dyn ToString| value.to_string();
+    let (layers, optimizer, regularization) = (&args.layers, &args.optimizer, &args.regularization);
+    let value =
+        |option: &str, value: Option<String>| value.map(|value| format!("{option} {value}"));
+    let list = [
+        value("--scaling", Some(value_name(args.data.scaling()))),
+        value("--hidden", Some(name(&layers.hidden))),
+        value("--activation", Some(name(&layers.activation))),
+        value("--init", Some(name(&layers.init))),
+        value("--optimizer", Some(optimizer.name())),
+        value("--second-beta", optimizer.second_beta.map(|beta| name(&beta))),
+        value("--weight-decay", optimizer.weight_decay.map(|decay| name(&decay))),
+        value("--learning-rate", Some(name(&rate))),
+        value("--rates", Some(value_name(regularization.rates))),
+        value("--schedule", Some(name(&args.schedule.schedule))),
+        value("--dropout", Some(name(&regularization.dropout))),
+        regularization.fades.then(|| "--fade-regularization".to_owned()),
+        value("--label-smoothing", Some(name(&regularization.label_smoothing))),
+        value("--batch", Some(name(&args.batch))),
+        value("--epochs", Some(name(&args.epochs))),
+        value("--keep-epoch", Some(value_name(args.checkpoint.keep_epoch))),
+    ];
+    list.into_iter().flatten().collect::<Vec<_>>().join(" ")
+}
+
+fn value_name(value: impl ValueEnum) -> String {
+    value.to_possible_value().map_or(String::new(), |value| value.get_name().to_owned())
 }

@@ -15,6 +15,7 @@ mod opencl;
 mod optimizers;
 mod output_folder;
 mod parquet;
+mod preset;
 mod raw;
 mod regularization;
 mod report;
