@@ -9,11 +9,12 @@ use travertine::data::Dataset;
 use travertine::{Error, Model, Report, Result, Scalar};
 
 use self::args::TrainArgs;
+use self::baseline::Constant;
 use self::early_stopping::Progress;
 use self::plan::Plan;
 use self::rate::Restart;
 use self::session::{End, Monitor, Outcome};
-use crate::message::{counted, note};
+use crate::message::{counted, note, warn};
 use crate::output::history::{EpochRecord, History};
 use crate::output::progress::{Display, Epoch, figures};
 use crate::output::report::{self, Story};
@@ -23,6 +24,7 @@ use crate::output::{Output, rounded};
 pub(crate) mod args;
 mod attempt;
 pub(crate) mod augment;
+mod baseline;
 mod checkpoint;
 mod cross_validate;
 mod data;
@@ -101,6 +103,8 @@ fn finish<T: Scalar>(
     };
     let Some(last) = &progress.last else { return failure.map_or(Ok(ExitCode::SUCCESS), Err) };
     let (path, folder) = (plan.files.model.clone(), plan.files.report().map(Path::to_owned));
+    let constant = Constant::of(&plan.data, &plan.output);
+    let is_chosen = plan.chooses_epoch().then_some(records.len());
     let (model, judged) = plan.into_model(last.epoch)?;
     if path.exists() {
         note(&format!("the model replaces {}", path.display()));
@@ -118,7 +122,12 @@ fn finish<T: Scalar>(
         return Err(failure);
     }
     let files = Saved { model: &path, report: report.as_deref() };
-    print_result(&model, (&progress, last, steps), args.seed, &files, out)?;
+    let told = (constant.as_ref(), is_chosen);
+    print_result(&model, (&progress, last, steps), told, args.seed, &files, out)?;
+    let test = last.test_loss.map(|loss| (loss, last.test_accuracy));
+    if let Some(warning) = constant.zip(test).and_then(|(constant, test)| constant.warning(test)) {
+        warn(&warning);
+    }
     Ok(ExitCode::SUCCESS)
 }
 
@@ -151,6 +160,8 @@ struct TrainResult<'a> {
     test_loss: Option<f64>,
     test_accuracy: Option<f64>,
     best_test_accuracy: Option<f64>,
+    constant_test_loss: Option<f64>,
+    constant_test_accuracy: Option<f64>,
     seconds: f64,
     steps_per_second: f64,
     parameters: usize,
@@ -164,6 +175,7 @@ struct TrainResult<'a> {
 fn print_result<T: Scalar>(
     model: &Model<T>,
     (progress, last, steps): (&Progress, &EpochRecord, u64),
+    (constant, chosen_of): (Option<&Constant>, Option<usize>),
     seed: u64,
     files: &Saved<'_>,
     out: &mut Output,
@@ -177,6 +189,8 @@ fn print_result<T: Scalar>(
         test_loss: last.test_loss,
         test_accuracy: last.test_accuracy,
         best_test_accuracy: progress.best_test_accuracy,
+        constant_test_loss: constant.and_then(Constant::loss),
+        constant_test_accuracy: constant.and_then(Constant::accuracy),
         seconds: rounded(progress.seconds, 6),
         steps_per_second: rounded(steps as f64 / progress.seconds_of_steps, 1),
         parameters: model.network().parameters(),
@@ -188,10 +202,17 @@ fn print_result<T: Scalar>(
     };
     let report = result.report.as_ref().map_or(String::new(), |path| format!("\nreport {path}"));
     let saved = format!("saved {} ({} parameters){report}", result.model, result.parameters);
-    out.print(&result, &format!("{}\n{saved}", summary(progress, last, steps)))
+    let constant = constant.map_or(String::new(), |one| format!("\n{}", one.describe()));
+    let summary = summary(progress, (last, chosen_of), steps);
+    out.print(&result, &format!("{summary}{constant}\n{saved}"))
 }
 
-fn summary(progress: &Progress, last: &EpochRecord, steps: u64) -> String {
+/// `chosen_of`: the epochs that the last one was chosen from, if it was, by the samples held out.
+fn summary(
+    progress: &Progress,
+    (last, chosen_of): (&EpochRecord, Option<usize>),
+    steps: u64,
+) -> String {
     let rate = steps as f64 / progress.seconds_of_steps;
     let test = last.test_loss.map_or("nothing held out to test on".to_owned(), |loss| {
         let best = progress
@@ -199,6 +220,13 @@ fn summary(progress: &Progress, last: &EpochRecord, steps: u64) -> String {
             .map_or(String::new(), |best| format!(" (best {})", percent(Some(best))));
         format!("test {}{best}", figures(loss, last.test_accuracy))
     });
-    let epochs = counted(last.epoch as usize, "epoch", "epochs");
-    format!("{epochs} in {:.2} s, {} steps/s; {test}", progress.seconds, short(rate))
+    let trained = chosen_of.unwrap_or(last.epoch as usize);
+    let epochs = counted(trained, "epoch", "epochs");
+    let chosen = chosen_of.map_or(String::new(), |_| {
+        format!(
+            "epoch {}, chosen by the test samples, which it may suit a little too well: ",
+            last.epoch
+        )
+    });
+    format!("{epochs} in {:.2} s, {} steps/s; {chosen}{test}", progress.seconds, short(rate))
 }

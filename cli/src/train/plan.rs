@@ -32,7 +32,7 @@ pub(crate) struct Plan<T: Scalar> {
     pub(crate) network: Network<T>,
     pub(crate) output: OutputLayer,
     pub(crate) files: Files,
-    data: TrainingData<T>,
+    pub(crate) data: TrainingData<T>,
     /// Where `data` is only an example of the samples: all of them.
     stream: Option<Stream<T>>,
     /// What a report judges the model on, in the unit of the data.
@@ -108,6 +108,11 @@ impl<T: Scalar> Plan<T> {
     /// Samples to train on.
     pub(crate) fn samples(&self) -> usize {
         self.stream.as_ref().map_or(self.data.train.samples(), Stream::samples)
+    }
+
+    /// Whether the model is that of an epoch which the samples held out choose.
+    pub(crate) fn chooses_epoch(&self) -> bool {
+        self.checkpoints.early_stopping.is_some() || self.checkpoints.keep_epoch != Keep::Last
     }
 
     /// The writer of checkpoints, and the checkpoint to continue from. A stream has none.

@@ -2,6 +2,7 @@
 
 mod augmentation;
 mod bad_input;
+mod baseline;
 mod bench;
 mod broken_drivers;
 mod checkpoint;
