@@ -1,5 +1,6 @@
 //! A chain of layers.
 
+mod data_init;
 mod fold;
 mod inference;
 mod summary;

@@ -20,6 +20,8 @@ pub enum Purpose {
     Augment,
     /// The draws of dropout; the step is the step of training.
     Dropout,
+    /// Initial values that samples decide; the step is the index of the layer.
+    InitialValues,
 }
 
 /// One stream of random numbers.

@@ -112,6 +112,9 @@ pub(crate) struct LayerArgs {
     /// with the tensors layers.N.weight or, as torch.nn.Sequential names them, N.weight
     #[arg(long, default_value = "glorot")]
     pub(crate) init: FirstWeights,
+    /// Fit the first weights and biases to the training samples: sums of variance 1, units that bend among the samples
+    #[arg(long)]
+    pub(crate) fit_init: bool,
 }
 
 /// The samples: where they come from, which to train on and which to test on.

@@ -4,7 +4,6 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Instant;
 
-use travertine::data::Dataset;
 use travertine::engine::Engine;
 use travertine::{Error, ErrorKind, Report, Result, Scalar};
 
@@ -12,6 +11,7 @@ use crate::message::{self, wrong};
 use crate::output::history::EpochRecord;
 use crate::output::progress::Epoch;
 use crate::output::text::digits;
+use crate::train::data::TrainingData;
 use crate::train::output_layer::OutputLayer;
 use crate::train::rate::LearningRate;
 use crate::train::recipe::Recipe;
@@ -120,10 +120,10 @@ fn diverged(at: &str, rate: LearningRate) -> String {
 pub(crate) fn untrained_loss<T: Scalar>(
     recipe: &Recipe,
     engine: &Arc<dyn Engine<T>>,
-    train: &Dataset<T>,
+    data: &TrainingData<T>,
     output: &OutputLayer,
 ) -> Result<f64> {
-    let mut network = recipe.network(engine, train, output.activation)?;
+    let (mut network, train) = (recipe.network(engine, data, output.activation)?, &data.train);
     let mut trainer = recipe.trainer(&mut network, output.learned_loss, train.samples())?;
     Ok(trainer.evaluate(&recipe.training_samples(engine, train)?)?.loss)
 }

@@ -101,11 +101,11 @@ fn train<T: Scalar>(
     let TrainingData { train, test: Some(test), deformation, .. } = &data else {
         return Err(wrong("--folds", "needs samples to test on"));
     };
-    let mut network = recipe.network(engine, train, output.activation)?;
+    let mut network = recipe.network(engine, &data, output.activation)?;
     let trainer = recipe.trainer(&mut network, output.learned_loss, train.samples())?;
     let mut memory = MemoryFeed::new(recipe, engine, train, deformation.as_ref())?;
     let mut last = LastEpoch::default();
-    let untrained = || attempt::untrained_loss(recipe, engine, train, output);
+    let untrained = || attempt::untrained_loss(recipe, engine, &data, output);
     let mut watch = Watch::new(&mut last, output.factor, recipe.rate(), &untrained);
     let outcome = Session::new(trainer, recipe.epochs(), recipe.rate().value(), &mut watch)
         .test(Some(Samples::new(engine, test)?))

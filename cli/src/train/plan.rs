@@ -76,7 +76,7 @@ impl<T: Scalar> Plan<T> {
         let judged = args.history.report.is_some().then(|| data.judged().clone());
         data.scale(output.scale.as_ref())?;
         let engine = args.device.open::<T>(args.precision)?;
-        let network = recipe.network(&engine, &data.train, output.activation)?;
+        let network = recipe.network(&engine, &data, output.activation)?;
         let files = Files::new(&args.data, args.out.as_deref(), &args.history);
         files.check_model(network.parameters() * size_of::<T>())?;
         let checkpoint = &args.checkpoint;
@@ -144,8 +144,8 @@ impl<T: Scalar> Plan<T> {
             let Some(restart) = self.recipe.lower_rate(divergence) else { return Ok(outcome) };
             monitor.begin_anew(&restart)?;
             checkpoints.begin_anew(self.recipe.rate())?;
-            let (train, activation) = (&self.data.train, self.output.activation);
-            self.network = self.recipe.network(&self.engine, train, activation)?;
+            let activation = self.output.activation;
+            self.network = self.recipe.network(&self.engine, &self.data, activation)?;
         }
     }
 
@@ -158,7 +158,7 @@ impl<T: Scalar> Plan<T> {
     ) -> Result<(Outcome, Option<String>)> {
         let samples = self.samples();
         let Plan { recipe, engine, network, output, data, stream, .. } = self;
-        let untrained = || attempt::untrained_loss(recipe, engine, &data.train, output);
+        let untrained = || attempt::untrained_loss(recipe, engine, data, output);
         let mut watch = Watch::new(monitor, output.factor, recipe.rate(), &untrained);
         let test = data.test.as_ref().map(|test| Samples::new(engine, test)).transpose()?;
         let trainer = recipe.trainer(network, output.learned_loss, samples)?;

@@ -120,6 +120,7 @@ impl Auto {
             "hidden": args.layers.hidden => Hidden(vec![256; 3]);
             "activation": args.layers.activation => self.activation();
             "init": args.layers.init => FirstWeights::Rule(Init::Lecun);
+            "fit_init": args.layers.fit_init => true;
             "optimizer": args.optimizer.optimizer => OptimizerName::Adamw;
             "second_beta": args.optimizer.second_beta => Some(0.95);
             "weight_decay": args.optimizer.weight_decay => Some(0.02);
@@ -151,6 +152,7 @@ fn options(args: &TrainArgs) -> String {
         value("--hidden", Some(name(&layers.hidden))),
         value("--activation", Some(name(&layers.activation))),
         value("--init", Some(name(&layers.init))),
+        layers.fit_init.then(|| "--fit-init".to_owned()),
         value("--optimizer", Some(optimizer.name())),
         value("--second-beta", optimizer.second_beta.map(|beta| name(&beta))),
         value("--weight-decay", optimizer.weight_decay.map(|decay| name(&decay))),

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use travertine::data::Dataset;
 use travertine::engine::Engine;
 use travertine::optimizer::Schedule;
-use travertine::{Activation, Loss, Network, Result, Samples, Scalar, Trainer};
+use travertine::{Activation, Loss, Matrix, Network, Result, Samples, Scalar, Trainer};
 
 use crate::args::device::Precision;
 use crate::args::init::FirstWeights;
@@ -14,6 +14,7 @@ use crate::args::optimizer::OptimizerArgs;
 use crate::args::regularization::RegularizationArgs;
 use crate::args::schedule::ScheduleArgs;
 use crate::train::args::TrainArgs;
+use crate::train::data::TrainingData;
 use crate::train::rate::{LearningRate, Restart};
 
 /// The hidden layers and everything that a trainer is built from.
@@ -22,6 +23,7 @@ pub(crate) struct Recipe {
     hidden: Hidden,
     activation: Activation,
     init: FirstWeights,
+    fits_init: bool,
     optimizer: OptimizerArgs,
     rate: LearningRate,
     schedule: ScheduleArgs,
@@ -31,6 +33,9 @@ pub(crate) struct Recipe {
     seed: u64,
     precision: Precision,
 }
+
+/// Samples that `--fit-init` looks at, at most.
+const SAMPLES_OF_INIT: usize = 1024;
 
 /// Entries of a model file or a checkpoint: name and value.
 type Entries = Vec<(&'static str, String)>;
@@ -44,6 +49,7 @@ impl Recipe {
             hidden: args.layers.hidden.clone(),
             activation: args.layers.activation,
             init: args.layers.init.clone(),
+            fits_init: args.layers.fit_init,
             optimizer: args.optimizer.clone(),
             rate,
             schedule: args.schedule.clone(),
@@ -90,9 +96,10 @@ impl Recipe {
     pub(crate) fn network<T: Scalar>(
         &self,
         engine: &Arc<dyn Engine<T>>,
-        data: &Dataset<T>,
+        data: &TrainingData<T>,
         output: Activation,
     ) -> Result<Network<T>> {
+        let data = &data.train;
         let mut builder =
             Network::builder(engine, data.inputs()).init(self.init.rule()).seed(self.seed);
         for &size in &self.hidden.0 {
@@ -108,6 +115,14 @@ impl Recipe {
         }
         let mut network = builder.dense(data.outputs(), output).build()?;
         self.init.load(&mut network)?;
+        if self.fits_init {
+            // Evenly spread, because a table may be sorted.
+            let step = data.samples().div_ceil(SAMPLES_OF_INIT);
+            let some: Vec<usize> = (0..data.samples()).step_by(step).collect();
+            let some = data.select(&some)?;
+            let x = Matrix::from_slice(engine, data.inputs(), some.samples(), some.features())?;
+            network.fit_initial_values(x.view(), self.seed)?;
+        }
         Ok(network)
     }
 
@@ -150,6 +165,10 @@ impl Recipe {
         self.regularization.of_training_samples(samples, data.targets(), class_counts)
     }
 
+    fn init_text(&self) -> String {
+        format!("{}{}", self.init, if self.fits_init { ", fitted to samples" } else { "" })
+    }
+
     /// Samples in a step: no more than there are.
     pub(crate) fn batch(&self, samples: usize) -> usize {
         self.batch.min(samples)
@@ -170,7 +189,7 @@ impl Recipe {
     pub(crate) fn checkpoint_metadata(&self, samples: usize) -> Entries {
         vec![
             ("batch", self.batch.to_string()),
-            ("init", self.init.to_string()),
+            ("init", self.init_text()),
             ("seed", self.seed.to_string()),
             ("precision", self.precision.name().to_owned()),
             // In steps: some schedules are as long as the training.
@@ -183,7 +202,7 @@ impl Recipe {
         vec![
             ("batch", self.batch(samples).to_string()),
             ("epochs", epochs.to_string()),
-            ("init", self.init.to_string()),
+            ("init", self.init_text()),
             ("seed", self.seed.to_string()),
         ]
     }
