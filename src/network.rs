@@ -71,6 +71,12 @@ impl<T: Scalar> Builder<'_, T> {
         self.layer(LayerKind::LayerNorm, features, activation)
     }
 
+    /// A factor for each feature of what the last layer puts out, as [`Builder::batch_norm`].
+    pub fn scale(self, activation: Activation) -> Self {
+        let features = self.outputs();
+        self.layer(LayerKind::Scale, features, activation)
+    }
+
     /// Rows of what the last layer puts out.
     fn outputs(&self) -> usize {
         self.layers.last().map_or(self.inputs, |layer| layer.1)

@@ -116,11 +116,14 @@ pub enum LayerKind {
     BatchNorm,
     /// Each sample normalized over its features: [`Normalization::layer`].
     LayerNorm,
+    /// Each feature times a factor: [`Normalization::scale`].
+    Scale,
 }
 
 impl LayerKind {
     /// Every kind.
-    pub const ALL: [LayerKind; 3] = [LayerKind::Dense, LayerKind::BatchNorm, LayerKind::LayerNorm];
+    pub const ALL: [LayerKind; 4] =
+        [LayerKind::Dense, LayerKind::BatchNorm, LayerKind::LayerNorm, LayerKind::Scale];
 
     /// The name in files and on the command line.
     pub fn name(self) -> &'static str {
@@ -128,6 +131,7 @@ impl LayerKind {
             LayerKind::Dense => "dense",
             LayerKind::BatchNorm => "batch_norm",
             LayerKind::LayerNorm => "layer_norm",
+            LayerKind::Scale => "scale",
         }
     }
 }
@@ -144,6 +148,7 @@ impl LayerKind {
             LayerKind::Dense => Dense::new(engine, inputs, outputs, activation)?.into(),
             LayerKind::BatchNorm => Normalization::batch(engine, outputs, activation)?.into(),
             LayerKind::LayerNorm => Normalization::layer(engine, outputs, activation)?.into(),
+            LayerKind::Scale => Normalization::scale(engine, outputs, activation)?.into(),
         })
     }
 }

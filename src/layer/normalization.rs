@@ -1,5 +1,5 @@
 //! The layers that normalize, `a = f(gamma ⊙ (x - mean) / sqrt(variance + 1e-5) + beta)`: batch normalization (Ioffe and
-//! Szegedy 2015) and layer normalization (Ba, Kiros and Hinton 2016).
+//! Szegedy 2015) and layer normalization (Ba, Kiros and Hinton 2016); and, with mean 0 and variance 1 for every batch, scaling.
 
 use std::sync::Arc;
 
@@ -24,7 +24,7 @@ const MOMENTUM: f64 = 0.1;
 ///
 /// Batch normalization uses mean and variance of each feature over the batch in training, and in inference the running ones, in
 /// which a batch k steps ago has the weight `0.1 (1 - 0.1)^k`. Layer normalization always uses those of each sample over its
-/// features.
+/// features. Scaling uses neither: `a = f(gamma ⊙ x + beta)`, a factor for each feature, which learns how much it counts.
 ///
 /// ```
 /// use travertine::layer::{Layer, Normalization, Role};
@@ -43,8 +43,9 @@ pub struct Normalization<T: Scalar> {
     weights: Matrix<T>,
     /// beta, `features x 1`
     bias: Matrix<T>,
-    /// Running mean and variance, `features x 2`; only batch normalization has them.
+    /// Running mean and variance, `features x 2`, of batch normalization; 0 and 1 of scaling.
     statistics: Option<Matrix<T>>,
+    kind: LayerKind,
     activation: Activation,
 }
 
@@ -61,8 +62,34 @@ impl<T: Scalar> Normalization<T> {
         let mut layer = Normalization::layer(engine, features, activation)?;
         let mut statistics = Matrix::zeros(engine, features, 2)?;
         ops::fill(T::from_f64(1.0), statistics.view_mut().column(1)?)?;
-        layer.statistics = Some(statistics);
+        (layer.statistics, layer.kind) = (Some(statistics), LayerKind::BatchNorm);
         Ok(layer)
+    }
+
+    /// Scaling that changes nothing yet: `a = f(gamma ⊙ x + beta)` with gamma 1 and beta 0.
+    ///
+    /// ```
+    /// use travertine::layer::{Layer, Normalization, Role};
+    /// use travertine::{Activation, Matrix, engine};
+    /// let cpu = engine::open::<f32>("cpu")?;
+    /// let mut layer = Normalization::scale(&cpu, 2, Activation::Identity)?;
+    /// layer.weights_mut().write(&[2.0, -0.5])?;
+    /// let x = Matrix::from_slice(&cpu, 2, 1, &[3.0, 4.0])?;
+    /// let mut a = Matrix::zeros(&cpu, 2, 1)?;
+    /// layer.infer(Role::Output, None, x.view(), a.view_mut())?;
+    /// assert_eq!(a.to_vec()?, [6.0, -2.0]);
+    /// # Ok::<(), travertine::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// As [`Normalization::batch`].
+    pub fn scale(
+        engine: &Arc<dyn Engine<T>>,
+        features: usize,
+        activation: Activation,
+    ) -> Result<Self> {
+        let batch = Normalization::batch(engine, features, activation)?;
+        Ok(Normalization { kind: LayerKind::Scale, ..batch })
     }
 
     /// Layer normalization with gamma 1 and beta 0.
@@ -85,17 +112,24 @@ impl<T: Scalar> Normalization<T> {
         let mut weights = Matrix::zeros(engine, features, 1)?;
         ops::fill(T::from_f64(1.0), weights.view_mut())?;
         let bias = Matrix::zeros(engine, features, 1)?;
-        Ok(Normalization { weights, bias, statistics: None, activation: activation.validate()? })
+        let (kind, activation) = (LayerKind::LayerNorm, activation.validate()?);
+        Ok(Normalization { weights, bias, statistics: None, kind, activation })
     }
+}
 
-    fn along(&self) -> Along {
-        if self.statistics.is_some() { Along::Rows } else { Along::Columns }
-    }
+/// Whether moments are those of each feature or those of each sample.
+fn along(kind: LayerKind) -> Along {
+    if kind == LayerKind::LayerNorm { Along::Columns } else { Along::Rows }
+}
+
+/// What is added to variances; the variance 1 of scaling stays.
+fn epsilon(kind: LayerKind) -> f64 {
+    if kind == LayerKind::Scale { 0.0 } else { EPSILON }
 }
 
 impl<T: Scalar> Layer<T> for Normalization<T> {
     fn kind(&self) -> LayerKind {
-        if self.statistics.is_some() { LayerKind::BatchNorm } else { LayerKind::LayerNorm }
+        self.kind
     }
 
     fn inputs(&self) -> usize {
@@ -109,11 +143,13 @@ impl<T: Scalar> Layer<T> for Normalization<T> {
     own_parameters!();
 
     fn statistics(&self) -> Option<MatrixRef<'_, T>> {
-        self.statistics.as_ref().map(Matrix::view)
+        let runs = self.kind == LayerKind::BatchNorm;
+        self.statistics.as_ref().filter(|_| runs).map(Matrix::view)
     }
 
     fn statistics_mut(&mut self) -> Option<MatrixMut<'_, T>> {
-        self.statistics.as_mut().map(Matrix::view_mut)
+        let runs = self.kind == LayerKind::BatchNorm;
+        self.statistics.as_mut().filter(|_| runs).map(Matrix::view_mut)
     }
 
     fn copy(&self) -> Result<Box<dyn Layer<T>>> {
@@ -121,6 +157,7 @@ impl<T: Scalar> Layer<T> for Normalization<T> {
             weights: self.weights.copy()?,
             bias: self.bias.copy()?,
             statistics: self.statistics.as_ref().map(Matrix::copy).transpose()?,
+            kind: self.kind,
             activation: self.activation,
         }))
     }
@@ -140,11 +177,14 @@ impl<T: Scalar> Layer<T> for Normalization<T> {
         output: MatrixMut<'_, T>,
     ) -> Result<()> {
         normalize::forward(Forward {
-            along: self.along(),
+            along: along(self.kind),
             weights: self.weights(),
             bias: self.bias(),
-            epsilon: EPSILON,
-            moments: self.statistics().map_or(Moments::Passing, Moments::Given),
+            epsilon: epsilon(self.kind),
+            moments: match &self.statistics {
+                Some(statistics) => Moments::Given(statistics.view()),
+                None => Moments::Passing,
+            },
             input,
             normalized: None,
             transfer: role.activation(self.activation).transfer(),
@@ -154,8 +194,8 @@ impl<T: Scalar> Layer<T> for Normalization<T> {
     }
 
     fn training(&mut self, batch: usize, role: Role) -> Result<Training<'_, T>> {
-        let (features, along) = (self.outputs(), self.along());
-        if along == Along::Rows && batch == 1 {
+        let (features, kind, along) = (self.outputs(), self.kind, along(self.kind));
+        if kind == LayerKind::BatchNorm && batch == 1 {
             let reason =
                 "a batch of 1 sample has no variance; use a larger batch or layer normalization";
             return Err(Error::argument("batch normalization", reason));
@@ -164,7 +204,7 @@ impl<T: Scalar> Layer<T> for Normalization<T> {
         let buffer = || Matrix::zeros(&engine, features, batch);
         let activation = role.activation(self.activation);
         Ok(Training::Normalization(NormalizationTraining {
-            along,
+            kind,
             moments: Matrix::zeros(
                 &engine,
                 if along == Along::Rows { features } else { batch },
@@ -196,7 +236,7 @@ impl<T: Scalar> From<Normalization<T>> for Box<dyn Layer<T>> {
 /// For a batch of one sample, with which an epoch may end, batch normalization uses the running statistics and does not update
 /// them: one sample has no variance.
 pub struct NormalizationTraining<'l, T: Scalar> {
-    along: Along,
+    kind: LayerKind,
     /// gamma, `features x 1`
     weights: MatrixMut<'l, T>,
     /// beta, `features x 1`
@@ -225,12 +265,15 @@ pub struct NormalizationTraining<'l, T: Scalar> {
 impl<T: Scalar> NormalizationTraining<'_, T> {
     /// The rows of the moments for so many samples: one for each row or column that is normalized.
     fn lines(&self, samples: usize) -> usize {
-        if self.along == Along::Rows { self.weights.rows() } else { samples }
+        if along(self.kind) == Along::Rows { self.weights.rows() } else { samples }
     }
 
     /// `running = 0.9 running + 0.1 batch`, with the variance that divides by n - 1.
     fn follow(&mut self, samples: usize) -> Result<()> {
         let Some(statistics) = &mut self.statistics else { return Ok(()) };
+        if self.kind != LayerKind::BatchNorm {
+            return Ok(());
+        }
         let n = samples as f64;
         let (keep, weights) = (T::from_f64(1.0 - MOMENTUM), [MOMENTUM, MOMENTUM * n / (n - 1.0)]);
         weights.into_iter().enumerate().try_for_each(|(column, weight)| {
@@ -243,7 +286,7 @@ impl<T: Scalar> NormalizationTraining<'_, T> {
 
 impl<T: Scalar> TrainingLayer<T> for NormalizationTraining<'_, T> {
     fn kind(&self) -> LayerKind {
-        if self.along == Along::Rows { LayerKind::BatchNorm } else { LayerKind::LayerNorm }
+        self.kind
     }
 
     fn inputs(&self) -> usize {
@@ -255,24 +298,30 @@ impl<T: Scalar> TrainingLayer<T> for NormalizationTraining<'_, T> {
     fn parts_mut(&mut self) -> Parts<'_, T> {
         Parts {
             parameters: [self.weights.reborrow(), self.bias.reborrow()],
-            statistics: self.statistics.as_mut().map(MatrixMut::reborrow),
+            statistics: match self.kind {
+                LayerKind::BatchNorm => self.statistics.as_mut().map(MatrixMut::reborrow),
+                _ => None,
+            },
         }
     }
 
     fn statistics(&self) -> Option<MatrixRef<'_, T>> {
-        self.statistics.as_ref().map(MatrixMut::as_ref)
+        let runs = self.kind == LayerKind::BatchNorm;
+        self.statistics.as_ref().filter(|_| runs).map(MatrixMut::as_ref)
     }
 
     fn forward_as(&mut self, pass: Pass, input: MatrixRef<'_, T>) -> Result<()> {
         let (samples, lines) = (input.columns(), self.lines(input.columns()));
-        let running = self.statistics.as_ref().filter(|_| pass == Pass::Inference || samples == 1);
+        let is_constant = self.kind == LayerKind::Scale;
+        let takes_running = pass == Pass::Inference || samples == 1 || is_constant;
+        let running = self.statistics.as_ref().filter(|_| takes_running);
         self.given = running.is_some();
         self.discarded = false;
         normalize::forward(Forward {
-            along: self.along,
+            along: along(self.kind),
             weights: self.weights.as_ref(),
             bias: self.bias.as_ref(),
-            epsilon: EPSILON,
+            epsilon: epsilon(self.kind),
             moments: match running {
                 Some(running) => Moments::Given(running.as_ref()),
                 None => Moments::Measured(self.moments.view_mut().sub_rows(0..lines)?),
@@ -292,9 +341,9 @@ impl<T: Scalar> TrainingLayer<T> for NormalizationTraining<'_, T> {
             _ => self.moments.view().sub_rows(0..self.lines(samples))?,
         };
         let kept = Kept {
-            along: self.along,
+            along: along(self.kind),
             weights: self.weights.as_ref(),
-            epsilon: EPSILON,
+            epsilon: epsilon(self.kind),
             moments,
             given: self.given,
             normalized: self.normalized.view().sub_columns(0..samples)?,

@@ -22,7 +22,8 @@ pub(super) const VERSION: u64 = 1;
 pub(super) const VERSION_OF_MORE: u64 = 2;
 /// The version of a model with a schema of its table, or with a scale of its targets.
 pub(super) const VERSION_OF_TABLES: u64 = 3;
-/// The version of a model whose features are bounded, or with an activation of this age: older programs would leave out the bound.
+/// The version of a model whose features are bounded, or with layers or activations of this age: older programs would leave out the
+/// bound, or take the file for damaged.
 pub(super) const VERSION_OF_RECIPES: u64 = 4;
 /// The newest.
 const LAST_VERSION: u64 = VERSION_OF_RECIPES;

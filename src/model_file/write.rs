@@ -110,8 +110,11 @@ fn json(layers: &[LayerDescription], info: &ModelInfo) -> Json {
     let is_plain =
         info.encoder.is_none() && layers.iter().all(|layer| layer.kind == LayerKind::Dense);
     let is_bounded = info.standardization.as_ref().is_some_and(|scale| scale.bound.is_some());
-    let is_new = |a: Activation| matches!(a, Activation::Selu | Activation::Mish);
-    let version = if is_bounded || layers.iter().any(|layer| is_new(layer.activation)) {
+    let is_new = |layer: &LayerDescription| {
+        layer.kind == LayerKind::Scale
+            || matches!(layer.activation, Activation::Selu | Activation::Mish)
+    };
+    let version = if is_bounded || layers.iter().any(is_new) {
         VERSION_OF_RECIPES
     } else if info.schema.is_some() || info.target_scale.is_some() {
         VERSION_OF_TABLES

@@ -11,7 +11,7 @@ use crate::scalar::Scalar;
 /// 1 / (1 - p), so that inference needs no scaling. Rates are from 0 to less than 1.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Dropout {
-    /// p for the features of a sample.
+    /// p for the inputs of the first dense layer: the features of a sample.
     pub inputs: f64,
     /// p for the inputs of every dense layer but the first: the outputs of hidden layers, behind their activations.
     pub hidden: f64,
@@ -42,7 +42,8 @@ impl Dropout {
                 "there are no hidden layers to drop outputs of; set their rate to 0",
             ));
         }
-        let rate = |i: usize| if i == 0 { self.inputs } else { self.hidden };
+        let first = layers.iter().position(|layer| layer.kind() == LayerKind::Dense);
+        let rate = |i: usize| if Some(i) == first { self.inputs } else { self.hidden };
         let dropout = |(i, layer): (usize, &dyn TrainingLayer<T>)| {
             (layer.kind() == LayerKind::Dense && rate(i) > 0.0)
                 .then(|| InputDropout::new(rate(i), seed, i, layer))

@@ -9,6 +9,7 @@ pub(crate) mod init;
 pub(crate) mod names;
 pub(crate) mod network;
 pub(crate) mod optimizer;
+pub(crate) mod preset;
 pub(crate) mod probe;
 pub(crate) mod regularization;
 pub(crate) mod schedule;

@@ -2,6 +2,7 @@
 
 use clap::{Args, ValueEnum};
 use travertine::data::Targets;
+use travertine::layer::LayerKind;
 use travertine::optimizer::Schedule;
 use travertine::trainer::Factors;
 use travertine::{Dropout, Network, Result, Samples, Scalar, TrainerBuilder};
@@ -20,6 +21,9 @@ pub(crate) enum Rates {
 
 /// Of biases, with [`Rates::Tangent`].
 const BIASES: Factors = Factors { rate: 0.1, decay: 0.0 };
+
+/// Of the factors of features, with [`Rates::Tangent`]. Their offsets stay 0: the biases behind them do the same.
+const SCALES: [Factors; 2] = [Factors { rate: 6.0, decay: 0.0 }, Factors { rate: 0.0, decay: 0.0 }];
 
 /// What keeps a network from overfitting its samples, and how fast its parameters learn.
 #[derive(Args, Clone, Debug)]
@@ -46,6 +50,9 @@ pub(crate) struct RegularizationArgs {
     /// the rate and without decay
     #[arg(long, value_enum, default_value = "standard")]
     pub(crate) rates: Rates,
+    /// Learn a factor for each feature, at six times the rate with --rates tangent
+    #[arg(long = "scale-features", id = "scale_features")]
+    pub(crate) scales_features: bool,
     /// Factors of the loss of each class in training: balanced, or CLASS=WEIGHT,CLASS=WEIGHT (others 1)
     #[arg(long, value_name = "WEIGHTS")]
     class_weights: Option<ClassWeights>,
@@ -73,7 +80,16 @@ impl RegularizationArgs {
 
     /// The factors of the parameters of this network.
     pub(crate) fn factors<T: Scalar>(&self, network: &Network<T>) -> Option<Vec<[Factors; 2]>> {
-        (self.rates == Rates::Tangent).then(|| Factors::tangent(network, BIASES))
+        if self.rates == Rates::Standard {
+            return None;
+        }
+        let mut factors = Factors::tangent(network, BIASES);
+        for (factors, layer) in factors.iter_mut().zip(network.layers()) {
+            if layer.kind() == LayerKind::Scale {
+                *factors = SCALES;
+            }
+        }
+        Some(factors)
     }
 
     /// `steps`: of the whole training.
@@ -119,10 +135,11 @@ impl RegularizationArgs {
         let normalization = (self.normalization != Normalization::None)
             .then(|| ("normalization", self.normalization.to_string()));
         let fades = self.fades.then(|| ("fade_regularization", "yes".to_owned()));
+        let scales = self.scales_features.then(|| ("scale_features", "yes".to_owned()));
         let rates = (self.rates == Rates::Tangent).then(|| ("rates", "tangent".to_owned()));
         let weights =
             self.class_weights.as_ref().map(|weights| ("class_weights", weights.to_string()));
-        let others = fades.into_iter().chain(rates).chain(weights);
+        let others = fades.into_iter().chain(scales).chain(rates).chain(weights);
         normalization.into_iter().chain(numbers).chain(others).collect()
     }
 }

@@ -14,12 +14,12 @@ use crate::args::history::HistoryArgs;
 use crate::args::init::FirstWeights;
 use crate::args::names::Hidden;
 use crate::args::optimizer::OptimizerArgs;
+use crate::args::preset::Preset;
 use crate::args::regularization::RegularizationArgs;
 use crate::args::schedule::ScheduleArgs;
 use crate::args::source::Source;
 use crate::args::table::{Scaling, TableArgs};
 use crate::args::values::{at_least_one, not_negative, share, task};
-use crate::train::preset::Preset;
 
 /// `train`
 #[derive(Args, Clone, Debug)]

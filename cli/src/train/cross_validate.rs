@@ -7,6 +7,7 @@ use serde::Serialize;
 use travertine::engine::Engine;
 use travertine::{Report, Result, Samples, Scalar};
 
+use crate::args::preset::Preset;
 use crate::message::{note, wrong};
 use crate::output::Output;
 use crate::output::history::EpochRecord;
@@ -17,7 +18,7 @@ use crate::train::attempt::{self, Watch};
 use crate::train::augment::MemoryFeed;
 use crate::train::data::TrainingData;
 use crate::train::output_layer::OutputLayer;
-use crate::train::preset::Preset;
+use crate::train::preset;
 use crate::train::recipe::Recipe;
 use crate::train::session::{End, Monitor, Session};
 
@@ -44,13 +45,13 @@ pub(crate) fn run<T: Scalar>(args: &TrainArgs, folds: usize) -> Result<ExitCode>
 
 /// The arguments with those of their preset, which the samples of the first fold decide.
 fn resolved<T: Scalar>(args: &TrainArgs, folds: usize) -> Result<TrainArgs> {
-    let (preset, mut args) = (Preset::of(args)?, args.clone());
-    args.data.set_scaling(preset.scaling(&args));
+    let (preset, mut args) = (preset::of(args)?, args.clone());
+    args.data.set_scaling(preset::scaling(preset, &args));
     if preset == Preset::Plain {
         return Ok(args);
     }
     let first = TrainingData::<T>::folds(&args.data, args.seed, folds)?.next();
-    first.map_or(Ok(args.clone()), |data| Ok(preset.resolve(&args, &data?)))
+    first.map_or(Ok(args.clone()), |data| Ok(preset::resolve(preset, &args, &data?)))
 }
 
 /// Trains and tests once for each fold. Returns also how a fold diverged, which ends this, if one did.

@@ -31,7 +31,7 @@ mod data;
 mod early_stopping;
 mod output_layer;
 mod plan;
-pub(crate) mod preset;
+mod preset;
 mod rate;
 mod recipe;
 mod record;

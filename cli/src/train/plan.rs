@@ -19,7 +19,7 @@ use crate::train::augment::MemoryFeed;
 use crate::train::checkpoint::{CheckpointWriter, Resumed};
 use crate::train::data::TrainingData;
 use crate::train::output_layer::OutputLayer;
-use crate::train::preset::Preset;
+use crate::train::preset;
 use crate::train::recipe::Recipe;
 use crate::train::record::{checkpoint_metadata, model_info};
 use crate::train::session::{Monitor, Outcome, Session};
@@ -54,16 +54,16 @@ impl<T: Scalar> Plan<T> {
     pub(crate) fn new(args: &TrainArgs) -> Result<Self> {
         // Options that contradict each other are refused before the data is read.
         Recipe::new(args)?;
-        let preset = Preset::of(args)?;
+        let preset = preset::of(args)?;
         let mut args = args.clone();
-        args.data.set_scaling(preset.scaling(&args));
+        args.data.set_scaling(preset::scaling(preset, &args));
         let open = |mebibytes| stream::open(&args.data, args.seed, mebibytes);
         let stream = args.stream.map(open).transpose()?;
         let mut data = match &stream {
             Some(stream) => TrainingData::of_stream(&args.data, stream)?,
             None => TrainingData::load(&args.data, args.seed)?,
         };
-        let args = preset.resolve(&args, &data);
+        let args = preset::resolve(preset, &args, &data);
         let recipe = Recipe::new(&args)?;
         recipe.check(!data.classes().is_empty())?;
         let output = OutputLayer::new(&args.layers, &data)?;

@@ -11,6 +11,7 @@ use crate::args::checkpoint::Keep;
 use crate::args::init::FirstWeights;
 use crate::args::names::Hidden;
 use crate::args::optimizer::OptimizerName;
+use crate::args::preset::Preset;
 use crate::args::regularization::Rates;
 use crate::args::schedule::EpochSchedule;
 use crate::args::source::Source;
@@ -18,15 +19,6 @@ use crate::args::table::Scaling;
 use crate::message::{note, wrong};
 use crate::train::args::TrainArgs;
 use crate::train::data::TrainingData;
-
-/// The recipe that options not given are taken from.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(crate) enum Preset {
-    /// For tables: a larger network, and everything else sized by rows
-    Auto,
-    /// The defaults that this help names
-    Plain,
-}
 
 /// Passes over the samples, for as many samples as `MOST_SAMPLES` allows.
 const EPOCHS: usize = 256;
@@ -38,42 +30,44 @@ const LEAST_EPOCHS: usize = 8;
 const BATCHES: [(usize, usize); 5] =
     [(1000, 64), (8000, 128), (30_000, 256), (100_000, 512), (usize::MAX, 1024)];
 
-impl Preset {
-    /// The preset of a training: the one that was given; else `auto` for a table in memory whose recipe is left to the program.
-    pub(crate) fn of(args: &TrainArgs) -> Result<Preset> {
-        let is_table = matches!(args.data.source, Source::Table(_));
-        let fits = is_table && args.stream.is_none();
-        match args.preset {
-            Some(Preset::Auto) if !fits => {
-                let reason = "auto is for tables in memory; leave it out, or take plain";
-                Err(wrong("--preset", reason))
-            }
-            Some(preset) => Ok(preset),
-            None => Ok(Preset::Plain),
+/// The preset of a training: the one that was given, else `plain`.
+pub(crate) fn of(args: &TrainArgs) -> Result<Preset> {
+    let is_table = matches!(args.data.source, Source::Table(_));
+    match args.preset.unwrap_or(Preset::Plain) {
+        Preset::Auto if !is_table || args.stream.is_some() => {
+            let reason = "auto is for tables in memory; leave it out, or take plain";
+            Err(wrong("--preset", reason))
         }
+        preset => Ok(preset),
     }
+}
 
-    /// How the features are scaled.
-    pub(crate) fn scaling(self, args: &TrainArgs) -> Scaling {
-        match self {
-            Preset::Auto if !args.is_given("scaling") => Scaling::Robust,
-            _ => args.data.scaling(),
+/// How the features are scaled.
+pub(crate) fn scaling(preset: Preset, args: &TrainArgs) -> Scaling {
+    match preset {
+        Preset::Auto if !args.is_given("scaling") && !args.is_given("no_standardize") => {
+            Scaling::Robust
         }
+        _ => args.data.scaling(),
     }
+}
 
-    /// The arguments with those of the preset in the place of those that were not given; says what they are.
-    pub(crate) fn resolve<T: Scalar>(self, args: &TrainArgs, data: &TrainingData<T>) -> TrainArgs {
-        let mut args = args.clone();
-        if self == Preset::Plain {
-            return args;
-        }
-        let samples = data.train.samples();
-        let has_classes = matches!(data.train.targets(), Targets::Classes { .. });
-        Auto::new(samples, has_classes, data.test.is_some()).fill(&mut args);
-        let kind = if has_classes { "classes" } else { "values" };
-        note(&format!("--preset auto, for {kind} and {samples} samples: {}", options(&args)));
-        args
+/// The arguments with those of the preset in the place of those that were not given; says what they are.
+pub(crate) fn resolve<T: Scalar>(
+    preset: Preset,
+    args: &TrainArgs,
+    data: &TrainingData<T>,
+) -> TrainArgs {
+    let mut args = args.clone();
+    if preset == Preset::Plain {
+        return args;
     }
+    let samples = data.train.samples();
+    let has_classes = matches!(data.train.targets(), Targets::Classes { .. });
+    Auto::new(samples, has_classes, data.test.is_some()).fill(&mut args);
+    let kind = if has_classes { "classes" } else { "values" };
+    note(&format!("--preset auto, for {kind} and {samples} samples: {}", options(&args)));
+    args
 }
 
 /// What `auto` chooses.
@@ -126,6 +120,7 @@ impl Auto {
             "weight_decay": args.optimizer.weight_decay => Some(0.02);
             // It is lowered where it diverges, as other defaults are.
             "learning_rate": args.optimizer.preset_rate => Some(self.learning_rate());
+            "scale_features": args.regularization.scales_features => true;
             "rates": args.regularization.rates => Rates::Tangent;
             "schedule": args.schedule.schedule => EpochSchedule::CosLog(4);
             "fade_regularization": args.regularization.fades => true;
@@ -158,6 +153,7 @@ fn options(args: &TrainArgs) -> String {
         value("--weight-decay", optimizer.weight_decay.map(|decay| name(&decay))),
         value("--learning-rate", Some(name(&rate))),
         value("--rates", Some(value_name(regularization.rates))),
+        regularization.scales_features.then(|| "--scale-features".to_owned()),
         value("--schedule", Some(name(&args.schedule.schedule))),
         value("--dropout", Some(name(&regularization.dropout))),
         regularization.fades.then(|| "--fade-regularization".to_owned()),

@@ -102,6 +102,9 @@ impl Recipe {
         let data = &data.train;
         let mut builder =
             Network::builder(engine, data.inputs()).init(self.init.rule()).seed(self.seed);
+        if self.regularization.scales_features {
+            builder = builder.scale(Activation::Identity);
+        }
         for &size in &self.hidden.0 {
             builder = match self.regularization.normalization {
                 Normalization::None => builder.dense(size, self.activation),

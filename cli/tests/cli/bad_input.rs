@@ -108,7 +108,7 @@ fn bad_arguments() {
         ("digits --clip-norm 0", &["--clip-norm", "above 0"]),
         ("digits --clip-value nan", &["--clip-value", "above 0"]),
         ("digits --clip-norm 1 --clip-value 1", &["--clip-norm", "--clip-value"]),
-        ("digits --schedule magic", &["--schedule", "one-cycle or plateau"]),
+        ("digits --schedule magic", &["--schedule", "coslog or plateau"]),
         ("digits --schedule step(0)", &["step: expected a number of epochs, at least 1, not '0'"]),
         ("digits --schedule step(3,0)", &["step: expected a finite number above 0"]),
         ("digits --schedule cosine(0,1)", &["cosine takes at most 1 numbers, not 2"]),
@@ -184,7 +184,7 @@ fn bad_models() {
     folder.write("newer", newer);
     folder
         .run("evaluate newer digits")
-        .fails(2, &["newer: version: expected 1 to 3, found 9", "a newer travertine"]);
+        .fails(2, &["newer: version: expected 1 to 4, found 9", "a newer travertine"]);
 
     let nan = [&model[..model.len() - 4], &f32::NAN.to_le_bytes()].concat();
     folder.write("nan", nan);
