@@ -13,7 +13,7 @@ use crate::data::{
     Coding, ColumnType, EncodedColumn, Encoder, Role, Schema, Standardization, TargetScale,
 };
 use crate::error::{Error, Result};
-use crate::layer::LayerKind;
+use crate::layer::{LayerKind, MOST_FEATURES, embedded};
 
 /// The version of the metadata.
 pub(super) const VERSION: u64 = 1;
@@ -22,6 +22,8 @@ pub(super) const VERSION: u64 = 1;
 pub(super) const VERSION_OF_MORE: u64 = 2;
 /// The version of a model with a schema of its table, or with a scale of its targets.
 pub(super) const VERSION_OF_TABLES: u64 = 3;
+/// The version of a model with a layer that embeds numbers.
+pub(super) const VERSION_OF_EMBEDDINGS: u64 = 4;
 /// The metadata entry. There is one only: the format's crate keeps entries in no order, and the same model must be the
 /// same bytes.
 pub(super) const KEY: &str = "travertine";
@@ -66,7 +68,7 @@ pub(super) struct Header {
     pub(super) tensors: Metadata,
 }
 
-/// `("layers.2.weight", [outputs, inputs])`, `("layers.2.bias", [outputs])` and, for batch normalization, its statistics.
+/// `("layers.2.weight", [outputs, inputs])`, `("layers.2.bias", [outputs])` and, where the layer has them, its statistics.
 pub(super) fn tensors_of(number: usize, layer: &LayerDescription) -> Vec<(String, Vec<usize>)> {
     let name = format!("layers.{number}");
     super::tensors::tensors_of(&name, layer.kind, (layer.inputs, layer.outputs))
@@ -110,10 +112,10 @@ fn parse(file: &str, tensors: &Metadata) -> Result<Json> {
         Error::format(file, format!("metadata {KEY}"), "a description", error.to_string())
     };
     let Version { version } = serde_json::from_str(text).map_err(bad)?;
-    if !(VERSION..=VERSION_OF_TABLES).contains(&version) {
-        let age =
-            if version > VERSION_OF_TABLES { "; it was saved by a newer travertine" } else { "" };
-        let expected = format!("{VERSION} to {VERSION_OF_TABLES}");
+    if !(VERSION..=VERSION_OF_EMBEDDINGS).contains(&version) {
+        let is_newer = version > VERSION_OF_EMBEDDINGS;
+        let age = if is_newer { "; it was saved by a newer travertine" } else { "" };
+        let expected = format!("{VERSION} to {VERSION_OF_EMBEDDINGS}");
         return Err(Error::format(file, "version", expected, format!("{version}{age}")));
     }
     serde_json::from_str(text).map_err(bad)
@@ -136,7 +138,17 @@ fn layers(file: &str, json: &Json) -> Result<Vec<LayerDescription>> {
                 name,
             ));
         };
-        if kind != LayerKind::Dense && inputs != outputs {
+        if kind == LayerKind::NumberEmbedding && number > 0 {
+            let name = kind.name();
+            return Err(Error::format(file, place("kind"), "one behind another layer", name));
+        }
+        if kind == LayerKind::NumberEmbedding && embedded(inputs, outputs).is_none() {
+            let expected =
+                format!("{inputs} (at most {MOST_FEATURES}) and 3 for each of some inputs");
+            return Err(Error::format(file, place("outputs"), expected, outputs.to_string()));
+        }
+        let is_normalization = [LayerKind::BatchNorm, LayerKind::LayerNorm].contains(&kind);
+        if is_normalization && inputs != outputs {
             return Err(Error::format(
                 file,
                 place("outputs"),
@@ -174,6 +186,10 @@ fn layers(file: &str, json: &Json) -> Result<Vec<LayerDescription>> {
                 "one that is not for dense layers alone",
                 "softmax",
             ));
+        }
+        if kind == LayerKind::NumberEmbedding && activation != Activation::Identity {
+            let found = activation.to_string();
+            return Err(Error::format(file, place("activation"), "identity", found));
         }
         layers.push(LayerDescription { kind, inputs, outputs, activation });
     }

@@ -7,7 +7,8 @@ use safetensors::tensor::TensorView;
 use safetensors::{Dtype, SafeTensorError};
 
 use super::header::{
-    Json, JsonLayer, KEY, VERSION, VERSION_OF_MORE, VERSION_OF_TABLES, misfit, tensors_of,
+    Json, JsonLayer, KEY, VERSION, VERSION_OF_EMBEDDINGS, VERSION_OF_MORE, VERSION_OF_TABLES,
+    misfit, tensors_of,
 };
 use super::numbers::{dtype, to_bytes};
 use super::tensors::values_of;
@@ -107,7 +108,9 @@ fn json(layers: &[LayerDescription], info: &ModelInfo) -> Json {
     };
     let is_plain =
         info.encoder.is_none() && layers.iter().all(|layer| layer.kind == LayerKind::Dense);
+    let embeds = layers.iter().any(|layer| layer.kind == LayerKind::NumberEmbedding);
     let version = match (info.schema.is_some() || info.target_scale.is_some(), is_plain) {
+        _ if embeds => VERSION_OF_EMBEDDINGS,
         (true, _) => VERSION_OF_TABLES,
         (false, true) => VERSION,
         (false, false) => VERSION_OF_MORE,

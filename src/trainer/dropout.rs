@@ -11,7 +11,7 @@ use crate::scalar::Scalar;
 /// 1 / (1 - p), so that inference needs no scaling. Rates are from 0 to less than 1.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Dropout {
-    /// p for the features of a sample.
+    /// p for the features of a sample; behind [`NumberEmbedding`](crate::layer::NumberEmbedding), with their embeddings.
     pub inputs: f64,
     /// p for the inputs of every dense layer but the first: the outputs of hidden layers, behind their activations.
     pub hidden: f64,
@@ -36,13 +36,16 @@ impl Dropout {
                 return Err(Error::argument("dropout", reason));
             }
         }
-        if self.hidden > 0.0 && layers.len() == 1 {
+        // Embeddings belong to the features.
+        let embeds = |i: usize| layers[i].kind() == LayerKind::NumberEmbedding;
+        if self.hidden > 0.0 && layers.len() <= 1 + usize::from(embeds(0)) {
             return Err(Error::argument(
                 "dropout",
                 "there are no hidden layers to drop outputs of; set their rate to 0",
             ));
         }
-        let rate = |i: usize| if i == 0 { self.inputs } else { self.hidden };
+        let is_first = |i: usize| i == 0 || i == 1 && embeds(0);
+        let rate = |i: usize| if is_first(i) { self.inputs } else { self.hidden };
         let dropout = |(i, layer): (usize, &dyn TrainingLayer<T>)| {
             (layer.kind() == LayerKind::Dense && rate(i) > 0.0)
                 .then(|| InputDropout::new(rate(i), seed, i, layer))
