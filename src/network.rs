@@ -185,8 +185,8 @@ impl<T: Scalar> Network<T> {
                 return Err(Error::argument("network", reason));
             }
         }
-        let embeds = |layer: &Box<dyn Layer<T>>| layer.kind() == LayerKind::NumberEmbedding;
-        if let Some(i) = layers.iter().skip(1).position(embeds) {
+        let mut behind = layers[1..].iter().map(|layer| layer.kind());
+        if let Some(i) = behind.position(|kind| kind == LayerKind::NumberEmbedding) {
             let reason = format!(
                 "layer {} is {}, which embeds the features of samples and must be the first layer",
                 i + 1,

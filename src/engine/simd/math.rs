@@ -313,7 +313,7 @@ fn tail_parts<V: Vector>(x: Parts<V>, c: &[f64]) -> Parts<V> {
 #[inline(always)]
 pub(crate) fn fraction<V: Vector>(t: V) -> V {
     let largest = if is_single::<V>() { 4_194_304.0 } else { 2_251_799_813_685_248.0 };
-    V::select(t.abs().less(V::of(largest)), t - t.round(), t - t)
+    V::select(t.abs().less(V::of(largest)), t - t.round(), t * V::of(0.0))
 }
 
 /// `sin(2 pi a)` for |a| <= 1/4.

@@ -17,7 +17,7 @@ formula!(SinTurns = "sin_turns", |x, _p| math::sin_turns(x));
 
 /// `t - round(t)`, and 0 where f32 has no fractions but halves.
 fn fraction(t: f64) -> f64 {
-    if t.abs() < 4_194_304.0 { t - t.round_ties_even() } else { t - t }
+    if t.abs() < 4_194_304.0 { t - t.round_ties_even() } else { t * 0.0 }
 }
 
 /// `sin(2 pi a)` for |a| <= 1/2 with its zeros.
