@@ -12,10 +12,10 @@ use std::sync::Arc;
 pub use self::inference::Inference;
 pub(crate) use self::inference::{INFERENCE_BATCH, Prepared};
 use crate::activation::Activation;
-use crate::engine::Engine;
+use crate::engine::{EMBEDDED, Engine};
 use crate::error::{Error, Result};
 use crate::init::Init;
-use crate::layer::{Layer, LayerKind};
+use crate::layer::{Layer, LayerKind, NumberEmbedding};
 use crate::loss::Loss;
 
 use crate::ops::fused;
@@ -48,6 +48,8 @@ pub struct Builder<'e, T: Scalar> {
     inputs: usize,
     /// Kind, outputs and activation.
     layers: Vec<(LayerKind, usize, Activation)>,
+    /// The numbers of the features that the layers of this kind embed.
+    embedded: Vec<usize>,
     init: Init,
     seed: u64,
 }
@@ -77,6 +79,33 @@ impl<T: Scalar> Builder<'_, T> {
         self.layer(LayerKind::Scale, features, activation)
     }
 
+    /// Embeddings of the features with these numbers, in ascending order, below the features themselves
+    /// ([`NumberEmbedding`]). It is the first layer, and a dense one usually follows.
+    ///
+    /// ```
+    /// use travertine::trainer::Factors;
+    /// use travertine::{Activation, Loss, Network, Trainer, engine, optimizer::Adam};
+    /// let cpu = engine::open::<f32>("cpu")?;
+    /// // Of ten features the first four are numbers, the others those of categories.
+    /// let mut network = Network::builder(&cpu, 10)
+    ///     .embed_numbers(&[0, 1, 2, 3])
+    ///     .dense(64, Activation::Selu)
+    ///     .dense(3, Activation::Softmax)
+    ///     .build()?;
+    /// assert_eq!(network.layers()[1].inputs(), 10 + 4 * 3);
+    /// let slow = Factors { rate: 0.1, decay: 1.0 };
+    /// let factors = vec![[slow; 2], [Factors::default(); 2], [Factors::default(); 2]];
+    /// let trainer = Trainer::builder(&mut network, Loss::SoftmaxCrossEntropy, Adam::new(0.001)?)
+    ///     .factors(factors)
+    ///     .build()?;
+    /// # Ok::<(), travertine::Error>(())
+    /// ```
+    pub fn embed_numbers(mut self, columns: &[usize]) -> Self {
+        let outputs = self.outputs().saturating_add(columns.len().saturating_mul(EMBEDDED));
+        self.embedded = columns.to_vec();
+        self.layer(LayerKind::NumberEmbedding, outputs, Activation::Identity)
+    }
+
     /// Rows of what the last layer puts out.
     fn outputs(&self) -> usize {
         self.layers.last().map_or(self.inputs, |layer| layer.1)
@@ -102,12 +131,18 @@ impl<T: Scalar> Builder<'_, T> {
     /// The network, its parameters drawn.
     ///
     /// # Errors
-    /// No layers, a layer of size 0, softmax in front of another layer, a parameter out of range; no memory.
+    /// No layers, a layer of size 0, softmax in front of another layer, embeddings behind another layer or of features that there are
+    /// not, a parameter out of range; no memory.
     pub fn build(self) -> Result<Network<T>> {
         let mut inputs = self.inputs;
         let mut layers = Vec::with_capacity(self.layers.len());
         for (number, &(kind, outputs, activation)) in (0..).zip(&self.layers) {
-            let mut layer = kind.layer(self.engine, (inputs, outputs), activation)?;
+            let mut layer = match kind {
+                LayerKind::NumberEmbedding => {
+                    NumberEmbedding::new(self.engine, inputs, &self.embedded)?.into()
+                }
+                kind => kind.layer(self.engine, (inputs, outputs), activation)?,
+            };
             layer.initialize(self.init, self.seed, number)?;
             layers.push(layer);
             inputs = outputs;
@@ -119,13 +154,15 @@ impl<T: Scalar> Builder<'_, T> {
 impl<T: Scalar> Network<T> {
     /// Begins the description of a network for samples of `inputs` features.
     pub fn builder(engine: &Arc<dyn Engine<T>>, inputs: usize) -> Builder<'_, T> {
-        Builder { engine, inputs, layers: Vec::new(), init: Init::GlorotUniform, seed: 0 }
+        let (layers, embedded) = (Vec::new(), Vec::new());
+        Builder { engine, inputs, layers, embedded, init: Init::GlorotUniform, seed: 0 }
     }
 
     /// A network of layers that exist already.
     ///
     /// # Errors
-    /// No layers; layers that do not chain, both named; softmax in front of another layer; layers on different engines.
+    /// No layers; layers that do not chain, both named; softmax in front of another layer; embeddings behind
+    /// another layer; layers on different engines.
     pub fn from_layers<L: Into<Box<dyn Layer<T>>>>(
         layers: impl IntoIterator<Item = L>,
     ) -> Result<Self> {
@@ -154,6 +191,15 @@ impl<T: Scalar> Network<T> {
                 );
                 return Err(Error::argument("network", reason));
             }
+        }
+        let mut behind = layers[1..].iter().map(|layer| layer.kind());
+        if let Some(i) = behind.position(|kind| kind == LayerKind::NumberEmbedding) {
+            let reason = format!(
+                "layer {} is {}, which embeds the features of samples and must be the first layer",
+                i + 1,
+                LayerKind::NumberEmbedding
+            );
+            return Err(Error::argument("network", reason));
         }
         if !layers.iter().all(|layer| Arc::ptr_eq(layer.weights().engine(), engine)) {
             return Err(Error::argument("network", "all layers must live on one engine"));

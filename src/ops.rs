@@ -4,6 +4,7 @@
 //! nothing. Nothing is allocated. Operations that BLAS has are called as in BLAS.
 
 mod check;
+pub(crate) mod embedding;
 pub(crate) mod fused;
 pub(crate) mod network;
 pub(crate) mod normalize;

@@ -120,7 +120,8 @@ impl EncodedColumn {
         }
     }
 
-    pub(super) fn features(&self) -> usize {
+    /// Number of its features.
+    pub fn features(&self) -> usize {
         match &self.coding {
             Coding::Mean(_) => 1,
             Coding::Categories(texts) => texts.len(),

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
 use super::call::{DenseForward, DenseGradient, Derivative, LossCall, Reduction, UpdateCall};
 use super::device::{Device, TunedTile};
+use super::embedding::{Embed, EmbedGradient};
 use super::formula::{Map, Zip};
 use super::interface::{Engine, Sealed};
 use super::memory::{Handle, Span};
@@ -157,6 +158,8 @@ impl<T: Scalar> Engine<T> for Counting<T> {
         normalize(call: &Normalize);
         normalize_propagate(call: &NormalizePropagate);
         row_dots(alpha: T, x: Span, y: Span, beta: T, sums: Span);
+        embed(call: &Embed);
+        embed_gradient(call: &EmbedGradient);
         update(call: &UpdateCall);
         squares(x: Span, sums: Span);
         loss(call: &LossCall);

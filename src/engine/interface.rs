@@ -2,6 +2,7 @@
 
 use super::call::{DenseForward, DenseGradient, Derivative, LossCall, Reduction, UpdateCall};
 use super::device::{Device, TunedTile};
+use super::embedding::{Embed, EmbedGradient};
 use super::formula::{Map, Zip};
 use super::memory::{Handle, Span};
 use super::network::{NetworkForward, NetworkStep};
@@ -166,6 +167,15 @@ pub trait Engine<T: Scalar>: Sealed + Send + Sync {
     /// `sums_i = alpha sum_j x_ij y_ij + beta sums_i`; sums (`rows x 1`) is not read if beta is 0. The rows of all are contiguous.
     #[doc(hidden)]
     unsafe fn row_dots(&self, alpha: T, x: Span, y: Span, beta: T, sums: Span) -> Result<()>;
+    /// The rows of x, then for each embedded feature k three rows `e_r = b2_r + sum_f W2_rf cos(2 pi w1_f x_k + b1_f)`, with 16
+    /// frequencies f.
+    #[doc(hidden)]
+    unsafe fn embed(&self, call: &Embed) -> Result<()>;
+    /// `sink = s gradient + k sink` with the mean over the samples of the gradients of [`Engine::embed`] by weights and bias: with
+    /// `g_f = -sin(2 pi w1_f x_k + b1_f) sum_r delta_r W2_rf`, those of w1 are `2 pi x_k g_f`, of b1 g_f, of W2
+    /// `delta_r cos(2 pi w1_f x_k + b1_f)`, of b2 delta_r. A sink is not read if k is 0.
+    #[doc(hidden)]
+    unsafe fn embed_gradient(&self, call: &EmbedGradient) -> Result<()>;
     /// One pass of an optimizer over a parameter, its gradient and its moments.
     #[doc(hidden)]
     unsafe fn update(&self, call: &UpdateCall) -> Result<()>;

@@ -30,6 +30,7 @@ pub(crate) mod cpu;
 #[cfg(feature = "cuda")]
 mod cuda;
 mod device;
+mod embedding;
 pub(crate) mod formula;
 #[cfg(any(feature = "cuda", feature = "opencl"))]
 mod gpu;
@@ -60,6 +61,8 @@ pub use settings::{Fusion, Library, Limits, MatmulPrecision, Settings};
 pub use call::{
     DenseForward, DenseGradient, Derivative, LossCall, LossFormula, Reduction, Transfer, UpdateCall,
 };
+#[doc(hidden)]
+pub use embedding::{EMBEDDED, Embed, EmbedGradient, FREQUENCIES};
 #[doc(hidden)]
 pub use formula::{Map, Update, UpdateRule, Zip};
 #[doc(hidden)]

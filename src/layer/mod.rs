@@ -16,6 +16,13 @@ macro_rules! own_parameters {
             self.activation
         }
 
+        own_matrices!();
+    };
+}
+
+/// The methods of [`Layer`] for layers with the fields `weights` and `bias`.
+macro_rules! own_matrices {
+    () => {
         fn weights(&self) -> MatrixRef<'_, T> {
             self.weights.view()
         }
@@ -74,13 +81,17 @@ macro_rules! passes {
 }
 
 mod dense;
+mod embedding;
 mod normalization;
 
 use std::fmt;
 use std::ops::{Deref, DerefMut};
 use std::sync::Arc;
 
+pub(crate) use crate::ops::embedding::{BIAS as EMBEDDING_BIAS, WEIGHTS as EMBEDDING_WEIGHTS};
 pub use dense::{Dense, DenseTraining};
+pub(crate) use embedding::{MOST_FEATURES, embedded, misplaced};
+pub use embedding::{NumberEmbedding, NumberEmbeddingTraining};
 pub(crate) use normalization::EPSILON;
 pub use normalization::{Normalization, NormalizationTraining};
 
@@ -93,7 +104,10 @@ use crate::ops::fused::Fold;
 use crate::scalar::Scalar;
 
 mod sealed {
-    use super::{Dense, DenseTraining, Normalization, NormalizationTraining};
+    use super::{
+        Dense, DenseTraining, Normalization, NormalizationTraining, NumberEmbedding,
+        NumberEmbeddingTraining,
+    };
     use crate::scalar::Scalar;
 
     /// Implemented by the layers of this crate alone.
@@ -103,6 +117,8 @@ mod sealed {
     impl<T: Scalar> Sealed for DenseTraining<'_, T> {}
     impl<T: Scalar> Sealed for Normalization<T> {}
     impl<T: Scalar> Sealed for NormalizationTraining<'_, T> {}
+    impl<T: Scalar> Sealed for NumberEmbedding<T> {}
+    impl<T: Scalar> Sealed for NumberEmbeddingTraining<'_, T> {}
 }
 
 /// The computation of a layer in front of its activation.
@@ -118,12 +134,19 @@ pub enum LayerKind {
     LayerNorm,
     /// Each feature times a factor: [`Normalization::scale`].
     Scale,
+    /// Embeddings of features below the features themselves: [`NumberEmbedding`].
+    NumberEmbedding,
 }
 
 impl LayerKind {
     /// Every kind.
-    pub const ALL: [LayerKind; 4] =
-        [LayerKind::Dense, LayerKind::BatchNorm, LayerKind::LayerNorm, LayerKind::Scale];
+    pub const ALL: [LayerKind; 5] = [
+        LayerKind::Dense,
+        LayerKind::BatchNorm,
+        LayerKind::LayerNorm,
+        LayerKind::Scale,
+        LayerKind::NumberEmbedding,
+    ];
 
     /// The name in files and on the command line.
     pub fn name(self) -> &'static str {
@@ -132,12 +155,14 @@ impl LayerKind {
             LayerKind::BatchNorm => "batch_norm",
             LayerKind::LayerNorm => "layer_norm",
             LayerKind::Scale => "scale",
+            LayerKind::NumberEmbedding => "number_embedding",
         }
     }
 }
 
 impl LayerKind {
-    /// A layer of this kind before its parameters are drawn; all but dense ones have as many outputs as inputs.
+    /// A layer of this kind before its parameters are drawn. Normalizations have as many outputs as inputs; embeddings are of the first
+    /// features, and have no activation.
     pub(crate) fn layer<T: Scalar>(
         self,
         engine: &Arc<dyn Engine<T>>,
@@ -149,6 +174,9 @@ impl LayerKind {
             LayerKind::BatchNorm => Normalization::batch(engine, outputs, activation)?.into(),
             LayerKind::LayerNorm => Normalization::layer(engine, outputs, activation)?.into(),
             LayerKind::Scale => Normalization::scale(engine, outputs, activation)?.into(),
+            LayerKind::NumberEmbedding => {
+                NumberEmbedding::of_sizes(engine, inputs, outputs)?.into()
+            }
         })
     }
 }
@@ -218,18 +246,19 @@ pub trait Layer<T: Scalar>: sealed::Sealed + Send + Sync {
     /// The first matrix of parameters, to write.
     fn weights_mut(&mut self) -> MatrixMut<'_, T>;
 
-    /// b, `outputs x 1`
+    /// The second matrix of parameters; of a dense layer b, `outputs x 1`.
     fn bias(&self) -> MatrixRef<'_, T>;
 
-    /// b, `outputs x 1`, to write
+    /// The second matrix of parameters, to write.
     fn bias_mut(&mut self) -> MatrixMut<'_, T>;
 
-    /// Running mean and variance, `features x 2`, where the layer has them.
+    /// Numbers beside the parameters that no optimizer changes, where the layer has them: running mean and variance, `features x 2`;
+    /// for [`NumberEmbedding`] the numbers of its features.
     fn statistics(&self) -> Option<MatrixRef<'_, T>> {
         None
     }
 
-    /// The running statistics to write.
+    /// The statistics to write.
     fn statistics_mut(&mut self) -> Option<MatrixMut<'_, T>> {
         None
     }
@@ -282,6 +311,8 @@ pub enum Training<'l, T: Scalar> {
     Dense(DenseTraining<'l, T>),
     /// Of a [`Normalization`].
     Normalization(NormalizationTraining<'l, T>),
+    /// Of a [`NumberEmbedding`].
+    NumberEmbedding(NumberEmbeddingTraining<'l, T>),
 }
 
 impl<'l, T: Scalar> Deref for Training<'l, T> {
@@ -291,6 +322,7 @@ impl<'l, T: Scalar> Deref for Training<'l, T> {
         match self {
             Training::Dense(layer) => layer,
             Training::Normalization(layer) => layer,
+            Training::NumberEmbedding(layer) => layer,
         }
     }
 }
@@ -300,6 +332,7 @@ impl<T: Scalar> DerefMut for Training<'_, T> {
         match self {
             Training::Dense(layer) => layer,
             Training::Normalization(layer) => layer,
+            Training::NumberEmbedding(layer) => layer,
         }
     }
 }
@@ -311,7 +344,7 @@ pub type LossOperands<'a, T> = (MatrixRef<'a, T>, MatrixMut<'a, T>, Fold<'a, T>)
 pub struct Parts<'a, T: Scalar> {
     /// Weights and bias.
     pub parameters: [MatrixMut<'a, T>; 2],
-    /// Running mean and variance, `features x 2`, where the layer has them.
+    /// As [`Layer::statistics`].
     pub statistics: Option<MatrixMut<'a, T>>,
 }
 
@@ -329,7 +362,7 @@ pub trait TrainingLayer<T: Scalar>: sealed::Sealed + Send + Sync {
     /// The first matrix of parameters; of a dense layer W, `outputs x inputs`.
     fn weights(&self) -> MatrixRef<'_, T>;
 
-    /// b, `outputs x 1`
+    /// The second matrix of parameters; of a dense layer b, `outputs x 1`.
     fn bias(&self) -> MatrixRef<'_, T>;
 
     /// The matrices that training changes, to write.
@@ -340,7 +373,7 @@ pub trait TrainingLayer<T: Scalar>: sealed::Sealed + Send + Sync {
         self.parts_mut().parameters
     }
 
-    /// Running mean and variance, `features x 2`, where the layer has them.
+    /// As [`Layer::statistics`].
     fn statistics(&self) -> Option<MatrixRef<'_, T>> {
         None
     }

@@ -13,7 +13,7 @@ use crate::data::{
     Coding, ColumnType, EncodedColumn, Encoder, Role, Schema, Standardization, TargetScale,
 };
 use crate::error::{Error, Result};
-use crate::layer::LayerKind;
+use crate::layer::{LayerKind, MOST_FEATURES, embedded};
 
 /// The version of the metadata.
 pub(super) const VERSION: u64 = 1;
@@ -71,7 +71,7 @@ pub(super) struct Header {
     pub(super) tensors: Metadata,
 }
 
-/// `("layers.2.weight", [outputs, inputs])`, `("layers.2.bias", [outputs])` and, for batch normalization, its statistics.
+/// `("layers.2.weight", [outputs, inputs])`, `("layers.2.bias", [outputs])` and, where the layer has them, its statistics.
 pub(super) fn tensors_of(number: usize, layer: &LayerDescription) -> Vec<(String, Vec<usize>)> {
     let name = format!("layers.{number}");
     super::tensors::tensors_of(&name, layer.kind, (layer.inputs, layer.outputs))
@@ -140,7 +140,17 @@ fn layers(file: &str, json: &Json) -> Result<Vec<LayerDescription>> {
                 name,
             ));
         };
-        if kind != LayerKind::Dense && inputs != outputs {
+        if kind == LayerKind::NumberEmbedding && number > 0 {
+            let name = kind.name();
+            return Err(Error::format(file, place("kind"), "one behind another layer", name));
+        }
+        if kind == LayerKind::NumberEmbedding && embedded(inputs, outputs).is_none() {
+            let expected =
+                format!("{inputs} (at most {MOST_FEATURES}) and 3 for each of some inputs");
+            return Err(Error::format(file, place("outputs"), expected, outputs.to_string()));
+        }
+        let is_normalization = [LayerKind::BatchNorm, LayerKind::LayerNorm].contains(&kind);
+        if is_normalization && inputs != outputs {
             return Err(Error::format(
                 file,
                 place("outputs"),
@@ -178,6 +188,10 @@ fn layers(file: &str, json: &Json) -> Result<Vec<LayerDescription>> {
                 "one that is not for dense layers alone",
                 "softmax",
             ));
+        }
+        if kind == LayerKind::NumberEmbedding && activation != Activation::Identity {
+            let found = activation.to_string();
+            return Err(Error::format(file, place("activation"), "identity", found));
         }
         layers.push(LayerDescription { kind, inputs, outputs, activation });
     }

@@ -2,7 +2,8 @@
 //!
 //! Weights are `layers.N.weight`, `outputs x inputs` row-major, and `layers.N.bias`: what PyTorch's `load_state_dict`
 //! takes for linear layers of these names; those of layers that normalize are `weight`, `bias` and, for batch normalization,
-//! `running_mean` and `running_var`, as PyTorch's. One metadata entry, `travertine`, holds as JSON what else it takes to rebuild
+//! `running_mean` and `running_var`, as PyTorch's. A layer that embeds numbers has `weight` (`m x 64`), `bias` (`m x 19`) and
+//! `columns`, the numbers of its m features. One metadata entry, `travertine`, holds as JSON what else it takes to rebuild
 //! the network and to read raw input.
 //!
 //! ```
@@ -117,8 +118,14 @@ pub struct LayerDescription {
 impl LayerDescription {
     /// Number of parameters.
     pub fn parameters(&self) -> usize {
-        let of_an_output = if self.kind == LayerKind::Dense { self.inputs + 1 } else { 2 };
-        self.outputs * of_an_output
+        match self.kind {
+            LayerKind::Dense => self.outputs * (self.inputs + 1),
+            LayerKind::BatchNorm | LayerKind::LayerNorm | LayerKind::Scale => self.outputs * 2,
+            LayerKind::NumberEmbedding => {
+                let shapes = tensors::tensors_of("", self.kind, (self.inputs, self.outputs));
+                shapes[..2].iter().map(|(_, shape)| shape.iter().product::<usize>()).sum()
+            }
+        }
     }
 }
 

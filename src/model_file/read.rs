@@ -22,7 +22,10 @@ pub(super) fn load<T: Scalar, R: Read + Seek>(
     for (number, description) in header.layers.iter().enumerate() {
         let &LayerDescription { kind, inputs, outputs, activation } = description;
         let mut layer = kind.layer(engine, (inputs, outputs), activation)?;
-        tensors::write(&mut *layer, &tensors.values(&tensors_of(number, description))?)?;
+        tensors::write(
+            &mut *layer,
+            &tensors.values((kind, inputs), &tensors_of(number, description))?,
+        )?;
         layers.push(layer);
     }
     Ok((Network::from_layers(layers)?, header.info))

@@ -7,30 +7,43 @@ use safetensors::tensor::Metadata;
 use super::numbers::from_bytes;
 use super::source::Source;
 use crate::error::{Error, Result};
-use crate::layer::{Layer, LayerKind};
+use crate::layer::{EMBEDDING_BIAS, EMBEDDING_WEIGHTS, Layer, LayerKind, embedded, misplaced};
 use crate::matrix::MatrixMut;
 use crate::scalar::Scalar;
 
-/// Names and shapes of a layer's tensors: `{name}.weight`, `{name}.bias` and, for batch normalization, its statistics.
+/// Names and shapes of a layer's tensors: `{name}.weight`, `{name}.bias` and, where the layer has them, its statistics.
 pub(super) fn tensors_of(
     name: &str,
     kind: LayerKind,
     (inputs, outputs): (usize, usize),
 ) -> Vec<(String, Vec<usize>)> {
-    let weight = if kind == LayerKind::Dense { vec![outputs, inputs] } else { vec![outputs] };
-    let mut parts = vec![("weight", weight), ("bias", vec![outputs])];
-    if kind == LayerKind::BatchNorm {
-        parts.extend([("running_mean", vec![outputs]), ("running_var", vec![outputs])]);
-    }
+    let embedded = embedded(inputs, outputs).unwrap_or_default();
+    let parts = match kind {
+        LayerKind::Dense => vec![("weight", vec![outputs, inputs]), ("bias", vec![outputs])],
+        LayerKind::LayerNorm | LayerKind::Scale => {
+            vec![("weight", vec![outputs]), ("bias", vec![outputs])]
+        }
+        LayerKind::BatchNorm => {
+            let names = ["weight", "bias", "running_mean", "running_var"];
+            names.map(|name| (name, vec![outputs])).to_vec()
+        }
+        LayerKind::NumberEmbedding => vec![
+            ("weight", vec![embedded, EMBEDDING_WEIGHTS]),
+            ("bias", vec![embedded, EMBEDDING_BIAS]),
+            ("columns", vec![embedded]),
+        ],
+    };
     parts.into_iter().map(|(part, shape)| (format!("{name}.{part}"), shape)).collect()
 }
 
 /// The values of a layer's tensors, in the order of [`tensors_of`].
 pub(super) fn values_of<T: Scalar>(layer: &dyn Layer<T>) -> Result<Vec<Vec<T>>> {
     // Row-major in the file is the transposed matrix column-major.
-    let mut values = vec![layer.weights().t().to_vec()?, layer.bias().to_vec()?];
+    let mut values = vec![layer.weights().t().to_vec()?, layer.bias().t().to_vec()?];
     if let Some(statistics) = layer.statistics() {
-        values.extend([statistics.column(0)?.to_vec()?, statistics.column(1)?.to_vec()?]);
+        for column in 0..statistics.columns() {
+            values.push(statistics.column(column)?.to_vec()?);
+        }
     }
     Ok(values)
 }
@@ -38,7 +51,7 @@ pub(super) fn values_of<T: Scalar>(layer: &dyn Layer<T>) -> Result<Vec<Vec<T>>> 
 /// Writes what [`Tensors::values`] read into a layer.
 pub(super) fn write<T: Scalar>(layer: &mut dyn Layer<T>, values: &[Vec<T>]) -> Result<()> {
     layer.weights_mut().t().write(&values[0])?;
-    layer.bias_mut().write(&values[1])?;
+    layer.bias_mut().t().write(&values[1])?;
     let statistics = values[2..].concat();
     let write = |mut matrix: MatrixMut<'_, T>| matrix.write(&statistics);
     layer.statistics_mut().map_or(Ok(()), write)
@@ -53,21 +66,27 @@ pub(super) struct Tensors<'s, R> {
 }
 
 impl<R: Read + Seek> Tensors<'_, R> {
-    /// The values of tensors with these names and shapes, as [`tensors_of`] returns them for one layer.
+    /// The values of tensors with these names and shapes, as [`tensors_of`] returns them for one layer of this kind and number of inputs.
     pub(super) fn values<T: Scalar>(
         &mut self,
+        (kind, inputs): (LayerKind, usize),
         tensors: &[(String, Vec<usize>)],
     ) -> Result<Vec<Vec<T>>> {
         let values: Vec<Vec<T>> =
             tensors.iter().map(|(name, shape)| self.tensor(name, shape)).collect::<Result<_>>()?;
-        let negative = |x: &T| *x < T::from_f64(0.0);
-        let variance = values
-            .get(3)
-            .and_then(|variance| Some((variance, variance.iter().position(negative)?)));
-        match variance {
-            Some((variance, index)) => {
-                let found = format!("{} at {index}", variance[index]);
-                Err(self.bad(&tensors[3].0, "variances not below 0".to_owned(), found))
+        let last = values.len() - 1;
+        let numbers = || values[last].iter().map(|x| x.to_f64());
+        let fault = match kind {
+            LayerKind::Dense | LayerKind::LayerNorm | LayerKind::Scale => None,
+            LayerKind::BatchNorm => numbers()
+                .position(|variance| variance < 0.0)
+                .map(|index| (index, "variances not below 0".to_owned())),
+            LayerKind::NumberEmbedding => misplaced(&numbers().collect::<Vec<_>>(), inputs),
+        };
+        match fault {
+            Some((index, expected)) => {
+                let found = format!("{} at {index}", values[last][index]);
+                Err(self.bad(&tensors[last].0, expected, found))
             }
             None => Ok(values),
         }

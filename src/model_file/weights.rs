@@ -16,7 +16,7 @@ use crate::scalar::Scalar;
 impl<T: Scalar> Network<T> {
     /// Replaces all parameters by those of a safetensors file that another program wrote, such as PyTorch. `names` has one
     /// name for each layer: layer i is read from the tensors `{name}.weight` and `{name}.bias` and, for batch normalization,
-    /// `{name}.running_mean` and `{name}.running_var`, with PyTorch's shapes (weights of dense layers `outputs x inputs`,
+    /// `{name}.running_mean` and `{name}.running_var`, for embeddings of numbers `{name}.columns`, with PyTorch's shapes (weights of dense layers `outputs x inputs`,
     /// row-major). Numbers may be f64, f32, f16 or bf16. Tensors of other names are ignored.
     ///
     /// ```no_run
@@ -47,7 +47,10 @@ impl<T: Scalar> Network<T> {
         let mut file = Tensors { source: &mut source, metadata: &metadata, offset };
         let layers = self.layers().iter().zip(names);
         let values: Vec<Vec<Vec<T>>> = layers
-            .map(|(layer, name)| file.values(&tensors_of(&**layer, name.as_ref())))
+            .map(|(layer, name)| {
+                let of_layer = (layer.kind(), layer.inputs());
+                file.values(of_layer, &tensors_of(&**layer, name.as_ref()))
+            })
             .collect::<Result<_>>()?;
         for (layer, values) in self.layers_mut().iter_mut().zip(values) {
             tensors::write(&mut **layer, &values)?;

@@ -47,11 +47,13 @@ impl<T: Scalar> fmt::Display for Network<T> {
             (self.inputs(), self.outputs(), &self.engine().device().name);
         let (scalar, count) = (T::NAME, self.parameters());
         write!(f, "network {inputs} -> {outputs}, {scalar} on {device}, {count} parameters")?;
+        let kinds = self.layers.iter().map(|layer| layer.kind().name().len());
+        let width = kinds.max().unwrap_or(0).max(10);
         for (number, layer) in self.layers.iter().enumerate() {
             let sizes = format!("{} -> {}", layer.inputs(), layer.outputs());
             let (kind, activation) = (layer.kind().name(), layer.activation().to_string());
             let count = parameters(&**layer);
-            write!(f, "\n  {number}  {kind:<10}  {sizes:<9}  {activation:<9}  {count}")?;
+            write!(f, "\n  {number}  {kind:<width$}  {sizes:<9}  {activation:<9}  {count}")?;
         }
         Ok(())
     }

@@ -36,7 +36,9 @@ impl Dropout {
                 return Err(Error::argument("dropout", reason));
             }
         }
-        if self.hidden > 0.0 && layers.len() == 1 {
+        // Embeddings belong to the features.
+        let embeds = |i: usize| layers[i].kind() == LayerKind::NumberEmbedding;
+        if self.hidden > 0.0 && layers.len() <= 1 + usize::from(embeds(0)) {
             return Err(Error::argument(
                 "dropout",
                 "there are no hidden layers to drop outputs of; set their rate to 0",

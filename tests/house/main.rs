@@ -30,7 +30,7 @@ const ENGINE_FLOORS: &[&[&str]] = &[
     &["simd", "memory"],
     &["formula"],
     &["settings", "device"],
-    &["normalize", "call"],
+    &["normalize", "embedding", "call"],
     &["network"],
     &["interface"],
     &["cache", "counting"],

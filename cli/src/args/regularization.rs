@@ -25,6 +25,10 @@ const BIASES: Factors = Factors { rate: 0.1, decay: 0.0 };
 /// Of the factors of features, with [`Rates::Tangent`]. Their offsets stay 0: the biases behind them do the same.
 const SCALES: [Factors; 2] = [Factors { rate: 6.0, decay: 0.0 }, Factors { rate: 0.0, decay: 0.0 }];
 
+/// Of embeddings of numbers, with [`Rates::Tangent`].
+const EMBEDDINGS: [Factors; 2] =
+    [Factors { rate: 0.1, decay: 1.0 }, Factors { rate: 0.1, decay: 0.0 }];
+
 /// What keeps a network from overfitting its samples, and how fast its parameters learn.
 #[derive(Args, Clone, Debug)]
 pub(crate) struct RegularizationArgs {
@@ -50,6 +54,9 @@ pub(crate) struct RegularizationArgs {
     /// the rate and without decay
     #[arg(long, value_enum, default_value = "standard")]
     pub(crate) rates: Rates,
+    /// Learn an embedding of each number of a table: three waves beside it
+    #[arg(long = "embed-numbers", id = "embed_numbers")]
+    pub(crate) embeds_numbers: bool,
     /// Learn a factor for each feature, at six times the rate with --rates tangent
     #[arg(long = "scale-features", id = "scale_features")]
     pub(crate) scales_features: bool,
@@ -85,8 +92,10 @@ impl RegularizationArgs {
         }
         let mut factors = Factors::tangent(network, BIASES);
         for (factors, layer) in factors.iter_mut().zip(network.layers()) {
-            if layer.kind() == LayerKind::Scale {
-                *factors = SCALES;
+            match layer.kind() {
+                LayerKind::Scale => *factors = SCALES,
+                LayerKind::NumberEmbedding => *factors = EMBEDDINGS,
+                _ => {}
             }
         }
         Some(factors)
@@ -135,11 +144,12 @@ impl RegularizationArgs {
         let normalization = (self.normalization != Normalization::None)
             .then(|| ("normalization", self.normalization.to_string()));
         let fades = self.fades.then(|| ("fade_regularization", "yes".to_owned()));
+        let embeds = self.embeds_numbers.then(|| ("embed_numbers", "yes".to_owned()));
         let scales = self.scales_features.then(|| ("scale_features", "yes".to_owned()));
         let rates = (self.rates == Rates::Tangent).then(|| ("rates", "tangent".to_owned()));
         let weights =
             self.class_weights.as_ref().map(|weights| ("class_weights", weights.to_string()));
-        let others = fades.into_iter().chain(scales).chain(rates).chain(weights);
+        let others = fades.into_iter().chain(embeds).chain(scales).chain(rates).chain(weights);
         normalization.into_iter().chain(numbers).chain(others).collect()
     }
 }

@@ -262,6 +262,16 @@ impl<T: Scalar> TrainingData<T> {
         }
     }
 
+    /// The features of a table that are no categories: numbers, days and cycles of dates.
+    pub(crate) fn numbers(&self) -> Vec<usize> {
+        let columns = self.encoder.iter().flat_map(Encoder::columns);
+        let is_number = columns.flat_map(|column| {
+            let is_number = !matches!(column.coding, Coding::Categories(_));
+            std::iter::repeat_n(is_number, column.features())
+        });
+        is_number.enumerate().filter(|(_, is)| *is).map(|(feature, _)| feature).collect()
+    }
+
     /// Samples, features and targets, so that a wrong target column shows: "10 classes", "45 distinct values".
     pub(crate) fn describe(&self) -> String {
         let tested = self.test.as_ref().map_or(0, Dataset::samples);

@@ -63,9 +63,9 @@ pub(crate) fn resolve<T: Scalar>(
         return args;
     }
     let samples = data.train.samples();
-    let has_classes = matches!(data.train.targets(), Targets::Classes { .. });
-    Auto::new(samples, has_classes, data.test.is_some()).fill(&mut args);
-    let kind = if has_classes { "classes" } else { "values" };
+    let chosen = Auto::new(data);
+    chosen.fill(&mut args);
+    let kind = if chosen.has_classes { "classes" } else { "values" };
     note(&format!("--preset auto, for {kind} and {samples} samples: {}", options(&args)));
     args
 }
@@ -73,6 +73,8 @@ pub(crate) fn resolve<T: Scalar>(
 /// What `auto` chooses.
 struct Auto {
     has_classes: bool,
+    /// Whether there are features that are no categories.
+    has_numbers: bool,
     /// Whether there are samples to choose an epoch by.
     is_tested: bool,
     epochs: usize,
@@ -80,10 +82,13 @@ struct Auto {
 }
 
 impl Auto {
-    fn new(samples: usize, has_classes: bool, is_tested: bool) -> Self {
+    fn new<T: Scalar>(data: &TrainingData<T>) -> Self {
+        let samples = data.train.samples();
+        let has_classes = matches!(data.train.targets(), Targets::Classes { .. });
+        let (is_tested, has_numbers) = (data.test.is_some(), !data.numbers().is_empty());
         let epochs = (MOST_SAMPLES / samples.max(1)).clamp(LEAST_EPOCHS, EPOCHS);
         let batch = BATCHES.iter().find(|(rows, _)| samples <= *rows).map_or(256, |found| found.1);
-        Auto { has_classes, is_tested, epochs, batch }
+        Auto { has_classes, has_numbers, is_tested, epochs, batch }
     }
 
     fn activation(&self) -> Activation {
@@ -120,6 +125,7 @@ impl Auto {
             "weight_decay": args.optimizer.weight_decay => Some(0.02);
             // It is lowered where it diverges, as other defaults are.
             "learning_rate": args.optimizer.preset_rate => Some(self.learning_rate());
+            "embed_numbers": args.regularization.embeds_numbers => self.has_numbers;
             "scale_features": args.regularization.scales_features => true;
             "rates": args.regularization.rates => Rates::Tangent;
             "schedule": args.schedule.schedule => EpochSchedule::CosLog(4);
@@ -153,6 +159,7 @@ fn options(args: &TrainArgs) -> String {
         value("--weight-decay", optimizer.weight_decay.map(|decay| name(&decay))),
         value("--learning-rate", Some(name(&rate))),
         value("--rates", Some(value_name(regularization.rates))),
+        regularization.embeds_numbers.then(|| "--embed-numbers".to_owned()),
         regularization.scales_features.then(|| "--scale-features".to_owned()),
         value("--schedule", Some(name(&args.schedule.schedule))),
         value("--dropout", Some(name(&regularization.dropout))),

@@ -13,6 +13,7 @@ use crate::args::names::{Hidden, Normalization};
 use crate::args::optimizer::OptimizerArgs;
 use crate::args::regularization::RegularizationArgs;
 use crate::args::schedule::ScheduleArgs;
+use crate::message::wrong;
 use crate::train::args::TrainArgs;
 use crate::train::data::TrainingData;
 use crate::train::rate::{LearningRate, Restart};
@@ -99,9 +100,16 @@ impl Recipe {
         data: &TrainingData<T>,
         output: Activation,
     ) -> Result<Network<T>> {
-        let data = &data.train;
+        let (data, numbers) = (&data.train, data.numbers());
         let mut builder =
             Network::builder(engine, data.inputs()).init(self.init.rule()).seed(self.seed);
+        if self.regularization.embeds_numbers {
+            if numbers.is_empty() {
+                let reason = "is for tables with columns of numbers or dates; there are none here";
+                return Err(wrong("--embed-numbers", reason));
+            }
+            builder = builder.embed_numbers(&numbers);
+        }
         if self.regularization.scales_features {
             builder = builder.scale(Activation::Identity);
         }

@@ -11,6 +11,7 @@ use crate::engine::call::{
     DenseForward, DenseGradient, Derivative, LossCall, LossFormula, Reduction, UpdateCall,
 };
 use crate::engine::device::Device;
+use crate::engine::embedding::{Embed, EmbedGradient};
 use crate::engine::formula::{Map, Zip};
 use crate::engine::interface::{Engine, Sealed};
 use crate::engine::memory::{Handle, Span};
@@ -237,6 +238,16 @@ impl<T: Scalar> Engine<T> for CpuEngine<T> {
 
     unsafe fn row_dots(&self, alpha: T, x: Span, y: Span, beta: T, sums: Span) -> Result<()> {
         unsafe { self.row_dots_of(alpha, x, y, beta, sums) };
+        Ok(())
+    }
+
+    unsafe fn embed(&self, call: &Embed) -> Result<()> {
+        unsafe { self.embed_numbers(call) };
+        Ok(())
+    }
+
+    unsafe fn embed_gradient(&self, call: &EmbedGradient) -> Result<()> {
+        unsafe { self.gradient_of_embedding(call) };
         Ok(())
     }
 

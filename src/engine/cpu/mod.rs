@@ -1,7 +1,7 @@
 //! The engine of the host's CPU.
 //!
 //! * [`gemm`]: the matrix product; [`dense`]: the calls of layers, a product each.
-//! * [`elements`], [`columns`], [`normalize`], [`random`]: loops over elements and columns.
+//! * [`elements`], [`columns`], [`normalize`], [`embedding`], [`random`]: loops over elements and columns.
 //! * [`pool`]: threads; [`streams`]: which call uses them; [`memory`]: allocations; [`cpuid`]: the processor.
 //! * [`peak`]: the floating-point operations that the machine attains.
 //!
@@ -25,6 +25,7 @@ mod cpu_engine;
 mod cpuid;
 mod dense;
 mod elements;
+mod embedding;
 mod gemm;
 mod lanes;
 mod memory;

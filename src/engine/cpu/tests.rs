@@ -20,6 +20,7 @@ use crate::scalar::Scalar;
 
 mod dense;
 mod elements;
+mod embedding;
 mod gemm;
 mod loss;
 mod math;

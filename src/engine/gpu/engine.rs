@@ -6,9 +6,9 @@ use super::product_call::{Call, Output};
 use super::program::Text;
 use super::transfer;
 use crate::engine::{
-    DenseForward, DenseGradient, Derivative, Device, Engine, Handle, LossCall, Map, NetworkForward,
-    NetworkStep, Normalize, NormalizePropagate, Reduction, Span, Transfer, TunedTile, UpdateCall,
-    Zip,
+    DenseForward, DenseGradient, Derivative, Device, Embed, EmbedGradient, Engine, Handle,
+    LossCall, Map, NetworkForward, NetworkStep, Normalize, NormalizePropagate, Reduction, Span,
+    Transfer, TunedTile, UpdateCall, Zip,
 };
 use crate::error::Result;
 use crate::random::Philox;
@@ -203,6 +203,14 @@ impl<T: Scalar, D: Driver> Engine<T> for Gpu<T, D> {
 
     unsafe fn row_dots(&self, alpha: T, x: Span, y: Span, beta: T, sums: Span) -> Result<()> {
         unsafe { self.row_dots_of(alpha.to_f64(), x, y, beta.to_f64(), sums) }
+    }
+
+    unsafe fn embed(&self, call: &Embed) -> Result<()> {
+        unsafe { self.embed_numbers(call) }
+    }
+
+    unsafe fn embed_gradient(&self, call: &EmbedGradient) -> Result<()> {
+        unsafe { self.gradient_of_embedding(call) }
     }
 
     unsafe fn update(&self, call: &UpdateCall) -> Result<()> {

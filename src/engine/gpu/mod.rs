@@ -11,6 +11,7 @@ mod cpu_blocking;
 mod device;
 pub(super) mod driver;
 mod elements;
+mod embedding;
 mod engine;
 mod library;
 mod measure;

@@ -184,6 +184,9 @@ fn describe_layers<T: Scalar>(network: &Network<T>) -> String {
         LayerKind::Dense => {
             format!("{} \u{2192} {} {}", layer.inputs(), layer.outputs(), layer.activation())
         }
+        LayerKind::NumberEmbedding => {
+            format!("{} \u{2192} {} numbers embedded", layer.inputs(), layer.outputs())
+        }
         kind => format!("{} {}", kind.name().replace('_', " "), layer.activation()),
     });
     layers.collect::<Vec<_>>().join(", ")

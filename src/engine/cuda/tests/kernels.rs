@@ -44,6 +44,7 @@ fn every_kernel<T: Scalar>() -> BTreeSet<Kernel> {
     optimizers(&engine).unwrap();
     regularization(&engine).unwrap();
     normalization(&engine).unwrap();
+    embedding(&engine).unwrap();
     let mut kernels = std::mem::take(&mut record.lock().unwrap().kernels);
     kernels.extend(every_product::<T>(gpu_traits(SHARED)));
     kernels.extend(every_whole_network::<T>());
@@ -203,6 +204,14 @@ fn normalization<T: Scalar>(engine: &Arc<dyn Engine<T>>) -> Result<()> {
         .build()?
         .epoch(&mut samples)?;
     Ok(())
+}
+
+fn embedding<T: Scalar>(engine: &Arc<dyn Engine<T>>) -> Result<()> {
+    let builder = Network::builder(engine, 3).embed_numbers(&[0, 2]);
+    let mut network = builder.dense(4, Activation::Identity).build()?;
+    let mut trainer =
+        Trainer::builder(&mut network, Loss::Quadratic, Sgd::new(0.1)?).batch(2).build()?;
+    trainer.step(Matrix::zeros(engine, 3, 2)?.view(), Matrix::zeros(engine, 4, 2)?.view())
 }
 
 /// Value of an option in a kernel's source.
@@ -465,6 +474,8 @@ fn the_record_has_every_formula_and_output() {
     let texts = kernels.iter().map(|(name, _)| name.as_str()).collect::<BTreeSet<_>>();
     let names = [
         "elements",
+        "embed",
+        "embed_gradient",
         "gather",
         "halve",
         "hits",
