@@ -7,10 +7,10 @@ use std::sync::Arc;
 
 use common::{engines, one_hot, random};
 use travertine::data::Task;
-use travertine::engine::{self, Engine, Settings};
+use travertine::engine::{self, Engine, Fusion, Library, MatmulPrecision, Settings};
 use travertine::layer::{Layer, LayerKind, NumberEmbedding, Role};
 use travertine::model_file::{self, ModelInfo};
-use travertine::optimizer::Adam;
+use travertine::optimizer::{Adam, Sgd};
 use travertine::trainer::Factors;
 use travertine::{
     Activation, Dropout, Init, Loss, Matrix, Network, Samples, Scalar, Trainer, check_gradients,
@@ -317,6 +317,53 @@ fn trained<T: Scalar>(device: &Device<T>, samples: usize, batch: usize) -> Netwo
         trainer.epoch(&mut samples).unwrap();
     });
     network
+}
+
+/// The layer reads a delta, and writes an output, that engines keep in 16 bits too.
+#[test]
+fn dense_layers_behind_it_may_multiply_in_less_precision() {
+    let cpu = engine::open::<f32>("cpu").unwrap();
+    let columns: Vec<usize> = (0..16).collect();
+    // Two steps, because the second reads what the first has written.
+    let steps = |device: &Device<f32>| -> [Vec<f64>; 2] {
+        let mut network = Network::builder(device, 16)
+            .embed_numbers(&columns)
+            .dense(48, Activation::Tanh)
+            .dense(16, Activation::Identity)
+            .seed(1)
+            .build()
+            .unwrap();
+        let x = Matrix::from_slice(device, 16, 32, &scaled(16 * 32, 3, 2.0)).unwrap();
+        let t = Matrix::from_slice(device, 16, 32, &scaled(16 * 32, 4, 8.0)).unwrap();
+        let optimizer = Sgd::new(0.1).unwrap();
+        let mut trainer = Trainer::builder(&mut network, Loss::Quadratic, optimizer)
+            .batch(32)
+            .seed(1)
+            .build()
+            .unwrap();
+        (0..2).for_each(|_| trainer.step(x.view(), t.view()).unwrap());
+        drop(trainer);
+        let layer = &network.layers()[0];
+        [layer.weights(), layer.bias()].map(|x| numbers(x.to_vec().unwrap()))
+    };
+    let exact = steps(&cpu);
+    let initial = Network::builder(&cpu, 16).embed_numbers(&columns).seed(1).build().unwrap();
+    let initial = &initial.layers()[0];
+    let initial = [initial.weights(), initial.bias()].map(|x| numbers(x.to_vec().unwrap()));
+    for precision in [MatmulPrecision::Tf32, MatmulPrecision::Bf16, MatmulPrecision::F16] {
+        let mut settings = Settings::default();
+        settings.matmul = precision;
+        settings.library = Library::Always;
+        settings.fusion = Fusion::Never;
+        let Some(device) = common::engine_if_there("cuda", &settings) else { return };
+        for ((found, exact), initial) in steps(&device).iter().zip(&exact).zip(&initial) {
+            let moved = |x: &[f64]| -> Vec<f64> {
+                x.iter().zip(initial).map(|(x, before)| x - before).collect()
+            };
+            let apart = common::relative(&moved(found), &moved(exact));
+            assert!(apart < 0.02, "{precision:?}: {apart}");
+        }
+    }
 }
 
 /// Small batches on one thread, and batches that threads share.
