@@ -118,6 +118,12 @@ fn activate(activation: Activation, z: f64) -> f64 {
     }
 }
 
+/// The output of a layer, which is infinite where the scalar cannot hold it.
+fn output<T: Scalar>(activation: Activation, z: f64) -> f64 {
+    let (a, stored) = (activate(activation, z), T::from_f64(activate(activation, z)).to_f64());
+    if stored.is_infinite() { stored } else { a }
+}
+
 /// alpha and lambda (Klambauer et al. 2017, equation 14).
 const SELU: [f64; 2] = [1.673_263_242_354_377_2, 1.050_700_987_355_480_5];
 
@@ -265,7 +271,7 @@ fn activations<T: Scalar>(words: &str, engine: &Arc<dyn Engine<T>>) {
                 .iter()
                 .map(|layer| layer.bias().to_vec().unwrap()[0].to_f64())
                 .collect();
-            let g = |z: f64| activate(activation, z) - 0.25;
+            let g = |z: f64| output::<T>(activation, z) - 0.25;
             assert!(
                 agrees_at::<T>(bias[1], *z, |z| -g(z)),
                 "{words}: {activation} {z:e}: {bias:?}"
@@ -291,14 +297,14 @@ fn losses<T: Scalar>(words: &str, engine: &Arc<dyn Engine<T>>) {
     let count = special.len();
     let nothing = Matrix::zeros(engine, 1, 1).unwrap();
     for kind in Loss::ALL.into_iter().filter(|loss| *loss != Loss::SoftmaxCrossEntropy) {
-        for output in Activation::ALL.into_iter().filter(|a| *a != Activation::Softmax) {
-            if !common::is_learnable(output, kind) {
+        for last in Activation::ALL.into_iter().filter(|a| *a != Activation::Softmax) {
+            if !common::is_learnable(last, kind) {
                 continue;
             }
-            let fused = kind == Loss::BinaryCrossEntropy && output == Activation::Sigmoid;
+            let fused = kind == Loss::BinaryCrossEntropy && last == Activation::Sigmoid;
             for t in [0.0, 1.0, 0.25] {
-                let what = format!("{words}: {output}, {kind}, t {t}");
-                let mut network = of_bias(engine, output, &special);
+                let what = format!("{words}: {last}, {kind}, t {t}");
+                let mut network = of_bias(engine, last, &special);
                 let sgd = Sgd::new(1.0).unwrap();
                 let mut trainer =
                     Trainer::builder(&mut network, kind, sgd).batch(1).build().unwrap();
@@ -307,21 +313,21 @@ fn losses<T: Scalar>(words: &str, engine: &Arc<dyn Engine<T>>) {
                 assert!(trainer.last_loss(1).unwrap().is_nan(), "{what}: one of the losses is NaN");
                 let bias = f64s(trainer.layers()[0].bias().to_vec().unwrap());
                 for (z, after) in special.iter().zip(bias) {
-                    let y = if fused { *z } else { activate(output, *z) };
+                    let y = if fused { *z } else { output::<T>(last, *z) };
                     let g = loss(kind, y, t).1;
-                    let delta = if fused { g } else { derivative(output, g, *z) };
+                    let delta = if fused { g } else { derivative(last, g, *z) };
                     let right = agrees::<T>(after, z - delta, z.abs() + g.abs());
                     assert!(right, "{what}: bias {z:e} becomes {after:e} and not {:e}", z - delta);
                 }
                 // Losses come as a mean over the samples: each number is a training of its own.
                 for z in special.iter().filter(|_| t == 0.25) {
-                    let mut network = of_bias(engine, output, &[*z]);
+                    let mut network = of_bias(engine, last, &[*z]);
                     let sgd = Sgd::new(1.0).unwrap();
                     let mut trainer =
                         Trainer::builder(&mut network, kind, sgd).batch(1).build().unwrap();
                     trainer.step(nothing.view(), column(engine, &[t]).view()).unwrap();
                     let ours = trainer.last_loss(1).unwrap();
-                    let y = if fused { *z } else { activate(output, *z) };
+                    let y = if fused { *z } else { output::<T>(last, *z) };
                     let expected = loss(kind, y, t).0;
                     let right = agrees::<T>(ours, expected, y.abs() + 1.0);
                     assert!(right, "{what}: the loss at z {z:e} is {ours:e} and not {expected:e}");
