@@ -4,6 +4,8 @@
 //! multiples of an eighth, so that sums of their products are exact in any order, and a right kernel has no difference at all before its
 //! formula. One of the products is long: Mesa 22.3 ends the loops of an item after 65,535 steps, whatever is left to do.
 
+use std::time::{SystemTime, UNIX_EPOCH};
+
 use super::device::Gpu;
 use super::driver::Driver;
 use super::measure::Buffer;
@@ -44,8 +46,11 @@ impl<T: Scalar, D: Driver> Gpu<T, D> {
             return Ok(kernel);
         }
         for attempt in 0..ATTEMPTS {
-            // Drivers keep compiled kernels too. One that has kept a wrong one does not know the longer text.
-            let text = format!("{source}{}", "\n// Compiled again.".repeat(attempt));
+            // Drivers keep compiled kernels too. One that has kept wrong ones, of earlier processes as well, does not know a new text.
+            let text = match attempt {
+                0 => source.clone(),
+                _ => format!("{source}\n// Compiled again: {}", new_number()),
+            };
             let kernel = self.driver.build(&text, key.kernel)?;
             if self.is_right(&kernel, call, blocking)? {
                 self.driver.store(&source, &kernel);
@@ -89,6 +94,12 @@ impl<T: Scalar, D: Driver> Gpu<T, D> {
         }
         Ok(true)
     }
+}
+
+/// A number that no other compilation has.
+fn new_number() -> String {
+    let time = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    format!("{}.{}", std::process::id(), time.as_nanos())
 }
 
 /// What a product proves.
