@@ -167,7 +167,7 @@ impl<T: Scalar, D: Driver> Gpu<T, D> {
         unsafe { self.enqueue_made(&key, groups, items, arguments, || self.compile(&key)) }
     }
 
-    fn compile(&self, key: &Key) -> Result<D::Kernel> {
+    pub(super) fn compile(&self, key: &Key) -> Result<D::Kernel> {
         self.driver.compile(&key.source(D::DIALECT), key.kernel)
     }
 

@@ -194,9 +194,15 @@ impl<T: Scalar, D: Driver> Gpu<T, D> {
         arguments.push_vector(input, input.column_stride);
         arguments.push_vector(output, output.column_stride);
         let key = self.network_key(layers, layout, false);
-        unsafe {
-            self.launch(key, [input.columns.div_ceil(layout.samples), 1], layout.items, &arguments)
-        }
+        let groups = [input.columns.div_ceil(layout.samples), 1];
+        let make = || self.make_network(&key);
+        unsafe { self.launch_made(key, groups, layout.items, &arguments, make) }
+    }
+
+    /// No product is needed beside this kernel, so a product speaks for the driver.
+    fn make_network(&self, key: &Key) -> Result<D::Kernel> {
+        self.prove_a_product()?;
+        self.compile(key)
     }
 
     /// A step of training.
@@ -239,6 +245,7 @@ impl<T: Scalar, D: Driver> Gpu<T, D> {
         arguments.push(self.real(call.threshold));
         let hits = hits.unwrap_or(losses);
         arguments.push_vector(hits, hits.column_stride);
-        unsafe { self.launch(key, [1, 1], layout.items, &arguments) }
+        let make = || self.make_network(&key);
+        unsafe { self.launch_made(key, [1, 1], layout.items, &arguments, make) }
     }
 }

@@ -27,16 +27,21 @@ impl<T: Scalar, D: Driver> Gpu<T, D> {
     /// # Safety
     /// As [`Gpu::product`].
     pub(super) unsafe fn product_with(&self, tiles: &Tiles, call: &Call) -> Result<()> {
+        let (key, blocking) = self.product_plan(tiles, call);
+        let arguments = self.product_arguments(call, &blocking)?;
+        let make = || self.product_kernel(&key, call, &blocking);
+        // SAFETY: the arguments are those of `product.kernel`; their memory is alive, as the caller promises.
+        unsafe { self.launch_made(key, blocking.groups, blocking.tile.items, &arguments, make) }
+    }
+
+    /// The kernel of a product, and how it divides C.
+    pub(super) fn product_plan(&self, tiles: &Tiles, call: &Call) -> (Key, Blocking) {
         let blocking = if self.traits().is_cpu {
             self.cpu_blocking(tiles, call)
         } else {
             self.gpu_blocking(tiles, call)
         };
-        let (key, arguments) =
-            (self.product_key(call, &blocking), self.product_arguments(call, &blocking)?);
-        let make = || self.product_kernel(&key, call, &blocking);
-        // SAFETY: the arguments are those of `product.kernel`; their memory is alive, as the caller promises.
-        unsafe { self.launch_made(key, blocking.groups, blocking.tile.items, &arguments, make) }
+        (self.product_key(call, &blocking), blocking)
     }
 
     /// The arguments of `product.kernel`.

@@ -2,7 +2,9 @@
 //!
 //! Compilers of OpenCL drivers have returned wrong code without an error, some of them only now and then for the same text. The numbers are
 //! multiples of an eighth, so that sums of their products are exact in any order, and a right kernel has no difference at all before its
-//! formula.
+//! formula. One of the products is long: Mesa 22.3 ends the loops of an item after 65,535 steps, whatever is left to do.
+
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use super::device::Gpu;
 use super::driver::Driver;
@@ -17,8 +19,12 @@ use crate::scalar::Scalar;
 
 /// Compilations of a kernel before it is refused.
 const ATTEMPTS: usize = 4;
-/// Steps of k on a CPU device: two slices and a rest.
+/// Steps of k at a time on a CPU device.
 const CPU_SLICE: usize = 16;
+/// Steps of k of the long product, and its tiles in a row on a CPU device: an item has more steps than 16 bits can count. Sums of as many
+/// numbers are exact in f32.
+const LONG: usize = 8195;
+const LONG_TILES: usize = 16;
 /// Units in the last place by which a formula may be apart, relative to 1 or the result.
 const ULPS: f64 = 1000.0;
 
@@ -40,8 +46,11 @@ impl<T: Scalar, D: Driver> Gpu<T, D> {
             return Ok(kernel);
         }
         for attempt in 0..ATTEMPTS {
-            // Drivers keep compiled kernels too. One that has kept a wrong one does not know the longer text.
-            let text = format!("{source}{}", "\n// Compiled again.".repeat(attempt));
+            // Drivers keep compiled kernels too. One that has kept wrong ones, of earlier processes as well, does not know a new text.
+            let text = match attempt {
+                0 => source.clone(),
+                _ => format!("{source}\n// Compiled again: {}", new_number()),
+            };
             let kernel = self.driver.build(&text, key.kernel)?;
             if self.is_right(&kernel, call, blocking)? {
                 self.driver.store(&source, &kernel);
@@ -60,13 +69,26 @@ impl<T: Scalar, D: Driver> Gpu<T, D> {
         ))
     }
 
-    /// Whether the kernel multiplies two small matrices right, plain ones and, if it takes them, transposed ones.
+    /// Proves a plain product in the place of a kernel that has no proof of its own.
+    pub(super) fn prove_a_product(&self) -> Result<()> {
+        if !D::PROVES {
+            return Ok(());
+        }
+        let (ones, out) = (self.held(&[T::from_f64(1.0)])?, self.held(&[T::default()])?);
+        let call = Call::plain(1.0, ones.span(1, 1), ones.span(1, 1), 0.0, out.span(1, 1));
+        let (key, blocking) = self.product_plan(&self.tiles, &call);
+        self.product_kernel(&key, &call, &blocking).map(drop)
+    }
+
+    /// Whether the kernel multiplies small matrices right: plain ones, transposed ones if it takes them, and long ones.
     fn is_right(&self, kernel: &D::Kernel, call: &Call, blocking: &Blocking) -> Result<bool> {
-        let takes_transposed = !self.traits().is_cpu || blocking.panels > 0;
-        for turned in [false, true].into_iter().filter(|turned| !turned || takes_transposed) {
-            if !Case::<T>::new(self.width(), self.traits().is_cpu, blocking, turned)
-                .is_right(self, kernel, call)?
-            {
+        let is_cpu = self.traits().is_cpu;
+        let kinds: &[Kind] = match !is_cpu || blocking.panels > 0 {
+            true => &[Kind::Plain, Kind::Turned, Kind::Long],
+            false => &[Kind::Plain, Kind::Long],
+        };
+        for &kind in kinds {
+            if !Case::<T>::new(self.width(), is_cpu, blocking, kind).is_right(self, kernel, call)? {
                 return Ok(false);
             }
         }
@@ -74,13 +96,29 @@ impl<T: Scalar, D: Driver> Gpu<T, D> {
     }
 }
 
+/// A number that no other compilation has.
+fn new_number() -> String {
+    let time = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    format!("{}.{}", std::process::id(), time.as_nanos())
+}
+
+/// What a product proves.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    /// The edges of blocks.
+    Plain,
+    /// The same, with A and B transposed in memory.
+    Turned,
+    /// Sums of [`LONG`] products, and B's columns are all the same.
+    Long,
+}
+
 /// Operands of a small product, column-major: a block and some rows and columns of the next.
 struct Case<T> {
     m: usize,
     n: usize,
     k: usize,
-    /// Whether A and B are transposed in memory.
-    turned: bool,
+    kind: Kind,
     blocking: Blocking,
     a: Vec<T>,
     b: Vec<T>,
@@ -98,18 +136,30 @@ const ALPHA: f64 = 2.0;
 const BETA: f64 = 0.5;
 
 impl<T: Scalar> Case<T> {
-    fn new(width: usize, is_cpu: bool, like: &Blocking, turned: bool) -> Self {
+    fn new(width: usize, is_cpu: bool, like: &Blocking, kind: Kind) -> Self {
         let [rows, columns] = like.tile.block(width);
+        let is_long = kind == Kind::Long;
         let (block, slice) = match is_cpu {
-            true => ([rows * like.panels.clamp(1, 2), columns * 2], CPU_SLICE),
+            true => {
+                let across = if is_long { LONG_TILES } else { 2 };
+                let slice = if is_long { like.tile.slice } else { CPU_SLICE };
+                ([rows * like.panels.clamp(1, 2), columns * across], slice)
+            }
             false => ([rows, columns], like.tile.slice),
         };
-        let (m, n, k) = (block[0] + 5, block[1] + 3, 2 * slice + 3);
+        let (m, n, k) = match is_long {
+            // A CPU's tile has all its rows and columns.
+            true if is_cpu => (block[0], block[1], LONG),
+            true => (5, 3, LONG),
+            // Two slices and a rest.
+            false => (block[0] + 5, block[1] + 3, 2 * slice + 3),
+        };
         let groups = [m.div_ceil(block[0]), n.div_ceil(block[1])];
         let blocking = Blocking { block, groups, slice, ..*like };
-        let (a, b, c) = (numbers(m * k, 1), numbers(k * n, 4), numbers(m * n, 5));
+        let (a, c) = (numbers(m * k, 1), numbers(m * n, 5));
+        let b = if is_long { numbers(k, 4).repeat(n) } else { numbers(k * n, 4) };
         let (bias, kept) = (numbers(m, 3), numbers(m * n, 2));
-        Case { m, n, k, turned, blocking, a, b, c, bias, kept }
+        Case { m, n, k, kind, blocking, a, b, c, bias, kept }
     }
 
     fn is_right<D: Driver>(
@@ -118,10 +168,10 @@ impl<T: Scalar> Case<T> {
         kernel: &D::Kernel,
         like: &Call,
     ) -> Result<bool> {
-        let Case { m, n, k, turned, .. } = *self;
-        let factor = |buffer: &Buffer<'_, T, D>, rows: usize, columns: usize| match turned {
-            true => buffer.span(columns, rows).t(),
-            false => buffer.span(rows, columns),
+        let Case { m, n, k, kind, .. } = *self;
+        let factor = |buffer: &Buffer<'_, T, D>, rows: usize, columns: usize| match kind {
+            Kind::Turned => buffer.span(columns, rows).t(),
+            Kind::Plain | Kind::Long => buffer.span(rows, columns),
         };
         let [a, b, c] = [gpu.held(&self.a)?, gpu.held(&self.b)?, gpu.held(&self.c)?];
         let [bias, kept, sums] =
@@ -188,11 +238,11 @@ impl<T: Scalar> Case<T> {
     }
 
     fn element_a(&self, i: usize, l: usize) -> f64 {
-        self.a[if self.turned { l + i * self.k } else { i + l * self.m }].to_f64()
+        self.a[if self.kind == Kind::Turned { l + i * self.k } else { i + l * self.m }].to_f64()
     }
 
     fn element_b(&self, l: usize, j: usize) -> f64 {
-        self.b[if self.turned { j + l * self.n } else { l + j * self.k }].to_f64()
+        self.b[if self.kind == Kind::Turned { j + l * self.n } else { l + j * self.k }].to_f64()
     }
 
     /// `alpha A B + beta C`, and the bias.
@@ -200,10 +250,13 @@ impl<T: Scalar> Case<T> {
         let mut wanted = Vec::with_capacity(self.m * self.n);
         let mut column = vec![0.0; self.m];
         for j in 0..self.n {
-            column.fill(0.0);
-            for l in 0..self.k {
-                let y = self.element_b(l, j);
-                column.iter_mut().enumerate().for_each(|(i, sum)| *sum += self.element_a(i, l) * y);
+            if j == 0 || self.kind != Kind::Long {
+                column.fill(0.0);
+                for l in 0..self.k {
+                    let y = self.element_b(l, j);
+                    let terms = column.iter_mut().enumerate();
+                    terms.for_each(|(i, sum)| *sum += self.element_a(i, l) * y);
+                }
             }
             wanted.extend(column.iter().enumerate().map(|(i, sum)| {
                 let bias = if has_bias { self.bias[i].to_f64() } else { 0.0 };

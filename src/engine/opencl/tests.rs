@@ -45,6 +45,7 @@ macro_rules! passes_on {
     };
 }
 
+mod compilations;
 mod faulty;
 mod library;
 
