@@ -238,7 +238,7 @@ fn large_and_special_numbers() {
                     assert_eq!(is_nan, (row - 2) / 3 == bad, "{words}, sample {j}, row {row}");
                 }
             }
-            // Whoever writes the numbers of features writes them wrong at most, not beyond the input.
+            // A program may write wrong column numbers; reads stay inside the input all the same.
             for wrong in [-1.0, 2.0, 0.5, 1e30, f64::NAN, f64::INFINITY] {
                 let wrong = [T::from_f64(1.0), T::from_f64(wrong)];
                 layer.statistics_mut().unwrap().write(&wrong).unwrap();
