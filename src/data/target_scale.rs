@@ -35,6 +35,9 @@ use crate::{Error, Result, Scalar};
 pub struct TargetScale {
     mean: Vec<f64>,
     deviation: Vec<f64>,
+    /// The least and the greatest answer of each output, in the units of the data; or none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    bounds: Option<Vec<[f64; 2]>>,
 }
 
 impl TargetScale {
@@ -43,6 +46,57 @@ impl TargetScale {
         let mut fit = TargetFit::default();
         fit.add(targets);
         fit.finish()
+    }
+
+    /// The same scale, with answers no smaller and no greater than any of these targets: a prediction beyond them becomes the
+    /// nearest of them. A network answers far outside of what it has seen where a sample is far from all others.
+    /// [`TargetScale::undo`] leaves the bounds out.
+    ///
+    /// ```
+    /// use travertine::data::{TargetScale, Targets};
+    /// use travertine::{Activation, Loss, Model, Network, engine, model_file::ModelInfo};
+    /// let prices = Targets::Values { values: vec![2.0, 3.0, 4.0], names: vec!["price".into()] };
+    /// let scale = TargetScale::fit(&prices).unwrap().bounded_by(&prices)?;
+    /// assert_eq!(scale.bounds(), Some(&[[2.0, 4.0]][..]));
+    ///
+    /// let cpu = engine::open::<f64>("cpu")?;
+    /// let mut network = Network::builder(&cpu, 1).dense(1, Activation::Identity).build()?;
+    /// network.layers_mut()[0].weights_mut().write(&[1.0])?;
+    /// let mut info = ModelInfo::new(Loss::Quadratic);
+    /// info.target_scale = Some(scale);
+    /// let mut predictor = Model::new(network, info)?.predictor(1)?;
+    /// assert_eq!(predictor.predict(&[1e6])?.values(), [4.0]);
+    /// # Ok::<(), travertine::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// Targets that are not values, or another number of values a sample than the scale was fitted on; no samples.
+    pub fn bounded_by(self, targets: &Targets) -> Result<Self> {
+        let outputs = self.mean.len();
+        let Targets::Values { values, names } = targets else {
+            let reason = "the targets are no values";
+            return Err(Error::argument("TargetScale::bounded_by", reason));
+        };
+        if names.len() != outputs || values.len() < outputs {
+            let reason = format!(
+                "the targets have {} values of {} outputs; the scale was fitted on {outputs} outputs",
+                values.len(),
+                names.len()
+            );
+            return Err(Error::argument("TargetScale::bounded_by", reason));
+        }
+        let mut bounds: Vec<[f64; 2]> = values[..outputs].iter().map(|&x| [x, x]).collect();
+        for sample in values.chunks_exact(outputs) {
+            for ([least, greatest], &x) in bounds.iter_mut().zip(sample) {
+                (*least, *greatest) = (least.min(x), greatest.max(x));
+            }
+        }
+        Ok(TargetScale { bounds: Some(bounds), ..self })
+    }
+
+    /// The least and the greatest answer of each output, where there are bounds.
+    pub fn bounds(&self) -> Option<&[[f64; 2]]> {
+        self.bounds.as_deref()
     }
 
     /// The mean of each output.
@@ -87,9 +141,15 @@ impl TargetScale {
         Ok(Targets::Values { values, names: names.clone() })
     }
 
-    /// An output of the network in the units of the data.
+    /// An output of the network in the units of the data, and within the bounds.
     pub(crate) fn unscaled(&self, output: usize, scaled: f64) -> f64 {
-        self.mean[output] + self.deviation[output] * scaled
+        let value = self.mean[output] + self.deviation[output] * scaled;
+        // NaN stays NaN.
+        match &self.bounds {
+            Some(bounds) if value < bounds[output][0] => bounds[output][0],
+            Some(bounds) if value > bounds[output][1] => bounds[output][1],
+            _ => value,
+        }
     }
 
     /// What is wrong with a scale that comes from a file, for a network of so many outputs.
@@ -99,6 +159,17 @@ impl TargetScale {
             return Some(format!(
                 "{means} means and {deviations} deviations for {outputs} outputs"
             ));
+        }
+        if let Some(bounds) = &self.bounds {
+            if bounds.len() != outputs {
+                return Some(format!("{} pairs of bounds for {outputs} outputs", bounds.len()));
+            }
+            let is_range = |[least, greatest]: &&[f64; 2]| {
+                least.is_finite() && greatest.is_finite() && least <= greatest
+            };
+            if let Some([least, greatest]) = bounds.iter().find(|range| !is_range(range)) {
+                return Some(format!("bounds {least} and {greatest}"));
+            }
         }
         let is_usable = |x: &&f64| x.is_finite() && **x > 0.0;
         let mean = self.mean.iter().find(|x| !x.is_finite());
@@ -164,6 +235,7 @@ impl TargetFit {
         (!self.mean.is_empty()).then(|| TargetScale {
             mean: outputs.clone().map(mean).collect(),
             deviation: outputs.map(usable).collect(),
+            bounds: None,
         })
     }
 }

@@ -28,6 +28,8 @@ use crate::scalar::Scalar;
 /// standardization), and what its outputs mean (classes, probabilities, values). Predictions go through all of it; there is no
 /// way around it by accident.
 ///
+/// A model may be an ensemble of several networks ([`Model::ensemble`]), whose mean it answers.
+///
 /// A model owns its network and is [`Send`] and [`Sync`]: an `Arc<Model>` serves any number of threads, each with a
 /// [`Predictor`] of its own. A server replaces a model by replacing the `Arc`; see `examples/serve.rs`.
 ///
@@ -51,11 +53,12 @@ use crate::scalar::Scalar;
 /// # Ok::<(), travertine::Error>(())
 /// ```
 pub struct Model<T: Scalar> {
-    network: Arc<Network<T>>,
+    /// One, or the members of an ensemble.
+    networks: Vec<Arc<Network<T>>>,
     info: ModelInfo,
     shared: Arc<Shared>,
-    /// The network as predictors run it, once one was requested.
-    prepared: Mutex<Option<Arc<Prepared<'static, T>>>>,
+    /// The networks as predictors run them, once one was requested.
+    prepared: Mutex<Vec<Arc<Prepared<'static, T>>>>,
 }
 
 /// What predictors of a model share beside the weights.
@@ -74,13 +77,48 @@ impl<T: Scalar> Model<T> {
     /// A description that does not fit the network: another number of classes than outputs (two classes may share one output),
     /// or of features than inputs; an encoder or a standardization with numbers that cannot be used. The field is named.
     pub fn new(network: Network<T>, info: ModelInfo) -> Result<Self> {
-        model_file::check("Model::new", &network, &info)?;
-        let encoder = schema::encoder(&info, network.inputs());
+        Model::of_networks("Model::new", vec![network], info)
+    }
+
+    /// A model whose outputs are the mean of the outputs of several networks, which is more accurate than any of them is on
+    /// average: of probabilities for networks that end in softmax or sigmoid, else of values or logits. The networks have the
+    /// same layers; what differs is what they were trained on, or their first weights.
+    ///
+    /// ```
+    /// use travertine::model_file::ModelInfo;
+    /// use travertine::{Activation, Loss, Model, Network, engine};
+    /// let cpu = engine::open::<f32>("cpu")?;
+    /// let mut networks = Vec::new();
+    /// for weight in [1.0, 2.0] {
+    ///     let mut network = Network::builder(&cpu, 1).dense(1, Activation::Identity).build()?;
+    ///     network.layers_mut()[0].weights_mut().write(&[weight])?;
+    ///     networks.push(network);
+    /// }
+    /// let model = Model::ensemble(networks, ModelInfo::new(Loss::Quadratic))?;
+    /// assert_eq!(model.predictor(1)?.predict(&[10.0])?.values(), [15.0]);
+    /// # Ok::<(), travertine::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// No networks; networks with different layers, or on different engines; otherwise as [`Model::new`].
+    pub fn ensemble(networks: Vec<Network<T>>, info: ModelInfo) -> Result<Self> {
+        Model::of_networks("Model::ensemble", networks, info)
+    }
+
+    fn of_networks(
+        operation: &'static str,
+        networks: Vec<Network<T>>,
+        info: ModelInfo,
+    ) -> Result<Self> {
+        model_file::check(operation, &networks, &info)?;
+        let (inputs, outputs) = (networks[0].inputs(), networks[0].outputs());
+        let encoder = schema::encoder(&info, inputs);
         let schema = Schema::new(&info, &encoder);
-        let table_schema = schema::table_schema(&info, &encoder, network.outputs());
-        let answers = Arc::new(Answers::new(&network, &info));
+        let table_schema = schema::table_schema(&info, &encoder, outputs);
+        let answers = Arc::new(Answers::new(&networks[0], &info));
         let shared = Arc::new(Shared { schema, table_schema, encoder, answers });
-        Ok(Model { network: Arc::new(network), info, shared, prepared: Mutex::new(None) })
+        let networks = networks.into_iter().map(Arc::new).collect();
+        Ok(Model { networks, info, shared, prepared: Mutex::new(Vec::new()) })
     }
 
     /// Reads a model file onto an engine. A file of the other precision is converted.
@@ -88,8 +126,8 @@ impl<T: Scalar> Model<T> {
     /// # Errors
     /// As [`model_file::load`].
     pub fn load(path: impl AsRef<Path>, engine: &Arc<dyn Engine<T>>) -> Result<Self> {
-        let (network, info) = model_file::load(path, engine)?;
-        Model::new(network, info)
+        let (networks, info) = model_file::load_all(path, engine)?;
+        Model::ensemble(networks, info)
     }
 
     /// As [`Model::load`], from the bytes of a model file in memory, such as `include_bytes!` or a download.
@@ -97,8 +135,8 @@ impl<T: Scalar> Model<T> {
     /// # Errors
     /// As [`model_file::load`].
     pub fn load_from_bytes(bytes: &[u8], engine: &Arc<dyn Engine<T>>) -> Result<Self> {
-        let (network, info) = model_file::load_from_bytes(bytes, engine)?;
-        Model::new(network, info)
+        let (networks, info) = model_file::load_all_from_bytes(bytes, engine)?;
+        Model::ensemble(networks, info)
     }
 
     /// Writes the model file; `path` holds the old or the new model at any moment.
@@ -106,7 +144,7 @@ impl<T: Scalar> Model<T> {
     /// # Errors
     /// As [`model_file::save`].
     pub fn save(&self, path: impl AsRef<Path>) -> Result<()> {
-        model_file::save(path, &self.network, &self.info)
+        model_file::save_all(path, &self.networks, &self.info)
     }
 
     /// The columns of the raw rows that the model predicts from, in their order.
@@ -129,9 +167,19 @@ impl<T: Scalar> Model<T> {
         self.shared.answers.gives_probabilities()
     }
 
-    /// The network alone: it neither encodes nor standardizes its inputs.
+    /// The network alone, or the first one of an ensemble: it neither encodes nor standardizes its inputs.
     pub fn network(&self) -> &Network<T> {
-        &self.network
+        &self.networks[0]
+    }
+
+    /// The network, or the members of an ensemble.
+    pub fn networks(&self) -> impl ExactSizeIterator<Item = &Network<T>> {
+        self.networks.iter().map(|network| &**network)
+    }
+
+    /// Number of parameters, of all members of an ensemble.
+    pub fn parameters(&self) -> usize {
+        self.networks().map(Network::parameters).sum()
     }
 
     /// The description that is saved with the network.
@@ -145,19 +193,19 @@ impl<T: Scalar> Model<T> {
     /// # Errors
     /// A batch of 0; no memory; a device that fails.
     pub fn predictor(&self, batch: usize) -> Result<Predictor<T>> {
-        let place = (self.network.engine(), self.network.inputs());
-        Predictor::new(&self.shared, place, self.prepared()?, batch)
+        let place = (self.network().engine(), self.network().inputs());
+        Predictor::new(&self.shared, place, &self.prepared()?, batch)
     }
 
-    /// The network as predictors run it, made at the first call.
-    fn prepared(&self) -> Result<Arc<Prepared<'static, T>>> {
+    /// The networks as predictors run them, made at the first call.
+    fn prepared(&self) -> Result<Vec<Arc<Prepared<'static, T>>>> {
         // A thread that panicked has not left half a network here.
         let mut place = self.prepared.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(prepared) = &*place {
-            return Ok(Arc::clone(prepared));
+        if place.is_empty() {
+            let prepared = self.networks.iter().map(|network| Prepared::shared(network));
+            *place = prepared.map(|prepared| prepared.map(Arc::new)).collect::<Result<_>>()?;
         }
-        let prepared = Arc::new(Prepared::shared(&self.network)?);
-        Ok(Arc::clone(place.insert(prepared)))
+        Ok(place.clone())
     }
 }
 
@@ -173,7 +221,10 @@ impl<T: Scalar> fmt::Display for Model<T> {
             }
             Task::Values => write!(f, "model of {target} from {columns} columns")?,
         }
-        write!(f, ", trained with {}\n{}", self.info.loss, self.network)
+        let members = self.networks.len();
+        let members =
+            if members > 1 { format!("the mean of {members} like this: ") } else { String::new() };
+        write!(f, ", trained with {}\n{members}{}", self.info.loss, self.network())
     }
 }
 

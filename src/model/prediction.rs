@@ -83,7 +83,7 @@ impl<'p, T: Scalar> Prediction<'p, T> {
         self.values().iter().enumerate().map(text).collect()
     }
 
-    /// The network's outputs as they are: without the scale of the targets.
+    /// The network's outputs as they are, without the scale of the targets; their mean over the members of an ensemble.
     pub fn outputs(&self) -> &'p [T] {
         self.outputs
     }
@@ -263,6 +263,11 @@ impl Answers {
 
     pub(super) fn classes(&self) -> &[String] {
         &self.classes
+    }
+
+    /// Outputs of the network for a sample.
+    pub(super) fn outputs(&self) -> usize {
+        self.outputs
     }
 
     pub(super) fn is_classifier(&self) -> bool {

@@ -68,14 +68,15 @@ impl<T: Scalar> Predictor<T> {
     pub(super) fn new(
         shared: &Arc<Shared>,
         (engine, inputs): (&Arc<dyn Engine<T>>, usize),
-        prepared: Arc<Prepared<'static, T>>,
+        prepared: &[Arc<Prepared<'static, T>>],
         batch: usize,
     ) -> Result<Self> {
-        let inference = Inference::new(prepared, batch)?;
+        let members = prepared.iter().map(|prepared| Inference::new(Arc::clone(prepared), batch));
+        let members = members.collect::<Result<Vec<_>>>()?;
         let columns = shared.schema.columns().len();
         Ok(Predictor {
             shared: Arc::clone(shared),
-            runner: Runner::new((engine, inputs), inference)?,
+            runner: Runner::new((engine, inputs), members, shared.answers.outputs() * batch)?,
             batch,
             features: vec![T::default(); inputs * batch],
             raw: vec![0.0; inputs],
@@ -273,39 +274,53 @@ fn part<T>(features: &mut [T], sample: usize, inputs: usize) -> &mut [T] {
     &mut features[sample * inputs..][..inputs]
 }
 
-/// An inference between numbers in host memory.
+/// Inferences between numbers in host memory.
 struct Runner<T: Scalar> {
     engine: Arc<dyn Engine<T>>,
-    inference: Inference<'static, T>,
+    /// One, or those of an ensemble.
+    members: Vec<Inference<'static, T>>,
     inputs: usize,
     /// `inputs x batch`: the features in the engine's memory, where that is not the host's.
     staging: Option<Matrix<T>>,
+    /// `outputs x batch`: the sum over the members of an ensemble.
+    sums: Vec<f64>,
 }
 
 impl<T: Scalar> Runner<T> {
+    /// `outputs`: of a batch.
     fn new(
         (engine, inputs): (&Arc<dyn Engine<T>>, usize),
-        inference: Inference<'static, T>,
+        members: Vec<Inference<'static, T>>,
+        outputs: usize,
     ) -> Result<Self> {
         let in_place = MatrixRef::borrow(engine, 1, 1, &[T::default()]).is_ok();
-        let staging = || Matrix::zeros(engine, inputs, inference.batch());
-        let staging = if in_place { None } else { Some(staging()?) };
-        Ok(Runner { engine: Arc::clone(engine), inference, inputs, staging })
+        let batch = members.first().map_or(0, Inference::batch);
+        let staging = if in_place { None } else { Some(Matrix::zeros(engine, inputs, batch)?) };
+        let sums = if members.len() > 1 { vec![0.0; outputs] } else { Vec::new() };
+        Ok(Runner { engine: Arc::clone(engine), members, inputs, staging, sums })
     }
 
-    /// The network's outputs, `outputs x samples`, for features `inputs x samples`.
+    /// The network's outputs, or the mean of the members' ones, `outputs x samples`, for features `inputs x samples`.
     fn run(&mut self, features: &[T], outputs: &mut [T]) -> Result<()> {
         let samples = features.len() / self.inputs;
-        match &mut self.staging {
-            None => {
-                let input = MatrixRef::borrow(&self.engine, self.inputs, samples, features)?;
-                self.inference.run(input)?.read(outputs)
-            }
+        let input = match &mut self.staging {
+            None => MatrixRef::borrow(&self.engine, self.inputs, samples, features)?,
             Some(staging) => {
-                let mut input = staging.view_mut().sub_columns(0..samples)?;
-                input.write(features)?;
-                self.inference.run(input.as_ref())?.read(outputs)
+                staging.view_mut().sub_columns(0..samples)?.write(features)?;
+                staging.view().sub_columns(0..samples)?
             }
+        };
+        if let [network] = &mut *self.members {
+            return network.run(input)?.read(outputs);
         }
+        let sums = &mut self.sums[..outputs.len()];
+        sums.fill(0.0);
+        let count = self.members.len() as f64;
+        for member in &mut self.members {
+            member.run(input)?.read(outputs)?;
+            sums.iter_mut().zip(&*outputs).for_each(|(sum, output)| *sum += output.to_f64());
+        }
+        outputs.iter_mut().zip(sums).for_each(|(output, sum)| *output = T::from_f64(*sum / count));
+        Ok(())
     }
 }

@@ -4,13 +4,16 @@ use std::path::Path;
 
 use super::prediction::Predictions;
 use super::{Model, Predictor};
+use crate::activation::Activation;
 use crate::data::{
     self, Dataset, Encoded, Frame, Label, Schema as TableSchema, Table, TableOptions, Targets, Task,
 };
 use crate::error::{Error, Result};
+use crate::loss::Loss;
 use crate::matrix::Matrix;
 use crate::network::INFERENCE_BATCH;
-use crate::samples::{Report, Samples};
+use crate::ops::fused;
+use crate::samples::{Report, Samples, Scores};
 use crate::scalar::Scalar;
 
 /// How good a model is on samples with targets.
@@ -118,10 +121,7 @@ impl<T: Scalar> Model<T> {
     /// # Errors
     /// A device that fails.
     pub fn predict_table(&self, table: &ModelTable<T>) -> Result<Predictions<T>> {
-        let data = &table.encoded.data;
-        let mut predictions = Predictions::with_capacity(&self.shared.answers, data.samples());
-        let mut predictor: Predictor<T> = self.predictor(data.samples().min(INFERENCE_BATCH))?;
-        predictor.predict_standardized(data.features(), &mut predictions)?;
+        let predictions = self.predict_standardized(&table.encoded.data)?;
         Ok(predictions.with_unseen(table.encoded.unknown.clone(), table.warnings()))
     }
 
@@ -150,6 +150,18 @@ impl<T: Scalar> Model<T> {
         self.evaluate_table(&self.read_labeled_table(path, &TableOptions::default())?)
     }
 
+    /// The predictions for samples as the network takes them: encoded and standardized already.
+    ///
+    /// # Errors
+    /// Samples with another number of features, or features of other names; a device that fails.
+    pub fn predict_standardized(&self, data: &Dataset<T>) -> Result<Predictions<T>> {
+        self.check_features("Model::predict_standardized", data)?;
+        let mut predictions = Predictions::with_capacity(&self.shared.answers, data.samples());
+        let mut predictor: Predictor<T> = self.predictor(data.samples().min(INFERENCE_BATCH))?;
+        predictor.predict_standardized(data.features(), &mut predictions)?;
+        Ok(predictions)
+    }
+
     /// The predictions for samples that are encoded, where the model has an encoder, and not standardized.
     ///
     /// # Errors
@@ -169,7 +181,7 @@ impl<T: Scalar> Model<T> {
     /// # Errors
     /// A number of outputs that is not a whole number of samples.
     pub fn decode(&self, outputs: &[T]) -> Result<Predictions<T>> {
-        let of_a_sample = self.network.outputs();
+        let of_a_sample = self.network().outputs();
         if !outputs.len().is_multiple_of(of_a_sample) {
             let reason = format!("{} outputs; a sample has {of_a_sample}", outputs.len());
             return Err(Error::argument("Model::decode", reason));
@@ -211,14 +223,47 @@ impl<T: Scalar> Model<T> {
         let learned = scale.map_or(Ok(targets.clone()), |scale| scale.apply_to(&targets))?;
         let loss = scale.map_or(self.info.loss, |scale| scale.loss(self.info.loss));
         let data = Dataset::new(data.inputs(), data.features().to_vec(), learned)?;
-        let mut report = self.network.evaluate(loss, &self.samples(&data)?)?;
+        let samples = self.samples(&data)?;
+        let is_bounded = scale.is_some_and(|scale| scale.bounds().is_some());
+        let mut report = match self.networks.len() {
+            1 if !is_bounded => self.network().evaluate(loss, &samples)?,
+            _ => self.report(loss, &predictions, &samples)?,
+        };
         report.loss *= scale.map_or(1.0, |scale| scale.factor(self.info.loss));
         Ok(Evaluation { report, predictions, targets })
     }
 
+    /// The report of predictions that are not one network's outputs: the mean of an ensemble, or bounded values.
+    fn report(
+        &self,
+        loss: Loss,
+        predictions: &Predictions<T>,
+        samples: &Samples<'_, T>,
+    ) -> Result<Report> {
+        let (engine, count) = (self.network().engine(), samples.count());
+        let outputs = match (&self.info.target_scale, self.task()) {
+            (Some(scale), Task::Values) => {
+                let values = predictions.iter().flat_map(|p| p.values().to_vec()).collect();
+                let names = vec![String::new(); self.network().outputs()];
+                match scale.apply_to(&Targets::Values { values, names })? {
+                    Targets::Values { values, .. } => values.into_iter().map(T::from_f64).collect(),
+                    _ => Vec::new(),
+                }
+            }
+            _ => read_by(loss, self.network().last().activation(), predictions.outputs()),
+        };
+        let outputs = Matrix::from_slice(engine, self.network().outputs(), count, &outputs)?;
+        let mut scores = Scores::new(engine, count)?;
+        let ([_, targets], [losses, hits]) =
+            (samples.range(0..count)?, scores.range_mut(0..count)?);
+        fused::loss(loss.formula(), outputs.view(), targets, losses, None)?;
+        fused::hits(outputs.view(), targets, loss.threshold(), hits)?;
+        scores.report(count, samples.task())
+    }
+
     /// Refuses samples with features that are not the model's.
     fn check_features(&self, operation: &'static str, data: &Dataset<T>) -> Result<()> {
-        let (expected, found) = (self.network.inputs(), data.inputs());
+        let (expected, found) = (self.network().inputs(), data.inputs());
         if expected != found {
             let reason =
                 format!("the samples have {found} features; the model was trained on {expected}");
@@ -241,14 +286,14 @@ impl<T: Scalar> Model<T> {
         let describe = |count: usize, noun: &str| data::text::counted(count, noun);
         let expected = match self.task() {
             Task::Classes => describe(self.classes().len(), "class").replace("classs", "classes"),
-            Task::Values => describe(self.network.outputs(), "value") + " a sample",
+            Task::Values => describe(self.network().outputs(), "value") + " a sample",
         };
         let found = match (data.targets(), self.task()) {
             (Targets::Classes { labels, names }, Task::Classes) => {
                 return self.matched(labels, names);
             }
             (targets @ Targets::Values { names, .. }, Task::Values)
-                if names.len() == self.network.outputs() =>
+                if names.len() == self.network().outputs() =>
             {
                 return Ok(targets.clone());
             }
@@ -281,9 +326,9 @@ impl<T: Scalar> Model<T> {
 
     /// Samples on the model's engine: one number a sample where one output is the score of the second of two classes.
     fn samples<'d>(&'d self, data: &'d Dataset<T>) -> Result<Samples<'d, T>> {
-        let engine = self.network.engine();
+        let engine = self.network().engine();
         match data.targets() {
-            Targets::Classes { labels, .. } if self.network.outputs() == 1 => {
+            Targets::Classes { labels, .. } if self.network().outputs() == 1 => {
                 let yes: Vec<T> =
                     labels.iter().map(|&label| T::from_f64(f64::from(label))).collect();
                 let inputs =
@@ -293,5 +338,20 @@ impl<T: Scalar> Model<T> {
             }
             _ => Samples::new(engine, data),
         }
+    }
+}
+
+/// What a loss reads in the place of these outputs of a network that ends in `last`: logits where it is fused with softmax or
+/// sigmoid.
+fn read_by<T: Scalar>(loss: Loss, last: Activation, outputs: &[T]) -> Vec<T> {
+    // A probability that is 0 in single precision has a loss of 87, and not infinity.
+    let ln = |probability: f64| probability.max(f64::from(f32::MIN_POSITIVE)).ln();
+    let logit = |x: &T| match last {
+        Activation::Softmax => T::from_f64(ln(x.to_f64())),
+        _ => T::from_f64(ln(x.to_f64()) - ln(1.0 - x.to_f64())),
+    };
+    match loss.is_fused_with(last) {
+        true => outputs.iter().map(logit).collect(),
+        false => outputs.to_vec(),
     }
 }

@@ -1,6 +1,7 @@
 //! The head of a model file: which tensors there are, and the metadata. Everything is checked here, against itself and
 //! against the length of the file, before a parameter is read.
 
+use std::collections::HashSet;
 use std::io::{Read, Seek};
 
 use safetensors::{Dtype, tensor::Metadata};
@@ -22,8 +23,8 @@ pub(super) const VERSION: u64 = 1;
 pub(super) const VERSION_OF_MORE: u64 = 2;
 /// The version of a model with a schema of its table, or with a scale of its targets.
 pub(super) const VERSION_OF_TABLES: u64 = 3;
-/// The version of a model whose features are bounded, or with layers or activations of this age: older programs would leave out the
-/// bound, or take the file for damaged.
+/// The version of an ensemble, of a model whose features or answers are bounded, or with layers or activations of this age: older
+/// programs would leave out the bound, or take the file for damaged.
 pub(super) const VERSION_OF_RECIPES: u64 = 4;
 /// The newest.
 const LAST_VERSION: u64 = VERSION_OF_RECIPES;
@@ -36,6 +37,9 @@ pub(super) const KEY: &str = "travertine";
 pub(super) struct Json {
     pub(super) version: u64,
     pub(super) layers: Vec<JsonLayer>,
+    /// Left out where it is 1.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) members: Option<usize>,
     pub(super) loss: String,
     pub(super) classes: Vec<String>,
     pub(super) features: Vec<String>,
@@ -67,13 +71,21 @@ pub(super) struct Header {
     pub(super) bytes: u64,
     pub(super) dtype: Dtype,
     pub(super) layers: Vec<LayerDescription>,
+    /// Networks with these layers.
+    pub(super) members: usize,
     pub(super) info: ModelInfo,
     pub(super) tensors: Metadata,
 }
 
-/// `("layers.2.weight", [outputs, inputs])`, `("layers.2.bias", [outputs])` and, where the layer has them, its statistics.
-pub(super) fn tensors_of(number: usize, layer: &LayerDescription) -> Vec<(String, Vec<usize>)> {
-    let name = format!("layers.{number}");
+/// `("layers.2.weight", [outputs, inputs])`, `("layers.2.bias", [outputs])` and, where the layer has them, its statistics; in front of
+/// the names of an ensemble's tensors stands its member, as in "members.0.layers.2.weight".
+pub(super) fn tensors_of(
+    (member, members): (usize, usize),
+    number: usize,
+    layer: &LayerDescription,
+) -> Vec<(String, Vec<usize>)> {
+    let member = if members > 1 { format!("members.{member}.") } else { String::new() };
+    let name = format!("{member}layers.{number}");
     super::tensors::tensors_of(&name, layer.kind, (layer.inputs, layer.outputs))
 }
 
@@ -83,18 +95,20 @@ impl Header {
         let (tensors, offset, bytes) = source.metadata()?;
         let json = parse(&file, &tensors)?;
         let layers = layers(&file, &json)?;
+        let members = members(&file, &json, &tensors)?;
         let info = info(&file, json, &layers)?;
-        let dtype = check_tensors(&file, &tensors, &layers)?;
-        Ok(Header { offset, bytes, dtype, layers, info, tensors })
+        let dtype = check_tensors(&file, &tensors, &layers, members)?;
+        Ok(Header { offset, bytes, dtype, layers, members, info, tensors })
     }
 
     pub(super) fn describe(self) -> Description {
-        let parameters = self.layers.iter().map(LayerDescription::parameters).sum();
+        let of_member: usize = self.layers.iter().map(LayerDescription::parameters).sum();
         let precision = if self.dtype == Dtype::F64 { "f64" } else { "f32" };
         Description {
             layers: self.layers,
+            members: self.members,
             precision,
-            parameters,
+            parameters: of_member * self.members,
             bytes: self.bytes,
             info: self.info,
         }
@@ -121,6 +135,17 @@ fn parse(file: &str, tensors: &Metadata) -> Result<Json> {
         return Err(Error::format(file, "version", expected, format!("{version}{age}")));
     }
     serde_json::from_str(text).map_err(bad)
+}
+
+/// The number of members: every layer of each has tensors.
+fn members(file: &str, json: &Json, tensors: &Metadata) -> Result<usize> {
+    let members = json.members.unwrap_or(1);
+    let most = tensors.tensors().len() / json.layers.len().max(1);
+    if json.members.is_some() && !(1..=most).contains(&members) {
+        let expected = format!("1 to {most}, as there are tensors for");
+        return Err(Error::format(file, "members", expected, members.to_string()));
+    }
+    Ok(members)
 }
 
 fn layers(file: &str, json: &Json) -> Result<Vec<LayerDescription>> {
@@ -288,7 +313,8 @@ pub(super) fn misfit(
 /// What in the schema and the scale of the targets does not belong to the rest.
 fn table_misfit(info: &ModelInfo, outputs: usize) -> Option<(&'static str, String, String)> {
     if let Some(fault) = info.target_scale.as_ref().and_then(|scale| scale.fault(outputs)) {
-        let expected = format!("finite means and deviations above 0 of {outputs} values");
+        let expected =
+            format!("finite means, deviations above 0 and ordered bounds of {outputs} values");
         return Some(("target_scale", expected, fault));
     }
     if info.target_scale.is_some() && !info.classes.is_empty() {
@@ -324,17 +350,24 @@ fn table_misfit(info: &ModelInfo, outputs: usize) -> Option<(&'static str, Strin
 }
 
 /// Every tensor that the layers need, in one precision, and no other.
-fn check_tensors(file: &str, tensors: &Metadata, layers: &[LayerDescription]) -> Result<Dtype> {
+fn check_tensors(
+    file: &str,
+    tensors: &Metadata,
+    layers: &[LayerDescription],
+    members: usize,
+) -> Result<Dtype> {
     let mut dtype = None;
-    let mut count = 0;
-    for (name, shape) in
-        layers.iter().enumerate().flat_map(|(number, layer)| tensors_of(number, layer))
-    {
+    let of_member = |member: usize| {
+        let layers = layers.iter().enumerate();
+        layers.flat_map(move |(number, layer)| tensors_of((member, members), number, layer))
+    };
+    let expected: Vec<(String, Vec<usize>)> = (0..members).flat_map(of_member).collect();
+    for (name, shape) in &expected {
         let place = format!("tensor {name}");
-        let Some(tensor) = tensors.info(&name) else {
+        let Some(tensor) = tensors.info(name) else {
             return Err(Error::format(file, place, format!("shape {shape:?}"), "no such tensor"));
         };
-        if tensor.shape != shape {
+        if tensor.shape != *shape {
             return Err(Error::format(
                 file,
                 place,
@@ -351,23 +384,16 @@ fn check_tensors(file: &str, tensors: &Metadata, layers: &[LayerDescription]) ->
             };
             return Err(Error::format(file, place, expected, format!("{:?}", tensor.dtype)));
         }
-        count += 1;
     }
-    if let Some(surplus) = tensors.offset_keys().into_iter().find(|name| !is_expected(name, layers))
-    {
-        return Err(Error::format(
+    let known: HashSet<&String> = expected.iter().map(|(name, _)| name).collect();
+    let surplus = tensors.offset_keys().into_iter().find(|name| !known.contains(name));
+    match surplus {
+        Some(surplus) => Err(Error::format(
             file,
             format!("tensor {surplus}"),
-            format!("the {count} tensors of the layers"),
+            format!("the {} tensors of the layers", expected.len()),
             "one more",
-        ));
+        )),
+        None => Ok(dtype.unwrap_or(Dtype::F32)),
     }
-    Ok(dtype.unwrap_or(Dtype::F32))
-}
-
-fn is_expected(name: &str, layers: &[LayerDescription]) -> bool {
-    layers
-        .iter()
-        .enumerate()
-        .any(|(number, layer)| tensors_of(number, layer).iter().any(|(known, _)| known == name))
 }

@@ -90,11 +90,13 @@ impl ModelInfo {
 /// What is in a model file.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Description {
-    /// The layers, first to last.
+    /// The layers, first to last; those of one member of an ensemble.
     pub layers: Vec<LayerDescription>,
+    /// Members of an ensemble, or 1.
+    pub members: usize,
     /// `"f32"` or `"f64"`
     pub precision: &'static str,
-    /// Number of parameters.
+    /// Number of parameters, of all members.
     pub parameters: usize,
     /// Bytes of the file.
     pub bytes: u64,
@@ -140,19 +142,37 @@ pub fn save<T: Scalar>(
     network: &Network<T>,
     info: &ModelInfo,
 ) -> Result<()> {
-    write::save(path.as_ref(), network, info)
+    write::save(path.as_ref(), &[network], info)
+}
+
+/// As [`save`], for one network or the members of an ensemble.
+pub(crate) fn save_all<T: Scalar>(
+    path: impl AsRef<Path>,
+    networks: &[Arc<Network<T>>],
+    info: &ModelInfo,
+) -> Result<()> {
+    let networks: Vec<&Network<T>> = networks.iter().map(|network| &**network).collect();
+    write::save(path.as_ref(), &networks, info)
 }
 
 /// Reads a network onto an engine. A file of the other precision is converted.
 ///
 /// # Errors
-/// A file that is not a model of this version, or in which anything does not fit: the tensor or field is named; no
-/// memory.
+/// A file that is not a model of this version, or in which anything does not fit: the tensor or field is named; an ensemble, for
+/// [`Model::load`](crate::Model::load); no memory.
 pub fn load<T: Scalar>(
     path: impl AsRef<Path>,
     engine: &Arc<dyn Engine<T>>,
 ) -> Result<(Network<T>, ModelInfo)> {
     read::load(&mut Source::open(path.as_ref())?, engine)
+}
+
+/// As [`load`], for one network or the members of an ensemble.
+pub(crate) fn load_all<T: Scalar>(
+    path: impl AsRef<Path>,
+    engine: &Arc<dyn Engine<T>>,
+) -> Result<(Vec<Network<T>>, ModelInfo)> {
+    read::load_all(&mut Source::open(path.as_ref())?, engine)
 }
 
 /// As [`load`], from the bytes of a model file in memory, such as `include_bytes!` or a download.
@@ -166,13 +186,21 @@ pub fn load_from_bytes<T: Scalar>(
     read::load(&mut Source::of_bytes(bytes), engine)
 }
 
-/// Refuses `info` that does not fit the network, as [`save`] does.
+/// As [`load_all`], from the bytes of a model file in memory.
+pub(crate) fn load_all_from_bytes<T: Scalar>(
+    bytes: &[u8],
+    engine: &Arc<dyn Engine<T>>,
+) -> Result<(Vec<Network<T>>, ModelInfo)> {
+    read::load_all(&mut Source::of_bytes(bytes), engine)
+}
+
+/// Refuses networks with different layers, or none, and `info` that does not fit them, as [`save`] does.
 pub(crate) fn check<T: Scalar>(
     operation: &'static str,
-    network: &Network<T>,
+    networks: &[Network<T>],
     info: &ModelInfo,
 ) -> Result<()> {
-    write::check(operation, network, info)
+    write::check(operation, &networks.iter().collect::<Vec<_>>(), info)
 }
 
 /// The description of a model file; needs no engine and does not read the parameters.

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::path::Path;
+use std::sync::Arc;
 
 use safetensors::tensor::TensorView;
 use safetensors::{Dtype, SafeTensorError};
@@ -19,29 +20,44 @@ use crate::layer::LayerKind;
 use crate::network::Network;
 use crate::scalar::Scalar;
 
-pub(super) fn save<T: Scalar>(path: &Path, network: &Network<T>, info: &ModelInfo) -> Result<()> {
-    replace_file(path, &serialize(network, info)?)
+/// Saves one network, or the members of an ensemble.
+pub(super) fn save<T: Scalar>(
+    path: &Path,
+    networks: &[&Network<T>],
+    info: &ModelInfo,
+) -> Result<()> {
+    replace_file(path, &serialize(networks, info)?)
 }
 
-fn serialize<T: Scalar>(network: &Network<T>, info: &ModelInfo) -> Result<Vec<u8>> {
-    let layers = descriptions(network);
-    check("save", network, info)?;
+fn serialize<T: Scalar>(networks: &[&Network<T>], info: &ModelInfo) -> Result<Vec<u8>> {
+    check("save", networks, info)?;
+    let (layers, members) = (descriptions(networks[0]), networks.len());
     let mut tensors = Vec::new();
-    for (number, layer) in network.layers().iter().enumerate() {
-        let values = values_of(&**layer)?;
-        if values.iter().flatten().any(|x| !x.is_finite()) {
-            let reason = format!("a parameter of layer {number} is not finite");
-            return Err(Error::argument("save", reason));
+    for (member, network) in networks.iter().enumerate() {
+        for (number, layer) in network.layers().iter().enumerate() {
+            let values = values_of(&**layer)?;
+            if values.iter().flatten().any(|x| !x.is_finite()) {
+                let of_member =
+                    if members > 1 { format!(" of member {member}") } else { String::new() };
+                let reason = format!("a parameter of layer {number}{of_member} is not finite");
+                return Err(Error::argument("save", reason));
+            }
+            let bytes = values.iter().map(|values| to_bytes(values));
+            tensors.extend(
+                tensors_of((member, members), number, &layers[number]).into_iter().zip(bytes),
+            );
         }
-        let bytes = values.iter().map(|values| to_bytes(values));
-        tensors.extend(tensors_of(number, &layers[number]).into_iter().zip(bytes));
     }
-    to_safetensors::<T>("save", &tensors, Some(metadata(&layers, info)?))
+    to_safetensors::<T>("save", &tensors, Some(metadata(&layers, members, info)?))
 }
 
 /// The metadata of the file. Not generic, so that no user's crate compiles the serializer.
-fn metadata(layers: &[LayerDescription], info: &ModelInfo) -> Result<HashMap<String, String>> {
-    let json = serde_json::to_string(&json(layers, info))
+fn metadata(
+    layers: &[LayerDescription],
+    members: usize,
+    info: &ModelInfo,
+) -> Result<HashMap<String, String>> {
+    let json = serde_json::to_string(&json(layers, members, info))
         .map_err(|error| Error::argument("save", error.to_string()))?;
     Ok(HashMap::from([(KEY.to_owned(), json)]))
 }
@@ -85,13 +101,38 @@ fn descriptions<T: Scalar>(network: &Network<T>) -> Vec<LayerDescription> {
     description.collect()
 }
 
-/// Refuses `info` that does not fit the network.
+/// Refuses networks with different layers, or none, and `info` that does not fit them.
 pub(super) fn check<T: Scalar>(
     operation: &'static str,
-    network: &Network<T>,
+    networks: &[&Network<T>],
     info: &ModelInfo,
 ) -> Result<()> {
-    match misfit(info, &descriptions(network)) {
+    let Some(first) = networks.first() else {
+        return Err(Error::argument(operation, "a model must have at least one network"));
+    };
+    let layers = descriptions(first);
+    for (number, network) in networks.iter().enumerate().skip(1) {
+        let own = descriptions(network);
+        if let Some(i) = (0..own.len().max(layers.len())).find(|&i| own.get(i) != layers.get(i)) {
+            let describe = |layers: &[LayerDescription]| {
+                layers.get(i).map_or("none".to_owned(), |layer| {
+                    let LayerDescription { kind, inputs, outputs, activation } = layer;
+                    format!("{kind} {inputs} -> {outputs} with {activation}")
+                })
+            };
+            let reason = format!(
+                "layer {i} of network {number} is {}, that of network 0 is {}; all must have the same layers",
+                describe(&own),
+                describe(&layers)
+            );
+            return Err(Error::argument(operation, reason));
+        }
+        if !Arc::ptr_eq(network.engine(), first.engine()) {
+            let reason = format!("network {number} is on another engine than network 0");
+            return Err(Error::argument(operation, reason));
+        }
+    }
+    match misfit(info, &layers) {
         Some((field, expected, found)) => {
             let reason = format!("{field}: expected {expected}, found {found}");
             Err(Error::argument(operation, reason))
@@ -100,7 +141,7 @@ pub(super) fn check<T: Scalar>(
     }
 }
 
-fn json(layers: &[LayerDescription], info: &ModelInfo) -> Json {
+fn json(layers: &[LayerDescription], members: usize, info: &ModelInfo) -> Json {
     let layer = |layer: &LayerDescription| JsonLayer {
         kind: (layer.kind != LayerKind::Dense).then(|| layer.kind.to_string()),
         inputs: layer.inputs,
@@ -109,12 +150,13 @@ fn json(layers: &[LayerDescription], info: &ModelInfo) -> Json {
     };
     let is_plain =
         info.encoder.is_none() && layers.iter().all(|layer| layer.kind == LayerKind::Dense);
-    let is_bounded = info.standardization.as_ref().is_some_and(|scale| scale.bound.is_some());
+    let is_bounded = info.standardization.as_ref().is_some_and(|scale| scale.bound.is_some())
+        || info.target_scale.as_ref().is_some_and(|scale| scale.bounds().is_some());
     let is_new = |layer: &LayerDescription| {
         matches!(layer.kind, LayerKind::Scale | LayerKind::NumberEmbedding)
             || matches!(layer.activation, Activation::Selu | Activation::Mish)
     };
-    let version = if is_bounded || layers.iter().any(is_new) {
+    let version = if members > 1 || is_bounded || layers.iter().any(is_new) {
         VERSION_OF_RECIPES
     } else if info.schema.is_some() || info.target_scale.is_some() {
         VERSION_OF_TABLES
@@ -126,6 +168,7 @@ fn json(layers: &[LayerDescription], info: &ModelInfo) -> Json {
     Json {
         version,
         layers: layers.iter().map(layer).collect(),
+        members: (members > 1).then_some(members),
         loss: info.loss.to_string(),
         classes: info.classes.clone(),
         features: info.features.clone(),

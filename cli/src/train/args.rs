@@ -24,7 +24,8 @@ use crate::args::values::{at_least_one, not_negative, share, task};
 /// `train`
 #[derive(Args, Clone, Debug)]
 pub(crate) struct TrainArgs {
-    /// The recipe of options that are not given: auto, for tables, or plain [default: plain]
+    /// The recipe of options that are not given [default: auto for tables in memory, but plain beside --hidden, --activation,
+    /// --init, --fit-init, --normalization, --optimizer, --momentum, --learning-rate and --schedule, which name another recipe]
     #[arg(long, value_enum)]
     pub(crate) preset: Option<Preset>,
     /// The options that were given.

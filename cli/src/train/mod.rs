@@ -193,7 +193,7 @@ fn print_result<T: Scalar>(
         constant_test_accuracy: constant.and_then(Constant::accuracy),
         seconds: rounded(progress.seconds, 6),
         steps_per_second: rounded(steps as f64 / progress.seconds_of_steps, 1),
-        parameters: model.network().parameters(),
+        parameters: model.parameters(),
         device: &device.name,
         threads: device.threads,
         seed,

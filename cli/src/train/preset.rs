@@ -20,25 +20,48 @@ use crate::message::{note, wrong};
 use crate::train::args::TrainArgs;
 use crate::train::data::TrainingData;
 
-/// Passes over the samples, for as many samples as `MOST_SAMPLES` allows.
+/// Passes over the samples, where `MOST_WORK` allows.
 const EPOCHS: usize = 256;
-/// Samples of all epochs together: 256 epochs of 50,000.
-const MOST_SAMPLES: usize = 12_800_000;
+/// Epochs x samples x parameters: 256 epochs of 50,000 samples for a network of 200,000 parameters.
+const MOST_WORK: f64 = 2.56e12;
 const LEAST_EPOCHS: usize = 8;
+const HIDDEN: [usize; 3] = [256; 3];
 
 /// Samples in a step for tables of up to so many rows.
 const BATCHES: [(usize, usize); 5] =
     [(1000, 64), (8000, 128), (30_000, 256), (100_000, 512), (usize::MAX, 1024)];
 
-/// The preset of a training: the one that was given, else `plain`.
+/// Options that name another network or another way to train it, by their field and as they are typed.
+const OTHER_RECIPE: [(&str, &str); 9] = [
+    ("hidden", "--hidden"),
+    ("activation", "--activation"),
+    ("init", "--init"),
+    ("fit_init", "--fit-init"),
+    ("normalization", "--normalization"),
+    ("optimizer", "--optimizer"),
+    ("momentum", "--momentum"),
+    ("learning_rate", "--learning-rate"),
+    ("schedule", "--schedule"),
+];
+
+/// The preset of a training: the one that was given, else `auto` for a table in memory whose recipe no option names.
 pub(crate) fn of(args: &TrainArgs) -> Result<Preset> {
-    let is_table = matches!(args.data.source, Source::Table(_));
-    match args.preset.unwrap_or(Preset::Plain) {
-        Preset::Auto if !is_table || args.stream.is_some() => {
+    let has_auto = matches!(args.data.source, Source::Table(_)) && args.stream.is_none();
+    let other = OTHER_RECIPE.iter().find(|(field, _)| args.is_given(field));
+    match (args.preset, other) {
+        (Some(Preset::Auto), _) if !has_auto => {
             let reason = "auto is for tables in memory; leave it out, or take plain";
             Err(wrong("--preset", reason))
         }
-        preset => Ok(preset),
+        (Some(preset), _) => Ok(preset),
+        (None, _) if !has_auto => Ok(Preset::Plain),
+        (None, Some((_, option))) => {
+            note(&format!(
+                "--preset plain, because {option} is given; auto is the default for tables"
+            ));
+            Ok(Preset::Plain)
+        }
+        (None, None) => Ok(Preset::Auto),
     }
 }
 
@@ -85,10 +108,15 @@ impl Auto {
     fn new<T: Scalar>(data: &TrainingData<T>) -> Self {
         let samples = data.train.samples();
         let has_classes = matches!(data.train.targets(), Targets::Classes { .. });
-        let (is_tested, has_numbers) = (data.test.is_some(), !data.numbers().is_empty());
-        let epochs = (MOST_SAMPLES / samples.max(1)).clamp(LEAST_EPOCHS, EPOCHS);
+        let (is_tested, numbers) = (data.test.is_some(), data.numbers().len());
+        let inputs = data.train.inputs() + 3 * numbers;
+        let sizes: Vec<usize> =
+            [inputs].into_iter().chain(HIDDEN).chain([data.train.outputs()]).collect();
+        let parameters: usize = sizes.windows(2).map(|sizes| sizes[0] * sizes[1]).sum();
+        let epochs = MOST_WORK / (samples.max(1) as f64 * parameters as f64);
+        let epochs = (epochs as usize).clamp(LEAST_EPOCHS, EPOCHS);
         let batch = BATCHES.iter().find(|(rows, _)| samples <= *rows).map_or(256, |found| found.1);
-        Auto { has_classes, has_numbers, is_tested, epochs, batch }
+        Auto { has_classes, has_numbers: numbers > 0, is_tested, epochs, batch }
     }
 
     fn activation(&self) -> Activation {
@@ -116,7 +144,7 @@ impl Auto {
             };
         }
         set! {
-            "hidden": args.layers.hidden => Hidden(vec![256; 3]);
+            "hidden": args.layers.hidden => Hidden(HIDDEN.to_vec());
             "activation": args.layers.activation => self.activation();
             "init": args.layers.init => FirstWeights::Rule(Init::Lecun);
             "fit_init": args.layers.fit_init => true;
@@ -133,7 +161,10 @@ impl Auto {
             "dropout": args.regularization.dropout => 0.15;
             "batch": args.batch => self.batch;
             "epochs": args.epochs => self.epochs;
-            "keep_epoch": args.checkpoint.keep_epoch => self.keep();
+        }
+        // Early stopping chooses an epoch of its own.
+        if args.checkpoint.early_stopping.is_none() && is_free("keep_epoch") {
+            args.checkpoint.keep_epoch = self.keep();
         }
         if self.has_classes && is_free("label_smoothing") {
             args.regularization.label_smoothing = 0.1;

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use maud::{Markup, html};
 use travertine::data::Targets;
 use travertine::metrics::{self, ClassScores};
-use travertine::{Matrix, Result, Scalar};
+use travertine::{Result, Scalar};
 
 use super::chart::{Chart, Series, exact};
 use super::{Story, Tile, picture, plain, shown, tile};
@@ -29,29 +29,20 @@ pub(super) struct Judged {
 }
 
 pub(super) fn judge<T: Scalar>(story: &Story<'_, T>) -> Result<Judged> {
-    let outputs = outputs(story)?;
+    let predictions = story.model.predict_standardized(story.data)?;
     match story.data.targets() {
         Targets::Classes { labels, names } => {
-            let scores = story.model.decode(&outputs)?.scores().to_vec();
+            let scores = predictions.scores().to_vec();
             let chunks = scores.chunks_exact(names.len());
             let predicted = chunks.map(metrics::predicted_class).collect();
             Classes { labels, names, scores, predicted }.judge(story)
         }
         _ => {
-            let predictions = story.model.decode(&outputs)?;
             let predicted: Vec<f64> =
                 predictions.iter().flat_map(|p| p.values().to_vec()).collect();
             values(story, &predicted)
         }
     }
-}
-
-/// What the network computes for the samples, which are standardized already: `outputs x samples`.
-fn outputs<T: Scalar>(story: &Story<'_, T>) -> Result<Vec<T>> {
-    let (network, data) = (story.model.network(), story.data);
-    let inputs =
-        Matrix::from_slice(network.engine(), data.inputs(), data.samples(), data.features())?;
-    network.infer(inputs.view())?.to_vec()
 }
 
 /// True and predicted classes.

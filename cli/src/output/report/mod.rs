@@ -105,7 +105,7 @@ fn tiles<T: Scalar>(story: &Story<'_, T>) -> Vec<Tile> {
     let mut tiles = vec![
         tile("epochs", records.len().to_string()),
         tile("training time", format!("{} s", exact(seconds, ""))),
-        tile("parameters", story.model.network().parameters().to_string()),
+        tile("parameters", story.model.parameters().to_string()),
     ];
     tiles.extend(best.map(|best| tile("best held-out accuracy", percent(Some(best)))));
     tiles
@@ -160,8 +160,10 @@ fn environment<T: Scalar>(story: &Story<'_, T>) -> Markup {
     let (network, info) = (story.model.network(), story.model.info());
     let device = network.engine().device();
     let system = format!("{} on {}", std::env::consts::OS, std::env::consts::ARCH);
+    let members = story.model.networks().len();
+    let members = if members > 1 { format!("the mean of {members} of ") } else { String::new() };
     let mut entries = vec![
-        ("network".to_owned(), describe_layers(network)),
+        ("network".to_owned(), format!("{members}{}", describe_layers(network))),
         ("loss".to_owned(), info.loss.to_string()),
     ];
     entries.extend(info.training.iter().map(|(key, value)| (key.replace('_', " "), value.clone())));
