@@ -212,6 +212,14 @@ impl<T: Scalar> Model<T> {
         self.judge(predictions, &standardized, targets)
     }
 
+    /// As [`Model::evaluate`], for samples as the network takes them: encoded and standardized already.
+    ///
+    /// # Errors
+    /// As [`Model::evaluate`].
+    pub fn evaluate_standardized(&self, data: &Dataset<T>) -> Result<Evaluation<T>> {
+        self.judge(self.predict_standardized(data)?, data, self.targets_of(data)?)
+    }
+
     /// The loss of predictions for standardized samples; `targets` in the units of the data, with the classes of the model.
     fn judge(
         &self,

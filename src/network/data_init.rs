@@ -11,11 +11,16 @@ use crate::scalar::Scalar;
 /// Samples whose weighted mean a unit's bias cancels.
 const ANCHORS: u64 = 5;
 
+/// Where the inputs of a unit nearly cancel each other in all samples, its deviation says little about the size of its weights:
+/// divided by it they would explode, and the first dropout with them. So few samples, or samples on a line, would.
+const LEAST_SHARE: f64 = 0.25;
+
 impl<T: Scalar> Network<T> {
     /// Fits the initial values of dense layers to samples, layer after layer (Holzmüller et al. 2024, appendix A). Each row of the
     /// weights is divided by the standard deviation of `W x` over the samples. The bias of a hidden unit becomes minus the mean of
     /// its `W x` at 5 random samples, with random weights, so that the units bend at different places among the samples. The
-    /// bias of the last layer becomes 0. A row without deviation stays as it is. Other layers keep their values.
+    /// bias of the last layer becomes 0. A row without deviation stays as it is, and a
+    /// deviation below a quarter of what independent inputs would have counts as that quarter. Other layers keep their values.
     ///
     /// `x`: `inputs x samples`; some hundred samples suffice. The seed draws the samples of each unit.
     ///
@@ -66,8 +71,10 @@ fn fit<T: Scalar>(
     layer.infer(Role::Logits, None, x, sums.view_mut())?;
     let sums = sums.to_vec()?;
     let sum = |unit: usize, sample: usize| sums[unit + sample * outputs].to_f64();
-    let factors: Vec<f64> = (0..outputs).map(|unit| factor(samples, |s| sum(unit, s))).collect();
     let weights = layer.weights().to_vec()?;
+    let least = least_deviations(&weights, outputs, &x.to_vec()?);
+    let factor = |unit: usize| factor(deviation(samples, |s| sum(unit, s)).max(least[unit]));
+    let factors: Vec<f64> = (0..outputs).map(factor).collect();
     let weights: Vec<T> = weights
         .iter()
         .enumerate()
@@ -81,11 +88,30 @@ fn fit<T: Scalar>(
     layer.bias_mut().write(&bias)
 }
 
-/// One over the standard deviation of numbers; 1 where they are all the same or not finite.
-fn factor(count: usize, number: impl Fn(usize) -> f64) -> f64 {
+/// For each unit the least deviation of its `W x` that counts: a share of the deviation if its inputs were independent,
+/// `sqrt(sum_j w_j^2 var(x_j))`.
+fn least_deviations<T: Scalar>(weights: &[T], outputs: usize, x: &[T]) -> Vec<f64> {
+    let inputs = weights.len() / outputs;
+    let samples = x.len() / inputs;
+    let mut variances = vec![0.0; outputs];
+    for (j, column) in weights.chunks_exact(outputs).enumerate() {
+        let variance = deviation(samples, |s| x[j + s * inputs].to_f64()).powi(2);
+        let weights = column.iter().map(|w| w.to_f64().powi(2));
+        variances.iter_mut().zip(weights).for_each(|(sum, w)| *sum += w * variance);
+    }
+    variances.iter().map(|variance| LEAST_SHARE * variance.sqrt()).collect()
+}
+
+/// The standard deviation of numbers.
+fn deviation(count: usize, number: impl Fn(usize) -> f64) -> f64 {
     let mean = (0..count).map(&number).sum::<f64>() / count as f64;
     let variance = (0..count).map(|i| (number(i) - mean).powi(2)).sum::<f64>() / count as f64;
-    let factor = 1.0 / variance.sqrt();
+    variance.sqrt()
+}
+
+/// One over a deviation; 1 where it is 0 or not finite.
+fn factor(deviation: f64) -> f64 {
+    let factor = 1.0 / deviation;
     if factor.is_finite() && factor > 0.0 { factor } else { 1.0 }
 }
 

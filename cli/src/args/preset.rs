@@ -1,4 +1,4 @@
-//! `--preset`
+//! `--preset` and `--quality`
 
 use clap::ValueEnum;
 
@@ -9,4 +9,13 @@ pub(crate) enum Preset {
     Auto,
     /// The defaults that this help names
     Plain,
+}
+
+/// One network, or several whose mean the model answers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Quality {
+    /// One network
+    Fast,
+    /// Five networks, each tested on another fifth of the samples; takes five times as long
+    Best,
 }

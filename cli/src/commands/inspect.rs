@@ -112,6 +112,7 @@ fn inspect_table(args: &InspectArgs) -> Result<()> {
 struct ModelLine<'a> {
     task: &'static str,
     layers: Vec<LayerLine>,
+    members: usize,
     precision: &'a str,
     parameters: usize,
     bytes: u64,
@@ -157,6 +158,7 @@ impl<'a> ModelLine<'a> {
         ModelLine {
             task: "inspect",
             layers: layers.collect(),
+            members: description.members,
             precision: description.precision,
             parameters: description.parameters,
             bytes: description.bytes,
@@ -190,7 +192,12 @@ fn describe(description: &Description) -> Vec<String> {
     }));
     let mut lines = table(&rows);
     let (parameters, bytes) = (description.parameters, description.bytes);
-    lines.push(format!("{parameters} parameters, {}, {bytes} bytes", description.precision));
+    let members = match description.members {
+        1 => String::new(),
+        members => format!("the mean of {members} such networks, "),
+    };
+    let precision = description.precision;
+    lines.push(format!("{members}{parameters} parameters, {precision}, {bytes} bytes"));
     lines.extend(metadata(&description.info));
     lines
 }

@@ -15,6 +15,11 @@ use crate::output::{Output, rounded};
 /// Between two readings of loss and accuracy, which wait for the device.
 const PAUSE: Duration = Duration::from_millis(100);
 
+/// Epochs of the longest training that has a line for each.
+const ALL_LINES: usize = 64;
+/// Lines of a longer one, about.
+const SOME_LINES: usize = 32;
+
 /// Shows a training.
 pub(crate) struct Display {
     bar: Option<ProgressBar>,
@@ -116,6 +121,9 @@ impl Display {
             seconds: rounded(epoch.seconds, 6),
             samples_per_second: rate.round(),
         };
+        if !out.is_json() && !is_shown(epoch.number, self.epochs) {
+            return Ok(());
+        }
         let text = self.line(epoch, rate);
         let mut print = || out.print(&json, &text);
         match &self.bar {
@@ -145,6 +153,12 @@ impl Display {
             self.drawn = (count, loss * count);
         }
     }
+}
+
+/// Whether people see a line for this epoch, counted from 1: all of a short training, every eighth or so of a long one.
+fn is_shown(number: usize, epochs: usize) -> bool {
+    let step = if epochs <= ALL_LINES { 1 } else { epochs.div_ceil(SOME_LINES) };
+    number == 1 || number == epochs || number.is_multiple_of(step)
 }
 
 fn bar(steps: u64) -> ProgressBar {

@@ -14,12 +14,12 @@ use crate::args::history::HistoryArgs;
 use crate::args::init::FirstWeights;
 use crate::args::names::Hidden;
 use crate::args::optimizer::OptimizerArgs;
-use crate::args::preset::Preset;
+use crate::args::preset::{Preset, Quality};
 use crate::args::regularization::RegularizationArgs;
 use crate::args::schedule::ScheduleArgs;
 use crate::args::source::Source;
 use crate::args::table::{Scaling, TableArgs};
-use crate::args::values::{at_least_one, not_negative, share, task};
+use crate::args::values::{at_least_one, not_negative, positive, share, task};
 
 /// `train`
 #[derive(Args, Clone, Debug)]
@@ -28,6 +28,14 @@ pub(crate) struct TrainArgs {
     /// --init, --fit-init, --normalization, --optimizer, --momentum, --learning-rate and --schedule, which name another recipe]
     #[arg(long, value_enum)]
     pub(crate) preset: Option<Preset>,
+    /// fast: one network; best: five, each tested on another fifth of the samples to train on, whose mean the model answers
+    #[arg(
+        long,
+        value_enum,
+        default_value = "fast",
+        conflicts_with_all = ["folds", "stream", "checkpoint", "resume", "every", "history", "tensorboard", "report", "augment"]
+    )]
+    pub(crate) quality: Quality,
     /// The options that were given.
     #[arg(skip)]
     pub(crate) given: BTreeSet<String>,
@@ -48,6 +56,9 @@ pub(crate) struct TrainArgs {
     /// Passes over the training samples
     #[arg(long, default_value_t = 30, value_parser = at_least_one)]
     pub(crate) epochs: usize,
+    /// Seconds that the training may take, about: there are fewer epochs where they take longer, and the schedule stays whole
+    #[arg(long, value_name = "SECONDS", allow_negative_numbers = true, value_parser = positive, conflicts_with_all = ["folds", "stream", "resume"])]
+    pub(crate) time_limit: Option<f64>,
     /// Decides initial weights, split, order and deformations: the same seed gives the same model
     #[arg(long, default_value_t = 1)]
     pub(crate) seed: u64,
@@ -116,6 +127,9 @@ pub(crate) struct LayerArgs {
     /// Fit the first weights and biases to the training samples: sums of variance 1, units that bend among the samples
     #[arg(long)]
     pub(crate) fit_init: bool,
+    /// Answer no value below or above those of the training samples
+    #[arg(long)]
+    pub(crate) bound_values: bool,
 }
 
 /// The samples: where they come from, which to train on and which to test on.
@@ -173,6 +187,14 @@ impl DataArgs {
     /// What becomes of the features of a table.
     pub(crate) fn scaling(&self) -> Scaling {
         if self.no_standardize { Scaling::None } else { self.scaling }
+    }
+
+    /// Holds out nothing of a table, unless an option says what to test on.
+    pub(crate) fn hold_out_nothing(&mut self) {
+        let says_what = self.test.is_some() || self.held_out_last.is_some();
+        if self.source.is_table() && !says_what {
+            self.held_out.get_or_insert(0.0);
+        }
     }
 
     /// Replaces what becomes of the features of a table.

@@ -17,10 +17,14 @@ pub(crate) enum Constant {
 }
 
 impl Constant {
-    /// For tables with a test part, and labels that are classes or one value with the quadratic loss; else nothing.
-    pub(crate) fn of<T: Scalar>(data: &TrainingData<T>, output: &OutputLayer) -> Option<Self> {
-        let test = data.test.as_ref().filter(|_| data.encoder.is_some())?;
-        match (data.train.targets(), test.targets()) {
+    /// On these samples to test on, for tables with labels that are classes or one value with the quadratic loss; else nothing.
+    pub(crate) fn of<T: Scalar>(
+        data: &TrainingData<T>,
+        tested: &Targets,
+        output: &OutputLayer,
+    ) -> Option<Self> {
+        data.encoder.as_ref()?;
+        match (data.train.targets(), tested) {
             (Targets::Classes { labels, names }, Targets::Classes { labels: tested, .. }) => {
                 let mut counts = vec![0usize; names.len()];
                 labels.iter().for_each(|label| counts[*label as usize] += 1);

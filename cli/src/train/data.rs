@@ -254,6 +254,19 @@ impl<T: Scalar> TrainingData<T> {
         self.test.as_ref().unwrap_or(&self.train)
     }
 
+    /// The same with these of the training samples to train on and to test on, as they are.
+    pub(crate) fn part(&self, train: &[usize], test: &[usize]) -> Result<Self> {
+        Ok(TrainingData {
+            train: self.train.select(&in_order(train))?,
+            test: Some(self.train.select(&in_order(test))?),
+            encoder: self.encoder.clone(),
+            standardization: self.standardization.clone(),
+            schema: self.schema.clone(),
+            target_scale: self.target_scale.clone(),
+            deformation: None,
+        })
+    }
+
     /// The classes, or none.
     pub(crate) fn classes(&self) -> &[String] {
         match self.train.targets() {

@@ -14,6 +14,7 @@ use self::early_stopping::Progress;
 use self::plan::Plan;
 use self::rate::Restart;
 use self::session::{End, Monitor, Outcome};
+use crate::args::preset::Quality;
 use crate::message::{counted, note, warn};
 use crate::output::history::{EpochRecord, History};
 use crate::output::progress::{Display, Epoch, figures};
@@ -29,6 +30,7 @@ mod checkpoint;
 mod cross_validate;
 mod data;
 mod early_stopping;
+mod members;
 mod output_layer;
 mod plan;
 mod preset;
@@ -37,11 +39,15 @@ mod recipe;
 mod record;
 pub(crate) mod session;
 mod stream;
+mod time_limit;
 
 /// Trains a network, saves it and prints the result.
 pub(crate) fn run<T: Scalar>(args: &TrainArgs) -> Result<ExitCode> {
     if let Some(folds) = args.folds {
         return cross_validate::run::<T>(args, folds);
+    }
+    if args.quality == Quality::Best {
+        return members::run::<T>(args);
     }
     let mut out = Output::new(args.json);
     let mut plan = Plan::<T>::new(args)?;
@@ -103,7 +109,7 @@ fn finish<T: Scalar>(
     };
     let Some(last) = &progress.last else { return failure.map_or(Ok(ExitCode::SUCCESS), Err) };
     let (path, folder) = (plan.files.model.clone(), plan.files.report().map(Path::to_owned));
-    let constant = Constant::of(&plan.data, &plan.output);
+    let constant = plan.constant();
     let is_chosen = plan.chooses_epoch().then_some(records.len());
     let (model, judged) = plan.into_model(last.epoch)?;
     if path.exists() {
@@ -154,6 +160,7 @@ struct Saved<'a> {
 #[derive(Serialize)]
 struct TrainResult<'a> {
     task: &'static str,
+    members: usize,
     epochs: u64,
     train_loss: f64,
     train_accuracy: Option<f64>,
@@ -183,6 +190,7 @@ fn print_result<T: Scalar>(
     let device = model.network().engine().device();
     let result = TrainResult {
         task: "train",
+        members: 1,
         epochs: last.epoch,
         train_loss: last.train_loss,
         train_accuracy: last.train_accuracy,

@@ -33,7 +33,14 @@ impl OutputLayer {
             check_values(values, activation, loss)?;
         }
         let scales = activation == Activation::Identity && data.standardization.is_some();
-        let scale = data.target_scale.clone().filter(|_| scales);
+        let mut scale = data.target_scale.clone().filter(|_| scales);
+        if args.bound_values {
+            let Some(unbounded) = scale else {
+                let reason = "is for values with a linear output and scaled features";
+                return Err(wrong("--bound-values", reason));
+            };
+            scale = Some(unbounded.bounded_by(data.train.targets())?);
+        }
         let (learned_loss, factor) =
             scale.as_ref().map_or((loss, 1.0), |scale| (scale.loss(loss), scale.factor(loss)));
         Ok(OutputLayer { activation, loss, learned_loss, factor, scale })

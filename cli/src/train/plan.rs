@@ -16,6 +16,7 @@ use crate::output::history::History;
 use crate::train::args::{DataArgs, TrainArgs};
 use crate::train::attempt::{self, Watch};
 use crate::train::augment::MemoryFeed;
+use crate::train::baseline::Constant;
 use crate::train::checkpoint::{CheckpointWriter, Resumed};
 use crate::train::data::TrainingData;
 use crate::train::output_layer::OutputLayer;
@@ -24,6 +25,7 @@ use crate::train::recipe::Recipe;
 use crate::train::record::{checkpoint_metadata, model_info};
 use crate::train::session::{Monitor, Outcome, Session};
 use crate::train::stream::{self, StreamFeed};
+use crate::train::time_limit;
 
 /// A training before its first step.
 pub(crate) struct Plan<T: Scalar> {
@@ -64,7 +66,7 @@ impl<T: Scalar> Plan<T> {
             None => TrainingData::load(&args.data, args.seed)?,
         };
         let args = preset::resolve(preset, &args, &data);
-        let recipe = Recipe::new(&args)?;
+        let mut recipe = Recipe::new(&args)?;
         recipe.check(!data.classes().is_empty())?;
         let output = OutputLayer::new(&args.layers, &data)?;
         let description = match (&stream, args.stream) {
@@ -88,6 +90,9 @@ impl<T: Scalar> Plan<T> {
         {
             let reason = "needs samples to test on; see --held-out and --test";
             return Err(wrong(option, reason));
+        }
+        if let Some(limit) = args.time_limit {
+            recipe = time_limit::shorten(recipe, (limit, 1), &engine, (&data, &output))?;
         }
         let source = args.data.source.clone();
         let checkpoints = args.checkpoint.clone();
@@ -113,6 +118,11 @@ impl<T: Scalar> Plan<T> {
     /// Whether the model is that of an epoch which the samples held out choose.
     pub(crate) fn chooses_epoch(&self) -> bool {
         self.checkpoints.early_stopping.is_some() || self.checkpoints.keep_epoch != Keep::Last
+    }
+
+    /// What a constant answer reaches on the samples to test on.
+    pub(crate) fn constant(&self) -> Option<Constant> {
+        Constant::of(&self.data, self.data.test.as_ref()?.targets(), &self.output)
     }
 
     /// The writer of checkpoints, and the checkpoint to continue from. A stream has none.
@@ -193,7 +203,7 @@ fn describe_stream<T: Scalar>(stream: &Stream<T>, mebibytes: usize) -> String {
 }
 
 impl Files {
-    fn new(data: &DataArgs, model: Option<&Path>, history: &HistoryArgs) -> Self {
+    pub(crate) fn new(data: &DataArgs, model: Option<&Path>, history: &HistoryArgs) -> Self {
         let default = || PathBuf::from(format!("{}.safetensors", data.source.stem()));
         Files {
             model: model.map_or_else(default, Path::to_owned),
@@ -203,7 +213,7 @@ impl Files {
     }
 
     /// Refuses a path that a model of `bytes` bytes cannot be saved at.
-    fn check_model(&self, bytes: usize) -> Result<()> {
+    pub(crate) fn check_model(&self, bytes: usize) -> Result<()> {
         file::check_is_not("--out", &self.model, &self.inputs)?;
         file::check("--out", &self.model, bytes)?;
         if !self.model.exists() {

@@ -11,7 +11,7 @@ use crate::args::checkpoint::Keep;
 use crate::args::init::FirstWeights;
 use crate::args::names::Hidden;
 use crate::args::optimizer::OptimizerName;
-use crate::args::preset::Preset;
+use crate::args::preset::{Preset, Quality};
 use crate::args::regularization::Rates;
 use crate::args::schedule::EpochSchedule;
 use crate::args::source::Source;
@@ -86,7 +86,9 @@ pub(crate) fn resolve<T: Scalar>(
         return args;
     }
     let samples = data.train.samples();
-    let chosen = Auto::new(data);
+    // Every member of an ensemble is tested.
+    let is_tested = data.test.is_some() || args.quality == Quality::Best;
+    let chosen = Auto::new(data, is_tested);
     chosen.fill(&mut args);
     let kind = if chosen.has_classes { "classes" } else { "values" };
     note(&format!("--preset auto, for {kind} and {samples} samples: {}", options(&args)));
@@ -105,10 +107,10 @@ struct Auto {
 }
 
 impl Auto {
-    fn new<T: Scalar>(data: &TrainingData<T>) -> Self {
+    fn new<T: Scalar>(data: &TrainingData<T>, is_tested: bool) -> Self {
         let samples = data.train.samples();
         let has_classes = matches!(data.train.targets(), Targets::Classes { .. });
-        let (is_tested, numbers) = (data.test.is_some(), data.numbers().len());
+        let numbers = data.numbers().len();
         let inputs = data.train.inputs() + 3 * numbers;
         let sizes: Vec<usize> =
             [inputs].into_iter().chain(HIDDEN).chain([data.train.outputs()]).collect();
@@ -162,6 +164,10 @@ impl Auto {
             "batch": args.batch => self.batch;
             "epochs": args.epochs => self.epochs;
         }
+        let has_target_scale = args.layers.output.is_none() && args.data.scaling() != Scaling::None;
+        if !self.has_classes && has_target_scale {
+            args.layers.bound_values = true;
+        }
         // Early stopping chooses an epoch of its own.
         if args.checkpoint.early_stopping.is_none() && is_free("keep_epoch") {
             args.checkpoint.keep_epoch = self.keep();
@@ -185,6 +191,7 @@ fn options(args: &TrainArgs) -> String {
         value("--activation", Some(name(&layers.activation))),
         value("--init", Some(name(&layers.init))),
         layers.fit_init.then(|| "--fit-init".to_owned()),
+        layers.bound_values.then(|| "--bound-values".to_owned()),
         value("--optimizer", Some(optimizer.name())),
         value("--second-beta", optimizer.second_beta.map(|beta| name(&beta))),
         value("--weight-decay", optimizer.weight_decay.map(|decay| name(&decay))),

@@ -62,6 +62,16 @@ impl Recipe {
         })
     }
 
+    /// The same recipe with another seed.
+    pub(crate) fn with_seed(self, seed: u64) -> Self {
+        Recipe { seed, ..self }
+    }
+
+    /// The same recipe with another number of epochs.
+    pub(crate) fn with_epochs(self, epochs: usize) -> Self {
+        Recipe { epochs, ..self }
+    }
+
     /// The learning rate before the schedule.
     pub(crate) fn rate(&self) -> LearningRate {
         self.rate

@@ -55,6 +55,6 @@ fn the_epoch_kept_is_told() {
     let run = folder.run("train values.csv --task values --epochs 30 --keep-epoch loss").ok();
     assert!(run.out.contains("30 epochs in"), "{}", run.out);
     assert!(run.out.contains("chosen by the test samples"), "{}", run.out);
-    let run = folder.run("train values.csv --task values --epochs 30").ok();
+    let run = folder.run("train values.csv --task values --epochs 30 --keep-epoch last").ok();
     assert!(!run.out.contains("chosen by"), "{}", run.out);
 }

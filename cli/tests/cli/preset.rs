@@ -43,9 +43,124 @@ fn the_recipe_is_said_and_gives_the_same_bytes_when_it_is_written_out() {
         let [a, b] =
             ["a", "b"].map(|name| fs::read(folder.join(format!("{name}.safetensors"))).unwrap());
         assert!(a == b, "{data}: '{options}' gives another model");
-        folder.run(&format!("train {data} --epochs 12 --out b.safetensors")).ok();
-        assert!(a != fs::read(folder.join("b.safetensors")).unwrap(), "auto is not the default");
     }
+}
+
+/// `auto` is the default of tables; an option that names another network or optimizer makes it `plain`, which is said.
+#[test]
+fn it_is_the_default_unless_an_option_names_another_recipe() {
+    let folder = Folder::new();
+    tables(&folder);
+    let bytes = |arguments: &str| {
+        let run = folder.run(&format!("train classes.csv --epochs 3 {arguments}")).ok();
+        (fs::read(folder.join("classes.safetensors")).unwrap(), run.err)
+    };
+    let (default, said) = bytes("");
+    assert!(said.contains("--preset auto, for classes and 192 samples"), "{said}");
+    assert!(default == bytes("--preset auto").0, "auto is not the default");
+    let (plain, said) = bytes("--preset plain");
+    assert!(plain != default && !said.contains("preset"), "{said}");
+    for other in [
+        "--hidden 100",
+        "--activation relu",
+        "--init glorot",
+        "--optimizer sgd",
+        "--learning-rate 0.1",
+        "--schedule constant",
+        "--normalization none",
+    ] {
+        let option = other.split(' ').next().unwrap();
+        let (model, said) = bytes(other);
+        assert!(model == plain, "{other} is not plain");
+        let told = format!("--preset plain, because {option} is given; auto is the default");
+        assert!(said.contains(&told), "{said}");
+    }
+    // Others tune the recipe.
+    let (model, said) = bytes("--dropout 0 --batch 16");
+    assert!(model != plain && model != default, "dropout and batch make no difference");
+    assert!(options(&said).contains("--dropout 0 ") && options(&said).contains("--batch 16 "));
+    let digits = folder.run("train digits --epochs 1").ok().err;
+    assert!(!digits.contains("preset"), "{digits}");
+}
+
+/// Features on a line, and few samples: the inputs of many units cancel each other, and their first weights must not explode.
+#[test]
+fn a_small_table_that_one_column_decides_is_learned() {
+    let folder = Folder::new();
+    let row = |i: i32| format!("{},{i},{}\n", i % 2 * 2 - 1, ["no", "yes"][i as usize % 2]);
+    folder.write("side.csv", format!("side,i,y\n{}", (0..60).map(row).collect::<String>()));
+    for options in ["", "--output sigmoid", "--quality best"] {
+        let run = folder.run(&format!("train side.csv {options} --epochs 30 --json")).ok();
+        assert_eq!(run.result()["test_accuracy"], 1.0, "{options}: {}", run.out);
+        assert!(!run.out.contains("restart"), "{options}: {}", run.out);
+    }
+    let row = |i: i32| format!("{i}.5,{i}\n");
+    folder.write("line.csv", format!("x,y\n{}", (0..90).map(row).collect::<String>()));
+    let run = folder.run("train line.csv --task values --json").ok();
+    assert!(run.result()["test_loss"].as_f64().unwrap() < 1.0, "{}", run.out);
+    assert!(!run.out.contains("restart"), "{}", run.out);
+}
+
+/// Five networks in one file: each is tested on another fifth, the file predicts their mean, and the same again.
+#[test]
+fn quality_best_trains_an_ensemble() {
+    let folder = Folder::new();
+    tables(&folder);
+    let train = "train classes.csv --quality best --epochs 40";
+    let run = folder.run(&format!("{train} --json")).ok();
+    let lines = run.json();
+    let members: Vec<f64> = lines
+        .iter()
+        .filter(|line| line["task"] == "member")
+        .map(|line| line["test_accuracy"].as_f64().unwrap())
+        .collect();
+    assert_eq!(members.len(), 5, "{}", run.out);
+    let result = run.result();
+    let mean = members.iter().sum::<f64>() / 5.0;
+    assert!((result["test_accuracy"].as_f64().unwrap() - mean).abs() < 1e-12, "{result}");
+    assert_eq!(
+        (&result["members"], result["constant_test_accuracy"].as_f64().is_some()),
+        (&5.into(), true)
+    );
+    let judged = folder.run("evaluate classes.safetensors classes.csv --json").ok().result();
+    assert!(judged["accuracy"].as_f64().unwrap() > 0.9, "{judged}");
+    assert_eq!(judged["samples"], 240);
+    assert!(
+        folder.run("inspect classes.safetensors").ok().out.contains("the mean of 5 such networks")
+    );
+    let first = fs::read(folder.join("classes.safetensors")).unwrap();
+    folder.run(train).ok();
+    assert!(first == fs::read(folder.join("classes.safetensors")).unwrap(), "another model");
+
+    // Samples that no member sees judge the mean.
+    folder.run("train values.csv --quality best --epochs 10 --held-out 0.25 --out v").ok();
+    let run =
+        folder.run("train values.csv --quality best --epochs 10 --test values.csv --json").ok();
+    let own = folder.run("evaluate values.safetensors values.csv --json").ok().result();
+    let said = run.result()["test_loss"].as_f64().unwrap();
+    assert!((said - own["loss"].as_f64().unwrap()).abs() < 1e-6 * said, "{own} {}", run.out);
+    for option in ["--folds 3", "--stream", "--checkpoint c", "--report r", "--history h.csv"] {
+        folder
+            .run(&format!("{train} {option}"))
+            .fails(2, &["--quality", option.split(' ').next().unwrap()]);
+    }
+    folder.write("few.csv", "a,y\n1,x\n2,z\n3,x\n4,z\n");
+    folder.run("train few.csv --quality best").fails(2, &["5", "4 samples"]);
+}
+
+/// A value far outside of what the training had becomes the nearest one that it had.
+#[test]
+fn values_stay_within_those_of_the_training() {
+    let folder = Folder::new();
+    let row = |i: i32| format!("{},{}\n", i % 50, i % 50 * 2);
+    folder.write("line.csv", format!("x,y\n{}", (0..200).map(row).collect::<String>()));
+    folder.run("train line.csv --task values --epochs 40").ok();
+    folder.write("far.csv", "x\n100000\n-100000\n");
+    let values = folder.run("predict line.safetensors far.csv").ok().out;
+    for value in values.lines() {
+        assert!((0.0..=98.0).contains(&value.parse::<f64>().unwrap()), "{values}");
+    }
+    folder.run("train digits --bound-values").fails(2, &["--bound-values", "values"]);
 }
 
 /// The model kept is that of the best epoch, and predicts what was learned through the bounded features.
@@ -110,4 +225,26 @@ fn a_training_of_the_recipe_resumes_to_the_same_bytes() {
     folder
         .run(&format!("{train} --epochs 9 --keep-epoch loss --resume parts"))
         .fails(2, &["keep", "accuracy", "loss"]);
+}
+
+/// The schedule of a shorter training is whole, so it is the same as with the epochs that are told.
+#[test]
+fn a_time_limit_takes_fewer_epochs() {
+    let folder = Folder::new();
+    tables(&folder);
+    for quality in ["fast", "best"] {
+        let train = format!("train classes.csv --quality {quality}");
+        let run = folder.run(&format!("{train} --epochs 100000 --time-limit 2 --out a")).ok();
+        let told = run.err.split("so --epochs ").nth(1).expect(&run.err);
+        let epochs: usize = told.split(' ').next().unwrap().parse().unwrap();
+        assert!((1..100_000).contains(&epochs), "{}", run.err);
+        folder.run(&format!("{train} --epochs {epochs} --out b")).ok();
+        let [a, b] = ["a", "b"].map(|name| fs::read(folder.join(name)).unwrap());
+        assert!(a == b, "{quality}: {epochs} epochs give another model");
+        let run = folder.run(&format!("{train} --epochs 2 --time-limit 1000 --out b")).ok();
+        assert!(!run.err.contains("--time-limit"), "{}", run.err);
+    }
+    let run = folder.run("train classes.csv --time-limit 1e-9").ok();
+    assert!(run.err.contains("1 epoch takes longer"), "{}", run.err);
+    folder.run("train classes.csv --time-limit 0").fails(2, &["--time-limit", "above 0"]);
 }
