@@ -1,4 +1,4 @@
-//! Initial values that samples decide: sums of variance 1, units that bend among the samples.
+//! Initial values that samples decide: sums of variance 1 unless inputs cancel each other, units that bend among the samples.
 
 mod common;
 
@@ -22,6 +22,25 @@ fn sums<T: Scalar>(network: &Network<T>, layer: usize, unit: usize, x: &[f64]) -
     let without: Vec<f64> = x.chunks_exact(layer.inputs()).map(product).collect();
     let with = without.iter().map(|sum| sum + b[unit].to_f64()).collect();
     [without, with]
+}
+
+/// The variance of `W x` of one unit if its inputs were independent.
+fn independent_variance<T: Scalar>(
+    network: &Network<T>,
+    layer: usize,
+    unit: usize,
+    x: &[f64],
+) -> f64 {
+    let layer = &network.layers()[layer];
+    let (w, inputs) = (layer.weights().to_vec().unwrap(), layer.inputs());
+    let samples = (x.len() / inputs) as f64;
+    let term = |j: usize| {
+        let numbers = || x.iter().skip(j).step_by(inputs);
+        let mean = numbers().sum::<f64>() / samples;
+        let variance = numbers().map(|x| (x - mean).powi(2)).sum::<f64>() / samples;
+        w[unit + j * layer.outputs()].to_f64().powi(2) * variance
+    };
+    (0..inputs).map(term).sum()
 }
 
 fn check<T: Scalar>(tolerance: f64, engines: Vec<(&'static str, Arc<dyn Engine<T>>)>) {
@@ -52,17 +71,22 @@ fn check<T: Scalar>(tolerance: f64, engines: Vec<(&'static str, Arc<dyn Engine<T
         {
             let outputs = network.layers()[number].outputs();
             let mut next = vec![0.0; outputs * SAMPLES];
+            let mut ones = 0;
             for unit in 0..outputs {
                 let [without, with] = sums(&network, number, unit, &input);
                 let mean = without.iter().sum::<f64>() / SAMPLES as f64;
                 let variance =
                     without.iter().map(|s| (s - mean).powi(2)).sum::<f64>() / SAMPLES as f64;
-                assert!((variance - 1.0).abs() < tolerance, "{words}, layer {number}: {variance}");
+                let independent = independent_variance(&network, number, unit, &input);
+                let greater = variance.max(independent / 16.0);
+                assert!((greater - 1.0).abs() < tolerance, "{words}, layer {number}: {variance}");
+                ones += usize::from((variance - 1.0).abs() < tolerance);
                 let bends = with.iter().any(|s| *s < 0.0) && with.iter().any(|s| *s > 0.0);
                 assert!(number == 2 || bends, "{words}, layer {number}, unit {unit} bends nowhere");
                 assert!(number < 2 || with == without, "{words}: the last bias is not 0");
                 with.iter().enumerate().for_each(|(s, sum)| next[unit + s * outputs] = *sum);
             }
+            assert!(10 * ones >= 8 * outputs, "{words}, layer {number}: only {ones} of {outputs}");
             input =
                 next.chunks_exact(outputs).flat_map(|z| common::activate(activation, z)).collect();
         }
@@ -98,5 +122,25 @@ fn one_sample_gives_no_scale() {
         let layer = &network.layers()[0];
         assert_eq!(layer.weights().to_vec().unwrap(), before, "{words}");
         assert!(layer.bias().to_vec().unwrap().iter().all(|b| b.is_finite()), "{words}");
+    }
+}
+
+/// Inputs that cancel each other in every sample: the weights of a unit stay below four times what independent inputs would have.
+#[test]
+fn weights_do_not_explode_where_inputs_cancel() {
+    for (words, engine) in engines::<f64>() {
+        let mut network =
+            Network::builder(&engine, 2).dense(1, Activation::Identity).build().unwrap();
+        network.layers_mut()[0].weights_mut().write(&[1.0, -1.0]).unwrap();
+        // x_1 is x_0 but for a millionth.
+        let numbers: Vec<f64> = random::<f64>(100, 5)
+            .iter()
+            .enumerate()
+            .flat_map(|(i, x)| [*x, *x + 1e-6 * f64::from(i as u32 % 2)])
+            .collect();
+        let x = Matrix::from_slice(&engine, 2, 100, &numbers).unwrap();
+        network.fit_initial_values(x.view(), 1).unwrap();
+        let independent = independent_variance(&network, 0, 0, &numbers);
+        assert!((independent - 16.0).abs() < 1e-6, "{words}: {independent}");
     }
 }

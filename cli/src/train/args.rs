@@ -75,6 +75,7 @@ pub(crate) struct TrainArgs {
         value_name = "K",
         conflicts_with_all = [
             "test", "held_out", "out", "history", "tensorboard", "report", "checkpoint", "resume", "every", "early_stopping",
+            "keep_epoch",
         ]
     )]
     pub(crate) folds: Option<usize>,

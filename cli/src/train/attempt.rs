@@ -30,6 +30,8 @@ pub(crate) struct Watch<'a> {
     /// Factor from a loss of the trainer to one in the unit of the data.
     factor: f64,
     rate: LearningRate,
+    /// Whether the rate rises and falls in waves, so that a loss that rises in between falls again.
+    has_waves: bool,
     untrained_loss: &'a dyn Fn() -> Result<f64>,
     /// What `untrained_loss` has returned.
     known: Option<f64>,
@@ -41,10 +43,11 @@ impl<'a> Watch<'a> {
     pub(crate) fn new(
         monitor: &'a mut dyn Monitor,
         factor: f64,
-        rate: LearningRate,
+        recipe: &Recipe,
         untrained_loss: &'a dyn Fn() -> Result<f64>,
     ) -> Self {
-        Watch { monitor, factor, rate, untrained_loss, known: None, divergence: None }
+        let (rate, has_waves) = (recipe.rate(), recipe.has_waves());
+        Watch { monitor, factor, rate, has_waves, untrained_loss, known: None, divergence: None }
     }
 
     /// The outcome, and how the attempt diverged if it did and the learning rate can be lowered.
@@ -94,7 +97,8 @@ impl Monitor for Watch<'_> {
     }
 
     fn epoch(&mut self, epoch: &Epoch, records: &[EpochRecord]) -> Result<()> {
-        if self.rate.lowered().is_some()
+        if !self.has_waves
+            && self.rate.lowered().is_some()
             && let Some(explosion) = self.explosion(epoch)?
         {
             // The error only ends the session: what is printed is the divergence.

@@ -107,7 +107,7 @@ fn train<T: Scalar>(
     let mut memory = MemoryFeed::new(recipe, engine, train, deformation.as_ref())?;
     let mut last = LastEpoch::default();
     let untrained = || attempt::untrained_loss(recipe, engine, &data, output);
-    let mut watch = Watch::new(&mut last, output.factor, recipe.rate(), &untrained);
+    let mut watch = Watch::new(&mut last, output.factor, recipe, &untrained);
     let outcome = Session::new(trainer, recipe.epochs(), recipe.rate().value(), &mut watch)
         .test(Some(Samples::new(engine, test)?))
         .factor(output.factor)

@@ -148,7 +148,7 @@ impl<T: Scalar> Course<'_, T> {
         let (epochs, factor, samples) = (recipe.epochs(), output.factor, data.train.samples());
         let mut bar = Bar(Display::new(epochs, samples, factor, args.plain || args.json));
         let untrained = || attempt::untrained_loss(&recipe, engine, &data, output);
-        let mut watch = Watch::new(&mut bar, factor, recipe.rate(), &untrained);
+        let mut watch = Watch::new(&mut bar, factor, &recipe, &untrained);
         let outcome = Session::new(trainer, epochs, recipe.rate().value(), &mut watch)
             .test(test)
             .factor(factor)

@@ -169,7 +169,7 @@ impl<T: Scalar> Plan<T> {
         let samples = self.samples();
         let Plan { recipe, engine, network, output, data, stream, .. } = self;
         let untrained = || attempt::untrained_loss(recipe, engine, data, output);
-        let mut watch = Watch::new(monitor, output.factor, recipe.rate(), &untrained);
+        let mut watch = Watch::new(monitor, output.factor, recipe, &untrained);
         let test = data.test.as_ref().map(|test| Samples::new(engine, test)).transpose()?;
         let trainer = recipe.trainer(network, output.learned_loss, samples)?;
         let mut session = Session::new(trainer, recipe.epochs(), recipe.rate().value(), &mut watch)

@@ -168,8 +168,9 @@ impl Auto {
         if !self.has_classes && has_target_scale {
             args.layers.bound_values = true;
         }
-        // Early stopping chooses an epoch of its own.
-        if args.checkpoint.early_stopping.is_none() && is_free("keep_epoch") {
+        // Early stopping chooses an epoch of its own; a cross-validation tests the last one, which no test has chosen.
+        let chooses = args.checkpoint.early_stopping.is_none() && args.folds.is_none();
+        if chooses && is_free("keep_epoch") {
             args.checkpoint.keep_epoch = self.keep();
         }
         if self.has_classes && is_free("label_smoothing") {

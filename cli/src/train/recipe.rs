@@ -12,7 +12,7 @@ use crate::args::init::FirstWeights;
 use crate::args::names::{Hidden, Normalization};
 use crate::args::optimizer::OptimizerArgs;
 use crate::args::regularization::RegularizationArgs;
-use crate::args::schedule::ScheduleArgs;
+use crate::args::schedule::{EpochSchedule, ScheduleArgs};
 use crate::message::wrong;
 use crate::train::args::TrainArgs;
 use crate::train::data::TrainingData;
@@ -75,6 +75,11 @@ impl Recipe {
     /// The learning rate before the schedule.
     pub(crate) fn rate(&self) -> LearningRate {
         self.rate
+    }
+
+    /// Whether the learning rate rises and falls several times.
+    pub(crate) fn has_waves(&self) -> bool {
+        matches!(self.schedule.schedule, EpochSchedule::CosLog(_))
     }
 
     /// Replaces the learning rate before the schedule.
