@@ -89,7 +89,8 @@ pub use init::Init;
 pub use loss::Loss;
 pub use matrix::{Matrix, MatrixMut, MatrixRef};
 pub use model::{
-    Evaluation, InputColumn, InputKind, Model, ModelTable, Prediction, Predictions, Predictor,
+    Evaluation, Importance, InputColumn, InputKind, Model, ModelTable, Prediction, Predictions,
+    Predictor,
 };
 pub use network::{Builder, Inference, Network};
 pub use samples::{Report, Samples};

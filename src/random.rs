@@ -22,6 +22,10 @@ pub enum Purpose {
     Dropout,
     /// Initial values that samples decide; the step is the index of the layer.
     InitialValues,
+    /// The samples of bootstrap resamples; the step is the number of the resample.
+    Bootstrap,
+    /// The order of a column's values where its importance is measured; the step is the number of the shuffle.
+    Importance,
 }
 
 /// One stream of random numbers.

@@ -97,7 +97,7 @@ pub fn macro_average(scores: &[ClassScores]) -> ClassScores {
 }
 
 /// So many values, if there is memory: the number of classes may come from a file.
-fn defaults<X: Clone + Default>(count: usize) -> Result<Vec<X>> {
+pub(super) fn defaults<X: Clone + Default>(count: usize) -> Result<Vec<X>> {
     let mut values = Vec::new();
     let asked = count.saturating_mul(size_of::<X>()) as u64;
     let memory = |_| ErrorKind::Memory { engine: "host".into(), asked, available: None };
@@ -125,6 +125,29 @@ fn check_classes(
 ) -> Result<()> {
     check(operation, truth.len(), predicted.len())?;
     match truth.iter().chain(predicted).find(|&&class| class as usize >= classes) {
+        Some(class) => Err(Error::argument(
+            operation,
+            format!("class {class} of {classes}; they are counted from 0"),
+        )),
+        None => Ok(()),
+    }
+}
+
+/// Classes below `classes`, and as many numbers as classes and samples make.
+pub(super) fn check_labels(
+    operation: &'static str,
+    classes: usize,
+    truth: &[u32],
+    numbers: usize,
+) -> Result<()> {
+    if truth.is_empty() {
+        return Err(Error::argument(operation, "there are no samples; at least one is needed"));
+    }
+    if truth.len().checked_mul(classes) != Some(numbers) {
+        let reason = format!("{numbers} scores for {} samples of {classes} classes", truth.len());
+        return Err(Error::argument(operation, reason));
+    }
+    match truth.iter().find(|&&class| class as usize >= classes) {
         Some(class) => Err(Error::argument(
             operation,
             format!("class {class} of {classes}; they are counted from 0"),

@@ -3,9 +3,16 @@
 //! Numbers are scikit-learn's where this documentation does not say otherwise; `tests/metrics.rs` compares them.
 
 mod classification;
+mod interval;
+mod probability;
 mod ranking;
 mod regression;
 
 pub use classification::{ClassScores, accuracy, confusion_matrix, macro_average, per_class};
-pub use ranking::{predicted_class, roc_auc, roc_auc_one_vs_rest, top_k_accuracy};
-pub use regression::{mean_absolute_error, r2, root_mean_squared_error};
+pub use interval::{Interval, bootstrap_interval, bootstrap_mean_interval, quantiles};
+pub use probability::{Calibration, CalibrationBin, calibration, log_loss, temperature};
+pub use ranking::{
+    BalancedThreshold, average_precision, balanced_threshold, predicted_class, roc_auc,
+    roc_auc_one_vs_rest, top_k_accuracy,
+};
+pub use regression::{mean_absolute_error, pinball_loss, r2, root_mean_squared_error};

@@ -1,6 +1,6 @@
 //! Metrics of the order of scores.
 
-use super::classification::check;
+use super::classification::{check, check_labels};
 use crate::error::{Error, Result};
 use crate::scalar::Scalar;
 
@@ -63,15 +63,13 @@ pub fn top_k_accuracy<T: Scalar>(
 pub fn roc_auc<T: Scalar>(truth: &[bool], scores: &[T]) -> Result<Option<f64>> {
     check("roc_auc", truth.len(), scores.len())?;
     refuse_nan("roc_auc", 1, scores)?;
-    let mut order: Vec<usize> = (0..scores.len()).collect();
-    order.sort_unstable_by(|&a, &b| scores[a].to_f64().total_cmp(&scores[b].to_f64()));
+    let order = ascending(scores);
     let positives = truth.iter().filter(|&&is| is).count() as f64;
     let negatives = truth.len() as f64 - positives;
     if positives == 0.0 || negatives == 0.0 {
         return Ok(None);
     }
     let (mut below, mut won) = (0.0, 0.0);
-    // -0 and 0 are equal scores, and neighbors in the total order.
     for equal in order.chunk_by(|&a, &b| scores[a] == scores[b]) {
         let ours = equal.iter().filter(|&&i| truth[i]).count() as f64;
         let others = equal.len() as f64 - ours;
@@ -103,26 +101,128 @@ pub fn roc_auc_one_vs_rest<T: Scalar>(
     Ok(Some(sum / classes as f64))
 }
 
-fn check_scores<T: Scalar>(
+/// The area under the curve of precision over recall, by steps: `sum (R_i - R_(i-1)) P_i` over the thresholds `i` from the
+/// highest score to the lowest, where `P_i` is the precision and `R_i` the recall of the samples with at least that score;
+/// equal scores are one threshold. For a rare class it says more than [`roc_auc`]; a constant score gets the share of the
+/// class. `None` if no sample belongs to the class (scikit-learn: 0).
+///
+/// ```
+/// let truth = [false, false, true, true];
+/// let precision = travertine::metrics::average_precision(&truth, &[0.1, 0.4, 0.35, 0.8])?;
+/// assert_eq!(precision, Some(0.5 * 1.0 + 0.5 * 2.0 / 3.0));
+/// # Ok::<(), travertine::Error>(())
+/// ```
+///
+/// # Errors
+/// No samples; not as many scores; a score that is NaN.
+pub fn average_precision<T: Scalar>(truth: &[bool], scores: &[T]) -> Result<Option<f64>> {
+    check("average_precision", truth.len(), scores.len())?;
+    refuse_nan("average_precision", 1, scores)?;
+    let positives = truth.iter().filter(|&&is| is).count();
+    if positives == 0 {
+        return Ok(None);
+    }
+    let order = ascending(scores);
+    let (mut ours, mut all, mut sum) = (0, 0, 0.0);
+    for equal in order.chunk_by(|&a, &b| scores[a] == scores[b]).rev() {
+        let found = equal.iter().filter(|&&i| truth[i]).count();
+        ours += found;
+        all += equal.len();
+        sum += found as f64 * (ours as f64 / all as f64);
+    }
+    Ok(Some(sum / positives as f64))
+}
+
+/// A threshold of the score of the positive class, see [`balanced_threshold`].
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct BalancedThreshold {
+    /// A sample with at least this score counts as positive.
+    pub threshold: f64,
+    /// The mean of the recalls of both classes with that threshold.
+    pub balanced_accuracy: f64,
+}
+
+/// The threshold of the score of the positive class where the balanced accuracy, the mean of the recalls of both classes,
+/// is greatest. Thresholds are looked for in the middle between neighboring scores, at the lowest score (all samples are
+/// positive), and at 0.5; of several that are equally good the one nearest to 0.5 is chosen, and of two as near the lower
+/// one. `None` if all samples, or none, are positive.
+///
+/// ```
+/// use travertine::metrics::balanced_threshold;
+/// let truth = [false, false, false, true, true];
+/// let best = balanced_threshold(&truth, &[0.05, 0.1, 0.3, 0.2, 0.4])?.unwrap();
+/// assert_eq!(best.balanced_accuracy, (2.0 / 3.0 + 1.0) / 2.0);
+/// assert!((best.threshold - 0.15).abs() < 1e-12);
+/// # Ok::<(), travertine::Error>(())
+/// ```
+///
+/// # Errors
+/// No samples; not as many scores; a score that is infinite or NaN.
+pub fn balanced_threshold<T: Scalar>(
+    truth: &[bool],
+    scores: &[T],
+) -> Result<Option<BalancedThreshold>> {
+    let name = "balanced_threshold";
+    check(name, truth.len(), scores.len())?;
+    if let Some(i) = scores.iter().position(|score| !score.is_finite()) {
+        let score = scores[i].to_f64();
+        let reason = format!("the score of sample {i} (counted from 0) is {score}, not finite");
+        return Err(Error::argument(name, reason));
+    }
+    let positives = truth.iter().filter(|&&is| is).count();
+    let negatives = truth.len() - positives;
+    if positives == 0 || negatives == 0 {
+        return Ok(None);
+    }
+    let order = ascending(scores);
+    // Samples below the threshold, and the score before it.
+    let (mut missed, mut rejected, mut before) = (0, 0, None);
+    let mut best = BalancedThreshold { threshold: 0.5, balanced_accuracy: -1.0 };
+    let mut offer = |threshold: f64, missed: usize, rejected: usize| {
+        let recalls = [(positives - missed, positives), (rejected, negatives)];
+        let balanced_accuracy =
+            recalls.map(|(part, whole)| part as f64 / whole as f64).iter().sum::<f64>() / 2.0;
+        let distance = |threshold: f64| (threshold - 0.5).abs();
+        let is_nearer = balanced_accuracy == best.balanced_accuracy
+            && distance(threshold) < distance(best.threshold);
+        if balanced_accuracy > best.balanced_accuracy || is_nearer {
+            best = BalancedThreshold { threshold, balanced_accuracy };
+        }
+    };
+    for equal in order.chunk_by(|&a, &b| scores[a] == scores[b]) {
+        let here = scores[equal[0]].to_f64();
+        // Between neighbors of the last digit there is no middle.
+        let middle = |before: f64| Some(before / 2.0 + here / 2.0).filter(|&x| x > before);
+        offer(before.and_then(middle).unwrap_or(here), missed, rejected);
+        if here >= 0.5 && before.is_none_or(|before| before < 0.5) {
+            offer(0.5, missed, rejected);
+        }
+        let ours = equal.iter().filter(|&&i| truth[i]).count();
+        missed += ours;
+        rejected += equal.len() - ours;
+        before = Some(here);
+    }
+    if before.is_some_and(|highest| highest < 0.5) {
+        offer(0.5, missed, rejected);
+    }
+    Ok(Some(best))
+}
+
+/// The places of the scores, from the lowest to the highest. -0 and 0 are neighbors, as equal scores must be.
+fn ascending<T: Scalar>(scores: &[T]) -> Vec<usize> {
+    let mut order: Vec<usize> = (0..scores.len()).collect();
+    order.sort_unstable_by(|&a, &b| scores[a].to_f64().total_cmp(&scores[b].to_f64()));
+    order
+}
+
+/// Scores of classes below `classes`, none of which is NaN.
+pub(super) fn check_scores<T: Scalar>(
     operation: &'static str,
     classes: usize,
     truth: &[u32],
     scores: &[T],
 ) -> Result<()> {
-    if truth.is_empty() {
-        return Err(Error::argument(operation, "there are no samples; at least one is needed"));
-    }
-    if truth.len().checked_mul(classes) != Some(scores.len()) {
-        let reason =
-            format!("{} scores for {} samples of {classes} classes", scores.len(), truth.len());
-        return Err(Error::argument(operation, reason));
-    }
-    if let Some(class) = truth.iter().find(|&&class| class as usize >= classes) {
-        return Err(Error::argument(
-            operation,
-            format!("class {class} of {classes}; they are counted from 0"),
-        ));
-    }
+    check_labels(operation, classes, truth, scores.len())?;
     refuse_nan(operation, classes, scores)
 }
 

@@ -35,6 +35,28 @@ pub fn mean_absolute_error<T: Scalar>(truth: &[T], predicted: &[T]) -> Result<f6
     Ok(errors(truth, predicted).map(f64::abs).sum::<f64>() / truth.len() as f64)
 }
 
+/// The mean of `q (t - p)` where the prediction is too low, and of `(1 - q) (p - t)` where it is too high: the loss that the
+/// quantile `q` of the targets minimizes (Koenker and Bassett, "Regression Quantiles", 1978; scikit-learn's
+/// `mean_pinball_loss`). At 0.5 it is half the mean absolute error.
+///
+/// ```
+/// let loss = travertine::metrics::pinball_loss(0.9, &[1.0, 2.0], &[0.0, 3.0])?;
+/// assert!((loss - (0.9 + 0.1) / 2.0).abs() < 1e-15);
+/// # Ok::<(), travertine::Error>(())
+/// ```
+///
+/// # Errors
+/// No values; not as many predictions; a quantile that is not in [0, 1]. NaN gives NaN.
+pub fn pinball_loss<T: Scalar>(quantile: f64, truth: &[T], predicted: &[T]) -> Result<f64> {
+    check("pinball_loss", truth.len(), predicted.len())?;
+    if !(0.0..=1.0).contains(&quantile) {
+        let reason = format!("the quantile {quantile} is not in [0, 1]");
+        return Err(Error::argument("pinball_loss", reason));
+    }
+    let loss = |error: f64| if error < 0.0 { -quantile * error } else { (1.0 - quantile) * error };
+    Ok(errors(truth, predicted).map(loss).sum::<f64>() / truth.len() as f64)
+}
+
 /// `1 - sum (p - t)^2 / sum (t - mean t)^2`, the share of the targets' variance that is explained; the mean is that of
 /// each output (scikit-learn's `multioutput="variance_weighted"`). `None` where the targets are constant and there is
 /// nothing to explain (scikit-learn: 1 or 0, or NaN for a single sample).

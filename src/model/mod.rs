@@ -1,5 +1,6 @@
 //! A trained network with all that its predictions need.
 
+mod importance;
 mod prediction;
 mod predictor;
 mod record;
@@ -10,6 +11,7 @@ use std::fmt;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
+pub use self::importance::Importance;
 pub use self::prediction::{Prediction, Predictions};
 pub use self::predictor::Predictor;
 pub use self::schema::{InputColumn, InputKind};

@@ -131,7 +131,7 @@ impl<T: Scalar> Model<T> {
     /// As [`Model::evaluate`].
     pub fn evaluate_table(&self, table: &ModelTable<T>) -> Result<Evaluation<T>> {
         let data = &table.encoded.data;
-        self.judge(self.predict_table(table)?, data, self.targets_of(data)?)
+        self.judge(self.predict_table(table)?, data, self.targets_of("Model::evaluate", data)?)
     }
 
     /// Reads a file and predicts each row: [`Model::read_table`] and [`Model::predict_table`].
@@ -201,7 +201,7 @@ impl<T: Scalar> Model<T> {
     /// have.
     pub fn evaluate(&self, data: &Dataset<T>) -> Result<Evaluation<T>> {
         let predictions = self.predict(data)?;
-        let targets = self.targets_of(data)?;
+        let targets = self.targets_of("Model::evaluate", data)?;
         let mut features = data.features().to_vec();
         if let Some(standardization) = &self.info.standardization {
             features.chunks_exact_mut(data.inputs()).for_each(|sample| {
@@ -270,7 +270,7 @@ impl<T: Scalar> Model<T> {
     }
 
     /// Refuses samples with features that are not the model's.
-    fn check_features(&self, operation: &'static str, data: &Dataset<T>) -> Result<()> {
+    pub(super) fn check_features(&self, operation: &'static str, data: &Dataset<T>) -> Result<()> {
         let (expected, found) = (self.network().inputs(), data.inputs());
         if expected != found {
             let reason =
@@ -290,7 +290,11 @@ impl<T: Scalar> Model<T> {
     }
 
     /// The targets of samples with the classes in the model's order.
-    fn targets_of(&self, data: &Dataset<T>) -> Result<Targets> {
+    pub(super) fn targets_of(
+        &self,
+        operation: &'static str,
+        data: &Dataset<T>,
+    ) -> Result<Targets> {
         let describe = |count: usize, noun: &str| data::text::counted(count, noun);
         let expected = match self.task() {
             Task::Classes => describe(self.classes().len(), "class").replace("classs", "classes"),
@@ -298,7 +302,7 @@ impl<T: Scalar> Model<T> {
         };
         let found = match (data.targets(), self.task()) {
             (Targets::Classes { labels, names }, Task::Classes) => {
-                return self.matched(labels, names);
+                return self.matched(operation, labels, names);
             }
             (targets @ Targets::Values { names, .. }, Task::Values)
                 if names.len() == self.network().outputs() =>
@@ -311,10 +315,10 @@ impl<T: Scalar> Model<T> {
         };
         let reason =
             format!("the targets of the samples are {found}; the model was trained on {expected}");
-        Err(Error::argument("Model::evaluate", reason))
+        Err(Error::argument(operation, reason))
     }
 
-    fn matched(&self, labels: &[u32], names: &[String]) -> Result<Targets> {
+    fn matched(&self, operation: &'static str, labels: &[u32], names: &[String]) -> Result<Targets> {
         let number = |name: &String| (0..).zip(self.classes()).find(|(_, class)| *class == name);
         let numbers: Vec<Option<u32>> =
             names.iter().map(|name| number(name).map(|(number, _)| number)).collect();
@@ -325,7 +329,7 @@ impl<T: Scalar> Model<T> {
                     data::text::quoted(&names[label as usize]),
                     data::text::listed(self.classes())
                 );
-                Error::argument("Model::evaluate", reason)
+                Error::argument(operation, reason)
             })
         };
         let labels = labels.iter().enumerate().map(matched).collect::<Result<_>>()?;

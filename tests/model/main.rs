@@ -2,6 +2,7 @@
 
 #[path = "../common/mod.rs"]
 mod common;
+mod importance;
 mod records;
 
 use std::path::PathBuf;
