@@ -171,9 +171,8 @@ fn the_balanced_threshold_is_the_best_of_all() {
         let (count, base) = (2 + case as usize % 12, 100 * case);
         // Few different scores, so that some are equal; all below or above 0.5 at times.
         let [shift, scale] = [[0.0, 0.1], [0.0, 0.04], [0.55, 0.04]][case as usize % 3];
-        let scores: Vec<f64> = (0..count as u64)
-            .map(|i| shift + scale * random.below(base + i, 11) as f64)
-            .collect();
+        let scores: Vec<f64> =
+            (0..count as u64).map(|i| shift + scale * random.below(base + i, 11) as f64).collect();
         let mut truth: Vec<bool> =
             (0..count as u64).map(|i| random.uniform(base + 50 + i) < 0.4).collect();
         (truth[0], truth[1]) = (true, false);
@@ -216,9 +215,8 @@ fn intervals_cover_the_truth_as_often_as_they_say() {
 fn an_interval_of_a_mean_is_that_of_the_general_way() {
     for count in [1, 2, 7, 100] {
         let values: Vec<f64> = (0..count).map(|i| f64::from(i * i % 11)).collect();
-        let mean = |chosen: &[usize]| {
-            chosen.iter().map(|&i| values[i]).sum::<f64>() / chosen.len() as f64
-        };
+        let mean =
+            |chosen: &[usize]| chosen.iter().map(|&i| values[i]).sum::<f64>() / chosen.len() as f64;
         let general = metrics::bootstrap_interval(values.len(), 4, mean).unwrap();
         assert_eq!(metrics::bootstrap_mean_interval(&values, 4).unwrap(), general);
         let other = metrics::bootstrap_mean_interval(&values, 5).unwrap();

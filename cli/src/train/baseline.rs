@@ -1,81 +1,88 @@
-//! What a constant answer reaches on the samples held out, so that a useless network is seen at once.
+//! What answers without a network reach on the samples held out, so that a useless network is seen at once.
 
-use travertine::data::Targets;
-use travertine::{Loss, Scalar};
+use travertine::data::{Dataset, Targets};
+use travertine::optimizer::{Adam, Schedule};
+use travertine::{Init, Model, Network, Result, Samples, Scalar, Trainer, engine};
 
-use crate::output::text::{digits, percent};
-use crate::train::data::TrainingData;
+use crate::train::held_out::answers;
 use crate::train::output_layer::OutputLayer;
+
+/// Steps that the linear model is trained for, at least.
+const LINEAR_STEPS: usize = 4000;
+const LINEAR_BATCH: usize = 256;
+const LINEAR_RATE: f64 = 0.02;
 
 /// The answer that is the same for every sample: the most frequent class of the training part, or its mean.
 #[derive(Clone, Debug)]
 pub(crate) enum Constant {
-    /// Share of the test samples that are of the class.
-    Class { name: String, accuracy: f64 },
-    /// The quadratic loss on the test samples, in the unit of the data.
-    Mean { loss: f64 },
+    Class { name: String, class: usize },
+    Mean(f64),
 }
 
 impl Constant {
-    /// On these samples to test on, for tables with labels that are classes or one value with the quadratic loss; else nothing.
-    pub(crate) fn of<T: Scalar>(
-        data: &TrainingData<T>,
-        tested: &Targets,
-        output: &OutputLayer,
-    ) -> Option<Self> {
-        data.encoder.as_ref()?;
-        match (data.train.targets(), tested) {
-            (Targets::Classes { labels, names }, Targets::Classes { labels: tested, .. }) => {
+    /// For classes, and for one value; else nothing.
+    pub(crate) fn of(targets: &Targets) -> Option<Self> {
+        match targets {
+            Targets::Classes { labels, names } => {
                 let mut counts = vec![0usize; names.len()];
                 labels.iter().for_each(|label| counts[*label as usize] += 1);
                 let (class, _) =
                     counts.iter().enumerate().rev().max_by_key(|(_, count)| **count)?;
-                let hits = tested.iter().filter(|label| **label as usize == class).count();
-                let accuracy = hits as f64 / tested.len() as f64;
-                Some(Constant::Class { name: names[class].clone(), accuracy })
+                Some(Constant::Class { name: names[class].clone(), class })
             }
-            (Targets::Values { values, names }, Targets::Values { values: tested, .. })
-                if names.len() == 1 && output.loss == Loss::Quadratic =>
-            {
-                let mean = values.iter().sum::<f64>() / values.len() as f64;
-                let squares: f64 = tested.iter().map(|x| (x - mean).powi(2)).sum();
-                let loss = output.factor * squares / (2 * tested.len()) as f64;
-                Some(Constant::Mean { loss })
+            Targets::Values { values, names } if names.len() == 1 => {
+                Some(Constant::Mean(values.iter().sum::<f64>() / values.len() as f64))
             }
             _ => None,
         }
     }
 
-    pub(crate) fn loss(&self) -> Option<f64> {
-        if let Constant::Mean { loss } = self { Some(*loss) } else { None }
-    }
-
-    pub(crate) fn accuracy(&self) -> Option<f64> {
-        if let Constant::Class { accuracy, .. } = self { Some(*accuracy) } else { None }
-    }
-
-    /// For the end of a training.
+    /// "'yes' for every sample"
     pub(crate) fn describe(&self) -> String {
         match self {
-            Constant::Class { name, accuracy } => {
-                format!("'{name}' for every sample: accuracy {}", percent(Some(*accuracy)))
-            }
-            Constant::Mean { loss } => format!("the mean for every sample: loss {}", digits(*loss)),
+            Constant::Class { name, .. } => format!("'{name}' for every sample"),
+            Constant::Mean(_) => "the mean for every sample".to_owned(),
         }
     }
 
-    /// A warning for a network of this test loss and accuracy that is no better.
-    pub(crate) fn warning(&self, test: (f64, Option<f64>)) -> Option<String> {
-        let is_better = match self {
-            Constant::Class { accuracy, .. } => test.1.is_none_or(|ours| ours > *accuracy),
-            Constant::Mean { loss } => test.0 < *loss,
-        };
-        let answer = match self {
-            Constant::Class { name, .. } => format!("'{name}' for every sample"),
-            Constant::Mean { .. } => "the mean for every sample".to_owned(),
-        };
-        (!is_better).then(|| {
-            format!("on the samples held out the network is no better than {answer}: it has learned nothing that holds for others")
-        })
+    /// The answers as a model gives them: a score for each class, or a value.
+    pub(crate) fn answers(&self, samples: usize, classes: usize) -> Vec<f64> {
+        match self {
+            Constant::Class { class, .. } => {
+                (0..samples * classes).map(|i| f64::from(u8::from(i % classes == *class))).collect()
+            }
+            Constant::Mean(mean) => vec![*mean; samples],
+        }
     }
+}
+
+/// What a linear model answers for `test`: logistic or linear regression on the CPU, trained on the samples that the network was
+/// trained on. `model` says what its outputs mean.
+pub(crate) fn linear_answers<T: Scalar>(
+    (train, test): (&Dataset<T>, &Dataset<T>),
+    output: &OutputLayer,
+    model: &Model<T>,
+) -> Result<Vec<f64>> {
+    let engine = &engine::open::<T>("cpu")?;
+    let samples = train.samples();
+    let batch = LINEAR_BATCH.min(samples);
+    let steps = samples.div_ceil(batch);
+    let epochs = LINEAR_STEPS.div_ceil(steps);
+    let mut network = Network::builder(engine, train.inputs())
+        .init(Init::Zeros)
+        .dense(train.outputs(), output.activation)
+        .build()?;
+    let last = (steps * epochs) as u64;
+    let mut trainer = Trainer::builder(&mut network, output.learned_loss, Adam::new(LINEAR_RATE)?)
+        .batch(batch)
+        .seed(1)
+        .schedule(Schedule::Cosine { steps: last, last: 0.0 })
+        .build()?;
+    let mut seen = Samples::new(engine, train)?;
+    for _ in 0..epochs {
+        trainer.epoch(&mut seen)?;
+    }
+    drop(trainer);
+    let linear = Model::new(network, model.info().clone())?;
+    Ok(answers(&linear.predict_standardized(test)?))
 }

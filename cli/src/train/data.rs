@@ -324,7 +324,7 @@ impl<T: Scalar> TrainingData<T> {
 }
 
 /// Numbers of samples in the order of the file.
-fn in_order(samples: &[usize]) -> Vec<usize> {
+pub(crate) fn in_order(samples: &[usize]) -> Vec<usize> {
     let mut sorted = samples.to_vec();
     sorted.sort_unstable();
     sorted

@@ -10,10 +10,11 @@ use std::time::Instant;
 use serde::Serialize;
 use travertine::data::{Dataset, Split, Targets};
 use travertine::engine::Engine;
-use travertine::{Model, Network, Report, Result, Samples, Scalar};
+use travertine::{Matrix, Model, Network, Report, Result, Samples, Scalar};
 
 use super::TrainResult;
-use super::baseline::Constant;
+use super::baseline::{Constant, linear_answers};
+use super::held_out::{self, Judgement, answers};
 use crate::args::checkpoint::Keep;
 use crate::message::{counted, note, warn};
 use crate::output::history::EpochRecord;
@@ -22,7 +23,7 @@ use crate::output::{Output, rounded};
 use crate::train::args::TrainArgs;
 use crate::train::attempt::{self, Watch};
 use crate::train::augment::MemoryFeed;
-use crate::train::data::TrainingData;
+use crate::train::data::{TrainingData, in_order};
 use crate::train::output_layer::OutputLayer;
 use crate::train::plan::Files;
 use crate::train::preset;
@@ -50,6 +51,8 @@ struct Course<'a, T: Scalar> {
     data: TrainingData<T>,
     output: OutputLayer,
     splits: Vec<Split>,
+    /// Their targets in the unit of the data.
+    truth: Targets,
 }
 
 /// Trains the members, saves the model and prints the result.
@@ -74,6 +77,7 @@ pub(crate) fn run<T: Scalar>(args: &TrainArgs) -> Result<ExitCode> {
         output.loss
     ));
     let judged = data.test.clone();
+    let truth = data.train.targets().clone();
     data.scale(output.scale.as_ref())?;
     let engine = args.device.open::<T>(args.precision)?;
     let network = recipe.network(&engine, &data, output.activation)?;
@@ -84,7 +88,7 @@ pub(crate) fn run<T: Scalar>(args: &TrainArgs) -> Result<ExitCode> {
         let first = data.part(&splits[0].train, &splits[0].held_out)?;
         recipe = time_limit::shorten(recipe, (limit, MEMBERS), &engine, (&first, &output))?;
     }
-    let mut course = Course { args: &args, recipe, engine, data, output, splits };
+    let mut course = Course { args: &args, recipe, engine, data, output, splits, truth };
     let members = course.train(&mut out);
     let rate = course.recipe.rate();
     let seconds = begin.elapsed().as_secs_f64();
@@ -208,23 +212,51 @@ impl<T: Scalar> Course<'_, T> {
             }
             None => mean(&kept),
         };
-        let tested = match &data.test {
-            Some(test) => test.targets(),
-            None => data.train.targets(),
-        };
-        let constant = Constant::of(data, tested, output);
-        self.print(&model, (&kept, of_all, seconds), (constant.as_ref(), judged), files, out)?;
-        if let Some(warning) = constant.and_then(|constant| constant.warning(of_all)) {
+        let judgement = self.judge(&model, judged)?;
+        self.print(&model, (&kept, of_all, seconds), (judgement.as_ref(), judged), files, out)?;
+        if let Some(warning) = judgement.and_then(|judgement| judgement.warning()) {
             warn(&warning);
         }
         Ok(ExitCode::SUCCESS)
+    }
+
+    /// How good the model is on samples that no member has seen, or else how good each member is on its part, all parts together;
+    /// for tables.
+    fn judge(&self, model: &Model<T>, judged: Option<&Dataset<T>>) -> Result<Option<Judgement>> {
+        let Course { data, output, truth, .. } = self;
+        let Some(constant) = Constant::of(truth).filter(|_| data.encoder.is_some()) else {
+            return Ok(None);
+        };
+        let how = (self.args.seed, model.gives_probabilities());
+        if let (Some(judged), Some(test)) = (judged, &data.test) {
+            let ours = answers(&model.predict_standardized(test)?);
+            let linear = linear_answers((&data.train, test), output, model)?;
+            return held_out::judge(judged.targets(), (&ours, &linear), &constant, how);
+        }
+        let width = if data.classes().is_empty() { 1 } else { data.classes().len() };
+        let mut all = [(); 2].map(|()| vec![f64::NAN; width * data.train.samples()]);
+        for (network, split) in model.networks().zip(&self.splits) {
+            let part = data.part(&split.train, &split.held_out)?;
+            let Some(test) = &part.test else { continue };
+            let (inputs, samples) = (test.inputs(), test.samples());
+            let x = Matrix::from_slice(&self.engine, inputs, samples, test.features())?;
+            let ours = answers(&model.decode(&network.infer(x.view())?.to_vec()?)?);
+            let linear = linear_answers((&part.train, test), output, model)?;
+            for (all, part) in all.iter_mut().zip([ours, linear]) {
+                for (i, answer) in in_order(&split.held_out).iter().zip(part.chunks_exact(width)) {
+                    all[width * i..][..width].copy_from_slice(answer);
+                }
+            }
+        }
+        let [ours, linear] = all;
+        held_out::judge(truth, (&ours, &linear), &constant, how)
     }
 
     fn print(
         &self,
         model: &Model<T>,
         (kept, of_all, seconds): (&[EpochRecord], (f64, Option<f64>), f64),
-        (constant, judged): (Option<&Constant>, Option<&Dataset<T>>),
+        (judgement, judged): (Option<&Judgement>, Option<&Dataset<T>>),
         files: &Files,
         out: &mut Output,
     ) -> Result<()> {
@@ -242,8 +274,7 @@ impl<T: Scalar> Course<'_, T> {
             test_loss: Some(of_all.0),
             test_accuracy: of_all.1,
             best_test_accuracy: of_all.1,
-            constant_test_loss: constant.and_then(Constant::loss),
-            constant_test_accuracy: constant.and_then(Constant::accuracy),
+            held_out: judgement,
             seconds: rounded(seconds, 6),
             steps_per_second: rounded(steps as f64 / seconds, 1),
             parameters: model.parameters(),
@@ -263,9 +294,9 @@ impl<T: Scalar> Course<'_, T> {
                 "each on the fifth it was not trained on: {test}; their mean is usually better"
             ),
         };
-        let constant = constant.map_or(String::new(), |one| format!("\n{}", one.describe()));
+        let judgement = judgement.map_or(String::new(), |one| format!("\n{}", one.describe()));
         let text = format!(
-            "{MEMBERS} networks in {seconds:.2} s; {tested}{constant}\nsaved {} ({} parameters)",
+            "{MEMBERS} networks in {seconds:.2} s; {tested}{judgement}\nsaved {} ({} parameters)",
             result.model, result.parameters
         );
         out.print(&result, &text)

@@ -9,8 +9,8 @@ use travertine::data::Dataset;
 use travertine::{Error, Model, Report, Result, Scalar};
 
 use self::args::TrainArgs;
-use self::baseline::Constant;
 use self::early_stopping::Progress;
+use self::held_out::Judgement;
 use self::plan::Plan;
 use self::rate::Restart;
 use self::session::{End, Monitor, Outcome};
@@ -30,6 +30,7 @@ mod checkpoint;
 mod cross_validate;
 mod data;
 mod early_stopping;
+mod held_out;
 mod members;
 mod output_layer;
 mod plan;
@@ -109,9 +110,8 @@ fn finish<T: Scalar>(
     };
     let Some(last) = &progress.last else { return failure.map_or(Ok(ExitCode::SUCCESS), Err) };
     let (path, folder) = (plan.files.model.clone(), plan.files.report().map(Path::to_owned));
-    let constant = plan.constant();
     let is_chosen = plan.chooses_epoch().then_some(records.len());
-    let (model, judged) = plan.into_model(last.epoch)?;
+    let (model, judge) = plan.into_model(last.epoch)?;
     if path.exists() {
         note(&format!("the model replaces {}", path.display()));
     }
@@ -121,17 +121,17 @@ fn finish<T: Scalar>(
         let written = write_report(folder, title, &model, judged, &records, failure.as_ref());
         written.inspect_err(|_| note(&format!("the model is saved as {}", path.display())))
     };
-    let report = folder.as_deref().zip(judged.as_ref()).map(write).transpose()?;
+    let report = folder.as_deref().zip(judge.reported.as_ref()).map(write).transpose()?;
     if let Some(failure) = failure {
         let good = counted(last.epoch as usize, "epoch", "epochs");
         note(&format!("the model of the {good} that went well is saved as {}", path.display()));
         return Err(failure);
     }
     let files = Saved { model: &path, report: report.as_deref() };
-    let told = (constant.as_ref(), is_chosen);
+    let judgement = judge.judge(&model)?;
+    let told = (judgement.as_ref(), is_chosen);
     print_result(&model, (&progress, last, steps), told, args.seed, &files, out)?;
-    let test = last.test_loss.map(|loss| (loss, last.test_accuracy));
-    if let Some(warning) = constant.zip(test).and_then(|(constant, test)| constant.warning(test)) {
+    if let Some(warning) = judgement.and_then(|judgement| judgement.warning()) {
         warn(&warning);
     }
     Ok(ExitCode::SUCCESS)
@@ -167,8 +167,7 @@ struct TrainResult<'a> {
     test_loss: Option<f64>,
     test_accuracy: Option<f64>,
     best_test_accuracy: Option<f64>,
-    constant_test_loss: Option<f64>,
-    constant_test_accuracy: Option<f64>,
+    held_out: Option<&'a Judgement>,
     seconds: f64,
     steps_per_second: f64,
     parameters: usize,
@@ -182,7 +181,7 @@ struct TrainResult<'a> {
 fn print_result<T: Scalar>(
     model: &Model<T>,
     (progress, last, steps): (&Progress, &EpochRecord, u64),
-    (constant, chosen_of): (Option<&Constant>, Option<usize>),
+    (judgement, chosen_of): (Option<&Judgement>, Option<usize>),
     seed: u64,
     files: &Saved<'_>,
     out: &mut Output,
@@ -197,8 +196,7 @@ fn print_result<T: Scalar>(
         test_loss: last.test_loss,
         test_accuracy: last.test_accuracy,
         best_test_accuracy: progress.best_test_accuracy,
-        constant_test_loss: constant.and_then(Constant::loss),
-        constant_test_accuracy: constant.and_then(Constant::accuracy),
+        held_out: judgement,
         seconds: rounded(progress.seconds, 6),
         steps_per_second: rounded(steps as f64 / progress.seconds_of_steps, 1),
         parameters: model.parameters(),
@@ -210,9 +208,9 @@ fn print_result<T: Scalar>(
     };
     let report = result.report.as_ref().map_or(String::new(), |path| format!("\nreport {path}"));
     let saved = format!("saved {} ({} parameters){report}", result.model, result.parameters);
-    let constant = constant.map_or(String::new(), |one| format!("\n{}", one.describe()));
+    let judged = judgement.map_or(String::new(), |one| format!("\n{}", one.describe()));
     let summary = summary(progress, (last, chosen_of), steps);
-    out.print(&result, &format!("{summary}{constant}\n{saved}"))
+    out.print(&result, &format!("{summary}{judged}\n{saved}"))
 }
 
 /// `chosen_of`: the epochs that the last one was chosen from, if it was, by the samples held out.

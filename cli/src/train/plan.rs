@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use travertine::data::{Dataset, Stream};
+use travertine::data::{Dataset, Stream, Targets};
 use travertine::engine::Engine;
 use travertine::{Model, Network, Result, Samples, Scalar, model_file};
 
@@ -16,9 +16,10 @@ use crate::output::history::History;
 use crate::train::args::{DataArgs, TrainArgs};
 use crate::train::attempt::{self, Watch};
 use crate::train::augment::MemoryFeed;
-use crate::train::baseline::Constant;
+use crate::train::baseline::{Constant, linear_answers};
 use crate::train::checkpoint::{CheckpointWriter, Resumed};
 use crate::train::data::TrainingData;
+use crate::train::held_out::{self, Judgement, answers};
 use crate::train::output_layer::OutputLayer;
 use crate::train::preset;
 use crate::train::recipe::Recipe;
@@ -39,8 +40,26 @@ pub(crate) struct Plan<T: Scalar> {
     stream: Option<Stream<T>>,
     /// What a report judges the model on, in the unit of the data.
     judged: Option<Dataset<T>>,
+    /// What the model is judged by at the end, if it is.
+    unseen: Option<Unseen>,
     source: Source,
     checkpoints: CheckpointArgs,
+}
+
+/// What a trained model is judged by.
+pub(crate) struct Judge<T: Scalar> {
+    data: TrainingData<T>,
+    output: OutputLayer,
+    /// What a report judges the model on, in the unit of the data.
+    pub(crate) reported: Option<Dataset<T>>,
+    unseen: Option<Unseen>,
+    seed: u64,
+}
+
+/// The targets of samples to test on, in the unit of the data, and the constant answer to compare with.
+struct Unseen {
+    targets: Targets,
+    constant: Constant,
 }
 
 /// The files that a training writes.
@@ -76,6 +95,13 @@ impl<T: Scalar> Plan<T> {
         let (name, loss) = (args.data.source.name(), output.loss);
         note(&format!("{name}: {description}; output {}, loss {loss}", output.activation));
         let judged = args.history.report.is_some().then(|| data.judged().clone());
+        let unseen = match &data.test {
+            Some(test) if data.encoder.is_some() && stream.is_none() => {
+                let targets = test.targets().clone();
+                Constant::of(data.train.targets()).map(|constant| Unseen { targets, constant })
+            }
+            _ => None,
+        };
         data.scale(output.scale.as_ref())?;
         let engine = args.device.open::<T>(args.precision)?;
         let network = recipe.network(&engine, &data, output.activation)?;
@@ -105,6 +131,7 @@ impl<T: Scalar> Plan<T> {
             data,
             stream,
             judged,
+            unseen,
             source,
             checkpoints,
         })
@@ -118,11 +145,6 @@ impl<T: Scalar> Plan<T> {
     /// Whether the model is that of an epoch which the samples held out choose.
     pub(crate) fn chooses_epoch(&self) -> bool {
         self.checkpoints.early_stopping.is_some() || self.checkpoints.keep_epoch != Keep::Last
-    }
-
-    /// What a constant answer reaches on the samples to test on.
-    pub(crate) fn constant(&self) -> Option<Constant> {
-        Constant::of(&self.data, self.data.test.as_ref()?.targets(), &self.output)
     }
 
     /// The writer of checkpoints, and the checkpoint to continue from. A stream has none.
@@ -189,11 +211,24 @@ impl<T: Scalar> Plan<T> {
         Ok(watch.judge(outcome))
     }
 
-    /// The trained model, with outputs in the unit of the data, and what a report judges it on; `epochs`: trained.
-    pub(crate) fn into_model(self, epochs: u64) -> Result<(Model<T>, Option<Dataset<T>>)> {
+    /// The trained model, with outputs in the unit of the data, and what it is judged by; `epochs`: trained.
+    pub(crate) fn into_model(self, epochs: u64) -> Result<(Model<T>, Judge<T>)> {
         let samples = (self.samples(), epochs);
-        let info = model_info(&self.recipe, &self.source, &self.data, &self.output, samples);
-        Ok((Model::new(self.network, info)?, self.judged))
+        let Plan { recipe, network, output, data, judged, unseen, source, .. } = self;
+        let info = model_info(&recipe, &source, &data, &output, samples);
+        let judge = Judge { data, output, reported: judged, unseen, seed: recipe.seed() };
+        Ok((Model::new(network, info)?, judge))
+    }
+}
+
+impl<T: Scalar> Judge<T> {
+    /// How good the model is on the samples to test on, for a table in memory.
+    pub(crate) fn judge(&self, model: &Model<T>) -> Result<Option<Judgement>> {
+        let (Some(unseen), Some(test)) = (&self.unseen, &self.data.test) else { return Ok(None) };
+        let ours = answers(&model.predict_standardized(test)?);
+        let linear = linear_answers((&self.data.train, test), &self.output, model)?;
+        let how = (self.seed, model.gives_probabilities());
+        held_out::judge(&unseen.targets, (&ours, &linear), &unseen.constant, how)
     }
 }
 

@@ -1,0 +1,193 @@
+//! What the samples held out say about a trained model: its figure with an interval, beside a constant's and a linear model's.
+
+use serde::Serialize;
+use travertine::data::Targets;
+use travertine::metrics::{self, Interval};
+use travertine::{Predictions, Result, Scalar};
+
+use crate::output::text::{digits, percent};
+use crate::train::baseline::Constant;
+
+/// The answers of a model, as [`Constant::answers`] has them: a score for each class, or values.
+pub(crate) fn answers<T: Scalar>(predictions: &Predictions<T>) -> Vec<f64> {
+    match predictions.scores() {
+        [] => predictions.iter().flat_map(|prediction| prediction.values().to_vec()).collect(),
+        scores => scores.to_vec(),
+    }
+}
+
+/// How good answers are on samples that were held out: an entry of the last line of `train --json`.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct Judgement {
+    samples: usize,
+    /// accuracy or rmse
+    metric: &'static str,
+    value: f64,
+    /// 95 % interval over bootstrap resamples of the samples.
+    interval: [f64; 2],
+    constant: f64,
+    linear: f64,
+    /// Whether the interval of what the model is better by than the constant includes 0.
+    may_be_chance: bool,
+    #[serde(flatten)]
+    two_classes: Option<TwoClasses>,
+    #[serde(skip)]
+    name: String,
+}
+
+/// Figures of probabilities of two classes.
+#[derive(Clone, Debug, Serialize)]
+struct TwoClasses {
+    log_loss: f64,
+    roc_auc: f64,
+    average_precision: f64,
+    /// Of the probability of the second class.
+    balanced_threshold: f64,
+    balanced_accuracy: f64,
+    #[serde(skip)]
+    class: String,
+}
+
+/// Compares the answers of the model, of the constant and of a linear model; nothing for several values, and for answers that are
+/// not finite. `targets`: in the unit of the data.
+pub(crate) fn judge(
+    targets: &Targets,
+    (ours, linear): (&[f64], &[f64]),
+    constant: &Constant,
+    (seed, gives_probabilities): (u64, bool),
+) -> Result<Option<Judgement>> {
+    let is_finite = |answers: &[f64]| answers.iter().all(|x| x.is_finite());
+    let classes = if let Targets::Classes { names, .. } = targets { names.len() } else { 0 };
+    let samples = targets_len(targets);
+    if samples == 0 || !is_finite(ours) || !is_finite(linear) {
+        return Ok(None);
+    }
+    let fixed = constant.answers(samples, classes);
+    let [ours_each, fixed_each, linear_each] =
+        [ours, &fixed, linear].map(|answers| of_each(targets, answers));
+    let figure = |each: &[f64]| {
+        let mean = each.iter().sum::<f64>() / samples as f64;
+        if classes == 0 { mean.sqrt() } else { mean }
+    };
+    let Interval { low, high } = metrics::bootstrap_mean_interval(&ours_each, seed)?;
+    let interval = if classes == 0 { [low.sqrt(), high.sqrt()] } else { [low, high] };
+    let sign = if classes == 0 { 1.0 } else { -1.0 };
+    let better: Vec<f64> =
+        fixed_each.iter().zip(&ours_each).map(|(fixed, ours)| sign * (fixed - ours)).collect();
+    let may_be_chance = metrics::bootstrap_mean_interval(&better, seed)?.low <= 0.0;
+    let two_classes = match targets {
+        Targets::Classes { labels, names } if names.len() == 2 && gives_probabilities => {
+            two_classes(labels, names, ours)?
+        }
+        _ => None,
+    };
+    Ok(Some(Judgement {
+        samples,
+        metric: if classes == 0 { "rmse" } else { "accuracy" },
+        value: figure(&ours_each),
+        interval,
+        constant: figure(&fixed_each),
+        linear: figure(&linear_each),
+        may_be_chance,
+        two_classes,
+        name: constant.describe(),
+    }))
+}
+
+fn targets_len(targets: &Targets) -> usize {
+    match targets {
+        Targets::Classes { labels, .. } => labels.len(),
+        Targets::Values { values, names } if names.len() == 1 => values.len(),
+        _ => 0,
+    }
+}
+
+/// For each sample whether the answer is right, as 1 or 0, or its squared error.
+fn of_each(targets: &Targets, answers: &[f64]) -> Vec<f64> {
+    match targets {
+        Targets::Classes { labels, names } => {
+            let predicted = answers.chunks_exact(names.len()).map(metrics::predicted_class);
+            predicted
+                .zip(labels)
+                .map(|(class, label)| f64::from(u8::from(class == *label)))
+                .collect()
+        }
+        Targets::Values { values, .. } => {
+            values.iter().zip(answers).map(|(t, p)| (p - t).powi(2)).collect()
+        }
+        Targets::None => Vec::new(),
+    }
+}
+
+fn two_classes(labels: &[u32], names: &[String], scores: &[f64]) -> Result<Option<TwoClasses>> {
+    let truth: Vec<bool> = labels.iter().map(|label| *label == 1).collect();
+    let second: Vec<f64> = scores.iter().skip(1).step_by(2).copied().collect();
+    let (Some(roc_auc), Some(average_precision), Some(balanced)) = (
+        metrics::roc_auc(&truth, &second)?,
+        metrics::average_precision(&truth, &second)?,
+        metrics::balanced_threshold(&truth, &second)?,
+    ) else {
+        return Ok(None);
+    };
+    Ok(Some(TwoClasses {
+        log_loss: metrics::log_loss(2, labels, scores)?,
+        roc_auc,
+        average_precision,
+        balanced_threshold: balanced.threshold,
+        balanced_accuracy: balanced.balanced_accuracy,
+        class: names[1].clone(),
+    }))
+}
+
+impl Judgement {
+    /// Lines for the end of a training.
+    pub(crate) fn describe(&self) -> String {
+        let is_accuracy = self.metric == "accuracy";
+        let text = |x: f64| if is_accuracy { percent(Some(x)) } else { digits(x) };
+        let name = if is_accuracy { "accuracy" } else { "RMSE" };
+        let [low, high] = self.interval.map(text);
+        let mut lines = vec![
+            format!(
+                "{name} {} on {} samples held out, 95 % interval {low} to {high}",
+                text(self.value),
+                self.samples
+            ),
+            format!(
+                "  {}: {name} {}; a linear model: {}",
+                self.name,
+                text(self.constant),
+                text(self.linear)
+            ),
+        ];
+        if let Some(two) = &self.two_classes {
+            lines.push(format!(
+                "  ROC AUC {:.4}, average precision {:.4}, log-loss {:.4}; '{}' from a probability of {:.3} on: balanced accuracy {}",
+                two.roc_auc,
+                two.average_precision,
+                two.log_loss,
+                two.class,
+                two.balanced_threshold,
+                percent(Some(two.balanced_accuracy))
+            ));
+        }
+        lines.join("\n")
+    }
+
+    /// A warning for a model that is no better than the constant, or may be so by chance alone.
+    pub(crate) fn warning(&self) -> Option<String> {
+        let sign = if self.metric == "accuracy" { 1.0 } else { -1.0 };
+        let ahead_of = |other: f64| sign * (self.value - other);
+        let answer = &self.name;
+        if ahead_of(self.constant) <= 0.0 {
+            return Some(format!(
+                "on the samples held out the model is no better than {answer}: it has learned nothing that holds for others"
+            ));
+        }
+        if self.may_be_chance {
+            return Some(format!(
+                "on the samples held out the model is better than {answer} by so little that it may be chance"
+            ));
+        }
+        None
+    }
+}
