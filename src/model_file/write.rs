@@ -111,7 +111,8 @@ fn json(layers: &[LayerDescription], info: &ModelInfo) -> Json {
         info.encoder.is_none() && layers.iter().all(|layer| layer.kind == LayerKind::Dense);
     let is_bounded = info.standardization.as_ref().is_some_and(|scale| scale.bound.is_some());
     let is_new = |layer: &LayerDescription| {
-        matches!(layer.kind, LayerKind::Scale | LayerKind::NumberEmbedding)
+        use LayerKind::{NumberEmbedding, Parametric, Scale};
+        matches!(layer.kind, Scale | NumberEmbedding | Parametric)
             || matches!(layer.activation, Activation::Selu | Activation::Mish)
     };
     let version = if is_bounded || layers.iter().any(is_new) {
