@@ -51,7 +51,7 @@ isa_functions!(blend_portable blend_neon blend_avx2 blend_avx512 = blend [] []
 isa_functions!(add_portable add_neon add_avx2 add_avx512 = accumulate [] []
     (n: usize, delta: *const T, x: *const T, f: *const T, sums: *mut T));
 isa_functions!(sink_portable sink_neon sink_avx2 sink_avx512 = sink [] []
-    (n: usize, scale: T, sums: *const T, keep: T, sink: *mut T));
+    (n: usize, scale: T, sums: *const T, keep: T, to: *mut T));
 
 #[allow(
     clippy::undocumented_unsafe_blocks,
@@ -155,15 +155,15 @@ unsafe fn accumulate<V: Vector>(
 }
 
 #[inline(always)]
-unsafe fn sink<V: Vector>(n: usize, scale: V::T, sums: *const V::T, keep: V::T, sink: *mut V::T) {
+unsafe fn sink<V: Vector>(n: usize, scale: V::T, sums: *const V::T, keep: V::T, to: *mut V::T) {
     each::<V>(n, |i, count| {
         // SAFETY: elements i .. i + count are within the column, see `Loops`.
         unsafe {
             let mut value = load::<V>(sums.add(i), count) * V::splat(scale);
             if keep != V::T::from_f64(0.0) {
-                value = load::<V>(sink.add(i), count).mul_add(V::splat(keep), value);
+                value = load::<V>(to.add(i), count).mul_add(V::splat(keep), value);
             }
-            store(value, sink.add(i), count);
+            store(value, to.add(i), count);
         }
     });
 }
