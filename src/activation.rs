@@ -5,7 +5,7 @@ use std::str::FromStr;
 
 use crate::engine::formula::formula;
 use crate::engine::simd::math;
-use crate::engine::{Map, Transfer, Zip};
+use crate::engine::{Elementwise, Map, Transfer, Zip};
 use crate::error::{Error, Result};
 use crate::matrix::MatrixRef;
 use crate::notation;
@@ -159,6 +159,14 @@ struct Entry {
     keeps: Keeps,
 }
 
+// The identity costs nothing behind a layer; formulas for it are for calls that take one of every activation.
+formula!(Identity = "identity", |z, _p| z, "x");
+formula!(IdentityDerivative = "identity'", |g, _a, _p| g, "x");
+static IDENTITY: Entry = Entry {
+    map: Map::of::<Identity>(),
+    derivative: Zip::of::<IdentityDerivative>(),
+    keeps: Keeps::Output,
+};
 static SIGMOID: Entry = Entry {
     map: Map::of::<Sigmoid>(),
     derivative: Zip::of::<SigmoidDerivative>(),
@@ -269,6 +277,17 @@ impl Activation {
             (_, Some(entry)) => Transfer::Map(&entry.map, self.parameters()),
             (_, None) => Transfer::Identity,
         }
+    }
+
+    /// Formulas of an activation that is computed element by element; `None` for softmax.
+    pub(crate) fn elementwise(self) -> Option<Elementwise> {
+        let entry = match self {
+            Activation::Identity => &IDENTITY,
+            _ => self.entry()?,
+        };
+        let Entry { map, derivative, keeps } = entry;
+        let keeps_input = *keeps == Keeps::Sum;
+        Some(Elementwise { map, derivative, p: self.parameters(), keeps_input })
     }
 
     /// Which of z and a a training layer keeps.

@@ -106,6 +106,32 @@ impl<T: Scalar> Builder<'_, T> {
         self.layer(LayerKind::NumberEmbedding, outputs, Activation::Identity)
     }
 
+    /// A parametric activation of what the last layer puts out, which usually is a dense one with
+    /// [`Activation::Identity`]: `y_i = (1 - a_i) x_i + a_i f(x_i)` with a learned a for each unit, 1 at first
+    /// ([`Parametric`](crate::layer::Parametric)).
+    ///
+    /// ```
+    /// use travertine::trainer::Factors;
+    /// use travertine::{Activation, Loss, Network, Trainer, engine, optimizer::Adam};
+    /// let cpu = engine::open::<f32>("cpu")?;
+    /// let mut network = Network::builder(&cpu, 10)
+    ///     .dense(64, Activation::Identity)
+    ///     .parametric(Activation::Mish)
+    ///     .dense(1, Activation::Identity)
+    ///     .build()?;
+    /// // a learns at a tenth of the rate, and does not decay.
+    /// let mut factors = vec![[Factors::default(); 2]; 3];
+    /// factors[1] = [Factors { rate: 0.1, decay: 0.0 }; 2];
+    /// let trainer = Trainer::builder(&mut network, Loss::Quadratic, Adam::new(0.001)?)
+    ///     .factors(factors)
+    ///     .build()?;
+    /// # Ok::<(), travertine::Error>(())
+    /// ```
+    pub fn parametric(self, activation: Activation) -> Self {
+        let units = self.outputs();
+        self.layer(LayerKind::Parametric, units, activation)
+    }
+
     /// Rows of what the last layer puts out.
     fn outputs(&self) -> usize {
         self.layers.last().map_or(self.inputs, |layer| layer.1)
@@ -236,13 +262,18 @@ impl<T: Scalar> Network<T> {
         &*self.layers[self.layers.len() - 1]
     }
 
+    /// The activation of the last layer, as a loss sees it.
+    pub(crate) fn output_activation(&self) -> Activation {
+        match self.last().kind() {
+            // Its outputs are a blend, no longer those of f.
+            LayerKind::Parametric => Activation::Identity,
+            _ => self.last().activation(),
+        }
+    }
+
     /// Number of parameters.
     pub fn parameters(&self) -> usize {
-        self.layers
-            .iter()
-            .flat_map(|layer| [layer.weights(), layer.bias()])
-            .map(|x| x.rows() * x.columns())
-            .sum()
+        self.layers.iter().map(|layer| summary::parameters(&**layer)).sum()
     }
 
     /// Mean loss and, for classes, accuracy.

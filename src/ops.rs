@@ -3,6 +3,7 @@
 //! Every operation checks its operands once and names every broken rule in one message; the engine, which it then calls, checks
 //! nothing. Nothing is allocated. Operations that BLAS has are called as in BLAS.
 
+pub(crate) mod blend;
 mod check;
 pub(crate) mod embedding;
 pub(crate) mod fused;

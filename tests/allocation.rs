@@ -71,6 +71,7 @@ fn nothing_is_allocated_and_nothing_lost() {
     steps_of_an_epoch_allocate_nothing();
     steps_of_layers_that_normalize_allocate_nothing();
     steps_of_embeddings_allocate_nothing();
+    steps_of_parametric_activations_allocate_nothing();
     a_thousand_inferences_allocate_nothing();
     inferences_of_threads_that_share_an_engine_allocate_nothing();
     the_engine_allocates_what_the_plan_says_and_frees_all();
@@ -221,6 +222,39 @@ fn steps_of_embeddings_allocate_nothing() {
         let t = Matrix::from_slice(&engine, 3, batch, &one_hot(3, batch)).unwrap();
         let mut network = Network::builder(&engine, 5)
             .embed_numbers(&[0, 3, 4])
+            .dense(3, Activation::Softmax)
+            .build()
+            .unwrap();
+        let (loss, optimizer) = (Loss::SoftmaxCrossEntropy, Adam::new(0.01).unwrap());
+        let live = counting.counts().live_bytes;
+        let mut trainer =
+            Trainer::builder(&mut network, loss, optimizer).batch(batch).seed(1).build().unwrap();
+        assert_eq!(counting.counts().live_bytes, live + trainer.memory_plan().bytes());
+        trainer.step(x.view(), t.view()).unwrap();
+        let allocations = counting.counts().allocations;
+        let count =
+            allocations_of(|| (0..50).for_each(|_| trainer.step(x.view(), t.view()).unwrap()));
+        assert_eq!((count, counting.counts().allocations), (0, allocations), "{threads} threads");
+        drop(trainer);
+        let mut inference = network.inference(batch).unwrap();
+        let count = allocations_of(|| {
+            inference.run(x.view()).unwrap();
+        });
+        assert_eq!(count, 0, "{threads} threads");
+    }
+}
+
+fn steps_of_parametric_activations_allocate_nothing() {
+    for (threads, batch) in [(1, 32), (2, 32), (2, 2000)] {
+        let counting = Arc::new(Counting::new(started(threads)));
+        let engine: Arc<dyn Engine<f32>> = counting.clone();
+        let x = Matrix::from_slice(&engine, 5, batch, &random(5 * batch, 1)).unwrap();
+        let t = Matrix::from_slice(&engine, 3, batch, &one_hot(3, batch)).unwrap();
+        let mut network = Network::builder(&engine, 5)
+            .dense(130, Activation::Identity)
+            .parametric(Activation::Mish)
+            .dense(9, Activation::Relu)
+            .parametric(Activation::Tanh)
             .dense(3, Activation::Softmax)
             .build()
             .unwrap();

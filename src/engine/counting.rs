@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
+use super::blend::{Blend, BlendGradient, BlendPropagate};
 use super::call::{DenseForward, DenseGradient, Derivative, LossCall, Reduction, UpdateCall};
 use super::device::{Device, TunedTile};
 use super::embedding::{Embed, EmbedGradient};
@@ -160,6 +161,9 @@ impl<T: Scalar> Engine<T> for Counting<T> {
         row_dots(alpha: T, x: Span, y: Span, beta: T, sums: Span);
         embed(call: &Embed);
         embed_gradient(call: &EmbedGradient);
+        blend(call: &Blend);
+        blend_propagate(call: &BlendPropagate);
+        blend_gradient(call: &BlendGradient);
         update(call: &UpdateCall);
         squares(x: Span, sums: Span);
         loss(call: &LossCall);

@@ -1,5 +1,6 @@
 //! The trait that every engine implements.
 
+use super::blend::{Blend, BlendGradient, BlendPropagate};
 use super::call::{DenseForward, DenseGradient, Derivative, LossCall, Reduction, UpdateCall};
 use super::device::{Device, TunedTile};
 use super::embedding::{Embed, EmbedGradient};
@@ -176,6 +177,16 @@ pub trait Engine<T: Scalar>: Sealed + Send + Sync {
     /// `delta_r cos(2 pi w1_f x_k + b1_f)`, of b2 delta_r. A sink is not read if k is 0.
     #[doc(hidden)]
     unsafe fn embed_gradient(&self, call: &EmbedGradient) -> Result<()>;
+    /// `y = (1 - a) x + a f(x)` with a number a for each row.
+    #[doc(hidden)]
+    unsafe fn blend(&self, call: &Blend) -> Result<()>;
+    /// The gradient of [`Engine::blend`] by x, `delta (1 - a) + a delta f'(x)`, times the derivative of the layer before.
+    #[doc(hidden)]
+    unsafe fn blend_propagate(&self, call: &BlendPropagate) -> Result<()>;
+    /// `sink = s gradient + k sink` with the mean over the samples of the gradient of [`Engine::blend`] by a,
+    /// `delta (f(x) - x)`. The sink is not read if k is 0.
+    #[doc(hidden)]
+    unsafe fn blend_gradient(&self, call: &BlendGradient) -> Result<()>;
     /// One pass of an optimizer over a parameter, its gradient and its moments.
     #[doc(hidden)]
     unsafe fn update(&self, call: &UpdateCall) -> Result<()>;

@@ -22,6 +22,7 @@
 
 #[cfg(not(all(feature = "cuda", feature = "opencl")))]
 mod absent;
+mod blend;
 #[cfg(any(feature = "cuda", feature = "opencl"))]
 mod cache;
 mod call;
@@ -57,6 +58,8 @@ pub use interface::Engine;
 pub use open::{names, open, open_with, opencl_drivers, probe, probe_one, user_cache};
 pub use settings::{Fusion, Library, Limits, MatmulPrecision, Settings};
 
+#[doc(hidden)]
+pub use blend::{Blend, BlendGradient, BlendPropagate, Elementwise};
 #[doc(hidden)]
 pub use call::{
     DenseForward, DenseGradient, Derivative, LossCall, LossFormula, Reduction, Transfer, UpdateCall,

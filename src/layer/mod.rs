@@ -83,6 +83,7 @@ macro_rules! passes {
 mod dense;
 mod embedding;
 mod normalization;
+mod parametric;
 
 use std::fmt;
 use std::ops::{Deref, DerefMut};
@@ -94,6 +95,7 @@ pub(crate) use embedding::{MOST_FEATURES, embedded, misplaced};
 pub use embedding::{NumberEmbedding, NumberEmbeddingTraining};
 pub(crate) use normalization::EPSILON;
 pub use normalization::{Normalization, NormalizationTraining};
+pub use parametric::{Parametric, ParametricTraining};
 
 use crate::activation::Activation;
 use crate::engine::Engine;
@@ -106,7 +108,7 @@ use crate::scalar::Scalar;
 mod sealed {
     use super::{
         Dense, DenseTraining, Normalization, NormalizationTraining, NumberEmbedding,
-        NumberEmbeddingTraining,
+        NumberEmbeddingTraining, Parametric, ParametricTraining,
     };
     use crate::scalar::Scalar;
 
@@ -119,6 +121,8 @@ mod sealed {
     impl<T: Scalar> Sealed for NormalizationTraining<'_, T> {}
     impl<T: Scalar> Sealed for NumberEmbedding<T> {}
     impl<T: Scalar> Sealed for NumberEmbeddingTraining<'_, T> {}
+    impl<T: Scalar> Sealed for Parametric<T> {}
+    impl<T: Scalar> Sealed for ParametricTraining<'_, T> {}
 }
 
 /// The computation of a layer in front of its activation.
@@ -136,16 +140,19 @@ pub enum LayerKind {
     Scale,
     /// Embeddings of features below the features themselves: [`NumberEmbedding`].
     NumberEmbedding,
+    /// Each unit blended with its activation: [`Parametric`].
+    Parametric,
 }
 
 impl LayerKind {
     /// Every kind.
-    pub const ALL: [LayerKind; 5] = [
+    pub const ALL: [LayerKind; 6] = [
         LayerKind::Dense,
         LayerKind::BatchNorm,
         LayerKind::LayerNorm,
         LayerKind::Scale,
         LayerKind::NumberEmbedding,
+        LayerKind::Parametric,
     ];
 
     /// The name in files and on the command line.
@@ -156,12 +163,18 @@ impl LayerKind {
             LayerKind::LayerNorm => "layer_norm",
             LayerKind::Scale => "scale",
             LayerKind::NumberEmbedding => "number_embedding",
+            LayerKind::Parametric => "parametric",
         }
     }
 }
 
 impl LayerKind {
-    /// A layer of this kind before its parameters are drawn. Normalizations have as many outputs as inputs; embeddings are of the first
+    /// Whether the second matrix is one of parameters.
+    pub(crate) fn has_bias(self) -> bool {
+        self != LayerKind::Parametric
+    }
+
+    /// A layer of this kind before its parameters are drawn. Normalizations and parametric activations have as many outputs as inputs; embeddings are of the first
     /// features, and have no activation.
     pub(crate) fn layer<T: Scalar>(
         self,
@@ -177,6 +190,7 @@ impl LayerKind {
             LayerKind::NumberEmbedding => {
                 NumberEmbedding::of_sizes(engine, inputs, outputs)?.into()
             }
+            LayerKind::Parametric => Parametric::new(engine, outputs, activation)?.into(),
         })
     }
 }
@@ -237,7 +251,7 @@ pub trait Layer<T: Scalar>: sealed::Sealed + Send + Sync {
     /// Rows of the output.
     fn outputs(&self) -> usize;
 
-    /// f
+    /// f; of a [`Parametric`] layer the f that it blends with.
     fn activation(&self) -> Activation;
 
     /// The first matrix of parameters; of a dense layer W, `outputs x inputs`.
@@ -313,6 +327,8 @@ pub enum Training<'l, T: Scalar> {
     Normalization(NormalizationTraining<'l, T>),
     /// Of a [`NumberEmbedding`].
     NumberEmbedding(NumberEmbeddingTraining<'l, T>),
+    /// Of a [`Parametric`].
+    Parametric(ParametricTraining<'l, T>),
 }
 
 impl<'l, T: Scalar> Deref for Training<'l, T> {
@@ -323,6 +339,7 @@ impl<'l, T: Scalar> Deref for Training<'l, T> {
             Training::Dense(layer) => layer,
             Training::Normalization(layer) => layer,
             Training::NumberEmbedding(layer) => layer,
+            Training::Parametric(layer) => layer,
         }
     }
 }
@@ -333,6 +350,7 @@ impl<T: Scalar> DerefMut for Training<'_, T> {
             Training::Dense(layer) => layer,
             Training::Normalization(layer) => layer,
             Training::NumberEmbedding(layer) => layer,
+            Training::Parametric(layer) => layer,
         }
     }
 }

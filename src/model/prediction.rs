@@ -247,7 +247,7 @@ pub(super) struct Answers {
 
 impl Answers {
     pub(super) fn new<T: Scalar>(network: &Network<T>, info: &ModelInfo) -> Self {
-        let decoding = match (network.last().activation(), info.loss) {
+        let decoding = match (network.output_activation(), info.loss) {
             (Activation::Softmax | Activation::Sigmoid, _) => Decoding::Probabilities,
             (_, Loss::SoftmaxCrossEntropy) => Decoding::Softmax,
             (_, Loss::BinaryCrossEntropy) => Decoding::Sigmoid,

@@ -174,8 +174,8 @@ fn layers(file: &str, json: &Json) -> Result<Vec<LayerDescription>> {
                 format!("{inputs} (at most {MOST_FEATURES}) and 3 for each of some inputs");
             return Err(Error::format(file, place("outputs"), expected, outputs.to_string()));
         }
-        let is_normalization = [LayerKind::BatchNorm, LayerKind::LayerNorm].contains(&kind);
-        if is_normalization && inputs != outputs {
+        let keeps_size = !matches!(kind, LayerKind::Dense | LayerKind::NumberEmbedding);
+        if keeps_size && inputs != outputs {
             return Err(Error::format(
                 file,
                 place("outputs"),

@@ -123,6 +123,7 @@ impl LayerDescription {
         match self.kind {
             LayerKind::Dense => self.outputs * (self.inputs + 1),
             LayerKind::BatchNorm | LayerKind::LayerNorm | LayerKind::Scale => self.outputs * 2,
+            LayerKind::Parametric => self.outputs,
             LayerKind::NumberEmbedding => {
                 let shapes = tensors::tensors_of("", self.kind, (self.inputs, self.outputs));
                 shapes[..2].iter().map(|(_, shape)| shape.iter().product::<usize>()).sum()

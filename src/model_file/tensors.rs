@@ -11,7 +11,7 @@ use crate::layer::{EMBEDDING_BIAS, EMBEDDING_WEIGHTS, Layer, LayerKind, embedded
 use crate::matrix::MatrixMut;
 use crate::scalar::Scalar;
 
-/// Names and shapes of a layer's tensors: `{name}.weight`, `{name}.bias` and, where the layer has them, its statistics.
+/// Names and shapes of a layer's tensors: `{name}.weight` and, where the layer has them, `{name}.bias` and its statistics.
 pub(super) fn tensors_of(
     name: &str,
     kind: LayerKind,
@@ -32,6 +32,7 @@ pub(super) fn tensors_of(
             ("bias", vec![embedded, EMBEDDING_BIAS]),
             ("columns", vec![embedded]),
         ],
+        LayerKind::Parametric => vec![("weight", vec![outputs])],
     };
     parts.into_iter().map(|(part, shape)| (format!("{name}.{part}"), shape)).collect()
 }
@@ -39,7 +40,10 @@ pub(super) fn tensors_of(
 /// The values of a layer's tensors, in the order of [`tensors_of`].
 pub(super) fn values_of<T: Scalar>(layer: &dyn Layer<T>) -> Result<Vec<Vec<T>>> {
     // Row-major in the file is the transposed matrix column-major.
-    let mut values = vec![layer.weights().t().to_vec()?, layer.bias().t().to_vec()?];
+    let mut values = vec![layer.weights().t().to_vec()?];
+    if layer.kind().has_bias() {
+        values.push(layer.bias().t().to_vec()?);
+    }
     if let Some(statistics) = layer.statistics() {
         for column in 0..statistics.columns() {
             values.push(statistics.column(column)?.to_vec()?);
@@ -51,6 +55,9 @@ pub(super) fn values_of<T: Scalar>(layer: &dyn Layer<T>) -> Result<Vec<Vec<T>>> 
 /// Writes what [`Tensors::values`] read into a layer.
 pub(super) fn write<T: Scalar>(layer: &mut dyn Layer<T>, values: &[Vec<T>]) -> Result<()> {
     layer.weights_mut().t().write(&values[0])?;
+    if !layer.kind().has_bias() {
+        return Ok(());
+    }
     layer.bias_mut().t().write(&values[1])?;
     let statistics = values[2..].concat();
     let write = |mut matrix: MatrixMut<'_, T>| matrix.write(&statistics);
@@ -77,7 +84,9 @@ impl<R: Read + Seek> Tensors<'_, R> {
         let last = values.len() - 1;
         let numbers = || values[last].iter().map(|x| x.to_f64());
         let fault = match kind {
-            LayerKind::Dense | LayerKind::LayerNorm | LayerKind::Scale => None,
+            LayerKind::Dense | LayerKind::LayerNorm | LayerKind::Scale | LayerKind::Parametric => {
+                None
+            }
             LayerKind::BatchNorm => numbers()
                 .position(|variance| variance < 0.0)
                 .map(|index| (index, "variances not below 0".to_owned())),

@@ -9,14 +9,15 @@ use super::tensors::{self, Tensors};
 use super::write::to_safetensors;
 use crate::activation::Activation;
 use crate::error::{Error, Result};
-use crate::layer::Layer;
+use crate::layer::{Layer, LayerKind};
 use crate::network::Network;
 use crate::scalar::Scalar;
 
 impl<T: Scalar> Network<T> {
     /// Replaces all parameters by those of a safetensors file that another program wrote, such as PyTorch. `names` has one
     /// name for each layer: layer i is read from the tensors `{name}.weight` and `{name}.bias` and, for batch normalization,
-    /// `{name}.running_mean` and `{name}.running_var`, for embeddings of numbers `{name}.columns`, with PyTorch's shapes (weights of dense layers `outputs x inputs`,
+    /// `{name}.running_mean` and `{name}.running_var`, for embeddings of numbers `{name}.columns`, for parametric activations from
+    /// `{name}.weight` alone, with PyTorch's shapes (weights of dense layers `outputs x inputs`,
     /// row-major). Numbers may be f64, f32, f16 or bf16. Tensors of other names are ignored.
     ///
     /// ```no_run
@@ -96,11 +97,13 @@ pub fn save_weights<T: Scalar, S: AsRef<str>>(
 }
 
 /// The names of a network's layers in PyTorch's `torch.nn.Sequential`, where each activation but the identity is a module of
-/// its own: `["0", "2", "4"]` for three dense layers with activations between them.
+/// its own: `["0", "2", "4"]` for three dense layers with activations between them. A parametric activation is one module.
 pub fn sequential_names<T: Scalar>(network: &Network<T>) -> Vec<String> {
     let positions = network.layers().iter().scan(0, |next, layer| {
         let position = *next;
-        *next += 1 + usize::from(layer.activation() != Activation::Identity);
+        let is_apart =
+            layer.kind() != LayerKind::Parametric && layer.activation() != Activation::Identity;
+        *next += 1 + usize::from(is_apart);
         Some(position.to_string())
     });
     positions.collect()

@@ -153,7 +153,8 @@ fn json(layers: &[LayerDescription], members: usize, info: &ModelInfo) -> Json {
     let is_bounded = info.standardization.as_ref().is_some_and(|scale| scale.bound.is_some())
         || info.target_scale.as_ref().is_some_and(|scale| scale.bounds().is_some());
     let is_new = |layer: &LayerDescription| {
-        matches!(layer.kind, LayerKind::Scale | LayerKind::NumberEmbedding)
+        use LayerKind::{NumberEmbedding, Parametric, Scale};
+        matches!(layer.kind, Scale | NumberEmbedding | Parametric)
             || matches!(layer.activation, Activation::Selu | Activation::Mish)
     };
     let version = if members > 1 || is_bounded || layers.iter().any(is_new) {

@@ -168,7 +168,7 @@ impl<'n, T: Scalar> Inference<'n, T> {
         loss: Loss,
         input: MatrixRef<'_, T>,
     ) -> Result<MatrixRef<'_, T>> {
-        let last = self.prepared.network.get().last().activation();
+        let last = self.prepared.network.get().output_activation();
         self.run_layers(input, loss.is_fused_with(last))
     }
 

@@ -19,9 +19,10 @@ impl<T: Scalar> Network<T> {
     }
 }
 
-fn parameters<T: Scalar>(layer: &dyn Layer<T>) -> usize {
-    let elements = [layer.weights(), layer.bias()].map(|x| x.rows() * x.columns());
-    elements.iter().sum()
+/// Number of parameters of a layer.
+pub(super) fn parameters<T: Scalar>(layer: &dyn Layer<T>) -> usize {
+    let [weights, bias] = [layer.weights(), layer.bias()].map(|x| x.rows() * x.columns());
+    weights + if layer.kind().has_bias() { bias } else { 0 }
 }
 
 /// The layers with their sizes, activations and numbers of parameters.

@@ -89,7 +89,8 @@ pub fn check_gradients<T: Scalar>(
                 let error = (analytic.to_f64() - numeric).abs() / largest;
                 if error > worst.relative_error || error.is_nan() {
                     let name = ["weight", "bias"][kind];
-                    let rows = trainer.layers()[layer].bias().rows();
+                    let of = &trainer.layers()[layer];
+                    let rows = if kind == 0 { of.weights().rows() } else { of.bias().rows() };
                     let place =
                         format!("layers.{layer}.{name} ({}, {})", index % rows, index / rows);
                     worst = GradientCheck { relative_error: error, place };

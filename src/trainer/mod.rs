@@ -96,7 +96,7 @@ impl<'n, T: Scalar> TrainerBuilder<'n, T> {
     /// largest norm that is not above 0; a rate of dropout below 0 or not below 1; dropout or a largest norm of hidden layers where
     /// there are none; a loss scale that is no power of 2 from 1 to 2^100, or doubles after no step or more than 2^24; no memory.
     pub fn build(self) -> Result<Trainer<'n, T>> {
-        self.loss.refuse_output(self.network.last().activation(), self.network.outputs())?;
+        self.loss.refuse_output(self.network.output_activation(), self.network.outputs())?;
         self.assemble()
     }
 

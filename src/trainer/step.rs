@@ -61,7 +61,7 @@ impl<'n, T: Scalar> Stepper<'n, T> {
         let (loss, schedule) = (loss.validate()?, ScheduleState::new(builder.schedule)?);
         validate_fading(&builder.fading)?;
         builder.factors.iter().try_for_each(|f| Factors::validate(f, network.layers().len()))?;
-        let network_output = network.last().activation();
+        let network_output = network.output_activation();
         let states = states(network, &*optimizer)?;
         let layers = training_layers(network, loss, batch)?;
         let dropouts = builder.dropout.unwrap_or_default().of_layers(&layers, seed)?;
@@ -334,7 +334,7 @@ fn forms_for_one_kernel<T: Scalar>(builder: &TrainerBuilder<'_, T>) -> Option<Ve
     let drops = dropout.is_some_and(|dropout| dropout.drops());
     let is_plain =
         clip.is_none() && !drops && max_norm.is_none() && loss_scale.is_none() && factors.is_none();
-    let logits = loss.is_fused_with(network.last().activation());
+    let logits = loss.is_fused_with(network.output_activation());
     let forms = network.whole(logits, *batch, true)?;
     (is_plain && loss.has_at_most_one_number()).then_some(forms)
 }
@@ -378,7 +378,7 @@ fn training_layers<T: Scalar>(
     loss: Loss,
     batch: usize,
 ) -> Result<Vec<Training<'_, T>>> {
-    let logits = role_of_output(loss, network.last().activation()) == Role::Logits;
+    let logits = role_of_output(loss, network.output_activation()) == Role::Logits;
     let kinds: Vec<LayerKind> = network.layers().iter().map(|layer| layer.kind()).collect();
     let next = kinds.iter().skip(1).map(|kind| Some(*kind)).chain([None]);
     let layers = network.layers_mut().iter_mut().zip(next);

@@ -7,6 +7,7 @@ use super::dense::product;
 use super::pointers::{at, at_mut, strided, strided_mut};
 use super::streams::Stream;
 use super::{elements, memory, peak, random};
+use crate::engine::blend::{Blend, BlendGradient, BlendPropagate};
 use crate::engine::call::{
     DenseForward, DenseGradient, Derivative, LossCall, LossFormula, Reduction, UpdateCall,
 };
@@ -248,6 +249,21 @@ impl<T: Scalar> Engine<T> for CpuEngine<T> {
 
     unsafe fn embed_gradient(&self, call: &EmbedGradient) -> Result<()> {
         unsafe { self.gradient_of_embedding(call) };
+        Ok(())
+    }
+
+    unsafe fn blend(&self, call: &Blend) -> Result<()> {
+        unsafe { self.blend_columns(call) };
+        Ok(())
+    }
+
+    unsafe fn blend_propagate(&self, call: &BlendPropagate) -> Result<()> {
+        unsafe { self.blend_back(call) };
+        Ok(())
+    }
+
+    unsafe fn blend_gradient(&self, call: &BlendGradient) -> Result<()> {
+        unsafe { self.gradient_of_blend(call) };
         Ok(())
     }
 

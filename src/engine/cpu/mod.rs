@@ -1,7 +1,7 @@
 //! The engine of the host's CPU.
 //!
 //! * [`gemm`]: the matrix product; [`dense`]: the calls of layers, a product each.
-//! * [`elements`], [`columns`], [`normalize`], [`embedding`], [`random`]: loops over elements and columns.
+//! * [`elements`], [`columns`], [`normalize`], [`embedding`], [`blend`], [`random`]: loops over elements and columns.
 //! * [`pool`]: threads; [`streams`]: which call uses them; [`memory`]: allocations; [`cpuid`]: the processor.
 //! * [`peak`]: the floating-point operations that the machine attains.
 //!
@@ -19,6 +19,7 @@ use super::simd::Isa;
 use crate::error::Result;
 use crate::scalar::Scalar;
 
+mod blend;
 mod calls;
 mod columns;
 mod cpu_engine;

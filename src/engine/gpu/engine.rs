@@ -6,9 +6,9 @@ use super::product_call::{Call, Output};
 use super::program::Text;
 use super::transfer;
 use crate::engine::{
-    DenseForward, DenseGradient, Derivative, Device, Embed, EmbedGradient, Engine, Handle,
-    LossCall, Map, NetworkForward, NetworkStep, Normalize, NormalizePropagate, Reduction, Span,
-    Transfer, TunedTile, UpdateCall, Zip,
+    Blend, BlendGradient, BlendPropagate, DenseForward, DenseGradient, Derivative, Device, Embed,
+    EmbedGradient, Engine, Handle, LossCall, Map, NetworkForward, NetworkStep, Normalize,
+    NormalizePropagate, Reduction, Span, Transfer, TunedTile, UpdateCall, Zip,
 };
 use crate::error::Result;
 use crate::random::Philox;
@@ -211,6 +211,18 @@ impl<T: Scalar, D: Driver> Engine<T> for Gpu<T, D> {
 
     unsafe fn embed_gradient(&self, call: &EmbedGradient) -> Result<()> {
         unsafe { self.gradient_of_embedding(call) }
+    }
+
+    unsafe fn blend(&self, call: &Blend) -> Result<()> {
+        unsafe { self.blend_elements(call) }
+    }
+
+    unsafe fn blend_propagate(&self, call: &BlendPropagate) -> Result<()> {
+        unsafe { self.blend_back(call) }
+    }
+
+    unsafe fn blend_gradient(&self, call: &BlendGradient) -> Result<()> {
+        unsafe { self.gradient_of_blend(call) }
     }
 
     unsafe fn update(&self, call: &UpdateCall) -> Result<()> {

@@ -4,6 +4,7 @@
 //! `Gpu` is generic over its driver, not dynamic: an engine has one API behind it, and launches are many and short. Every kernel is launched by
 //! one function (`Gpu::launch`), which keeps the 16-bit copies of matrices valid.
 
+mod blend;
 mod columns;
 mod compare;
 mod convert;

@@ -15,18 +15,23 @@ const VECTORS_OF_ROWS: usize = 32;
     reason = "the callers of every block keep the promises of the engine's methods"
 )]
 impl<T: Scalar, D: Driver> Gpu<T, D> {
-    /// A kernel of `normalize.kernel`, its items, and those of them that share columns. `writes`: the option `WRITES` of that text.
-    fn normalize_key(&self, kernel: &'static str, writes: usize) -> (Key, usize, usize) {
+    /// A kernel of a text that follows `lines.kernel`, its items, and those of them that share columns.
+    pub(super) fn lines_key(&self, text: Text, kernel: &'static str) -> (Key, usize, usize) {
         let items = self.items(256);
         let side = VECTORS_OF_ROWS.min(items);
-        let key = self.key(Text::Normalize, kernel, self.width(), items);
-        let options =
-            [("SIDE", side), ("SLOTS_MORE", usize::from(items > side)), ("WRITES", writes)];
+        let key = self.key(text, kernel, self.width(), items);
+        let options = [("SIDE", side), ("SLOTS_MORE", usize::from(items > side))];
         (key.with(&options), items, side)
     }
 
+    /// A kernel of `normalize.kernel`, as [`Gpu::lines_key`]. `writes`: the option `WRITES` of that text.
+    fn normalize_key(&self, kernel: &'static str, writes: usize) -> (Key, usize, usize) {
+        let (key, items, side) = self.lines_key(Text::Normalize, kernel);
+        (key.with(&[("WRITES", writes)]), items, side)
+    }
+
     /// Groups for all rows, or for all columns.
-    fn lines(&self, along: Along, span: Span, side: usize) -> [usize; 2] {
+    pub(super) fn lines(&self, along: Along, span: Span, side: usize) -> [usize; 2] {
         match along {
             Along::Rows => [span.rows.div_ceil(side * self.width()), 1],
             Along::Columns => [span.columns, 1],

@@ -14,6 +14,7 @@ pub(super) enum Text {
     Gather,
     Random,
     Sums,
+    Blend,
     Columns,
     Embedding,
     Network,
@@ -32,10 +33,17 @@ impl Text {
             Text::Gather => include_str!("../kernels/gather.kernel"),
             Text::Random => include_str!("../kernels/random.kernel"),
             Text::Sums => include_str!("../kernels/sums.kernel"),
+            Text::Blend => concat!(
+                include_str!("../kernels/lines.kernel"),
+                include_str!("../kernels/blend.kernel")
+            ),
             Text::Columns => include_str!("../kernels/columns.kernel"),
             Text::Embedding => include_str!("../kernels/embedding.kernel"),
             Text::Network => include_str!("../kernels/network.kernel"),
-            Text::Normalize => include_str!("../kernels/normalize.kernel"),
+            Text::Normalize => concat!(
+                include_str!("../kernels/lines.kernel"),
+                include_str!("../kernels/normalize.kernel")
+            ),
             Text::Product => include_str!("../kernels/product.kernel"),
             Text::Peak => include_str!("../kernels/peak.kernel"),
             Text::Train => {

@@ -45,6 +45,7 @@ fn every_kernel<T: Scalar>() -> BTreeSet<Kernel> {
     regularization(&engine).unwrap();
     normalization(&engine).unwrap();
     embedding(&engine).unwrap();
+    parametric(&engine).unwrap();
     let mut kernels = std::mem::take(&mut record.lock().unwrap().kernels);
     kernels.extend(every_product::<T>(gpu_traits(SHARED)));
     kernels.extend(every_whole_network::<T>());
@@ -212,6 +213,18 @@ fn embedding<T: Scalar>(engine: &Arc<dyn Engine<T>>) -> Result<()> {
     let mut trainer =
         Trainer::builder(&mut network, Loss::Quadratic, Sgd::new(0.1)?).batch(2).build()?;
     trainer.step(Matrix::zeros(engine, 3, 2)?.view(), Matrix::zeros(engine, 4, 2)?.view())
+}
+
+/// Behind a layer with an activation, and behind one without.
+fn parametric<T: Scalar>(engine: &Arc<dyn Engine<T>>) -> Result<()> {
+    for activation in Activation::ALL.into_iter().filter(|f| *f != Activation::Softmax) {
+        let builder = Network::builder(engine, 3).dense(4, Activation::Relu);
+        let mut network = builder.parametric(activation).parametric(activation).build()?;
+        let mut trainer =
+            Trainer::builder(&mut network, Loss::Quadratic, Sgd::new(0.1)?).batch(2).build()?;
+        trainer.step(Matrix::zeros(engine, 3, 2)?.view(), Matrix::zeros(engine, 4, 2)?.view())?;
+    }
+    Ok(())
 }
 
 /// Value of an option in a kernel's source.
@@ -473,6 +486,9 @@ fn the_record_has_every_formula_and_output() {
     let sources: Vec<&str> = kernels.iter().map(|(_, source)| source.as_str()).collect();
     let texts = kernels.iter().map(|(name, _)| name.as_str()).collect::<BTreeSet<_>>();
     let names = [
+        "blend",
+        "blend_gradient",
+        "blend_propagate",
         "elements",
         "embed",
         "embed_gradient",
