@@ -262,7 +262,7 @@ impl<T: Scalar> Model<T> {
                     _ => Vec::new(),
                 }
             }
-            _ => read_by(loss, self.network().last().activation(), predictions.outputs()),
+            _ => read_by(loss, self.network().output_activation(), predictions.outputs()),
         };
         let outputs = Matrix::from_slice(engine, self.network().outputs(), count, &outputs)?;
         let mut scores = Scores::new(engine, count)?;

@@ -29,6 +29,9 @@ const SCALES: [Factors; 2] = [Factors { rate: 6.0, decay: 0.0 }, Factors { rate:
 const EMBEDDINGS: [Factors; 2] =
     [Factors { rate: 0.1, decay: 1.0 }, Factors { rate: 0.1, decay: 0.0 }];
 
+/// Of parametric activations, with [`Rates::Tangent`].
+const ACTIVATIONS: [Factors; 2] = [Factors { rate: 0.1, decay: 0.0 }; 2];
+
 /// What keeps a network from overfitting its samples, and how fast its parameters learn.
 #[derive(Args, Clone, Debug)]
 pub(crate) struct RegularizationArgs {
@@ -95,6 +98,7 @@ impl RegularizationArgs {
             match layer.kind() {
                 LayerKind::Scale => *factors = SCALES,
                 LayerKind::NumberEmbedding => *factors = EMBEDDINGS,
+                LayerKind::Parametric => *factors = ACTIVATIONS,
                 _ => {}
             }
         }

@@ -25,7 +25,7 @@ use crate::args::values::{at_least_one, not_negative, positive, share, task};
 #[derive(Args, Clone, Debug)]
 pub(crate) struct TrainArgs {
     /// The recipe of options that are not given [default: auto for tables in memory, but plain beside --hidden, --activation,
-    /// --init, --fit-init, --normalization, --optimizer, --momentum, --learning-rate and --schedule, which name another recipe]
+    /// --parametric, --init, --fit-init, --normalization, --optimizer, --momentum, --learning-rate and --schedule, which name another recipe]
     #[arg(long, value_enum)]
     pub(crate) preset: Option<Preset>,
     /// fast: one network; best: five, each tested on another fifth of the samples to train on, whose mean the model answers
@@ -115,6 +115,9 @@ pub(crate) struct LayerArgs {
     /// Activation of the hidden layers, as relu, tanh or sigmoid; an unknown name lists all
     #[arg(long, default_value = "relu")]
     pub(crate) activation: Activation,
+    /// Learn how much of its activation each hidden unit has: (1 - a) x + a f(x)
+    #[arg(long)]
+    pub(crate) parametric: bool,
     /// softmax, sigmoid or linear [default: softmax for classes, linear for values]
     #[arg(long)]
     pub(crate) output: Option<Activation>,

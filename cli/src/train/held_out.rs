@@ -38,7 +38,8 @@ pub(crate) struct Judgement {
 /// Figures of probabilities of two classes.
 #[derive(Clone, Debug, Serialize)]
 struct TwoClasses {
-    log_loss: f64,
+    /// Of probabilities divided by their sum.
+    log_loss: Option<f64>,
     roc_auc: f64,
     average_precision: f64,
     /// Of the probability of the second class.
@@ -129,8 +130,15 @@ fn two_classes(labels: &[u32], names: &[String], scores: &[f64]) -> Result<Optio
     ) else {
         return Ok(None);
     };
+    // Two outputs with sigmoid are two answers to one question.
+    let sums = scores.chunks_exact(2).flat_map(|pair| [pair[0] + pair[1]; 2]);
+    let shares: Vec<f64> = scores.iter().zip(sums).map(|(score, sum)| score / sum).collect();
+    let log_loss = match shares.iter().all(|share| share.is_finite()) {
+        true => Some(metrics::log_loss(2, labels, &shares)?),
+        false => None,
+    };
     Ok(Some(TwoClasses {
-        log_loss: metrics::log_loss(2, labels, scores)?,
+        log_loss,
         roc_auc,
         average_precision,
         balanced_threshold: balanced.threshold,
@@ -161,10 +169,10 @@ impl Judgement {
         ];
         if let Some(two) = &self.two_classes {
             lines.push(format!(
-                "  ROC AUC {:.4}, average precision {:.4}, log-loss {:.4}; '{}' from a probability of {:.3} on: balanced accuracy {}",
+                "  ROC AUC {:.4}, average precision {:.4}, log-loss {}; '{}' from a probability of {:.3} on: balanced accuracy {}",
                 two.roc_auc,
                 two.average_precision,
-                two.log_loss,
+                two.log_loss.map_or("not defined".to_owned(), |loss| format!("{loss:.4}")),
                 two.class,
                 two.balanced_threshold,
                 percent(Some(two.balanced_accuracy))

@@ -32,9 +32,10 @@ const BATCHES: [(usize, usize); 5] =
     [(1000, 64), (8000, 128), (30_000, 256), (100_000, 512), (usize::MAX, 1024)];
 
 /// Options that name another network or another way to train it, by their field and as they are typed.
-const OTHER_RECIPE: [(&str, &str); 9] = [
+const OTHER_RECIPE: [(&str, &str); 10] = [
     ("hidden", "--hidden"),
     ("activation", "--activation"),
+    ("parametric", "--parametric"),
     ("init", "--init"),
     ("fit_init", "--fit-init"),
     ("normalization", "--normalization"),
@@ -148,6 +149,7 @@ impl Auto {
         set! {
             "hidden": args.layers.hidden => Hidden(HIDDEN.to_vec());
             "activation": args.layers.activation => self.activation();
+            "parametric": args.layers.parametric => true;
             "init": args.layers.init => FirstWeights::Rule(Init::Lecun);
             "fit_init": args.layers.fit_init => true;
             "optimizer": args.optimizer.optimizer => OptimizerName::Adamw;
@@ -190,6 +192,7 @@ fn options(args: &TrainArgs) -> String {
         value("--scaling", Some(value_name(args.data.scaling()))),
         value("--hidden", Some(name(&layers.hidden))),
         value("--activation", Some(name(&layers.activation))),
+        layers.parametric.then(|| "--parametric".to_owned()),
         value("--init", Some(name(&layers.init))),
         layers.fit_init.then(|| "--fit-init".to_owned()),
         layers.bound_values.then(|| "--bound-values".to_owned()),

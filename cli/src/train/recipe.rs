@@ -5,7 +5,7 @@ use std::sync::Arc;
 use travertine::data::Dataset;
 use travertine::engine::Engine;
 use travertine::optimizer::Schedule;
-use travertine::{Activation, Loss, Matrix, Network, Result, Samples, Scalar, Trainer};
+use travertine::{Activation, Builder, Loss, Matrix, Network, Result, Samples, Scalar, Trainer};
 
 use crate::args::device::Precision;
 use crate::args::init::FirstWeights;
@@ -23,6 +23,7 @@ use crate::train::rate::{LearningRate, Restart};
 pub(crate) struct Recipe {
     hidden: Hidden,
     activation: Activation,
+    is_parametric: bool,
     init: FirstWeights,
     fits_init: bool,
     optimizer: OptimizerArgs,
@@ -49,6 +50,7 @@ impl Recipe {
         Ok(Recipe {
             hidden: args.layers.hidden.clone(),
             activation: args.layers.activation,
+            is_parametric: args.layers.parametric,
             init: args.layers.init.clone(),
             fits_init: args.layers.fit_init,
             optimizer: args.optimizer.clone(),
@@ -105,6 +107,10 @@ impl Recipe {
 
     /// Refuses options that do not apply to the hidden layers or to targets of this kind.
     pub(crate) fn check(&self, has_classes: bool) -> Result<()> {
+        if self.is_parametric && self.hidden.0.is_empty() {
+            let reason = "is for hidden layers, and --hidden none leaves none";
+            return Err(wrong("--parametric", reason));
+        }
         self.regularization.check(self.hidden.0.len(), has_classes)
     }
 
@@ -129,15 +135,7 @@ impl Recipe {
             builder = builder.scale(Activation::Identity);
         }
         for &size in &self.hidden.0 {
-            builder = match self.regularization.normalization {
-                Normalization::None => builder.dense(size, self.activation),
-                Normalization::Batch => {
-                    builder.dense(size, Activation::Identity).batch_norm(self.activation)
-                }
-                Normalization::Layer => {
-                    builder.dense(size, Activation::Identity).layer_norm(self.activation)
-                }
-            };
+            builder = self.hidden_layer(builder, size);
         }
         let mut network = builder.dense(data.outputs(), output).build()?;
         self.init.load(&mut network)?;
@@ -150,6 +148,17 @@ impl Recipe {
             network.fit_initial_values(x.view(), self.seed)?;
         }
         Ok(network)
+    }
+
+    /// Adds a hidden layer: dense, normalization, activation.
+    fn hidden_layer<'e, T: Scalar>(&self, builder: Builder<'e, T>, size: usize) -> Builder<'e, T> {
+        let behind = if self.is_parametric { Activation::Identity } else { self.activation };
+        let builder = match self.regularization.normalization {
+            Normalization::None => builder.dense(size, behind),
+            Normalization::Batch => builder.dense(size, Activation::Identity).batch_norm(behind),
+            Normalization::Layer => builder.dense(size, Activation::Identity).layer_norm(behind),
+        };
+        if self.is_parametric { builder.parametric(self.activation) } else { builder }
     }
 
     /// The trainer for this number of samples.

@@ -64,7 +64,13 @@ fn the_epoch_kept_is_told() {
 #[test]
 fn the_model_is_judged_by_its_own_predictions() {
     let folder = Folder::new();
-    let noise = |i: u64| (i.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 40) as f64 / f64::from(1 << 24);
+    // SplitMix64
+    let noise = |i: u64| {
+        let x = (i + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        let x = (x ^ (x >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        let x = (x ^ (x >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        ((x ^ (x >> 31)) >> 40) as f64 / f64::from(1 << 24)
+    };
     let row = |i: u64| {
         let (a, b) = (noise(3 * i), noise(3 * i + 1));
         let yes = a + b + 0.6 * noise(3 * i + 2) > 1.3;

@@ -17,7 +17,7 @@ fn public_tables_are_trained_evaluated_and_predicted_as_they_are() {
     for path in files.map(|file| file.unwrap().path()) {
         let folder = Folder::new();
         folder.write("table.csv", fs::read(&path).unwrap());
-        let train = folder.run("train table.csv --epochs 3 --json").ok();
+        let train = folder.run("train table.csv --epochs 12 --json").ok();
         let loss = |key: &str| train.result()[key].as_f64().unwrap();
         assert!(
             loss("train_loss").is_finite() && loss("test_loss").is_finite(),
