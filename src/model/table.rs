@@ -282,11 +282,7 @@ impl<T: Scalar> Model<T> {
     }
 
     /// The targets of samples with the classes in the model's order.
-    pub(super) fn targets_of(
-        &self,
-        operation: &'static str,
-        data: &Dataset<T>,
-    ) -> Result<Targets> {
+    pub(super) fn targets_of(&self, operation: &'static str, data: &Dataset<T>) -> Result<Targets> {
         let describe = |count: usize, noun: &str| data::text::counted(count, noun);
         let expected = match self.task() {
             Task::Classes => describe(self.classes().len(), "class").replace("classs", "classes"),
@@ -310,7 +306,12 @@ impl<T: Scalar> Model<T> {
         Err(Error::argument(operation, reason))
     }
 
-    fn matched(&self, operation: &'static str, labels: &[u32], names: &[String]) -> Result<Targets> {
+    fn matched(
+        &self,
+        operation: &'static str,
+        labels: &[u32],
+        names: &[String],
+    ) -> Result<Targets> {
         let number = |name: &String| (0..).zip(self.classes()).find(|(_, class)| *class == name);
         let numbers: Vec<Option<u32>> =
             names.iter().map(|name| number(name).map(|(number, _)| number)).collect();
