@@ -7,7 +7,7 @@ use super::SEED;
 use crate::input::ModelInput;
 use crate::message::counted;
 use crate::output::IMPORTANCE_REPEATS;
-use crate::output::text::{digits, table};
+use crate::output::text::{digits, signed, table};
 
 /// Columns that people see; JSON has all.
 const MOST_COLUMNS: usize = 30;
@@ -36,15 +36,15 @@ impl ColumnImportance {
                 model.importance(&data, IMPORTANCE_REPEATS, SEED)
             }
         }?;
-        importance.sort_by(|a, b| b.mean.total_cmp(&a.mean));
-        let line =
-            |Importance { column, mean, deviation, .. }| ColumnLine { column, mean, deviation };
+        // What a network that overflows has comes last.
+        let rank = |one: &Importance| if one.mean.is_nan() { f64::NEG_INFINITY } else { one.mean };
+        importance.sort_by(|a, b| rank(b).total_cmp(&rank(a)));
+        let line = |Importance { column, mean, deviation }| ColumnLine { column, mean, deviation };
         Ok(ColumnImportance(importance.into_iter().map(line).collect()))
     }
 
     /// A line a column; `of`: what its importance is.
     pub(super) fn describe(&self, of: &str) -> Vec<String> {
-        let signed = |x: f64| format!("{}{}", if x < 0.0 { "-" } else { "" }, digits(x.abs()));
         let head = ["column", of, "deviation"].map(str::to_owned).to_vec();
         let row = |line: &ColumnLine| {
             vec![line.column.clone(), signed(line.mean), digits(line.deviation)]

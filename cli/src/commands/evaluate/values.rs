@@ -7,7 +7,7 @@ use travertine::{Report, Result};
 use super::importance::ColumnImportance;
 use super::{SEED, counted_samples, ends};
 use crate::output::progress::figures;
-use crate::output::text::digits;
+use crate::output::text::{digits, signed};
 
 /// The line of `evaluate --json` for values.
 #[derive(Serialize)]
@@ -65,7 +65,6 @@ impl ResidualQuantiles {
     }
 
     fn describe(&self) -> String {
-        let signed = |x: f64| format!("{}{}", if x < 0.0 { "-" } else { "" }, digits(x.abs()));
         let ResidualQuantiles { p5, p25, p50, p75, p95 } = self;
         let [p5, p25, p50, p75, p95] = [p5, p25, p50, p75, p95].map(|x| signed(*x));
         format!("5 % {p5}, 25 % {p25}, median {p50}, 75 % {p75}, 95 % {p95}")
