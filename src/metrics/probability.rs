@@ -7,6 +7,8 @@ use crate::scalar::Scalar;
 
 /// How far the probabilities of a sample may be from a sum of 1, which numbers in single precision are not exactly.
 const SUM_TOLERANCE: f64 = 1e-3;
+/// How far the rounding of a network's arithmetic may take a probability out of [0, 1].
+const ROUNDING: f64 = 1e-6;
 /// The limits of [`temperature`].
 const TEMPERATURES: [f64; 2] = [0.05, 20.0];
 /// Of the inverse temperature, relative.
@@ -121,7 +123,7 @@ pub fn calibration<T: Scalar>(
 ///
 /// The cross-entropy is convex in `1 / t`; a bracketed Newton search finds its minimum to 1e-6. `t` is within
 /// `[0.05, 20]`: where every sample is right, no temperature above 0 is low enough, and the answer is 0.05; where logits
-/// say less than nothing, it is 20. Where all logits of every sample are equal, every `t` is as good, and the answer is 1.
+/// say less than nothing, it is 20. Where the cross-entropy is the same at every `t`, as for equal logits, the answer is 1.
 ///
 /// ```
 /// // Certain to 88 % both times, right one time of two: only a uniform answer is fair.
@@ -199,7 +201,7 @@ fn slopes<T: Scalar>(classes: usize, truth: &[u32], logits: &[T], inverse: f64) 
     (first / truth.len() as f64, second / truth.len() as f64)
 }
 
-/// Numbers in [0, 1].
+/// Numbers in [0, 1], but for rounding.
 fn check_probabilities<T: Scalar>(
     operation: &'static str,
     classes: usize,
@@ -207,7 +209,7 @@ fn check_probabilities<T: Scalar>(
     probabilities: &[T],
 ) -> Result<()> {
     check_scores(operation, classes, truth, probabilities)?;
-    match probabilities.iter().position(|p| !(0.0..=1.0).contains(&p.to_f64())) {
+    match probabilities.iter().position(|p| !(-ROUNDING..=1.0 + ROUNDING).contains(&p.to_f64())) {
         Some(i) => {
             let reason = format!(
                 "number {} of sample {} (both counted from 0) is {}, which is no probability",

@@ -17,6 +17,11 @@ pub(crate) mod report;
 mod tensorboard;
 pub(crate) mod text;
 
+/// Bins of the probability that calibration is measured in.
+pub(crate) const CALIBRATION_BINS: usize = 10;
+/// Shuffles of a column whose importance is measured.
+pub(crate) const IMPORTANCE_REPEATS: usize = 5;
+
 /// Standard output. What is written after its reader has gone (`| head`) is dropped, so that a training does not lose its
 /// model over it.
 pub(crate) struct Output {

@@ -10,6 +10,11 @@ pub(crate) fn digits(x: f64) -> String {
     if x == 0.0 || (1e-3..1e6).contains(&x) { format!("{x:.4}") } else { format!("{x:.3e}") }
 }
 
+/// [`digits`] of a number that may be below 0.
+pub(crate) fn signed(x: f64) -> String {
+    format!("{}{}", if x < 0.0 { "-" } else { "" }, digits(x.abs()))
+}
+
 /// 12345678 as "12.3 M".
 pub(crate) fn short(x: f64) -> String {
     const UNITS: [&str; 4] = ["", " k", " M", " G"];

@@ -43,7 +43,7 @@ fn digits_are_learned_saved_evaluated_and_predicted() {
 
     let evaluated = folder.run("evaluate digits.safetensors digits --json").ok();
     let whole = evaluated.result();
-    assert_eq!((whole["samples"].as_u64(), whole.as_object().unwrap().len()), (Some(1797), 11));
+    assert_eq!((whole["samples"].as_u64(), whole.as_object().unwrap().len()), (Some(1797), 14));
     // The whole set is the training part and the held-out part; the former is learned at least as well.
     assert!(whole["accuracy"].as_f64().unwrap() >= result["test_accuracy"].as_f64().unwrap());
     assert!(evaluated.err.contains("is \\ said"), "{}", evaluated.err);
@@ -51,6 +51,8 @@ fn digits_are_learned_saved_evaluated_and_predicted() {
     assert!(
         share("top5_accuracy") >= share("accuracy")
             && share("roc_auc") > 0.99
+            && share("log_loss") < 0.3
+            && share("calibration_error") < 0.1
             && share("macro_f1") > 0.95
     );
     // Every row of the confusion matrix is a class's samples, its diagonal over the sum its recall.

@@ -158,6 +158,8 @@ fn a_report_on_digits_shows_curves_confusion_weights_and_mistakes() {
         "Learning rate",
         "Gradient norms",
         "Confusion",
+        "Reliability",
+        "Expected calibration error",
         "First-layer weights",
         "Worst mistakes",
     ] {
@@ -169,6 +171,8 @@ fn a_report_on_digits_shows_curves_confusion_weights_and_mistakes() {
     for (i, x) in curves.iter().flatten().enumerate() {
         assert!((0.0..=if i % 2 == 0 { 420.0 } else { 260.0 }).contains(x), "{x}");
     }
+    assert!(page.contains("class=\"dot\"") && page.contains("class=\"ideal\""));
+    assert!(!page.contains("Importance of columns"), "pixels alone say little");
     // The loss falls: its curve ends below its beginning.
     assert!(curves[0][7] > curves[0][1]);
     assert_eq!(page.matches("alt=\"weights of neuron").count(), 12);
@@ -221,6 +225,7 @@ fn what_data_says_is_text_in_a_report() {
         assert!(!page.contains(markup), "{markup}");
     }
     assert!(page.contains("&lt;script&gt;alert(1)&lt;/script&gt;") && page.contains("a &amp; b"));
+    assert!(page.contains("Importance of columns") && page.contains("Reliability"));
     if let Some(seen) = seen(&folder, &page) {
         assert!(
             seen.iter().all(|frame| frame["scripts"] == 1
@@ -276,7 +281,14 @@ fn reports_on_values_on_one_epoch_and_on_a_failure() {
         "{}",
         run.out
     );
-    assert_eq!(page.matches("class=\"dot\"").count(), 16, "a dot a held-out sample");
+    assert_eq!(
+        page.matches("class=\"dot\"").count(),
+        2 * 16,
+        "two charts, a dot a held-out sample"
+    );
+    assert!(page.contains("price: residual over predicted"));
+    assert!(page.contains("The rise of the RMSE") && page.contains("16 of 16 samples (held-out)"));
+    assert_eq!(page.matches("<td class=\"bar\">").count(), 2, "a bar a column");
     assert!(page.contains("<title>train, epoch 1:"), "one epoch is a mark");
     assert!(!page.contains("NaN") && !page.contains("inf\""));
 

@@ -1,4 +1,5 @@
-//! Line charts as SVG: curves that differ in color, dashes and marks, with their names beside the last value.
+//! Charts as SVG: curves that differ in color, dashes and marks, with their names beside the last value; or dots beside a
+//! line that says where they should be.
 
 use maud::{Markup, html};
 
@@ -35,9 +36,26 @@ pub(super) struct Chart {
     pub(super) x: String,
     /// What stands behind every value: "%" or nothing.
     pub(super) unit: &'static str,
-    /// Not joined by lines.
-    pub(super) scattered: bool,
+    pub(super) form: Form,
     pub(super) series: Vec<Series>,
+}
+
+/// How points are drawn.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Form {
+    /// Joined by lines.
+    Curves,
+    /// Each by itself, beside a dashed line.
+    Dots(Guide),
+}
+
+/// Where dots should be.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Guide {
+    /// Both values are equal.
+    Equal,
+    /// The upright value is 0.
+    Zero,
 }
 
 /// Values along an axis, and their ticks.
@@ -69,9 +87,14 @@ impl Chart {
                 figcaption { (title) @if plot.y.logarithmic { " " small { "(logarithmic)" } } }
                 svg viewBox=(format!("0 0 {WIDTH} {HEIGHT}")) role="img" aria-label=(title) {
                     (plot.grid(self.unit))
-                    (plot.x_axis(&plain(&self.x), if self.scattered { self.unit } else { "" }))
-                    @if self.scattered { (plot.ideal()) (plot.dots(&self.series)) }
-                    @else { (plot.curves(&self)) }
+                    @match self.form {
+                        Form::Curves => { (plot.x_axis(&plain(&self.x), "")) (plot.curves(&self)) }
+                        Form::Dots(guide) => {
+                            (plot.x_axis(&plain(&self.x), self.unit))
+                            (plot.guide(guide))
+                            (plot.dots(&self.series))
+                        }
+                    }
                 }
             }
         }
@@ -84,8 +107,9 @@ impl Plot {
             chart.series.iter().flat_map(|series| &series.points).map(pick).collect::<Vec<_>>()
         };
         let (xs, ys) = (of(|point| point.0), of(|point| point.1));
-        let x = if chart.scattered { Axis::of(&xs, false) } else { Axis::of_epochs(&xs) };
-        (!xs.is_empty()).then(|| Plot { x, y: Axis::of(&ys, !chart.scattered) })
+        let are_curves = chart.form == Form::Curves;
+        let x = if are_curves { Axis::of_epochs(&xs) } else { Axis::of(&xs, false) };
+        (!xs.is_empty()).then(|| Plot { x, y: Axis::of(&ys, are_curves) })
     }
 
     fn x(&self, value: f64) -> f64 {
@@ -121,11 +145,21 @@ impl Plot {
         }
     }
 
-    /// The line where both values are equal.
-    fn ideal(&self) -> Markup {
-        let (low, high) = (self.x.low.max(self.y.low), self.x.high.min(self.y.high));
+    /// The line where the dots should be, as far as the axes go.
+    fn guide(&self, guide: Guide) -> Markup {
+        let (low, high) = match guide {
+            Guide::Equal => (self.x.low.max(self.y.low), self.x.high.min(self.y.high)),
+            Guide::Zero => (self.x.low, self.x.high),
+        };
+        let [left, right] = match guide {
+            Guide::Equal => [low, high],
+            Guide::Zero => [0.0, 0.0],
+        };
+        if low > high || !(self.y.low..=self.y.high).contains(&left) {
+            return html! {};
+        }
         let [x1, x2] = [low, high].map(|at| fixed(self.x(at)));
-        let [y1, y2] = [low, high].map(|at| fixed(self.y(at)));
+        let [y1, y2] = [left, right].map(|at| fixed(self.y(at)));
         html! { line.ideal x1=(x1) y1=(y1) x2=(x2) y2=(y2) {} }
     }
 

@@ -7,8 +7,8 @@ use travertine::data::Targets;
 use travertine::metrics::{self, ClassScores};
 use travertine::{Result, Scalar};
 
-use super::chart::{Chart, Series, exact};
-use super::{Story, Tile, picture, plain, shown, tile};
+use super::chart::{Chart, Form, Guide, Series, exact};
+use super::{Story, Tile, picture, plain, reliability, shown, tile};
 use crate::message::counted;
 use crate::output::text::percent;
 
@@ -57,7 +57,12 @@ struct Classes<'a> {
 impl Classes<'_> {
     fn judge<T: Scalar>(&self, story: &Story<'_, T>) -> Result<Judged> {
         let each = metrics::per_class(self.names.len(), self.labels, &self.predicted)?;
-        let sections = html! { (self.confusion(&each, story.part())?) (self.worst(story)) };
+        let scores = (&*self.scores, self.names.len());
+        let sections = html! {
+            (self.confusion(&each, story.part())?)
+            (reliability::section(story, self.labels, scores)?)
+            (self.worst(story))
+        };
         Ok(Judged { tiles: self.tiles(&each, story.part())?, sections })
     }
 
@@ -245,11 +250,15 @@ fn values<T: Scalar>(story: &Story<'_, T>, predicted: &[f64]) -> Result<Judged> 
         section {
             h2 { "Predictions" }
             p.soft {
-                (samples.len()) " of " (count) " (" (part) "). On the dashed line, the prediction is the true value."
+                (samples.len()) " of " (count) " (" (part) "). On the dashed lines, the prediction is the true value. "
+                "A residual is the prediction minus the true value."
             }
             div.charts {
                 @for (column, name) in names.iter().enumerate().take(MOST_OUTPUTS) {
-                    (scatter(name, samples.iter().map(|i| i * columns + column), truth, predicted))
+                    @let points = samples.iter().map(|i| i * columns + column);
+                    @let points = points.map(|i| (truth[i], predicted[i])).collect::<Vec<_>>();
+                    (scatter(name, &points))
+                    (residuals(name, &points))
                 }
             }
         }
@@ -257,15 +266,17 @@ fn values<T: Scalar>(story: &Story<'_, T>, predicted: &[f64]) -> Result<Judged> 
     Ok(Judged { tiles, sections })
 }
 
-/// Predicted over true values at these places.
-fn scatter(
-    name: &str,
-    places: impl Iterator<Item = usize>,
-    truth: &[f64],
-    predicted: &[f64],
-) -> Markup {
-    let points = places.map(|i| (truth[i], predicted[i])).collect();
-    let series = vec![Series { name: name.to_owned(), points }];
+/// Predicted over true values.
+fn scatter(name: &str, points: &[(f64, f64)]) -> Markup {
+    let series = vec![Series { name: name.to_owned(), points: points.to_vec() }];
     let (title, x) = (format!("{name}: predicted over true"), format!("true {name}"));
-    Chart { title, x, unit: "", scattered: true, series }.svg()
+    Chart { title, x, unit: "", form: Form::Dots(Guide::Equal), series }.svg()
+}
+
+/// Residuals over predictions: a curve in them is what the model has not learned, a funnel errors that grow with the value.
+fn residuals(name: &str, points: &[(f64, f64)]) -> Markup {
+    let points = points.iter().map(|(truth, predicted)| (*predicted, predicted - truth)).collect();
+    let series = vec![Series { name: name.to_owned(), points }];
+    let (title, x) = (format!("{name}: residual over predicted"), format!("predicted {name}"));
+    Chart { title, x, unit: "", form: Form::Dots(Guide::Zero), series }.svg()
 }

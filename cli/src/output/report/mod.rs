@@ -8,14 +8,16 @@ use travertine::data::Dataset;
 use travertine::layer::LayerKind;
 use travertine::{ErrorKind, Model, Network, Result, Scalar};
 
-use self::chart::{Chart, Series, exact};
+use self::chart::{Chart, Form, Series, exact};
 use crate::output::file;
 use crate::output::history::EpochRecord;
 use crate::output::text::percent;
 
 mod chart;
+mod importance;
 mod judged;
 mod picture;
+mod reliability;
 mod weights;
 
 /// More curves than this cannot be distinguished.
@@ -75,6 +77,7 @@ fn page<T: Scalar>(story: &Story<'_, T>) -> Result<Markup> {
                 div.tiles { @for tile in tiles(story).iter().chain(&judged.tiles) { (tile.markup()) } }
                 div.charts { @for chart in charts(story.records) { (chart.svg()) } }
                 (judged.sections)
+                (importance::section(story)?)
                 (weights::section(story)?)
                 (environment(story))
             }
@@ -144,7 +147,7 @@ fn charts(records: &[EpochRecord]) -> Vec<Chart> {
 }
 
 fn over_epochs(title: &str, unit: &'static str, series: Vec<Series>) -> Chart {
-    Chart { title: title.to_owned(), x: "epoch".to_owned(), unit, scattered: false, series }
+    Chart { title: title.to_owned(), x: "epoch".to_owned(), unit, form: Form::Curves, series }
 }
 
 /// At most `most` of `count` things, the first and the last among them.
