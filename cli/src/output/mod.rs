@@ -16,6 +16,7 @@ pub(crate) mod progress;
 pub(crate) mod report;
 mod tensorboard;
 pub(crate) mod text;
+pub(crate) mod two_classes;
 
 /// Bins of the probability that calibration is measured in.
 pub(crate) const CALIBRATION_BINS: usize = 10;

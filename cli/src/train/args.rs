@@ -59,6 +59,9 @@ pub(crate) struct TrainArgs {
     /// Seconds that the training may take, about: there are fewer epochs where they take longer, and the schedule stays whole
     #[arg(long, value_name = "SECONDS", allow_negative_numbers = true, value_parser = positive, conflicts_with_all = ["folds", "stream", "resume"])]
     pub(crate) time_limit: Option<f64>,
+    /// Divide the logits of classes by the temperature that suits the samples held out, so that probabilities are honest
+    #[arg(long, conflicts_with_all = ["folds", "stream"])]
+    pub(crate) calibrate: bool,
     /// Decides initial weights, split, order and deformations: the same seed gives the same model
     #[arg(long, default_value_t = 1)]
     pub(crate) seed: u64,

@@ -6,6 +6,7 @@ use travertine::metrics::{self, Interval};
 use travertine::{Predictions, Result, Scalar};
 
 use crate::output::text::{digits, percent};
+use crate::output::two_classes::{TwoClasses, share};
 use crate::train::baseline::Constant;
 
 /// The answers of a model, as [`Constant::answers`] has them: a score for each class, or values.
@@ -29,24 +30,13 @@ pub(crate) struct Judgement {
     linear: f64,
     /// Whether the interval of what the model is better by than the constant includes 0.
     may_be_chance: bool,
+    /// Of probabilities alone.
+    log_loss: Option<f64>,
+    roc_auc: Option<f64>,
     #[serde(flatten)]
     two_classes: Option<TwoClasses>,
     #[serde(skip)]
     name: String,
-}
-
-/// Figures of probabilities of two classes.
-#[derive(Clone, Debug, Serialize)]
-struct TwoClasses {
-    /// Of probabilities divided by their sum.
-    log_loss: Option<f64>,
-    roc_auc: f64,
-    average_precision: f64,
-    /// Of the probability of the second class.
-    balanced_threshold: f64,
-    balanced_accuracy: f64,
-    #[serde(skip)]
-    class: String,
 }
 
 /// Compares the answers of the model, of the constant and of a linear model; nothing for several values, and for answers that are
@@ -76,11 +66,14 @@ pub(crate) fn judge(
     let better: Vec<f64> =
         fixed_each.iter().zip(&ours_each).map(|(fixed, ours)| sign * (fixed - ours)).collect();
     let may_be_chance = metrics::bootstrap_mean_interval(&better, seed)?.low <= 0.0;
-    let two_classes = match targets {
-        Targets::Classes { labels, names } if names.len() == 2 && gives_probabilities => {
-            two_classes(labels, names, ours)?
-        }
-        _ => None,
+    let (log_loss, roc_auc, two_classes) = match targets {
+        Targets::Classes { labels, names } => (
+            // Independent probabilities, whose sum is not 1, have no log-loss.
+            gives_probabilities.then(|| metrics::log_loss(classes, labels, ours).ok()).flatten(),
+            metrics::roc_auc_one_vs_rest(classes, labels, ours)?,
+            TwoClasses::of(labels, names, ours)?,
+        ),
+        _ => (None, None, None),
     };
     Ok(Some(Judgement {
         samples,
@@ -90,6 +83,8 @@ pub(crate) fn judge(
         constant: figure(&fixed_each),
         linear: figure(&linear_each),
         may_be_chance,
+        log_loss,
+        roc_auc,
         two_classes,
         name: constant.describe(),
     }))
@@ -120,33 +115,6 @@ fn of_each(targets: &Targets, answers: &[f64]) -> Vec<f64> {
     }
 }
 
-fn two_classes(labels: &[u32], names: &[String], scores: &[f64]) -> Result<Option<TwoClasses>> {
-    let truth: Vec<bool> = labels.iter().map(|label| *label == 1).collect();
-    let second: Vec<f64> = scores.iter().skip(1).step_by(2).copied().collect();
-    let (Some(roc_auc), Some(average_precision), Some(balanced)) = (
-        metrics::roc_auc(&truth, &second)?,
-        metrics::average_precision(&truth, &second)?,
-        metrics::balanced_threshold(&truth, &second)?,
-    ) else {
-        return Ok(None);
-    };
-    // Two outputs with sigmoid are two answers to one question.
-    let sums = scores.chunks_exact(2).flat_map(|pair| [pair[0] + pair[1]; 2]);
-    let shares: Vec<f64> = scores.iter().zip(sums).map(|(score, sum)| score / sum).collect();
-    let log_loss = match shares.iter().all(|share| share.is_finite()) {
-        true => Some(metrics::log_loss(2, labels, &shares)?),
-        false => None,
-    };
-    Ok(Some(TwoClasses {
-        log_loss,
-        roc_auc,
-        average_precision,
-        balanced_threshold: balanced.threshold,
-        balanced_accuracy: balanced.balanced_accuracy,
-        class: names[1].clone(),
-    }))
-}
-
 impl Judgement {
     /// Lines for the end of a training.
     pub(crate) fn describe(&self) -> String {
@@ -167,17 +135,14 @@ impl Judgement {
                 text(self.linear)
             ),
         ];
-        if let Some(two) = &self.two_classes {
+        if is_accuracy {
             lines.push(format!(
-                "  ROC AUC {:.4}, average precision {:.4}, log-loss {}; '{}' from a probability of {:.3} on: balanced accuracy {}",
-                two.roc_auc,
-                two.average_precision,
-                two.log_loss.map_or("not defined".to_owned(), |loss| format!("{loss:.4}")),
-                two.class,
-                two.balanced_threshold,
-                percent(Some(two.balanced_accuracy))
+                "  ROC AUC {}, log-loss {}",
+                share(self.roc_auc),
+                share(self.log_loss)
             ));
         }
+        lines.extend(self.two_classes.iter().map(|two| format!("  {}", two.describe())));
         lines.join("\n")
     }
 

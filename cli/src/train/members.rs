@@ -14,6 +14,7 @@ use travertine::{Matrix, Model, Network, Report, Result, Samples, Scalar};
 
 use super::TrainResult;
 use super::baseline::{Constant, linear_answers};
+use super::calibrate::{self, calibrate};
 use super::held_out::{self, Judgement, answers};
 use crate::args::checkpoint::Keep;
 use crate::message::{counted, note, warn};
@@ -68,6 +69,9 @@ pub(crate) fn run<T: Scalar>(args: &TrainArgs) -> Result<ExitCode> {
     let mut recipe = Recipe::new(&args)?;
     recipe.check(!data.classes().is_empty())?;
     let output = OutputLayer::new(&args.layers, &data)?;
+    if args.calibrate {
+        calibrate::check(&output, data.classes().len(), true)?;
+    }
     let splits = splits(&data.train, args.seed)?;
     note(&format!(
         "{}: {}; output {}, loss {}; {MEMBERS} networks, each tested on another fifth of the samples to train on",
@@ -163,7 +167,12 @@ impl<T: Scalar> Course<'_, T> {
         match (outcome.end, divergence, outcome.progress.last) {
             (_, Some(divergence), _) => Ok(Err(divergence)),
             (End::Failure { error, .. }, ..) => Err(error),
-            (_, _, Some(kept)) => Ok(Ok(Member { network, kept })),
+            (_, _, Some(kept)) => {
+                if let Some(test) = data.test.as_ref().filter(|_| args.calibrate) {
+                    calibrate(&mut network, test)?;
+                }
+                Ok(Ok(Member { network, kept }))
+            }
             (_, _, None) => Err(crate::message::wrong("--epochs", "no epoch ended")),
         }
     }

@@ -26,6 +26,7 @@ pub(crate) mod args;
 mod attempt;
 pub(crate) mod augment;
 mod baseline;
+mod calibrate;
 mod checkpoint;
 mod cross_validate;
 mod data;

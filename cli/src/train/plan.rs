@@ -17,6 +17,7 @@ use crate::train::args::{DataArgs, TrainArgs};
 use crate::train::attempt::{self, Watch};
 use crate::train::augment::MemoryFeed;
 use crate::train::baseline::{Constant, linear_answers};
+use crate::train::calibrate::{self, calibrate};
 use crate::train::checkpoint::{CheckpointWriter, Resumed};
 use crate::train::data::TrainingData;
 use crate::train::held_out::{self, Judgement, answers};
@@ -42,6 +43,7 @@ pub(crate) struct Plan<T: Scalar> {
     judged: Option<Dataset<T>>,
     /// What the model is judged by at the end, if it is.
     unseen: Option<Unseen>,
+    calibrates: bool,
     source: Source,
     checkpoints: CheckpointArgs,
 }
@@ -94,6 +96,9 @@ impl<T: Scalar> Plan<T> {
         };
         let (name, loss) = (args.data.source.name(), output.loss);
         note(&format!("{name}: {description}; output {}, loss {loss}", output.activation));
+        if args.calibrate {
+            calibrate::check(&output, data.classes().len(), data.test.is_some())?;
+        }
         let judged = args.history.report.is_some().then(|| data.judged().clone());
         let unseen = match &data.test {
             Some(test) if data.encoder.is_some() && stream.is_none() => {
@@ -132,6 +137,7 @@ impl<T: Scalar> Plan<T> {
             stream,
             judged,
             unseen,
+            calibrates: args.calibrate,
             source,
             checkpoints,
         })
@@ -214,8 +220,13 @@ impl<T: Scalar> Plan<T> {
     /// The trained model, with outputs in the unit of the data, and what it is judged by; `epochs`: trained.
     pub(crate) fn into_model(self, epochs: u64) -> Result<(Model<T>, Judge<T>)> {
         let samples = (self.samples(), epochs);
-        let Plan { recipe, network, output, data, judged, unseen, source, .. } = self;
-        let info = model_info(&recipe, &source, &data, &output, samples);
+        let Plan { recipe, mut network, output, data, judged, unseen, source, calibrates, .. } =
+            self;
+        let mut info = model_info(&recipe, &source, &data, &output, samples);
+        if let Some(test) = data.test.as_ref().filter(|_| calibrates) {
+            let temperature = calibrate(&mut network, test)?;
+            info.training.push(("temperature".to_owned(), temperature.to_string()));
+        }
         let judge = Judge { data, output, reported: judged, unseen, seed: recipe.seed() };
         Ok((Model::new(network, info)?, judge))
     }

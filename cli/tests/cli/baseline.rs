@@ -60,10 +60,8 @@ fn the_epoch_kept_is_told() {
     assert!(!run.out.contains("chosen by"), "{}", run.out);
 }
 
-/// The interval, the linear model and the figures of two classes are those of scikit-learn's formulas, from the predictions of the file.
-#[test]
-fn the_model_is_judged_by_its_own_predictions() {
-    let folder = Folder::new();
+/// Two classes that a line divides, but for noise: 400 rows to train on and 500 to test on.
+fn noisy_tables(folder: &Folder) {
     // SplitMix64
     let noise = |i: u64| {
         let x = (i + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
@@ -80,6 +78,13 @@ fn the_model_is_judged_by_its_own_predictions() {
         |rows: std::ops::Range<u64>| format!("a,b,y\n{}", rows.map(row).collect::<String>());
     folder.write("train.csv", table(0..400));
     folder.write("unseen.csv", table(400..900));
+}
+
+/// The interval, the linear model and the figures of two classes are those of scikit-learn's formulas, from the predictions of the file.
+#[test]
+fn the_model_is_judged_by_its_own_predictions() {
+    let folder = Folder::new();
+    noisy_tables(&folder);
     for quality in ["fast", "best"] {
         let train = format!("train train.csv --test unseen.csv --epochs 20 --quality {quality}");
         let run = folder.run(&format!("{train} --json")).ok();
@@ -110,4 +115,33 @@ fn the_model_is_judged_by_its_own_predictions() {
         assert!(number("balanced_accuracy") > 0.75, "{judged}");
         assert_eq!(judged["may_be_chance"], false);
     }
+}
+
+/// An overfitted network is too certain: divided logits change no answer, and make probabilities honest.
+#[test]
+fn calibration_makes_probabilities_honest() {
+    let folder = Folder::new();
+    noisy_tables(&folder);
+    let train = "train train.csv --test unseen.csv --hidden 200 --epochs 300 --learning-rate 0.2";
+    let judged = |option: &str| {
+        let run = folder.run(&format!("{train} {option} --out m")).ok();
+        (folder.run("evaluate m unseen.csv --json").ok().result(), run.err)
+    };
+    let ((raw, _), (honest, said)) = (judged(""), judged("--calibrate"));
+    assert_eq!(raw["accuracy"], honest["accuracy"]);
+    let number = |judged: &serde_json::Value, key: &str| judged[key].as_f64().unwrap();
+    assert!(number(&raw, "log_loss") > 1.2 * number(&honest, "log_loss"), "{raw} {honest}");
+    let [before, after] = [&raw, &honest].map(|judged| number(judged, "calibration_error"));
+    assert!(after < before, "{raw} {honest}");
+    let temperature = said.split("are divided by ").nth(1).unwrap().split(',').next().unwrap();
+    assert!(temperature.parse::<f64>().unwrap() > 1.1, "{said}");
+    assert!(folder.run("inspect m").ok().out.contains("temperature"));
+    for (arguments, words) in [
+        ("--held-out 0", &["--calibrate", "to test on"][..]),
+        ("--output sigmoid", &["--calibrate", "softmax"]),
+        ("--task values --label a", &["--calibrate", "for classes"]),
+    ] {
+        folder.run(&format!("train train.csv --calibrate {arguments}")).fails(2, words);
+    }
+    folder.run("train train.csv --calibrate --quality best --epochs 5").ok();
 }

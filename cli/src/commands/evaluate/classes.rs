@@ -11,6 +11,7 @@ use super::{SEED, counted_samples, ends};
 use crate::output::CALIBRATION_BINS;
 use crate::output::progress::figures;
 use crate::output::text::{percent, table};
+use crate::output::two_classes::{TwoClasses, share};
 
 /// Classes of the widest confusion matrix that fits a screen.
 const MOST_CLASSES: usize = 30;
@@ -34,16 +35,6 @@ pub(super) struct ClassMeasures {
     two: Option<TwoClasses>,
     /// Row by row; `None` for many classes.
     confusion: Option<Vec<u64>>,
-}
-
-/// What is measured of two classes alone, where the second one is the positive one.
-#[derive(Clone, Serialize)]
-struct TwoClasses {
-    positive_class: String,
-    average_precision: Option<f64>,
-    /// Where the score of the positive class divides the classes with the greatest balanced accuracy.
-    balanced_threshold: Option<f64>,
-    balanced_accuracy: Option<f64>,
 }
 
 /// The line of `evaluate --json` for classes.
@@ -188,44 +179,6 @@ impl ClassMeasures {
         lines.extend(self.two.as_ref().map(TwoClasses::describe));
         lines
     }
-}
-
-impl TwoClasses {
-    fn of(labels: &[u32], names: &[String], scores: &[f64]) -> Result<Option<Self>> {
-        let [_, positive] = names else { return Ok(None) };
-        let truth: Vec<bool> = labels.iter().map(|&label| label == 1).collect();
-        let of_positive: Vec<f64> = scores.iter().skip(1).step_by(2).copied().collect();
-        // A network that overflows has neither.
-        let (precision, best) = match scores.iter().all(|score| score.is_finite()) {
-            true => (
-                metrics::average_precision(&truth, &of_positive)?,
-                metrics::balanced_threshold(&truth, &of_positive)?,
-            ),
-            false => (None, None),
-        };
-        Ok(Some(TwoClasses {
-            positive_class: positive.clone(),
-            average_precision: precision,
-            balanced_threshold: best.map(|best| best.threshold),
-            balanced_accuracy: best.map(|best| best.balanced_accuracy),
-        }))
-    }
-
-    fn describe(&self) -> String {
-        let (name, precision) = (&self.positive_class, share(self.average_precision));
-        let best = match (self.balanced_accuracy, self.balanced_threshold) {
-            (Some(accuracy), Some(threshold)) => format!(
-                "balanced accuracy {accuracy:.4} at most, where scores from {threshold:.4} on are {name:?}"
-            ),
-            _ => "balanced accuracy not defined".to_owned(),
-        };
-        format!("positive class {name:?}: average precision {precision}, {best}")
-    }
-}
-
-/// "0.1234"
-fn share(x: Option<f64>) -> String {
-    x.map_or("not defined".to_owned(), |x| format!("{x:.4}"))
 }
 
 /// Precision, recall and F1, a line a class.
