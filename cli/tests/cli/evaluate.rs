@@ -149,7 +149,11 @@ fn the_column_that_decides_is_the_most_important() {
     assert!((mean(0) - 4.0 / 9.0).abs() < 0.08, "{importance}");
     assert!(mean(1).abs() < 0.03 && mean(2).abs() < 0.03 && mean(1) >= mean(2), "{importance}");
     assert!(importance[0]["deviation"].as_f64().unwrap() > 0.0);
-    assert_eq!(folder.run("evaluate t.safetensors t.csv --importance --json").ok().out, run.out, "the same");
+    assert_eq!(
+        folder.run("evaluate t.safetensors t.csv --importance --json").ok().out,
+        run.out,
+        "the same"
+    );
 
     let text = folder.run("evaluate t.safetensors t.csv --importance").ok().out;
     let head = text.lines().position(|line| line.contains("drop of accuracy")).unwrap();
