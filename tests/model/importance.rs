@@ -81,9 +81,9 @@ fn without_an_encoder_every_feature_is_a_column() {
 
 #[test]
 fn importance_is_the_same_for_an_ensemble_of_equal_networks() {
-    let network = || {
-        Network::builder(&cpu::<f64>(), 2).dense(1, Activation::Identity).seed(8).build().unwrap()
-    };
+    let engine = cpu::<f64>();
+    let network =
+        || Network::builder(&engine, 2).dense(1, Activation::Identity).seed(8).build().unwrap();
     let features: Vec<f64> = (0..40).map(|i| f64::from(i * 11 % 17)).collect();
     let values = (0..20).map(f64::from).collect();
     let targets = Targets::Values { values, names: vec!["y".to_owned()] };

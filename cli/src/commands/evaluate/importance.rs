@@ -50,7 +50,8 @@ impl ColumnImportance {
             vec![line.column.clone(), signed(line.mean), digits(line.deviation)]
         };
         let shown = self.0.iter().take(MOST_COLUMNS).map(row);
-        let mut lines = table(&[head].into_iter().chain(shown).collect::<Vec<_>>());
+        let mut lines = vec![String::new()];
+        lines.extend(table(&[head].into_iter().chain(shown).collect::<Vec<_>>()));
         if self.0.len() > MOST_COLUMNS {
             let more = counted(self.0.len() - MOST_COLUMNS, "column", "columns");
             lines.push(format!("({more} with less; --json has all)"));

@@ -22,8 +22,19 @@ const SEED: u64 = 1;
 /// Nothing for images, whose pixels say little alone.
 pub(super) fn section<T: Scalar>(story: &Story<'_, T>) -> Result<Markup> {
     let columns = story.model.columns().len();
-    if story.image_width().is_some() || columns > MOST_COLUMNS {
+    if story.image_width().is_some() {
         return Ok(html! {});
+    }
+    if columns > MOST_COLUMNS {
+        return Ok(html! {
+            section #importance {
+                h2 { "Importance of columns" }
+                p.soft {
+                    "Not measured for " (columns) " columns, which takes long: "
+                    "use travertine evaluate --importance."
+                }
+            }
+        });
     }
     let most = (PREDICTIONS / (columns * IMPORTANCE_REPEATS)).clamp(LEAST_ROWS, MOST_ROWS);
     let rows = shown(story.data.samples(), most);
@@ -36,7 +47,7 @@ pub(super) fn section<T: Scalar>(story: &Story<'_, T>) -> Result<Markup> {
         return Ok(html! {});
     }
     let measure = match story.model.task() {
-        Task::Classes => "drop of the accuracy, in points of percent,",
+        Task::Classes => "drop of the accuracy, in percentage points,",
         Task::Values => "rise of the RMSE",
     };
     let count = counted(story.data.samples(), "sample", "samples");
