@@ -302,3 +302,18 @@ fn reports_on_values_on_one_epoch_and_on_a_failure() {
     folder.write("file", "");
     folder.run("train digits --report file").fails(2, &["--report"]);
 }
+
+#[test]
+fn a_report_does_not_wait_for_the_importance_of_many_columns() {
+    let folder = Folder::new();
+    let names: String = (0..501).map(|column| format!("x{column},")).collect();
+    let row = |i: usize| -> String {
+        let numbers: String =
+            (0..501).map(|j| format!("{},", (i * (j % 9 + 1) + j) % 11)).collect();
+        format!("{numbers}{}\n", ["no", "yes"][i % 2])
+    };
+    folder.write("w.csv", format!("{names}y\n{}", (0..40).map(row).collect::<String>()));
+    folder.run("train w.csv --hidden 2 --epochs 1 --report w").ok();
+    let page = fs::read_to_string(folder.join("w/report.html")).unwrap();
+    assert!(page.contains("Not measured for 501 columns"), "{page}");
+}

@@ -101,7 +101,7 @@ fn values_of_a_table() {
     assert!(run.result()["test_loss"].as_f64().unwrap() < 1e-3, "{}", run.out);
 
     let evaluated = folder.run("evaluate line.safetensors line.csv --json").ok().result();
-    assert_eq!(evaluated.as_object().unwrap().len(), 6);
+    assert_eq!(evaluated.as_object().unwrap().len(), 8);
     assert!(
         evaluated["mae"].as_f64() <= evaluated["rmse"].as_f64()
             && evaluated["mae"].as_f64() > Some(0.0)
