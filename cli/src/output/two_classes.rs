@@ -41,7 +41,7 @@ impl TwoClasses {
         let (name, precision) = (&self.positive_class, share(self.average_precision));
         let best = match (self.balanced_accuracy, self.balanced_threshold) {
             (Some(accuracy), Some(threshold)) => format!(
-                "balanced accuracy {accuracy:.4} at most, where scores from {threshold:.4} on are {name:?}"
+                "a threshold of {threshold:.4} gives the highest balanced accuracy, {accuracy:.4}"
             ),
             _ => "balanced accuracy not defined".to_owned(),
         };

@@ -56,8 +56,8 @@ fn two_classes_are_measured_as_by_hand() {
         "accuracy: 95 % interval",
         "log-loss 0.6",
         "expected calibration error 0.3120",
-        "positive class \"yes\": average precision 0.8333, balanced accuracy 0.8333 at most",
-        "from 0.2550 on",
+        "positive class \"yes\": average precision 0.8333, a threshold of 0.2550",
+        "gives the highest balanced accuracy, 0.8333",
     ] {
         assert!(text.contains(part), "no '{part}' in {text}");
     }
