@@ -145,7 +145,7 @@ fn values_stay_within_their_bounds() {
         let networks = || members(&cpu, (1, Activation::Identity), count);
         let model = Model::ensemble(networks(), with_bounds.clone()).unwrap();
         let expected: Vec<f64> =
-            mean(&networks(), &features).iter().map(|y| (1e3 * y).max(-2.0).min(5.0)).collect();
+            mean(&networks(), &features).iter().map(|y| (1e3 * y).clamp(-2.0, 5.0)).collect();
         let truth = random::<f64>(SAMPLES, 8);
         let targets = Targets::Values { values: truth.clone(), names: names.clone() };
         let data = Dataset::new(INPUTS, features.clone(), targets).unwrap();

@@ -2,9 +2,8 @@
 
 use travertine::data::{Dataset, Targets};
 use travertine::optimizer::{Adam, Schedule};
-use travertine::{Init, Model, Network, Result, Samples, Scalar, Trainer, engine};
+use travertine::{Init, Model, Network, Predictions, Result, Samples, Scalar, Trainer, engine};
 
-use crate::train::held_out::answers;
 use crate::train::output_layer::OutputLayer;
 
 /// Steps that the linear model is trained for, at least.
@@ -53,6 +52,14 @@ impl Constant {
             }
             Constant::Mean(mean) => vec![*mean; samples],
         }
+    }
+}
+
+/// The answers of a model, as [`Constant::answers`] has them: a score for each class, or values.
+pub(crate) fn answers<T: Scalar>(predictions: &Predictions<T>) -> Vec<f64> {
+    match predictions.scores() {
+        [] => predictions.iter().flat_map(|prediction| prediction.values().to_vec()).collect(),
+        scores => scores.to_vec(),
     }
 }
 

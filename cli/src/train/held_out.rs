@@ -1,21 +1,13 @@
 //! What the samples held out say about a trained model: its figure with an interval, beside a constant's and a linear model's.
 
 use serde::Serialize;
+use travertine::Result;
 use travertine::data::Targets;
 use travertine::metrics::{self, Interval};
-use travertine::{Predictions, Result, Scalar};
 
 use crate::output::text::{digits, percent};
 use crate::output::two_classes::{TwoClasses, share};
 use crate::train::baseline::Constant;
-
-/// The answers of a model, as [`Constant::answers`] has them: a score for each class, or values.
-pub(crate) fn answers<T: Scalar>(predictions: &Predictions<T>) -> Vec<f64> {
-    match predictions.scores() {
-        [] => predictions.iter().flat_map(|prediction| prediction.values().to_vec()).collect(),
-        scores => scores.to_vec(),
-    }
-}
 
 /// How good answers are on samples that were held out: an entry of the last line of `train --json`.
 #[derive(Clone, Debug, Serialize)]

@@ -13,9 +13,9 @@ use travertine::engine::Engine;
 use travertine::{Matrix, Model, Network, Report, Result, Samples, Scalar};
 
 use super::TrainResult;
-use super::baseline::{Constant, linear_answers};
+use super::baseline::{Constant, answers, linear_answers};
 use super::calibrate::{self, calibrate};
-use super::held_out::{self, Judgement, answers};
+use super::held_out::{self, Judgement};
 use crate::args::checkpoint::Keep;
 use crate::message::{counted, note, warn};
 use crate::output::history::EpochRecord;
