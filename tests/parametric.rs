@@ -175,10 +175,10 @@ fn spread<T: Scalar>(network: &mut Network<T>) {
 #[test]
 fn gradients_are_those_of_central_differences() {
     for (words, device) in engines::<f64>() {
-        for f in Activation::ALL {
-            if f == Activation::Softmax {
-                continue;
-            }
+        // With the identity a has no effect, and differences are roundings. Devices compile kernels for each activation.
+        let (_, bending) = ACTIVATIONS.split_at(1);
+        let activations = if words.starts_with("cpu") { bending } else { &bending[3..] };
+        for &f in activations {
             let builder = || Network::builder(&device, 4).seed(2);
             let networks = [
                 builder()
@@ -465,12 +465,8 @@ fn special_values_are_those_of_the_formula() {
                     let mut y = Matrix::zeros(&device, 1, values.len()).unwrap();
                     layer.infer(Role::Output, None, x.view(), y.view_mut()).unwrap();
                     for (x, ours) in values.iter().zip(numbers(y.to_vec().unwrap())) {
-                        let of_f = match (f, *x == -inf) {
-                            // The reference multiplies 0 by infinity there.
-                            (Activation::Softplus, true) => 0.0,
-                            (_, _) if x.is_nan() => f64::NAN,
-                            _ => activate(f, &[*x])[0],
-                        };
+                        // The reference of relu drops a NaN.
+                        let of_f = if x.is_nan() { *x } else { activate(f, &[*x])[0] };
                         let theirs = (1.0 - a) * x + a * of_f;
                         let what = format!("{words} {}, {f}, a {a}, x {x}: {ours}", T::NAME);
                         assert_eq!(ours.is_nan(), theirs.is_nan(), "{what}");
