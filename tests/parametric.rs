@@ -175,7 +175,8 @@ fn spread<T: Scalar>(network: &mut Network<T>) {
 #[test]
 fn gradients_are_those_of_central_differences() {
     for (words, device) in engines::<f64>() {
-        // With the identity a has no effect, and differences are roundings. Devices compile kernels for each activation.
+        // With the identity a has no effect, and differences are roundings. Devices compile kernels for each
+        // activation.
         let (_, bending) = ACTIVATIONS.split_at(1);
         let activations = if words.starts_with("cpu") { bending } else { &bending[3..] };
         for &f in activations {
