@@ -122,7 +122,7 @@ fn the_model_is_judged_by_its_own_predictions() {
 fn calibration_makes_probabilities_honest() {
     let folder = Folder::new();
     noisy_tables(&folder);
-    let train = "train train.csv --test unseen.csv --hidden 200 --epochs 300 --learning-rate 0.2";
+    let train = "train train.csv --test unseen.csv --samples 80 --hidden 200 --epochs 1500 --learning-rate 0.3";
     let judged = |option: &str| {
         let run = folder.run(&format!("{train} {option} --out m")).ok();
         (folder.run("evaluate m unseen.csv --json").ok().result(), run.err)
