@@ -2,7 +2,9 @@
 
 use travertine::data::{Dataset, Targets};
 use travertine::optimizer::{Adam, Schedule};
-use travertine::{Init, Model, Network, Predictions, Result, Samples, Scalar, Trainer, engine};
+use travertine::{
+    ErrorKind, Init, Model, Network, Predictions, Result, Samples, Scalar, Trainer, engine,
+};
 
 use crate::train::output_layer::OutputLayer;
 
@@ -64,12 +66,12 @@ pub(crate) fn answers<T: Scalar>(predictions: &Predictions<T>) -> Vec<f64> {
 }
 
 /// What a linear model answers for `test`: logistic or linear regression on the CPU, trained on the samples that the network was
-/// trained on. `model` says what its outputs mean.
+/// trained on. `model` says what its outputs mean. Nothing where its training diverges.
 pub(crate) fn linear_answers<T: Scalar>(
     (train, test): (&Dataset<T>, &Dataset<T>),
     output: &OutputLayer,
     model: &Model<T>,
-) -> Result<Vec<f64>> {
+) -> Result<Option<Vec<f64>>> {
     let engine = &engine::open::<T>("cpu")?;
     let samples = train.samples();
     let batch = LINEAR_BATCH.min(samples);
@@ -87,9 +89,12 @@ pub(crate) fn linear_answers<T: Scalar>(
         .build()?;
     let mut seen = Samples::new(engine, train)?;
     for _ in 0..epochs {
-        trainer.epoch(&mut seen)?;
+        match trainer.epoch(&mut seen) {
+            Err(error) if matches!(error.kind(), ErrorKind::Diverged { .. }) => return Ok(None),
+            report => report?,
+        };
     }
     drop(trainer);
     let linear = Model::new(network, model.info().clone())?;
-    Ok(answers(&linear.predict_standardized(test)?))
+    Ok(Some(answers(&linear.predict_standardized(test)?)))
 }

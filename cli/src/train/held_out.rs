@@ -19,7 +19,8 @@ pub(crate) struct Judgement {
     /// 95 % interval over bootstrap resamples of the samples.
     interval: [f64; 2],
     constant: f64,
-    linear: f64,
+    /// Nothing where the linear model diverges.
+    linear: Option<f64>,
     /// Whether the interval of what the model is better by than the constant includes 0.
     may_be_chance: bool,
     /// Of probabilities alone.
@@ -31,23 +32,24 @@ pub(crate) struct Judgement {
     name: String,
 }
 
-/// Compares the answers of the model, of the constant and of a linear model; nothing for several values, and for answers that are
-/// not finite. `targets`: in the unit of the data.
+/// Compares the answers of the model, of the constant and of a linear model, if it has some; nothing for several values, and for
+/// answers of the model that are not finite. `targets`: in the unit of the data.
 pub(crate) fn judge(
     targets: &Targets,
-    (ours, linear): (&[f64], &[f64]),
+    (ours, linear): (&[f64], Option<&[f64]>),
     constant: &Constant,
     (seed, gives_probabilities): (u64, bool),
 ) -> Result<Option<Judgement>> {
     let is_finite = |answers: &[f64]| answers.iter().all(|x| x.is_finite());
     let classes = if let Targets::Classes { names, .. } = targets { names.len() } else { 0 };
     let samples = targets_len(targets);
-    if samples == 0 || !is_finite(ours) || !is_finite(linear) {
+    if samples == 0 || !is_finite(ours) {
         return Ok(None);
     }
     let fixed = constant.answers(samples, classes);
-    let [ours_each, fixed_each, linear_each] =
-        [ours, &fixed, linear].map(|answers| of_each(targets, answers));
+    let [ours_each, fixed_each] = [ours, &fixed].map(|answers| of_each(targets, answers));
+    let linear_each =
+        linear.filter(|linear| is_finite(linear)).map(|linear| of_each(targets, linear));
     let figure = |each: &[f64]| {
         let mean = each.iter().sum::<f64>() / samples as f64;
         if classes == 0 { mean.sqrt() } else { mean }
@@ -73,7 +75,7 @@ pub(crate) fn judge(
         value: figure(&ours_each),
         interval,
         constant: figure(&fixed_each),
-        linear: figure(&linear_each),
+        linear: linear_each.as_deref().map(figure),
         may_be_chance,
         log_loss,
         roc_auc,
@@ -124,7 +126,7 @@ impl Judgement {
                 "  {}: {name} {}; a linear model: {}",
                 self.name,
                 text(self.constant),
-                text(self.linear)
+                self.linear.map_or("not defined".to_owned(), text)
             ),
         ];
         if is_accuracy {

@@ -10,7 +10,7 @@ use std::time::Instant;
 use serde::Serialize;
 use travertine::data::{Dataset, Split, Targets};
 use travertine::engine::Engine;
-use travertine::{Matrix, Model, Network, Report, Result, Samples, Scalar};
+use travertine::{Error, Matrix, Model, Network, Report, Result, Samples, Scalar};
 
 use super::TrainResult;
 use super::baseline::{Constant, answers, linear_answers};
@@ -221,7 +221,8 @@ impl<T: Scalar> Course<'_, T> {
             }
             None => mean(&kept),
         };
-        let judgement = self.judge(&model, judged)?;
+        let saved = |_: &Error| note(&format!("the model is saved as {}", files.model.display()));
+        let judgement = self.judge(&model, judged).inspect_err(saved)?;
         self.print(&model, (&kept, of_all, seconds), (judgement.as_ref(), judged), files, out)?;
         if let Some(warning) = judgement.and_then(|judgement| judgement.warning()) {
             warn(&warning);
@@ -240,7 +241,7 @@ impl<T: Scalar> Course<'_, T> {
         if let (Some(judged), Some(test)) = (judged, &data.test) {
             let ours = answers(&model.predict_standardized(test)?);
             let linear = linear_answers((&data.train, test), output, model)?;
-            return held_out::judge(judged.targets(), (&ours, &linear), &constant, how);
+            return held_out::judge(judged.targets(), (&ours, linear.as_deref()), &constant, how);
         }
         let width = if data.classes().is_empty() { 1 } else { data.classes().len() };
         let mut all = [(); 2].map(|()| vec![f64::NAN; width * data.train.samples()]);
@@ -251,14 +252,16 @@ impl<T: Scalar> Course<'_, T> {
             let x = Matrix::from_slice(&self.engine, inputs, samples, test.features())?;
             let ours = answers(&model.decode(&network.infer(x.view())?.to_vec()?)?);
             let linear = linear_answers((&part.train, test), output, model)?;
-            for (all, part) in all.iter_mut().zip([ours, linear]) {
+            // What diverges stays NaN.
+            for (all, part) in all.iter_mut().zip([Some(ours), linear]) {
+                let part = part.unwrap_or_default();
                 for (i, answer) in in_order(&split.held_out).iter().zip(part.chunks_exact(width)) {
                     all[width * i..][..width].copy_from_slice(answer);
                 }
             }
         }
         let [ours, linear] = all;
-        held_out::judge(truth, (&ours, &linear), &constant, how)
+        held_out::judge(truth, (&ours, Some(&linear)), &constant, how)
     }
 
     fn print(

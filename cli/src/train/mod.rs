@@ -117,10 +117,11 @@ fn finish<T: Scalar>(
         note(&format!("the model replaces {}", path.display()));
     }
     model.save(&path)?;
+    let saved = |_: &Error| note(&format!("the model is saved as {}", path.display()));
     let title = args.data.source.short_name();
     let write = |(folder, judged): (&_, &_)| {
         let written = write_report(folder, title, &model, judged, &records, failure.as_ref());
-        written.inspect_err(|_| note(&format!("the model is saved as {}", path.display())))
+        written.inspect_err(saved)
     };
     let report = folder.as_deref().zip(judge.reported.as_ref()).map(write).transpose()?;
     if let Some(failure) = failure {
@@ -129,7 +130,7 @@ fn finish<T: Scalar>(
         return Err(failure);
     }
     let files = Saved { model: &path, report: report.as_deref() };
-    let judgement = judge.judge(&model)?;
+    let judgement = judge.judge(&model).inspect_err(saved)?;
     let told = (judgement.as_ref(), is_chosen);
     print_result(&model, (&progress, last, steps), told, args.seed, &files, out)?;
     if let Some(warning) = judgement.and_then(|judgement| judgement.warning()) {

@@ -239,7 +239,7 @@ impl<T: Scalar> Judge<T> {
         let ours = answers(&model.predict_standardized(test)?);
         let linear = linear_answers((&self.data.train, test), &self.output, model)?;
         let how = (self.seed, model.gives_probabilities());
-        held_out::judge(&unseen.targets, (&ours, &linear), &unseen.constant, how)
+        held_out::judge(&unseen.targets, (&ours, linear.as_deref()), &unseen.constant, how)
     }
 }
 

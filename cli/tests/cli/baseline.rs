@@ -145,3 +145,17 @@ fn calibration_makes_probabilities_honest() {
     }
     folder.run("train train.csv --calibrate --quality best --epochs 5").ok();
 }
+
+/// Features as they are, of any size: the linear model diverges, and what the network reaches is told all the same.
+#[test]
+fn a_linear_model_that_diverges_is_not_defined() {
+    let folder = Folder::new();
+    let row = |i: i32| format!("{}e30,{},{}\n", i % 7 + 1, i % 5, i % 3);
+    folder.write("far.csv", format!("a,b,y\n{}", (0..90).map(row).collect::<String>()));
+    for quality in ["fast", "best"] {
+        let options = format!("--task values --preset auto --scaling none --quality {quality}");
+        let run = folder.run(&format!("train far.csv {options} --epochs 3 --json")).ok();
+        assert!(run.result()["held_out"]["linear"].is_null(), "{}", run.out);
+        assert!(run.result()["held_out"]["value"].as_f64().is_some(), "{}", run.out);
+    }
+}
