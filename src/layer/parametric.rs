@@ -131,7 +131,7 @@ impl<T: Scalar> From<Parametric<T>> for Box<dyn Layer<T>> {
 }
 
 /// The training layer: borrows an inference layer's parameters, keeps its outputs and their gradient. Backward computes f(x) again from the
-/// output of the layer in front, which costs no more than to store it.
+/// output of the layer in front: a matrix less in memory.
 pub struct ParametricTraining<'l, T: Scalar> {
     f: Elementwise,
     /// a, `units x 1`
