@@ -17,7 +17,7 @@ use super::baseline::{Constant, answers, linear_answers};
 use super::calibrate::{self, calibrate};
 use super::held_out::{self, Judgement};
 use crate::args::checkpoint::Keep;
-use crate::message::{counted, note, warn};
+use crate::message::{counted, note, warn, wrong};
 use crate::output::history::EpochRecord;
 use crate::output::progress::{Display, Epoch, figures};
 use crate::output::{Output, rounded};
@@ -103,6 +103,13 @@ pub(crate) fn run<T: Scalar>(args: &TrainArgs) -> Result<ExitCode> {
 
 /// For each member the samples to train on and those to test on; each class is in every part, where it has enough samples.
 fn splits<T: Scalar>(data: &Dataset<T>, seed: u64) -> Result<Vec<Split>> {
+    if data.samples() < MEMBERS {
+        let samples = counted(data.samples(), "sample", "samples");
+        let reason = format!(
+            "best tests each of {MEMBERS} networks on samples of its own; there are {samples}"
+        );
+        return Err(wrong("--quality", reason));
+    }
     match data.targets() {
         Targets::Classes { labels, .. } => Split::stratified_folds(labels, MEMBERS, seed),
         _ => Split::folds(data.samples(), MEMBERS, seed),
@@ -173,7 +180,7 @@ impl<T: Scalar> Course<'_, T> {
                 }
                 Ok(Ok(Member { network, kept }))
             }
-            (_, _, None) => Err(crate::message::wrong("--epochs", "no epoch ended")),
+            (_, _, None) => Err(wrong("--epochs", "no epoch ended")),
         }
     }
 

@@ -36,7 +36,7 @@ pub(crate) fn shorten<T: Scalar>(
     let fit = fit.max(1);
     let seconds = digits(epoch);
     note(&format!(
-        "--time-limit {limit}: an epoch takes {seconds} s, so --epochs {fit} instead of {epochs}; on another machine give that"
+        "--time-limit {limit}: an epoch takes {seconds} s, so --epochs {fit} instead of {epochs}, which repeats this training on any machine"
     ));
     if epoch > left {
         let one = counted(fit, "epoch", "epochs");

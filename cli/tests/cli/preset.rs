@@ -142,7 +142,7 @@ fn quality_best_trains_an_ensemble() {
             .fails(2, &["--quality", option.split(' ').next().unwrap()]);
     }
     folder.write("few.csv", "a,y\n1,x\n2,z\n3,x\n4,z\n");
-    folder.run("train few.csv --quality best").fails(2, &["5", "4 samples"]);
+    folder.run("train few.csv --quality best").fails(2, &["--quality", "5 networks", "4 samples"]);
 }
 
 /// A value far outside of what the training had becomes the nearest one that it had.
