@@ -10,7 +10,7 @@ use common::{one_hot, random};
 use travertine::data::Task;
 use travertine::engine::{self, Counting, Engine, Settings};
 use travertine::optimizer::{Adam, Clip, Optimizer, RmsProp, Schedule, Sgd, WeightDecay};
-use travertine::{Activation, Dropout, Loss, Matrix, Network, Samples, Trainer};
+use travertine::{Activation, Builder, Dropout, Loss, Matrix, Network, Samples, Trainer};
 
 /// Counts the allocations of all threads of this process.
 struct CountingAllocator;
@@ -215,49 +215,28 @@ fn steps_of_layers_that_normalize_allocate_nothing() {
 }
 
 fn steps_of_embeddings_allocate_nothing() {
-    for (threads, batch) in [(1, 32), (2, 32), (2, 2000)] {
-        let counting = Arc::new(Counting::new(started(threads)));
-        let engine: Arc<dyn Engine<f32>> = counting.clone();
-        let x = Matrix::from_slice(&engine, 5, batch, &random(5 * batch, 1)).unwrap();
-        let t = Matrix::from_slice(&engine, 3, batch, &one_hot(3, batch)).unwrap();
-        let mut network = Network::builder(&engine, 5)
-            .embed_numbers(&[0, 3, 4])
-            .dense(3, Activation::Softmax)
-            .build()
-            .unwrap();
-        let (loss, optimizer) = (Loss::SoftmaxCrossEntropy, Adam::new(0.01).unwrap());
-        let live = counting.counts().live_bytes;
-        let mut trainer =
-            Trainer::builder(&mut network, loss, optimizer).batch(batch).seed(1).build().unwrap();
-        assert_eq!(counting.counts().live_bytes, live + trainer.memory_plan().bytes());
-        trainer.step(x.view(), t.view()).unwrap();
-        let allocations = counting.counts().allocations;
-        let count =
-            allocations_of(|| (0..50).for_each(|_| trainer.step(x.view(), t.view()).unwrap()));
-        assert_eq!((count, counting.counts().allocations), (0, allocations), "{threads} threads");
-        drop(trainer);
-        let mut inference = network.inference(batch).unwrap();
-        let count = allocations_of(|| {
-            inference.run(x.view()).unwrap();
-        });
-        assert_eq!(count, 0, "{threads} threads");
-    }
+    steps_of_layers_allocate_nothing(|builder| builder.embed_numbers(&[0, 3, 4]));
 }
 
 fn steps_of_parametric_activations_allocate_nothing() {
-    for (threads, batch) in [(1, 32), (2, 32), (2, 2000)] {
-        let counting = Arc::new(Counting::new(started(threads)));
-        let engine: Arc<dyn Engine<f32>> = counting.clone();
-        let x = Matrix::from_slice(&engine, 5, batch, &random(5 * batch, 1)).unwrap();
-        let t = Matrix::from_slice(&engine, 3, batch, &one_hot(3, batch)).unwrap();
-        let mut network = Network::builder(&engine, 5)
+    steps_of_layers_allocate_nothing(|builder| {
+        builder
             .dense(130, Activation::Identity)
             .parametric(Activation::Mish)
             .dense(9, Activation::Relu)
             .parametric(Activation::Tanh)
-            .dense(3, Activation::Softmax)
-            .build()
-            .unwrap();
+    });
+}
+
+/// `hidden`: adds the layers in front of the output layer; samples have 5 features.
+fn steps_of_layers_allocate_nothing(hidden: impl for<'e> Fn(Builder<'e, f32>) -> Builder<'e, f32>) {
+    for (threads, batch) in [(1, 32), (2, 32), (2, 2000)] {
+        let counting = Arc::new(Counting::new(started(threads)));
+        let engine: Arc<dyn Engine<f32>> = counting.clone();
+        let x = Matrix::from_slice(&engine, 5, batch, &random(5 * batch, 1)).unwrap();
+        let t = Matrix::from_slice(&engine, 3, batch, &one_hot(3, batch)).unwrap();
+        let builder = hidden(Network::builder(&engine, 5));
+        let mut network = builder.dense(3, Activation::Softmax).build().unwrap();
         let (loss, optimizer) = (Loss::SoftmaxCrossEntropy, Adam::new(0.01).unwrap());
         let live = counting.counts().live_bytes;
         let mut trainer =

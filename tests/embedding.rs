@@ -5,15 +5,14 @@ mod common;
 use std::f64::consts::TAU;
 use std::sync::Arc;
 
-use common::{engines, one_hot, random};
-use travertine::data::Task;
+use common::{assert_close, classes, engines, numbers, one_hot, random, scaled};
 use travertine::engine::{self, Engine, Fusion, Library, MatmulPrecision, Settings};
 use travertine::layer::{Layer, LayerKind, NumberEmbedding, Role};
 use travertine::model_file::{self, ModelInfo};
 use travertine::optimizer::{Adam, Sgd};
 use travertine::trainer::Factors;
 use travertine::{
-    Activation, Dropout, Init, Loss, Matrix, Network, Samples, Scalar, Trainer, check_gradients,
+    Activation, Dropout, Init, Loss, Matrix, Network, Scalar, Trainer, check_gradients,
 };
 
 type Device<T> = Arc<dyn Engine<T>>;
@@ -29,23 +28,6 @@ const SHAPES: [(usize, &[usize], usize); 8] = [
     (7, &[0, 1, 2, 3, 4, 5, 6], 300),
     (90, &[11, 12, 40, 41, 60, 88, 89], 1300),
 ];
-
-fn numbers<T: Scalar>(values: Vec<T>) -> Vec<f64> {
-    values.into_iter().map(T::to_f64).collect()
-}
-
-fn scaled<T: Scalar>(count: usize, seed: u64, by: f64) -> Vec<T> {
-    random::<f64>(count, seed).into_iter().map(|x| T::from_f64(x * by)).collect()
-}
-
-fn assert_close(ours: &[f64], theirs: &[f64], bound: f64, what: &str) {
-    assert_eq!(ours.len(), theirs.len(), "{what}");
-    let largest = theirs.iter().fold(1.0, |most: f64, x| most.max(x.abs()));
-    for (i, (ours, theirs)) in ours.iter().zip(theirs).enumerate() {
-        let error = (ours - theirs).abs() / largest;
-        assert!(error < bound, "{what}: element {i} is {ours}, not {theirs}");
-    }
-}
 
 /// A layer with larger parameters than the initial ones, so that angles are of several turns.
 fn layer<T: Scalar>(device: &Device<T>, inputs: usize, columns: &[usize]) -> NumberEmbedding<T> {
@@ -291,30 +273,13 @@ fn gradients_are_those_of_central_differences() {
     }
 }
 
-fn bits<T: Scalar>(network: &Network<T>) -> Vec<u64> {
-    let matrices = network.layers().iter().flat_map(|layer| {
-        [Some(layer.weights()), Some(layer.bias()), layer.statistics()].into_iter().flatten()
-    });
-    matrices.flat_map(|matrix| numbers(matrix.to_vec().unwrap())).map(f64::to_bits).collect()
-}
-
 fn trained<T: Scalar>(device: &Device<T>, samples: usize, batch: usize) -> Network<T> {
     let mut network = network(device);
-    let x = Matrix::from_slice(device, 6, samples, &scaled(6 * samples, 8, 2.0)).unwrap();
-    let t = Matrix::from_slice(device, 3, samples, &one_hot(3, samples)).unwrap();
-    let mut samples = Samples::from_matrices(x, t, Task::Classes).unwrap();
     let slow = Factors { rate: 0.1, decay: 1.0 };
     let factors = vec![[slow; 2], [Factors::default(); 2], [Factors::default(); 2]];
-    let mut trainer =
-        Trainer::builder(&mut network, Loss::SoftmaxCrossEntropy, Adam::new(0.01).unwrap())
-            .batch(batch)
-            .seed(1)
-            .dropout(Dropout { inputs: 0.0, hidden: 0.2 })
-            .factors(factors)
-            .build()
-            .unwrap();
-    (0..3).for_each(|_| {
-        trainer.epoch(&mut samples).unwrap();
+    let dropout = Dropout { inputs: 0.0, hidden: 0.2 };
+    classes::train(&mut network, (samples, batch), |builder| {
+        builder.dropout(dropout).factors(factors)
     });
     network
 }
@@ -366,40 +331,20 @@ fn dense_layers_behind_it_may_multiply_in_less_precision() {
     }
 }
 
-/// Small batches on one thread, and batches that threads share.
 #[test]
 fn any_number_of_threads_gives_the_same_bits() {
-    fn with<T: Scalar>() {
-        for (samples, batch) in [(100, 13), (3000, 1000)] {
-            let of = |threads: usize| {
-                let device = engine::open_with::<T>("cpu", &Settings::threads(threads)).unwrap();
-                let network = trained(&device, samples, batch);
-                let x = Matrix::from_slice(&device, 6, 2000, &random(12_000, 1)).unwrap();
-                let output = network.infer(x.view()).unwrap().to_vec().unwrap();
-                (bits(&network), numbers(output).into_iter().map(f64::to_bits).collect::<Vec<_>>())
-            };
-            let one = of(1);
-            assert!(one == of(2) && one == of(3), "{} {samples} {batch}", T::NAME);
-        }
-    }
-    with::<f32>();
-    with::<f64>();
+    classes::assert_threads_give_the_same_bits(trained::<f32>);
+    classes::assert_threads_give_the_same_bits(trained::<f64>);
 }
 
 #[test]
 fn training_lowers_the_loss_on_every_engine() {
     for (words, device) in engines::<f32>() {
         let (before, after) = (network(&device), trained(&device, 100, 13));
-        assert_ne!(bits(&before), bits(&after));
+        assert_ne!(classes::bits(&before), classes::bits(&after));
         let columns = |network: &Network<f32>| network.layers()[0].statistics().unwrap().to_vec();
         assert_eq!(columns(&after).unwrap(), [0.0, 2.0, 3.0, 5.0], "{words}");
-        let x = Matrix::from_slice(&device, 6, 100, &scaled(600, 8, 2.0)).unwrap();
-        let t = Matrix::from_slice(&device, 3, 100, &one_hot(3, 100)).unwrap();
-        let samples = Samples::from_matrices(x, t, Task::Classes).unwrap();
-        let loss = |network: &Network<f32>| {
-            network.evaluate(Loss::SoftmaxCrossEntropy, &samples).unwrap().loss
-        };
-        assert!(loss(&after) < loss(&before), "{words}: {} {}", loss(&after), loss(&before));
+        classes::assert_loss_falls(words, &before, &after, 100);
     }
 }
 
@@ -423,8 +368,8 @@ fn initial_values_are_those_of_the_paper() {
         assert!(largest(values) <= bound && largest(values) > 0.98 * bound);
         assert!((rms(values) / bound - 1.0 / 3f64.sqrt()).abs() < 0.02);
     }
-    assert_eq!(bits(&build(Init::HeNormal, 1))[..100], bits(&network)[..100]);
-    assert_ne!(bits(&build(Init::Zeros, 2))[..100], bits(&network)[..100]);
+    assert_eq!(classes::bits(&build(Init::HeNormal, 1))[..100], classes::bits(&network)[..100]);
+    assert_ne!(classes::bits(&build(Init::Zeros, 2))[..100], classes::bits(&network)[..100]);
 }
 
 #[test]
@@ -494,7 +439,7 @@ fn saved_and_loaded() {
     let text = String::from_utf8_lossy(&std::fs::read(&path).unwrap()).into_owned();
     assert!(text.contains("\\\"version\\\":4") && text.contains("number_embedding"));
     let (loaded, _) = model_file::load::<f32>(&path, &cpu).unwrap();
-    assert_eq!(bits(&loaded), bits(&network));
+    assert_eq!(classes::bits(&loaded), classes::bits(&network));
     let x = Matrix::from_slice(&cpu, 6, 7, &random(42, 1)).unwrap();
     let output = |network: &Network<f32>| network.infer(x.view()).unwrap().to_vec().unwrap();
     assert_eq!(output(&loaded), output(&network));
@@ -516,7 +461,7 @@ fn saved_and_loaded() {
         .build()
         .unwrap();
     other.load_weights(&path, &names).unwrap();
-    assert_eq!(bits(&other), bits(&network));
+    assert_eq!(classes::bits(&other), classes::bits(&network));
 }
 
 #[test]

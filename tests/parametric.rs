@@ -4,15 +4,14 @@ mod common;
 
 use std::sync::Arc;
 
-use common::{activate, engines, one_hot, random};
-use travertine::data::Task;
+use common::{activate, assert_close, classes, engines, numbers, one_hot, random, scaled};
 use travertine::engine::{self, Engine, Fusion, Library, MatmulPrecision, Settings};
 use travertine::layer::{Layer, LayerKind, Parametric, Role};
 use travertine::model_file::{self, ModelInfo};
 use travertine::optimizer::{Adam, Sgd, WeightDecay};
 use travertine::trainer::Factors;
 use travertine::{
-    Activation, Dropout, Init, Loss, Matrix, Network, Samples, Scalar, Trainer, check_gradients,
+    Activation, Dropout, Init, Loss, Matrix, Network, Scalar, Trainer, check_gradients,
 };
 
 type Device<T> = Arc<dyn Engine<T>>;
@@ -28,23 +27,6 @@ const ACTIVATIONS: [Activation; 6] = [
     Activation::Selu,
     Activation::Mish,
 ];
-
-fn numbers<T: Scalar>(values: Vec<T>) -> Vec<f64> {
-    values.into_iter().map(T::to_f64).collect()
-}
-
-fn scaled<T: Scalar>(count: usize, seed: u64, by: f64) -> Vec<T> {
-    random::<f64>(count, seed).into_iter().map(|x| T::from_f64(x * by)).collect()
-}
-
-fn assert_close(ours: &[f64], theirs: &[f64], bound: f64, what: &str) {
-    assert_eq!(ours.len(), theirs.len(), "{what}");
-    let largest = theirs.iter().fold(1.0, |most: f64, x| most.max(x.abs()));
-    for (i, (ours, theirs)) in ours.iter().zip(theirs).enumerate() {
-        let error = (ours - theirs).abs() / largest;
-        assert!(error < bound, "{what}: element {i} is {ours}, not {theirs}");
-    }
-}
 
 /// f'(x) by central differences of four points, with an error of about 1e-12.
 fn slope(f: Activation, x: f64) -> f64 {
@@ -301,47 +283,17 @@ fn network<T: Scalar>(device: &Device<T>) -> Network<T> {
         .unwrap()
 }
 
-fn bits<T: Scalar>(network: &Network<T>) -> Vec<u64> {
-    let matrices = network.layers().iter().flat_map(|layer| [layer.weights(), layer.bias()]);
-    matrices.flat_map(|matrix| numbers(matrix.to_vec().unwrap())).map(f64::to_bits).collect()
-}
-
 fn trained<T: Scalar>(device: &Device<T>, samples: usize, batch: usize) -> Network<T> {
     let mut network = network(device);
-    let x = Matrix::from_slice(device, 6, samples, &scaled(6 * samples, 8, 2.0)).unwrap();
-    let t = Matrix::from_slice(device, 3, samples, &one_hot(3, samples)).unwrap();
-    let mut samples = Samples::from_matrices(x, t, Task::Classes).unwrap();
-    let mut trainer =
-        Trainer::builder(&mut network, Loss::SoftmaxCrossEntropy, Adam::new(0.01).unwrap())
-            .batch(batch)
-            .seed(1)
-            .dropout(Dropout { inputs: 0.1, hidden: 0.2 })
-            .build()
-            .unwrap();
-    (0..3).for_each(|_| {
-        trainer.epoch(&mut samples).unwrap();
-    });
+    let dropout = Dropout { inputs: 0.1, hidden: 0.2 };
+    classes::train(&mut network, (samples, batch), |builder| builder.dropout(dropout));
     network
 }
 
-/// Small batches on one thread, and batches that threads share.
 #[test]
 fn any_number_of_threads_gives_the_same_bits() {
-    fn with<T: Scalar>() {
-        for (samples, batch) in [(100, 13), (3000, 1000)] {
-            let of = |threads: usize| {
-                let device = engine::open_with::<T>("cpu", &Settings::threads(threads)).unwrap();
-                let network = trained(&device, samples, batch);
-                let x = Matrix::from_slice(&device, 6, 2000, &random(12_000, 1)).unwrap();
-                let output = network.infer(x.view()).unwrap().to_vec().unwrap();
-                (bits(&network), numbers(output).into_iter().map(f64::to_bits).collect::<Vec<_>>())
-            };
-            let one = of(1);
-            assert!(one == of(2) && one == of(3), "{} {samples} {batch}", T::NAME);
-        }
-    }
-    with::<f32>();
-    with::<f64>();
+    classes::assert_threads_give_the_same_bits(trained::<f32>);
+    classes::assert_threads_give_the_same_bits(trained::<f64>);
 }
 
 #[test]
@@ -353,13 +305,7 @@ fn training_lowers_the_loss_and_learns_a_on_every_engine() {
             assert!(a.iter().all(|a| *a != 1.0 && (a - 1.0).abs() < 0.5), "{words}: {a:?}");
             assert_eq!(after.layers()[i].bias().to_vec().unwrap(), [0.0], "{words}");
         }
-        let x = Matrix::from_slice(&device, 6, 100, &scaled(600, 8, 2.0)).unwrap();
-        let t = Matrix::from_slice(&device, 3, 100, &one_hot(3, 100)).unwrap();
-        let samples = Samples::from_matrices(x, t, Task::Classes).unwrap();
-        let loss = |network: &Network<f32>| {
-            network.evaluate(Loss::SoftmaxCrossEntropy, &samples).unwrap().loss
-        };
-        assert!(loss(&after) < loss(&before), "{words}: {} {}", loss(&after), loss(&before));
+        classes::assert_loss_falls(words, &before, &after, 100);
     }
 }
 
@@ -403,7 +349,7 @@ fn dropout_is_behind_it() {
 fn a_frozen_layer_passes_gradients_and_keeps_its_bits() {
     for (words, device) in engines::<f32>() {
         let mut network = network(&device);
-        let before = bits(&network);
+        let before = classes::bits(&network);
         let x = Matrix::from_slice(&device, 6, 9, &scaled(54, 8, 2.0)).unwrap();
         let t = Matrix::from_slice(&device, 3, 9, &one_hot(3, 9)).unwrap();
         let loss = Loss::SoftmaxCrossEntropy;
@@ -412,7 +358,7 @@ fn a_frozen_layer_passes_gradients_and_keeps_its_bits() {
         trainer.freeze(1..2).unwrap();
         trainer.step(x.view(), t.view()).unwrap();
         drop(trainer);
-        let after = bits(&network);
+        let after = classes::bits(&network);
         let frozen = 6 * 70 + 70..6 * 70 + 70 + 70 + 1;
         assert_eq!(before[frozen.clone()], after[frozen.clone()], "{words}");
         assert_ne!(before[..frozen.start], after[..frozen.start], "{words}");
@@ -579,7 +525,7 @@ fn saved_and_loaded() {
     assert!(text.contains("\\\"version\\\":4") && text.contains("\\\"kind\\\":\\\"parametric\\\""));
     assert!(text.contains("layers.1.weight") && !text.contains("layers.1.bias"));
     let (loaded, _) = model_file::load::<f32>(&path, &cpu).unwrap();
-    assert_eq!(bits(&loaded), bits(&network));
+    assert_eq!(classes::bits(&loaded), classes::bits(&network));
     let x = Matrix::from_slice(&cpu, 6, 7, &random(42, 1)).unwrap();
     let output = |network: &Network<f32>| network.infer(x.view()).unwrap().to_vec().unwrap();
     assert_eq!(output(&loaded), output(&network));
@@ -596,7 +542,7 @@ fn saved_and_loaded() {
     model_file::save_weights(&path, &network, &names).unwrap();
     let mut other = self::network(&cpu);
     other.load_weights(&path, &names).unwrap();
-    assert_eq!(bits(&other), bits(&network));
+    assert_eq!(classes::bits(&other), classes::bits(&network));
 
     // As many bytes, so that the lengths in the header stay right.
     for (from, to, words) in [

@@ -2,6 +2,8 @@
 
 #![allow(dead_code, reason = "every test file uses its own part")]
 
+pub mod classes;
+
 use std::sync::Arc;
 
 use travertine::engine::{self, Engine, Fusion, Library, Limits, Settings};
@@ -77,6 +79,25 @@ pub fn engines<T: Scalar>() -> Vec<(&'static str, Arc<dyn Engine<T>>)> {
 pub fn random<T: Scalar>(count: usize, seed: u64) -> Vec<T> {
     let stream = Philox::new(seed, Purpose::User, 0);
     (0..count as u64).map(|i| T::from_f64(2.0 * stream.uniform(i) - 1.0)).collect()
+}
+
+/// As [`random`], in [-by, by).
+pub fn scaled<T: Scalar>(count: usize, seed: u64, by: f64) -> Vec<T> {
+    random::<f64>(count, seed).into_iter().map(|x| T::from_f64(x * by)).collect()
+}
+
+pub fn numbers<T: Scalar>(values: Vec<T>) -> Vec<f64> {
+    values.into_iter().map(T::to_f64).collect()
+}
+
+/// Every element within `bound` times the largest one, or 1.
+pub fn assert_close(ours: &[f64], theirs: &[f64], bound: f64, what: &str) {
+    assert_eq!(ours.len(), theirs.len(), "{what}");
+    let largest = theirs.iter().fold(1.0, |most: f64, x| most.max(x.abs()));
+    for (i, (ours, theirs)) in ours.iter().zip(theirs).enumerate() {
+        let error = (ours - theirs).abs() / largest;
+        assert!(error < bound, "{what}: element {i} is {ours}, not {theirs}");
+    }
 }
 
 /// One-hot targets: `classes x samples`.

@@ -75,7 +75,7 @@ fn time_epoch<T: Scalar>(
             Ok(ControlFlow::Break(()))
         });
         seconds = start.map_or(0.0, |start| start.elapsed().as_secs_f64());
-        // A training that diverges is told when it is trained.
+        // Divergence is reported by the training itself; here only the time counts.
         if run.is_err() {
             break;
         }

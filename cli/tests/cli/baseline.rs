@@ -146,7 +146,7 @@ fn calibration_makes_probabilities_honest() {
     folder.run("train train.csv --calibrate --quality best --epochs 5").ok();
 }
 
-/// Features as they are, of any size: the linear model diverges, and what the network reaches is told all the same.
+/// Unscaled features of 1e30: the linear model diverges, and the summary still has the figures of the network.
 #[test]
 fn a_linear_model_that_diverges_is_not_defined() {
     let folder = Folder::new();
