@@ -42,7 +42,7 @@ static AXPY: Zip = Zip::of::<Axpy>();
 static HADAMARD: Zip = Zip::of::<Hadamard>();
 static LINEAR_FRAC: Zip = Zip::of::<LinearFrac>();
 
-/// Element (i, j) of y becomes number `i + j rows` of a stream of uniform random numbers in [0, 1), with the same bits on every engine.
+/// Element (i, j) of y becomes number `i + j rows` of [`Philox::uniform_f32`], uniform in [0, 1), with the same bits on every engine.
 ///
 /// ```
 /// use travertine::random::{Philox, Purpose};
@@ -50,7 +50,7 @@ static LINEAR_FRAC: Zip = Zip::of::<LinearFrac>();
 /// let cpu = engine::open::<f64>("cpu")?;
 /// let (stream, mut y) = (Philox::new(1, Purpose::User, 0), Matrix::zeros(&cpu, 2, 2)?);
 /// ops::uniform(&stream, y.view_mut())?;
-/// assert_eq!(y.view().get(1, 1)?, stream.uniform(3));
+/// assert_eq!(y.view().get(1, 1)?, f64::from(stream.uniform_f32(3)));
 /// # Ok::<(), travertine::Error>(())
 /// ```
 ///

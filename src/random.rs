@@ -71,27 +71,33 @@ impl Philox {
         unit(a, b)
     }
 
-    /// [`Philox::uniform`] of indices `from .. from + N`, in arrays that the compiler can vectorize.
+    /// Uniform in [0, 1), a multiple of 2^-24, which every scalar type holds exactly: the upper 24 bits of word `index % 4` of counter
+    /// `index / 4`. Four numbers share a counter, so many of them take a quarter of the time of [`Philox::uniform`].
+    pub fn uniform_f32(&self, index: u64) -> f32 {
+        unit_f32(self.words(index / 4)[(index % 4) as usize])
+    }
+
+    /// [`Philox::uniform_f32`] of the four indices of each of the counters `from .. from + N`, in arrays that the compiler vectorizes.
     #[inline(always)]
-    pub(crate) fn uniforms<const N: usize>(&self, from: u64) -> [f64; N] {
-        let (mut c0, mut c1) = ([0u32; N], [0u32; N]);
-        let (mut c2, mut c3) = ([self.step; N], [self.purpose; N]);
-        for i in 0..N {
-            let index = from + i as u64;
-            (c0[i], c1[i]) = (index as u32, (index >> 32) as u32);
-        }
+    pub(crate) fn uniforms_f32<const N: usize>(&self, from: u64) -> [[f32; 4]; N] {
+        const LOW: u64 = u32::MAX as u64;
+        // The words are the low halves of 64 bits, as the instructions that multiply 32 bits by 32 bits take them. The high halves are
+        // of no meaning.
+        let mut c0: [u64; N] = std::array::from_fn(|i| from + i as u64);
+        let mut c1 = c0.map(|index| index >> 32);
+        let (mut c2, mut c3) = ([u64::from(self.step); N], [u64::from(self.purpose); N]);
         let mut key = self.key;
         for _ in 0..10 {
             for i in 0..N {
-                let p0 = u64::from(MULTIPLIERS[0]) * u64::from(c0[i]);
-                let p1 = u64::from(MULTIPLIERS[1]) * u64::from(c2[i]);
-                (c0[i], c2[i]) =
-                    ((p1 >> 32) as u32 ^ c1[i] ^ key[0], (p0 >> 32) as u32 ^ c3[i] ^ key[1]);
-                (c1[i], c3[i]) = (p1 as u32, p0 as u32);
+                let p0 = u64::from(MULTIPLIERS[0]) * (c0[i] & LOW);
+                let p1 = u64::from(MULTIPLIERS[1]) * (c2[i] & LOW);
+                c0[i] = (p1 >> 32) ^ c1[i] ^ u64::from(key[0]);
+                c2[i] = (p0 >> 32) ^ c3[i] ^ u64::from(key[1]);
+                (c1[i], c3[i]) = (p1, p0);
             }
             key = [key[0].wrapping_add(WEYL[0]), key[1].wrapping_add(WEYL[1])];
         }
-        std::array::from_fn(|i| unit(c0[i], c1[i]))
+        std::array::from_fn(|i| [c0[i], c1[i], c2[i], c3[i]].map(|word| unit_f32(word as u32)))
     }
 
     /// Normal with mean 0 and standard deviation 1, by the Box-Muller transform. Computed with libm, so that every machine draws the same
@@ -121,6 +127,12 @@ impl Philox {
 fn unit(high: u32, low: u32) -> f64 {
     let bits = (u64::from(high) << 32 | u64::from(low)) >> 11;
     bits as f64 / (1u64 << 53) as f64
+}
+
+#[inline(always)]
+fn unit_f32(word: u32) -> f32 {
+    // 24 bits fit into an i32, which every instruction set converts in vectors.
+    (word >> 8) as i32 as f32 / (1u32 << 24) as f32
 }
 
 const MULTIPLIERS: [u32; 2] = [0xD251_1F53, 0xCD9E_8D57];
@@ -172,6 +184,8 @@ mod tests {
         let n = 100_000;
         let mean = |f: &dyn Fn(u64) -> f64| (0..n).map(f).sum::<f64>() / n as f64;
         assert!((mean(&|i| stream.uniform(i)) - 0.5).abs() < 0.005);
+        assert!((mean(&|i| f64::from(stream.uniform_f32(i))) - 0.5).abs() < 0.005);
+        assert!((0..n).all(|i| (0.0..1.0).contains(&stream.uniform_f32(i))));
         assert!(mean(&|i| stream.normal(i)).abs() < 0.02);
         assert!((mean(&|i| stream.normal(i).powi(2)) - 1.0).abs() < 0.03);
     }
@@ -180,8 +194,10 @@ mod tests {
     fn lanes_are_the_same_numbers() {
         let stream = Philox::new(11, Purpose::User, 5);
         let from = u64::from(u32::MAX) - 3;
-        let expected: [f64; 16] = std::array::from_fn(|i| stream.uniform(from + i as u64));
-        assert_eq!(stream.uniforms::<16>(from), expected);
+        let lanes = stream.uniforms_f32::<16>(from);
+        for (index, number) in lanes.as_flattened().iter().enumerate() {
+            assert_eq!(*number, stream.uniform_f32(4 * from + index as u64), "{index}");
+        }
     }
 
     #[test]

@@ -17,7 +17,8 @@ const SIZES: [usize; 4] = [17, 33, 9, 5];
 /// What place `index` of the input of a layer is multiplied by in a step.
 fn kept(step: u32, layer: usize, index: usize) -> f64 {
     let rate = if layer == 0 { DROPOUT.inputs } else { DROPOUT.hidden };
-    let draw = Philox::new(SEED, Purpose::Dropout, step).of_layer(layer).uniform(index as u64);
+    let stream = Philox::new(SEED, Purpose::Dropout, step).of_layer(layer);
+    let draw = f64::from(stream.uniform_f32(index as u64));
     if draw < rate { 0.0 } else { 1.0 / (1.0 - rate) }
 }
 

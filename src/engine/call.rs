@@ -123,3 +123,18 @@ pub enum Reduction {
     /// `max |x|`; NaN where there is one.
     Amax,
 }
+
+/// Arguments of [`Engine::drop_out`](super::Engine::drop_out), all of one shape.
+#[derive(Clone, Copy)]
+pub struct DropOut {
+    /// `f(x, draw; p)`
+    pub keep: &'static Zip,
+    /// Parameters of the formula.
+    pub p: [f64; 4],
+    /// x
+    pub x: Span,
+    /// The draws, overwritten.
+    pub draws: Span,
+    /// y
+    pub y: Span,
+}

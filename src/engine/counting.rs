@@ -4,7 +4,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
 use super::blend::{Blend, BlendGradient, BlendPropagate};
-use super::call::{DenseForward, DenseGradient, Derivative, LossCall, Reduction, UpdateCall};
+use super::call::{
+    DenseForward, DenseGradient, Derivative, DropOut, LossCall, Reduction, UpdateCall,
+};
 use super::device::{Device, TunedTile};
 use super::embedding::{Embed, EmbedGradient};
 use super::formula::{Map, Zip};
@@ -146,6 +148,7 @@ impl<T: Scalar> Engine<T> for Counting<T> {
         map(f: &'static Map, p: [f64; 4], x: Span, y: Span);
         zip(f: &'static Zip, p: [f64; 4], x: Span, y: Span, z: Span);
         uniform(stream: &Philox, to: Span);
+        drop_out(stream: &Philox, call: &DropOut);
         gemm(alpha: T, a: Span, b: Span, beta: T, c: Span);
         row_sums(alpha: T, x: Span, beta: T, y: Span);
         reduce(reduction: Reduction, x: Span, y: Span) -> f64;

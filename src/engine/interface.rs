@@ -1,7 +1,9 @@
 //! The trait that every engine implements.
 
 use super::blend::{Blend, BlendGradient, BlendPropagate};
-use super::call::{DenseForward, DenseGradient, Derivative, LossCall, Reduction, UpdateCall};
+use super::call::{
+    DenseForward, DenseGradient, Derivative, DropOut, LossCall, Reduction, UpdateCall,
+};
 use super::device::{Device, TunedTile};
 use super::embedding::{Embed, EmbedGradient};
 use super::formula::{Map, Zip};
@@ -92,9 +94,19 @@ pub trait Engine<T: Scalar>: Sealed + Send + Sync {
     /// `z = f(x, y; p)`; z may be x or y.
     #[doc(hidden)]
     unsafe fn zip(&self, f: &'static Zip, p: [f64; 4], x: Span, y: Span, z: Span) -> Result<()>;
-    /// Element (i, j) becomes number `i + j rows` of the stream's uniform numbers.
+    /// Element (i, j) becomes number `i + j rows` of [`Philox::uniform_f32`].
     #[doc(hidden)]
     unsafe fn uniform(&self, stream: &Philox, to: Span) -> Result<()>;
+    /// Draws become numbers of the stream as by [`Engine::uniform`], and `y = f(x, draws; p)`.
+    #[doc(hidden)]
+    unsafe fn drop_out(&self, stream: &Philox, call: &DropOut) -> Result<()> {
+        let DropOut { keep, p, x, draws, y } = *call;
+        // SAFETY: the caller's promise.
+        unsafe {
+            self.uniform(stream, draws)?;
+            self.zip(keep, p, x, draws, y)
+        }
+    }
     /// `C = alpha A B + beta C`; C is not read if beta is 0.
     #[doc(hidden)]
     unsafe fn gemm(&self, alpha: T, a: Span, b: Span, beta: T, c: Span) -> Result<()>;

@@ -62,7 +62,8 @@ pub use settings::{Fusion, Library, Limits, MatmulPrecision, Settings};
 pub use blend::{Blend, BlendGradient, BlendPropagate, Elementwise};
 #[doc(hidden)]
 pub use call::{
-    DenseForward, DenseGradient, Derivative, LossCall, LossFormula, Reduction, Transfer, UpdateCall,
+    DenseForward, DenseGradient, Derivative, DropOut, LossCall, LossFormula, Reduction, Transfer,
+    UpdateCall,
 };
 #[doc(hidden)]
 pub use embedding::{EMBEDDED, Embed, EmbedGradient, FREQUENCIES};

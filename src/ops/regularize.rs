@@ -3,9 +3,10 @@
 use super::check::{check, operands};
 use super::update;
 use crate::engine::formula::formula;
-use crate::engine::{Map, Span, Zip};
+use crate::engine::{DropOut, Map, Span, Zip};
 use crate::error::Result;
 use crate::matrix::{MatrixMut, MatrixRef};
+use crate::random::Philox;
 use crate::scalar::Scalar;
 
 formula!(Square = "square", |x, _p| x * x, "x * x");
@@ -19,19 +20,22 @@ static WEIGH: Zip = Zip::of::<Weigh>();
 static SQUARE: Map = Map::of::<Square>();
 static KEEP: Zip = Zip::of::<Keep>();
 
-/// `y_ij = 0` if `draws_ij < rate`, else `x_ij / (1 - rate)`; draws are uniform in [0, 1).
+/// Draws become uniform numbers in [0, 1) of the stream; `y_ij = 0` if `draws_ij < rate`, else `x_ij / (1 - rate)`.
 pub(crate) fn drop_out<T: Scalar>(
+    stream: &Philox,
     rate: f64,
     x: MatrixRef<'_, T>,
-    draws: MatrixRef<'_, T>,
+    draws: MatrixMut<'_, T>,
     y: MatrixMut<'_, T>,
 ) -> Result<()> {
-    check_one_shape(x, draws, y.as_ref())?;
-    // SAFETY: shapes and engine are checked; y is mutably borrowed and overlaps no other operand.
-    unsafe { y.engine().zip(&KEEP, keep(rate), x.span(), draws.span(), y.span()) }
+    check_one_shape(x, draws.as_ref(), y.as_ref())?;
+    let call =
+        DropOut { keep: &KEEP, p: keep(rate), x: x.span(), draws: draws.span(), y: y.span() };
+    // SAFETY: shapes and engine are checked; draws and y are mutably borrowed and overlap no other operand.
+    unsafe { y.engine().drop_out(stream, &call) }
 }
 
-/// [`drop_out`] in place.
+/// What [`drop_out`] does to x with draws that it has drawn, in place.
 pub(crate) fn drop_out_within<T: Scalar>(
     rate: f64,
     draws: MatrixRef<'_, T>,

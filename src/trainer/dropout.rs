@@ -3,7 +3,7 @@
 use crate::error::{Error, Result};
 use crate::layer::{LayerKind, Training, TrainingLayer};
 use crate::matrix::{Matrix, MatrixMut, MatrixRef};
-use crate::ops::{self, regularize};
+use crate::ops::regularize;
 use crate::random::{Philox, Purpose};
 use crate::scalar::Scalar;
 
@@ -95,13 +95,12 @@ impl<T: Scalar> InputDropout<T> {
     ) -> Result<MatrixRef<'_, T>> {
         let samples = input.columns();
         let stream = Philox::new(self.seed, Purpose::Dropout, step as u32).of_layer(self.layer);
-        ops::uniform(&stream, self.draws.view_mut().sub_columns(0..samples)?)?;
-        let draws = self.draws.view().sub_columns(0..samples)?;
         self.current = self.rate * factor;
         regularize::drop_out(
+            &stream,
             self.current,
             input,
-            draws,
+            self.draws.view_mut().sub_columns(0..samples)?,
             self.output.view_mut().sub_columns(0..samples)?,
         )?;
         self.output(samples)

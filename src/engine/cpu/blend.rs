@@ -11,11 +11,14 @@ use super::lanes::{each, load, store};
 use super::pointers::{at, at_mut};
 use crate::engine::blend::{Blend, BlendGradient, BlendPropagate};
 use crate::engine::call::Derivative;
+use crate::engine::memory::Span;
 use crate::engine::simd::{Isa, Vector, Vectors, isa_functions};
 use crate::scalar::{Family, Scalar};
 
 /// Rows whose sums one task computes: some vectors of every instruction set, few enough to divide usual layers among threads.
 const ROWS: usize = 64;
+/// Elements of a simple loop that take as long as an activation and its blend.
+const ELEMENTS_PER_ACTIVATION: usize = 8;
 
 /// The loops of one instruction set. All pointers are to contiguous elements: readable, and writable where the loop writes.
 #[derive(Clone, Copy)]
@@ -62,13 +65,19 @@ impl<T: Scalar> CpuEngine<T> {
         T::pick::<Loops<f32>>(loops(self.isa), loops(self.isa))
     }
 
+    /// Calls `body` for `count` parts of a loop over the elements of a matrix of this shape.
+    fn for_activations(&self, span: Span, count: usize, body: &(dyn Fn(usize) + Sync)) {
+        let elements = span.rows * span.columns;
+        self.for_work(elements.saturating_mul(ELEMENTS_PER_ACTIVATION), count, body);
+    }
+
     /// # Safety
     /// As [`crate::engine::Engine`].
     pub(super) unsafe fn blend_columns(&self, call: &Blend) {
         let Blend { f, weights, input, output } = *call;
         let (map, p) = (f.map.host::<T>(self.isa), f.p.map(T::from_f64));
         let (blend, n) = (self.blenders().blend, output.rows);
-        self.for_columns(output, output.columns, &|j| unsafe {
+        self.for_activations(output, output.columns, &|j| unsafe {
             let (x, y) = (at::<T>(input, j), at_mut::<T>(output, j));
             map(n, &p, x, y);
             blend(n, at(weights, 0), x, y);
@@ -86,7 +95,7 @@ impl<T: Scalar> CpuEngine<T> {
             _ => None,
         };
         let (blend, n) = (self.blenders().blend, output.rows);
-        self.for_columns(output, output.columns, &|j| unsafe {
+        self.for_activations(output, output.columns, &|j| unsafe {
             let (x, g, out) = (at::<T>(input, j), at::<T>(delta, j), at_mut::<T>(output, j));
             if f.keeps_input {
                 derivative(n, &p, g, x, out);
@@ -109,7 +118,7 @@ impl<T: Scalar> CpuEngine<T> {
         let scale = T::from_f64(scale / delta.columns as f64);
         let keep = T::from_f64(keep);
         let loops = self.blenders();
-        self.for_columns(delta, delta.rows.div_ceil(ROWS), &|index| unsafe {
+        self.for_activations(delta, delta.rows.div_ceil(ROWS), &|index| unsafe {
             let first = index * ROWS;
             let n = ROWS.min(delta.rows - first);
             let (mut values, mut sums) = ([T::default(); ROWS], [T::default(); ROWS]);

@@ -6,10 +6,10 @@ use super::cpu_engine::CpuEngine;
 use super::dense::product;
 use super::pointers::{at, at_mut, strided, strided_mut};
 use super::streams::Stream;
-use super::{elements, memory, peak, random};
+use super::{elements, memory, peak};
 use crate::engine::blend::{Blend, BlendGradient, BlendPropagate};
 use crate::engine::call::{
-    DenseForward, DenseGradient, Derivative, LossCall, LossFormula, Reduction, UpdateCall,
+    DenseForward, DenseGradient, Derivative, DropOut, LossCall, LossFormula, Reduction, UpdateCall,
 };
 use crate::engine::device::Device;
 use crate::engine::embedding::{Embed, EmbedGradient};
@@ -117,21 +117,12 @@ impl<T: Scalar> Engine<T> for CpuEngine<T> {
     }
 
     unsafe fn uniform(&self, stream: &Philox, to: Span) -> Result<()> {
-        if to.row_stride == 1 {
-            let numbers = random::uniform::<T>(self.isa);
-            self.for_columns(to, to.columns, &|j| {
-                // One thread writes a column.
-                unsafe { numbers(stream, (j * to.rows) as u64, (at_mut(to, j), to.rows)) };
-            });
-            return Ok(());
-        }
-        for j in 0..to.columns {
-            for i in 0..to.rows {
-                let unit = stream.uniform((i + j * to.rows) as u64);
-                unsafe { *at_mut::<T>(to, j).add(i * to.row_stride) = T::from_f64(unit) };
-            }
-        }
+        unsafe { self.write_uniform(stream, to) };
         Ok(())
+    }
+
+    unsafe fn drop_out(&self, stream: &Philox, call: &DropOut) -> Result<()> {
+        unsafe { self.draw_and_drop(stream, call) }
     }
 
     fn packed_shape(&self, outputs: usize, inputs: usize) -> Option<[usize; 2]> {

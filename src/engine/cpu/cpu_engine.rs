@@ -56,7 +56,12 @@ impl<T: Scalar> CpuEngine<T> {
 
     /// Calls `body` for `count` columns (or blocks of rows) of a matrix of this shape, on several threads if the matrix is large.
     pub(super) fn for_columns(&self, span: Span, count: usize, body: &(dyn Fn(usize) + Sync)) {
-        self.with_pool(span, |pool| pool.for_columns(span.rows * span.columns, count, body));
+        self.for_work(span.rows * span.columns, count, body);
+    }
+
+    /// Calls `body` for `count` parts of a loop that takes as long as simple arithmetic on so many elements.
+    pub(super) fn for_work(&self, elements: usize, count: usize, body: &(dyn Fn(usize) + Sync)) {
+        self.streams.for_loop(elements).pool.for_columns(elements, count, body);
     }
 }
 

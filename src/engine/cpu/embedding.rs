@@ -167,9 +167,8 @@ impl<T: Scalar> CpuEngine<T> {
     }
 
     /// Calls `body` for `count` parts of the work on so many numbers.
-    fn for_numbers(&self, numbers: usize, count: usize, body: &(dyn Fn(usize) + Sync)) {
-        let work = numbers.saturating_mul(ELEMENTS_PER_NUMBER);
-        self.streams.for_loop(work).pool.for_columns(work, count, body);
+    fn for_embedded(&self, numbers: usize, count: usize, body: &(dyn Fn(usize) + Sync)) {
+        self.for_work(numbers.saturating_mul(ELEMENTS_PER_NUMBER), count, body);
     }
 
     /// # Safety
@@ -182,7 +181,7 @@ impl<T: Scalar> CpuEngine<T> {
         let forward = Forward { layer, output: at_mut(output, 0), column: output.column_stride };
         // A part is a feature of a block, or the copy of a block's features.
         let parts = samples.div_ceil(BLOCK) * (embedded + 1);
-        self.for_numbers(embedded * samples, parts, &|part| {
+        self.for_embedded(embedded * samples, parts, &|part| {
             let (block, feature) = (part / (embedded + 1), part % (embedded + 1));
             unsafe { run(&forward, feature, block) }
         });
@@ -205,7 +204,7 @@ impl<T: Scalar> CpuEngine<T> {
             weights: (at_mut(weights_sink, 0), weights_sink.column_stride),
             bias: (at_mut(bias_sink, 0), bias_sink.column_stride),
         };
-        self.for_numbers(embedded * samples, embedded, &|feature| unsafe {
+        self.for_embedded(embedded * samples, embedded, &|feature| unsafe {
             run(&backward, feature)
         });
     }

@@ -7,8 +7,8 @@
 //! # Method
 //!
 //! 1. The caller stores the loop's body, opens the loop and raises `generation`, which the workers watch.
-//! 2. A worker counts itself as `inside`, checks that the loop is open, and takes indices: first its own number, so that a repeated loop finds its
-//!    data in the cache of the same core, then the next free index, at last the numbers of threads that have not come.
+//! 2. The indices are divided into one range for each thread. A worker counts itself as `inside`, checks that the loop is open, and takes the
+//!    indices of its own range, so that it finds in its core's cache what it wrote there in the loop before; then what other ranges have left.
 //! 3. The caller takes indices in the same way. Then it closes the loop and waits until no worker is inside; the body can go out of scope.
 
 use std::hint;
@@ -43,11 +43,10 @@ pub(super) struct Pool {
 struct Shared {
     /// The body of the current loop; valid while `open`.
     body: std::cell::UnsafeCell<Option<Body<'static>>>,
+    /// The number of indices.
     count: AtomicUsize,
-    /// For each thread, whether the index of its own number has been taken.
-    own: Box<[AtomicBool]>,
-    /// The next free index behind those.
-    next: AtomicUsize,
+    /// For each thread how many indices of its range are taken, or more.
+    taken: Box<[Taken]>,
     /// Workers that may be using `body`: each counts itself before it checks `open`, until it has left the loop.
     inside: AtomicUsize,
     open: AtomicBool,
@@ -57,6 +56,10 @@ struct Shared {
     panicked: AtomicBool,
     quit: AtomicBool,
 }
+
+/// A counter in cache lines of its own, as two are fetched together.
+#[repr(align(128))]
+struct Taken(AtomicUsize);
 
 // SAFETY: only the caller writes `body` (`run` has `&mut self`), while the loop is closed and no worker is inside. Workers read it only between
 // entering an open loop and leaving it.
@@ -70,8 +73,7 @@ impl Pool {
         let shared = Arc::new(Shared {
             body: std::cell::UnsafeCell::new(None),
             count: AtomicUsize::new(0),
-            own: (0..threads).map(|_| AtomicBool::new(false)).collect(),
-            next: AtomicUsize::new(0),
+            taken: (0..threads).map(|_| Taken(AtomicUsize::new(0))).collect(),
             inside: AtomicUsize::new(0),
             open: AtomicBool::new(false),
             generation: AtomicUsize::new(0),
@@ -119,8 +121,7 @@ impl Pool {
         // panics, so no worker uses the longer lifetime.
         unsafe { *shared.body.get() = Some(std::mem::transmute::<Body<'_>, Body<'static>>(body)) };
         shared.count.store(count, SeqCst);
-        shared.own.iter().for_each(|taken| taken.store(false, SeqCst));
-        shared.next.store(shared.own.len(), SeqCst);
+        shared.taken.iter().for_each(|taken| taken.0.store(0, SeqCst));
         shared.open.store(true, SeqCst);
         shared.generation.fetch_add(1, SeqCst);
         let closing = Closing(shared);
@@ -165,23 +166,20 @@ impl Drop for Leaving<'_> {
 }
 
 impl Shared {
-    /// Takes indices until none is left: the thread's own number, the free indices, then the numbers of threads that have not come.
+    /// Takes indices until none is left: those of the thread's own range, then what other threads have left of theirs.
     fn take(&self, thread: usize, body: Body<'_>) {
-        let count = self.count.load(SeqCst);
-        let take_own = |index: usize| {
-            if index < count && !self.own[index].swap(true, SeqCst) {
-                body(thread, index);
+        let (count, threads) = (self.count.load(SeqCst), self.taken.len());
+        let start = |range: usize| range * count / threads;
+        for range in (thread..threads).chain(0..thread) {
+            let (length, taken) = (start(range + 1) - start(range), &self.taken[range].0);
+            // Reading first keeps the many threads that find a range empty from writing to it.
+            while taken.load(SeqCst) < length {
+                let index = taken.fetch_add(1, SeqCst);
+                if index < length {
+                    body(thread, start(range) + index);
+                }
             }
-        };
-        take_own(thread);
-        loop {
-            let index = self.next.fetch_add(1, SeqCst);
-            if index >= count {
-                break;
-            }
-            body(thread, index);
         }
-        (0..self.own.len()).for_each(take_own);
     }
 
     /// The main loop of a worker.

@@ -91,7 +91,9 @@ impl<T: Scalar, D: Driver> Engine<T> for Gpu<T, D> {
         stream.state().into_iter().for_each(|word| arguments.push(Argument::Int(word as i32)));
         arguments.push_span(to);
         let key = self.key(Text::Random, "uniform", 1, items);
-        unsafe { self.launch(key, self.grid(to.rows, to.columns, items), items, &arguments) }
+        // An item computes four numbers.
+        let counters = (to.rows * to.columns).div_ceil(4);
+        unsafe { self.launch(key, self.grid(counters, 1, items), items, &arguments) }
     }
 
     unsafe fn gemm(&self, alpha: T, a: Span, b: Span, beta: T, c: Span) -> Result<()> {

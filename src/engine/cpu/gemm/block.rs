@@ -175,12 +175,9 @@ impl<'g, T: Scalar> Block<'g, T> {
         };
         let (rows, columns) = tiling.split(threads);
         run(pool, threads, rows.parts * columns.parts, &|thread, task| {
-            // Threads begin with neighboring tasks. These share the smaller operand: A if columns are divided, else B.
-            let (row, column) = if columns.parts < threads {
-                (task % rows.parts, task / rows.parts)
-            } else {
-                (task / columns.parts, task % columns.parts)
-            };
+            // A thread takes tasks one after the other: panels of the same strips. All threads begin with the first panels or with the first
+            // strips, and so share the smaller operand.
+            let (row, column) = (task % rows.parts, task / rows.parts);
             // SAFETY: tasks write disjoint parts of C; the rest is the caller's promise.
             unsafe { self.task(thread, rows.part(row), columns.part(column)) }
         });
