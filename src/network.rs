@@ -15,7 +15,7 @@ use crate::activation::Activation;
 use crate::engine::{EMBEDDED, Engine};
 use crate::error::{Error, Result};
 use crate::init::Init;
-use crate::layer::{Layer, LayerKind, NumberEmbedding};
+use crate::layer::{Categories, Layer, LayerKind, NumberEmbedding, outputs_of_categories};
 use crate::loss::Loss;
 
 use crate::ops::fused;
@@ -50,6 +50,8 @@ pub struct Builder<'e, T: Scalar> {
     layers: Vec<(LayerKind, usize, Activation)>,
     /// The numbers of the features that the layers of this kind embed.
     embedded: Vec<usize>,
+    /// The features that the layers of this kind embed.
+    categories: Vec<Categories>,
     init: Init,
     seed: u64,
 }
@@ -104,6 +106,29 @@ impl<T: Scalar> Builder<'_, T> {
         let outputs = self.outputs().saturating_add(columns.len().saturating_mul(EMBEDDED));
         self.embedded = columns.to_vec();
         self.layer(LayerKind::NumberEmbedding, outputs, Activation::Identity)
+    }
+
+    /// Learned vectors in the place of the numbers of categories that these features hold, in ascending order
+    /// ([`CategoryEmbedding`](crate::layer::CategoryEmbedding)). It is the first layer, or follows
+    /// [`Builder::embed_numbers`].
+    ///
+    /// ```
+    /// use travertine::layer::Categories;
+    /// use travertine::{Activation, Network, engine};
+    /// let cpu = engine::open::<f32>("cpu")?;
+    /// // Of ten features the last is the number of one of 5000 towns.
+    /// let network = Network::builder(&cpu, 10)
+    ///     .embed_categories(&[Categories { feature: 9, count: 5000 }])
+    ///     .dense(64, Activation::Selu)
+    ///     .dense(3, Activation::Softmax)
+    ///     .build()?;
+    /// assert_eq!(network.layers()[1].inputs(), 10 + 7);
+    /// # Ok::<(), travertine::Error>(())
+    /// ```
+    pub fn embed_categories(mut self, features: &[Categories]) -> Self {
+        let outputs = outputs_of_categories(self.outputs(), features);
+        self.categories = features.to_vec();
+        self.layer(LayerKind::CategoryEmbedding, outputs, Activation::Identity)
     }
 
     /// A parametric activation of what the last layer puts out, which usually is a dense one with
@@ -167,7 +192,7 @@ impl<T: Scalar> Builder<'_, T> {
                 LayerKind::NumberEmbedding => {
                     NumberEmbedding::new(self.engine, inputs, &self.embedded)?.into()
                 }
-                kind => kind.layer(self.engine, (inputs, outputs), activation)?,
+                kind => kind.layer(self.engine, (inputs, outputs), activation, &self.categories)?,
             };
             layer.initialize(self.init, self.seed, number)?;
             layers.push(layer);
@@ -180,8 +205,9 @@ impl<T: Scalar> Builder<'_, T> {
 impl<T: Scalar> Network<T> {
     /// Begins the description of a network for samples of `inputs` features.
     pub fn builder(engine: &Arc<dyn Engine<T>>, inputs: usize) -> Builder<'_, T> {
-        let (layers, embedded) = (Vec::new(), Vec::new());
-        Builder { engine, inputs, layers, embedded, init: Init::GlorotUniform, seed: 0 }
+        let (layers, embedded, categories) = (Vec::new(), Vec::new(), Vec::new());
+        let init = Init::GlorotUniform;
+        Builder { engine, inputs, layers, embedded, categories, init, seed: 0 }
     }
 
     /// A network of layers that exist already.
@@ -218,14 +244,15 @@ impl<T: Scalar> Network<T> {
                 return Err(Error::argument("network", reason));
             }
         }
-        let mut behind = layers[1..].iter().map(|layer| layer.kind());
-        if let Some(i) = behind.position(|kind| kind == LayerKind::NumberEmbedding) {
-            let reason = format!(
-                "layer {} is {}, which embeds the features of samples and must be the first layer",
-                i + 1,
-                LayerKind::NumberEmbedding
-            );
-            return Err(Error::argument("network", reason));
+        for (i, layer) in layers.iter().enumerate() {
+            let before = i.checked_sub(1).map(|before| layers[before].kind());
+            if let Some(place) = layer.kind().misplaced(i, before) {
+                let reason = format!(
+                    "layer {i} is {}, which embeds the features of samples and {place}",
+                    layer.kind()
+                );
+                return Err(Error::argument("network", reason));
+            }
         }
         if !layers.iter().all(|layer| Arc::ptr_eq(layer.weights().engine(), engine)) {
             return Err(Error::argument("network", "all layers must live on one engine"));

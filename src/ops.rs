@@ -7,6 +7,7 @@ pub(crate) mod blend;
 mod check;
 pub(crate) mod embedding;
 pub(crate) mod fused;
+pub(crate) mod lookup;
 pub(crate) mod network;
 pub(crate) mod normalize;
 pub(crate) mod regularize;

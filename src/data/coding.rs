@@ -45,6 +45,8 @@ pub enum Coding {
     Mean(f64),
     /// A feature for each of these.
     Categories(Vec<String>),
+    /// One feature, the number of the text among these, counted from 1; 0 for a missing text, and for one that is not among them.
+    Codes(Vec<String>),
     /// Days since 1970 and cycles.
     Date {
         /// What missing dates become, in days.
@@ -98,7 +100,7 @@ impl Coding {
         match self {
             Coding::Mean(_) => "numbers",
             Coding::Date { .. } => "dates",
-            Coding::Categories(_) => "texts",
+            Coding::Categories(_) | Coding::Codes(_) => "texts",
         }
     }
 }
@@ -107,7 +109,7 @@ impl EncodedColumn {
     pub(super) fn feature_names(&self) -> Vec<String> {
         let name = &self.name;
         match &self.coding {
-            Coding::Mean(_) => vec![name.clone()],
+            Coding::Mean(_) | Coding::Codes(_) => vec![name.clone()],
             Coding::Categories(texts) => {
                 texts.iter().map(|text| format!("{name}={text}")).collect()
             }
@@ -123,7 +125,7 @@ impl EncodedColumn {
     /// Number of its features.
     pub fn features(&self) -> usize {
         match &self.coding {
-            Coding::Mean(_) => 1,
+            Coding::Mean(_) | Coding::Codes(_) => 1,
             Coding::Categories(texts) => texts.len(),
             Coding::Date { cycles, .. } => 1 + 2 * cycles.len(),
         }
@@ -138,10 +140,12 @@ impl EncodedColumn {
             Coding::Date { cycles, .. } if cycles.len() > 3 => {
                 Some(format!("{} cycles of '{name}'", cycles.len()))
             }
-            Coding::Categories(texts) if !(1..=MOST_CATEGORIES).contains(&texts.len()) => {
+            Coding::Categories(texts) | Coding::Codes(texts)
+                if !(1..=MOST_CATEGORIES).contains(&texts.len()) =>
+            {
                 Some(format!("{} categories of '{name}'", texts.len()))
             }
-            Coding::Categories(texts)
+            Coding::Categories(texts) | Coding::Codes(texts)
                 if texts.iter().collect::<HashSet<_>>().len() < texts.len() =>
             {
                 Some(format!("a category twice in '{name}'"))
@@ -179,7 +183,7 @@ impl EncodedColumn {
             all[kind].get_or_insert_with(new).samples += 1;
         };
         match (values, &self.coding) {
-            (Values::Texts { codes, names }, Coding::Categories(texts)) => {
+            (Values::Texts { codes, names }, Coding::Categories(texts) | Coding::Codes(texts)) => {
                 let known = known_categories(texts, names);
                 for code in rows.numbers().map(|row| codes[row]) {
                     if code == MISSING {

@@ -12,6 +12,7 @@ use super::frame::{FrameRows, Unknown, dataset};
 use super::standardization::Scale;
 use super::table::on_all_cores;
 use super::{Column, Dataset, Standardization};
+use crate::layer::Categories;
 use crate::{Error, Result, Scalar};
 
 /// Samples from which on a second thread pays.
@@ -20,7 +21,7 @@ const SAMPLES_PER_THREAD: usize = 4096;
 /// How a table becomes features: a column of numbers is one feature, whose missing values are the mean of those it was fitted
 /// on; a date is a feature of days and, where dates span them, a sine and a cosine of the year, the week and the day; a column of texts is a
 /// feature for each text that occurred there, 1 where it stands and 0 elsewhere ("one-hot"), in the order of the alphabet. A missing text,
-/// and one that did not occur, is 0 everywhere.
+/// and one that did not occur, is 0 everywhere. With [`Encoder::fit_with_codes`] a column of many texts is one feature.
 ///
 /// Fit it on the training part alone, and encode with it whatever the network sees later.
 ///
@@ -112,6 +113,19 @@ impl Encoder {
     /// The names of the features: of the column, "column=text", or "column: sin of year".
     pub fn feature_names(&self) -> Vec<String> {
         self.columns.iter().flat_map(EncodedColumn::feature_names).collect()
+    }
+
+    /// The features that are numbers of categories, with how many each has.
+    pub fn categories(&self) -> Vec<Categories> {
+        let mut first = 0;
+        let mut all = Vec::new();
+        for column in &self.columns {
+            if let Coding::Codes(texts) = &column.coding {
+                all.push(Categories { feature: first, count: texts.len() });
+            }
+            first += column.features();
+        }
+        all
     }
 
     /// Number of features.

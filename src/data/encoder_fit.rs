@@ -95,10 +95,38 @@ impl Encoder {
     pub fn fit_with_standardization<'f>(
         rows: impl Into<FrameRows<'f>>,
     ) -> Result<(Self, Standardization)> {
+        Encoder::fit_with_codes(rows, usize::MAX)
+    }
+
+    /// As [`Encoder::fit_with_standardization`], but a column with more than `most` different texts is one feature, the number of the
+    /// text ([`Coding::Codes`]), for a layer that embeds categories ([`Network::embed_categories`](crate::network::Builder::embed_categories)).
+    ///
+    /// ```
+    /// # let path = std::env::temp_dir().join(format!("travertine-codes-{}.csv", std::process::id()));
+    /// # std::fs::write(&path, "size,color,town,sold\n1,red,Rome,yes\n2,blue,Paris,no\n3,red,Oslo,yes\n")?;
+    /// use travertine::data::{Encoder, TableOptions, read_frame};
+    /// use travertine::layer::Categories;
+    /// // color has two texts and town has three.
+    /// let frame = read_frame(&path, &TableOptions::default())?;
+    /// let (encoder, _) = Encoder::fit_with_codes(&frame, 2)?;
+    /// assert_eq!(encoder.feature_names(), ["size", "color=blue", "color=red", "town"]);
+    /// assert_eq!(encoder.categories(), [Categories { feature: 3, count: 3 }]);
+    /// let encoded = encoder.encode::<f64>(&frame, None)?;
+    /// assert_eq!(encoded.data.features()[..4], [1.0, 0.0, 1.0, 3.0]);
+    /// # std::fs::remove_file(&path)?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    /// As [`Encoder::fit_with_standardization`].
+    pub fn fit_with_codes<'f>(
+        rows: impl Into<FrameRows<'f>>,
+        most: usize,
+    ) -> Result<(Self, Standardization)> {
         let rows = rows.into();
         let mut fit = EncoderFit::new(rows.frame);
         fit.add(rows);
-        fit.finish()
+        fit.finish(most)
     }
 }
 
@@ -138,10 +166,11 @@ impl EncoderFit {
         });
     }
 
-    pub(super) fn finish(self) -> Result<(Encoder, Standardization)> {
+    /// A column with more than `most` texts is coded by their numbers.
+    pub(super) fn finish(self, most: usize) -> Result<(Encoder, Standardization)> {
         let (mut mean, mut deviation, mut columns) = (Vec::new(), Vec::new(), Vec::new());
         for (name, fit) in self.columns {
-            let column = fit.finish(name)?;
+            let column = fit.finish(name, most)?;
             let (m, d) = column.1;
             mean.push(m);
             deviation.push(d);
@@ -150,9 +179,11 @@ impl EncoderFit {
             deviation.extend(std::iter::repeat_n(1.0, more));
             columns.push(column.0);
         }
-        let standardization = Standardization { mean, deviation, bound: None };
+        let encoder = Encoder { columns };
+        let codes = encoder.categories().iter().map(|of| of.feature).collect();
+        let standardization = Standardization { mean, deviation, bound: None, codes };
         standardization.check("Encoder::fit")?;
-        Ok((Encoder { columns }, standardization))
+        Ok((encoder, standardization))
     }
 }
 
@@ -187,7 +218,7 @@ impl ColumnFit {
     }
 
     /// The column, and mean and deviation of its first feature.
-    fn finish(self, name: String) -> Result<(EncodedColumn, (f64, f64))> {
+    fn finish(self, name: String, most: usize) -> Result<(EncodedColumn, (f64, f64))> {
         let empty = match &self {
             ColumnFit::Numbers(moments) | ColumnFit::Dates { moments, .. } => moments.count == 0,
             ColumnFit::Texts { seen, .. } => seen.is_empty(),
@@ -225,7 +256,11 @@ impl ColumnFit {
                 return Err(Error::argument("Encoder::fit", reason));
             }
             ColumnFit::Texts { seen, gaps } => {
-                let coding = Coding::Categories(seen.into_iter().collect());
+                let texts: Vec<String> = seen.into_iter().collect();
+                let coding = match texts.len() > most {
+                    true => Coding::Codes(texts),
+                    false => Coding::Categories(texts),
+                };
                 (EncodedColumn { name, coding, gaps, range: None }, (0.0, 1.0))
             }
         })

@@ -24,6 +24,8 @@ enum Written<'a> {
     Dates(&'a [f64], f64, &'a [Cycle]),
     /// For each text its feature, counted from the first; and what 0 and 1 are on the scale of each feature.
     Categories(&'a [u32], Vec<Option<usize>>, Vec<[f64; 2]>),
+    /// For each text its number among the categories, counted from 0.
+    Codes(&'a [u32], Vec<Option<usize>>),
 }
 
 impl<'a> Writer<'a> {
@@ -40,6 +42,9 @@ impl<'a> Writer<'a> {
             (Values::Texts { codes, names }, Coding::Categories(texts)) => {
                 let values = scales.iter().map(|scale| [0.0, 1.0].map(|x| scale.apply(x)));
                 Written::Categories(codes, known_categories(texts, names), values.collect())
+            }
+            (Values::Texts { codes, names }, Coding::Codes(texts)) => {
+                Written::Codes(codes, known_categories(texts, names))
             }
             (Values::Numbers(values), Coding::Mean(mean)) => Written::Numbers(values, *mean),
             // `check_columns` has refused all others.
@@ -71,6 +76,15 @@ impl<'a> Writer<'a> {
                         place[feature] = T::from_f64(self.scales[feature].apply(x));
                         feature += 1;
                     });
+                }
+            }
+            Written::Codes(codes, known) => {
+                for (place, sample) in places.zip(samples) {
+                    let known = match codes[sample] {
+                        MISSING => None,
+                        code => known[code as usize],
+                    };
+                    place[0] = T::from_f64(known.map_or(0.0, |number| number as f64 + 1.0));
                 }
             }
             Written::Categories(codes, known, values) => {

@@ -381,6 +381,7 @@ fn fit(
             Ok(())
         },
     )?;
-    let (encoder, standardization) = fit.ok_or_else(|| wrong("there are no samples"))?.finish()?;
+    let (encoder, standardization) =
+        fit.ok_or_else(|| wrong("there are no samples"))?.finish(usize::MAX)?;
     Ok((encoder, standardization, targets.finish()))
 }

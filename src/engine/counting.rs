@@ -11,6 +11,7 @@ use super::device::{Device, TunedTile};
 use super::embedding::{Embed, EmbedGradient};
 use super::formula::{Map, Zip};
 use super::interface::{Engine, Sealed};
+use super::lookup::{LookUp, LookUpGradient};
 use super::memory::{Handle, Span};
 use super::network::{NetworkForward, NetworkStep};
 use super::normalize::{Normalize, NormalizePropagate};
@@ -164,6 +165,8 @@ impl<T: Scalar> Engine<T> for Counting<T> {
         row_dots(alpha: T, x: Span, y: Span, beta: T, sums: Span);
         embed(call: &Embed);
         embed_gradient(call: &EmbedGradient);
+        look_up(call: &LookUp);
+        look_up_gradient(call: &LookUpGradient);
         blend(call: &Blend);
         blend_propagate(call: &BlendPropagate);
         blend_gradient(call: &BlendGradient);

@@ -7,6 +7,7 @@ use super::call::{
 use super::device::{Device, TunedTile};
 use super::embedding::{Embed, EmbedGradient};
 use super::formula::{Map, Zip};
+use super::lookup::{LookUp, LookUpGradient};
 use super::memory::{Handle, Span};
 use super::network::{NetworkForward, NetworkStep};
 use super::normalize::{Normalize, NormalizePropagate};
@@ -189,6 +190,15 @@ pub trait Engine<T: Scalar>: Sealed + Send + Sync {
     /// `delta_r cos(2 pi w1_f x_k + b1_f)`, of b2 delta_r. A sink is not read if k is 0.
     #[doc(hidden)]
     unsafe fn embed_gradient(&self, call: &EmbedGradient) -> Result<()>;
+    /// The 8 numbers of the category of each embedded feature k of a sample, a column of the weights: the first in the row of the
+    /// feature, the others in rows n + 7 k to n + 7 k + 6. They are 0 for category 0, and NaN for what is no category. Other rows
+    /// of the output stay as they are.
+    #[doc(hidden)]
+    unsafe fn look_up(&self, call: &LookUp) -> Result<()>;
+    /// `sink = s gradient + k sink` with the mean over the samples of the gradient of [`Engine::look_up`] by the weights: a column's is
+    /// the sum of the deltas of the samples with its category. The sink is not read if k is 0.
+    #[doc(hidden)]
+    unsafe fn look_up_gradient(&self, call: &LookUpGradient) -> Result<()>;
     /// `y = (1 - a) x + a f(x)` with a number a for each row.
     #[doc(hidden)]
     unsafe fn blend(&self, call: &Blend) -> Result<()>;

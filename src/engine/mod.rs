@@ -36,6 +36,7 @@ pub(crate) mod formula;
 #[cfg(any(feature = "cuda", feature = "opencl"))]
 mod gpu;
 mod interface;
+mod lookup;
 mod memory;
 mod network;
 mod normalize;
@@ -69,6 +70,8 @@ pub use call::{
 pub use embedding::{EMBEDDED, Embed, EmbedGradient, FREQUENCIES};
 #[doc(hidden)]
 pub use formula::{Map, Update, UpdateRule, Zip};
+#[doc(hidden)]
+pub use lookup::{CATEGORY_NUMBERS, LookUp, LookUpGradient};
 #[doc(hidden)]
 pub use memory::{Handle, Span};
 #[doc(hidden)]

@@ -80,6 +80,7 @@ macro_rules! passes {
     };
 }
 
+mod category;
 mod dense;
 mod embedding;
 mod normalization;
@@ -90,6 +91,8 @@ use std::ops::{Deref, DerefMut};
 use std::sync::Arc;
 
 pub(crate) use crate::ops::embedding::{BIAS as EMBEDDING_BIAS, WEIGHTS as EMBEDDING_WEIGHTS};
+pub use category::{Categories, CategoryEmbedding, CategoryEmbeddingTraining};
+pub(crate) use category::{fault as fault_of_categories, outputs as outputs_of_categories};
 pub use dense::{Dense, DenseTraining};
 pub(crate) use embedding::{MOST_FEATURES, embedded, misplaced};
 pub use embedding::{NumberEmbedding, NumberEmbeddingTraining};
@@ -107,14 +110,17 @@ use crate::scalar::Scalar;
 
 mod sealed {
     use super::{
-        Dense, DenseTraining, Normalization, NormalizationTraining, NumberEmbedding,
-        NumberEmbeddingTraining, Parametric, ParametricTraining,
+        CategoryEmbedding, CategoryEmbeddingTraining, Dense, DenseTraining, Normalization,
+        NormalizationTraining, NumberEmbedding, NumberEmbeddingTraining, Parametric,
+        ParametricTraining,
     };
     use crate::scalar::Scalar;
 
     /// Implemented by the layers of this crate alone.
     pub trait Sealed {}
 
+    impl<T: Scalar> Sealed for CategoryEmbedding<T> {}
+    impl<T: Scalar> Sealed for CategoryEmbeddingTraining<'_, T> {}
     impl<T: Scalar> Sealed for Dense<T> {}
     impl<T: Scalar> Sealed for DenseTraining<'_, T> {}
     impl<T: Scalar> Sealed for Normalization<T> {}
@@ -142,17 +148,20 @@ pub enum LayerKind {
     NumberEmbedding,
     /// Each unit blended with its activation: [`Parametric`].
     Parametric,
+    /// Learned vectors in the place of numbers of categories: [`CategoryEmbedding`].
+    CategoryEmbedding,
 }
 
 impl LayerKind {
     /// Every kind.
-    pub const ALL: [LayerKind; 6] = [
+    pub const ALL: [LayerKind; 7] = [
         LayerKind::Dense,
         LayerKind::BatchNorm,
         LayerKind::LayerNorm,
         LayerKind::Scale,
         LayerKind::NumberEmbedding,
         LayerKind::Parametric,
+        LayerKind::CategoryEmbedding,
     ];
 
     /// The name in files and on the command line.
@@ -164,6 +173,7 @@ impl LayerKind {
             LayerKind::Scale => "scale",
             LayerKind::NumberEmbedding => "number_embedding",
             LayerKind::Parametric => "parametric",
+            LayerKind::CategoryEmbedding => "category_embedding",
         }
     }
 }
@@ -171,7 +181,24 @@ impl LayerKind {
 impl LayerKind {
     /// Whether the second matrix is one of parameters.
     pub(crate) fn has_bias(self) -> bool {
-        self != LayerKind::Parametric
+        !matches!(self, LayerKind::Parametric | LayerKind::CategoryEmbedding)
+    }
+
+    /// Where a layer of this kind must stand, unless it may stand as layer `number` behind one of kind `before`.
+    pub(crate) fn misplaced(
+        self,
+        number: usize,
+        before: Option<LayerKind>,
+    ) -> Option<&'static str> {
+        match self {
+            LayerKind::NumberEmbedding if number > 0 => Some("must be the first layer"),
+            LayerKind::CategoryEmbedding
+                if number > 1 || before.is_some_and(|kind| kind != LayerKind::NumberEmbedding) =>
+            {
+                Some("must be the first layer or follow the one that embeds numbers")
+            }
+            _ => None,
+        }
     }
 
     /// A layer of this kind before its parameters are drawn. Normalizations and parametric activations have as many outputs as inputs; embeddings are of the first
@@ -181,6 +208,7 @@ impl LayerKind {
         engine: &Arc<dyn Engine<T>>,
         (inputs, outputs): (usize, usize),
         activation: Activation,
+        categories: &[Categories],
     ) -> Result<Box<dyn Layer<T>>> {
         Ok(match self {
             LayerKind::Dense => Dense::new(engine, inputs, outputs, activation)?.into(),
@@ -191,6 +219,9 @@ impl LayerKind {
                 NumberEmbedding::of_sizes(engine, inputs, outputs)?.into()
             }
             LayerKind::Parametric => Parametric::new(engine, outputs, activation)?.into(),
+            LayerKind::CategoryEmbedding => {
+                CategoryEmbedding::new(engine, inputs, categories)?.into()
+            }
         })
     }
 }
@@ -277,6 +308,11 @@ pub trait Layer<T: Scalar>: sealed::Sealed + Send + Sync {
         None
     }
 
+    /// The features that the layer embeds, of a [`CategoryEmbedding`]; none else.
+    fn categories(&self) -> &[Categories] {
+        &[]
+    }
+
     /// The same layer with matrices of its own.
     ///
     /// # Errors
@@ -329,6 +365,8 @@ pub enum Training<'l, T: Scalar> {
     NumberEmbedding(NumberEmbeddingTraining<'l, T>),
     /// Of a [`Parametric`].
     Parametric(ParametricTraining<'l, T>),
+    /// Of a [`CategoryEmbedding`].
+    CategoryEmbedding(CategoryEmbeddingTraining<'l, T>),
 }
 
 impl<'l, T: Scalar> Deref for Training<'l, T> {
@@ -340,6 +378,7 @@ impl<'l, T: Scalar> Deref for Training<'l, T> {
             Training::Normalization(layer) => layer,
             Training::NumberEmbedding(layer) => layer,
             Training::Parametric(layer) => layer,
+            Training::CategoryEmbedding(layer) => layer,
         }
     }
 }
@@ -351,6 +390,7 @@ impl<T: Scalar> DerefMut for Training<'_, T> {
             Training::Normalization(layer) => layer,
             Training::NumberEmbedding(layer) => layer,
             Training::Parametric(layer) => layer,
+            Training::CategoryEmbedding(layer) => layer,
         }
     }
 }

@@ -57,6 +57,8 @@ enum Slot {
     Number { mean: Option<f64>, written: Written, range: Option<(f64, f64)> },
     /// A feature for each text.
     Categories(HashMap<String, usize>),
+    /// A feature with the number of the text, counted from 1.
+    Codes(HashMap<String, usize>),
     /// Days, and a sine and a cosine for each cycle.
     Date {
         mean: f64,
@@ -214,6 +216,14 @@ impl Schema {
                 let is_known = days.is_nan() || EncodedColumn::is_near(*range, days * DAY);
                 Ok(if is_known { Fit::Known } else { Fit::Outside })
             }
+            Slot::Codes(texts) => match category(value, texts)? {
+                Category::Known(text) => {
+                    features[first] = text as f64 + 1.0;
+                    Ok(Fit::Known)
+                }
+                Category::Missing => Ok(Fit::Known),
+                Category::Unknown => Ok(Fit::Unknown),
+            },
             Slot::Categories(texts) => match category(value, texts)? {
                 Category::Known(text) => {
                     features[first + text] = 1.0;
@@ -287,7 +297,7 @@ impl Schema {
 impl Slot {
     fn features(&self) -> usize {
         match self {
-            Slot::Number { .. } => 1,
+            Slot::Number { .. } | Slot::Codes(_) => 1,
             Slot::Categories(texts) => texts.len(),
             Slot::Date { cycles, .. } => 1 + 2 * cycles.len(),
         }
@@ -304,6 +314,10 @@ fn encoded_column(column: &EncodedColumn, written: Written) -> (InputColumn, Slo
         Coding::Categories(texts) => {
             let places = texts.iter().cloned().zip(0..).collect();
             (InputKind::Categories(texts.clone()), Slot::Categories(places))
+        }
+        Coding::Codes(texts) => {
+            let places = texts.iter().cloned().zip(0..).collect();
+            (InputKind::Categories(texts.clone()), Slot::Codes(places))
         }
         &Coding::Date { mean, ref cycles } => {
             let cycles = cycles.clone();
@@ -333,7 +347,7 @@ pub(super) fn table_schema(info: &ModelInfo, encoder: &Encoder, outputs: usize) 
     }
     let column_type = |column: &EncodedColumn| match column.coding {
         Coding::Mean(_) => ColumnType::Number(NumberFormat::default()),
-        Coding::Categories(_) => ColumnType::Text,
+        Coding::Categories(_) | Coding::Codes(_) => ColumnType::Text,
         Coding::Date { .. } => ColumnType::Date(DateOrder::YearFirst),
     };
     let features =

@@ -14,7 +14,9 @@ use crate::data::{
     Coding, ColumnType, EncodedColumn, Encoder, Role, Schema, Standardization, TargetScale,
 };
 use crate::error::{Error, Result};
-use crate::layer::{LayerKind, MOST_FEATURES, embedded};
+use crate::layer::{
+    Categories, LayerKind, MOST_FEATURES, embedded, fault_of_categories, outputs_of_categories,
+};
 
 /// The version of the metadata.
 pub(super) const VERSION: u64 = 1;
@@ -62,6 +64,9 @@ pub(super) struct JsonLayer {
     pub(super) inputs: usize,
     pub(super) outputs: usize,
     pub(super) activation: String,
+    /// Numbers of the embedded features, and of their categories.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(super) categories: Vec<(usize, usize)>,
 }
 
 /// What the head of a file says, found to fit together.
@@ -86,7 +91,8 @@ pub(super) fn tensors_of(
 ) -> Vec<(String, Vec<usize>)> {
     let member = if members > 1 { format!("members.{member}.") } else { String::new() };
     let name = format!("{member}layers.{number}");
-    super::tensors::tensors_of(&name, layer.kind, (layer.inputs, layer.outputs))
+    let sizes = (layer.inputs, layer.outputs);
+    super::tensors::tensors_of(&name, layer.kind, sizes, &layer.categories)
 }
 
 impl Header {
@@ -155,7 +161,7 @@ fn layers(file: &str, json: &Json) -> Result<Vec<LayerDescription>> {
     let mut layers: Vec<LayerDescription> = Vec::new();
     for (number, layer) in json.layers.iter().enumerate() {
         let place = |what: &str| format!("layers.{number} {what}");
-        let &JsonLayer { ref kind, inputs, outputs, ref activation } = layer;
+        let &JsonLayer { ref kind, inputs, outputs, ref activation, ref categories } = layer;
         let name = kind.as_deref().unwrap_or(LayerKind::Dense.name());
         let Some(kind) = LayerKind::ALL.into_iter().find(|kind| kind.name() == name) else {
             return Err(Error::format(
@@ -165,7 +171,7 @@ fn layers(file: &str, json: &Json) -> Result<Vec<LayerDescription>> {
                 name,
             ));
         };
-        if kind == LayerKind::NumberEmbedding && number > 0 {
+        if kind.misplaced(number, layers.last().map(|before| before.kind)).is_some() {
             let name = kind.name();
             return Err(Error::format(file, place("kind"), "one behind another layer", name));
         }
@@ -174,7 +180,24 @@ fn layers(file: &str, json: &Json) -> Result<Vec<LayerDescription>> {
                 format!("{inputs} (at most {MOST_FEATURES}) and 3 for each of some inputs");
             return Err(Error::format(file, place("outputs"), expected, outputs.to_string()));
         }
-        let keeps_size = !matches!(kind, LayerKind::Dense | LayerKind::NumberEmbedding);
+        let categories: Vec<Categories> =
+            categories.iter().map(|&(feature, count)| Categories { feature, count }).collect();
+        if kind == LayerKind::CategoryEmbedding {
+            if let Some(reason) = fault_of_categories(inputs, &categories) {
+                return Err(Error::format(file, place("categories"), "features of it", reason));
+            }
+            let expected = outputs_of_categories(inputs, &categories);
+            if outputs != expected {
+                let (expected, found) = (expected.to_string(), outputs.to_string());
+                return Err(Error::format(file, place("outputs"), expected, found));
+            }
+        } else if !categories.is_empty() {
+            return Err(Error::format(file, place("categories"), "none", "some"));
+        }
+        let keeps_size = !matches!(
+            kind,
+            LayerKind::Dense | LayerKind::NumberEmbedding | LayerKind::CategoryEmbedding
+        );
         if keeps_size && inputs != outputs {
             return Err(Error::format(
                 file,
@@ -214,11 +237,12 @@ fn layers(file: &str, json: &Json) -> Result<Vec<LayerDescription>> {
                 "softmax",
             ));
         }
-        if kind == LayerKind::NumberEmbedding && activation != Activation::Identity {
+        let embeds = matches!(kind, LayerKind::NumberEmbedding | LayerKind::CategoryEmbedding);
+        if embeds && activation != Activation::Identity {
             let found = activation.to_string();
             return Err(Error::format(file, place("activation"), "identity", found));
         }
-        layers.push(LayerDescription { kind, inputs, outputs, activation });
+        layers.push(LayerDescription { kind, inputs, outputs, activation, categories });
     }
     Ok(layers)
 }
@@ -293,7 +317,12 @@ pub(super) fn misfit(
     if let Some(misfit) = table_misfit(info, outputs) {
         return Some(misfit);
     }
-    let Standardization { mean, deviation, bound } = info.standardization.as_ref()?;
+    let Standardization { mean, deviation, bound, codes } = info.standardization.as_ref()?;
+    let expected = info.encoder.iter().flat_map(Encoder::categories).map(|of| of.feature);
+    if !codes.iter().copied().eq(expected) {
+        let expected = "codes as the columns have them".to_owned();
+        return Some(("standardization", expected, format!("{codes:?}")));
+    }
     if mean.len() != inputs || deviation.len() != inputs {
         let found = format!("{} means and {} deviations", mean.len(), deviation.len());
         return Some(("standardization", format!("{inputs} of each, one for each input"), found));
@@ -332,7 +361,7 @@ fn table_misfit(info: &ModelInfo, outputs: usize) -> Option<(&'static str, Strin
             Coding::Mean(_) => {
                 matches!(found.column_type, ColumnType::Number(_) | ColumnType::Truth)
             }
-            Coding::Categories(_) => found.column_type == ColumnType::Text,
+            Coding::Categories(_) | Coding::Codes(_) => found.column_type == ColumnType::Text,
             Coding::Date { .. } => matches!(found.column_type, ColumnType::Date(_)),
         };
         column.name == found.name && same_type

@@ -42,7 +42,7 @@ use crate::activation::Activation;
 use crate::data::{Encoder, Schema, Standardization, TargetScale};
 use crate::engine::Engine;
 use crate::error::Result;
-use crate::layer::LayerKind;
+use crate::layer::{Categories, LayerKind};
 use crate::loss::Loss;
 use crate::network::Network;
 use crate::scalar::Scalar;
@@ -105,7 +105,7 @@ pub struct Description {
 }
 
 /// A layer in a model file.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct LayerDescription {
     /// What it computes in front of its activation.
     pub kind: LayerKind,
@@ -115,20 +115,17 @@ pub struct LayerDescription {
     pub outputs: usize,
     /// Its activation.
     pub activation: Activation,
+    /// The features whose categories it embeds.
+    pub categories: Vec<Categories>,
 }
 
 impl LayerDescription {
     /// Number of parameters.
     pub fn parameters(&self) -> usize {
-        match self.kind {
-            LayerKind::Dense => self.outputs * (self.inputs + 1),
-            LayerKind::BatchNorm | LayerKind::LayerNorm | LayerKind::Scale => self.outputs * 2,
-            LayerKind::Parametric => self.outputs,
-            LayerKind::NumberEmbedding => {
-                let shapes = tensors::tensors_of("", self.kind, (self.inputs, self.outputs));
-                shapes[..2].iter().map(|(_, shape)| shape.iter().product::<usize>()).sum()
-            }
-        }
+        let sizes = (self.inputs, self.outputs);
+        let shapes = tensors::tensors_of("", self.kind, sizes, &self.categories);
+        let matrices = if self.kind.has_bias() { 2 } else { 1 };
+        shapes[..matrices].iter().map(|(_, shape)| shape.iter().product::<usize>()).sum()
     }
 }
 

@@ -47,8 +47,8 @@ fn member<T: Scalar, R: Read + Seek>(
     let mut tensors = Tensors { source, metadata: &header.tensors, offset: header.offset };
     let mut layers = Vec::with_capacity(header.layers.len());
     for (number, description) in header.layers.iter().enumerate() {
-        let &LayerDescription { kind, inputs, outputs, activation } = description;
-        let mut layer = kind.layer(engine, (inputs, outputs), activation)?;
+        let &LayerDescription { kind, inputs, outputs, activation, ref categories } = description;
+        let mut layer = kind.layer(engine, (inputs, outputs), activation, categories)?;
         let names = tensors_of(member, number, description);
         tensors::write(&mut *layer, &tensors.values((kind, inputs), &names)?)?;
         layers.push(layer);

@@ -6,8 +6,11 @@ use safetensors::tensor::Metadata;
 
 use super::numbers::from_bytes;
 use super::source::Source;
+use crate::engine::CATEGORY_NUMBERS;
 use crate::error::{Error, Result};
-use crate::layer::{EMBEDDING_BIAS, EMBEDDING_WEIGHTS, Layer, LayerKind, embedded, misplaced};
+use crate::layer::{
+    Categories, EMBEDDING_BIAS, EMBEDDING_WEIGHTS, Layer, LayerKind, embedded, misplaced,
+};
 use crate::matrix::MatrixMut;
 use crate::scalar::Scalar;
 
@@ -16,6 +19,7 @@ pub(super) fn tensors_of(
     name: &str,
     kind: LayerKind,
     (inputs, outputs): (usize, usize),
+    categories: &[Categories],
 ) -> Vec<(String, Vec<usize>)> {
     let embedded = embedded(inputs, outputs).unwrap_or_default();
     let parts = match kind {
@@ -33,6 +37,10 @@ pub(super) fn tensors_of(
             ("columns", vec![embedded]),
         ],
         LayerKind::Parametric => vec![("weight", vec![outputs])],
+        LayerKind::CategoryEmbedding => {
+            let all = categories.iter().map(|feature| feature.count).sum();
+            vec![("weight", vec![CATEGORY_NUMBERS, all])]
+        }
     };
     parts.into_iter().map(|(part, shape)| (format!("{name}.{part}"), shape)).collect()
 }
@@ -84,9 +92,11 @@ impl<R: Read + Seek> Tensors<'_, R> {
         let last = values.len() - 1;
         let numbers = || values[last].iter().map(|x| x.to_f64());
         let fault = match kind {
-            LayerKind::Dense | LayerKind::LayerNorm | LayerKind::Scale | LayerKind::Parametric => {
-                None
-            }
+            LayerKind::Dense
+            | LayerKind::LayerNorm
+            | LayerKind::Scale
+            | LayerKind::Parametric
+            | LayerKind::CategoryEmbedding => None,
             LayerKind::BatchNorm => numbers()
                 .position(|variance| variance < 0.0)
                 .map(|index| (index, "variances not below 0".to_owned())),

@@ -97,6 +97,7 @@ fn descriptions<T: Scalar>(network: &Network<T>) -> Vec<LayerDescription> {
         inputs: layer.inputs(),
         outputs: layer.outputs(),
         activation: layer.activation(),
+        categories: layer.categories().to_vec(),
     });
     description.collect()
 }
@@ -116,7 +117,7 @@ pub(super) fn check<T: Scalar>(
         if let Some(i) = (0..own.len().max(layers.len())).find(|&i| own.get(i) != layers.get(i)) {
             let describe = |layers: &[LayerDescription]| {
                 layers.get(i).map_or("none".to_owned(), |layer| {
-                    let LayerDescription { kind, inputs, outputs, activation } = layer;
+                    let LayerDescription { kind, inputs, outputs, activation, .. } = layer;
                     format!("{kind} {inputs} -> {outputs} with {activation}")
                 })
             };
@@ -147,14 +148,15 @@ fn json(layers: &[LayerDescription], members: usize, info: &ModelInfo) -> Json {
         inputs: layer.inputs,
         outputs: layer.outputs,
         activation: layer.activation.to_string(),
+        categories: layer.categories.iter().map(|of| (of.feature, of.count)).collect(),
     };
     let is_plain =
         info.encoder.is_none() && layers.iter().all(|layer| layer.kind == LayerKind::Dense);
     let is_bounded = info.standardization.as_ref().is_some_and(|scale| scale.bound.is_some())
         || info.target_scale.as_ref().is_some_and(|scale| scale.bounds().is_some());
     let is_new = |layer: &LayerDescription| {
-        use LayerKind::{NumberEmbedding, Parametric, Scale};
-        matches!(layer.kind, Scale | NumberEmbedding | Parametric)
+        use LayerKind::{CategoryEmbedding, NumberEmbedding, Parametric, Scale};
+        matches!(layer.kind, Scale | NumberEmbedding | Parametric | CategoryEmbedding)
             || matches!(layer.activation, Activation::Selu | Activation::Mish)
     };
     let version = if members > 1 || is_bounded || layers.iter().any(is_new) {

@@ -26,7 +26,7 @@ const PARAMETERS: &str =
 const OUTPUT: &str = "output (or delta) must have n + 3 m rows for n rows of input, with contiguous rows, and as many columns";
 
 /// Whether a matrix has this shape and contiguous rows.
-fn is<T: Scalar>(x: MatrixRef<'_, T>, rows: usize, columns: usize) -> bool {
+pub(super) fn is<T: Scalar>(x: MatrixRef<'_, T>, rows: usize, columns: usize) -> bool {
     (x.rows(), x.columns()) == (rows, columns) && x.span().row_stride == 1
 }
 

@@ -37,8 +37,10 @@ impl Dropout {
             }
         }
         // Embeddings belong to the features.
-        let embeds = |i: usize| layers[i].kind() == LayerKind::NumberEmbedding;
-        if self.hidden > 0.0 && layers.len() <= 1 + usize::from(embeds(0)) {
+        let embeds = |layer: &&Training<'_, T>| {
+            matches!(layer.kind(), LayerKind::NumberEmbedding | LayerKind::CategoryEmbedding)
+        };
+        if self.hidden > 0.0 && layers.len() <= 1 + layers.iter().filter(embeds).count() {
             return Err(Error::argument(
                 "dropout",
                 "there are no hidden layers to drop outputs of; set their rate to 0",

@@ -47,7 +47,9 @@ pub(super) fn settings_of<T: Scalar>(builder: &TrainerBuilder<'_, T>) -> Setting
 fn network<T: Scalar>(network: &Network<T>) -> String {
     let layer = |layer: &dyn Layer<T>| match layer.kind() {
         LayerKind::Dense => format!(" -> {} {}", layer.outputs(), layer.activation()),
-        LayerKind::NumberEmbedding => format!(" -> {} {}", layer.outputs(), layer.kind()),
+        LayerKind::NumberEmbedding | LayerKind::CategoryEmbedding => {
+            format!(" -> {} {}", layer.outputs(), layer.kind())
+        }
         kind => format!(" -> {kind} {}", layer.activation()),
     };
     let layers: String = network.layers().iter().map(|one| layer(&**one)).collect();

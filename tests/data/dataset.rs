@@ -166,8 +166,13 @@ fn unusable_standardizations_leave_the_data_alone() {
     let mut data = numbered(3);
     let before = data.clone();
     let mut apply = |mean: &[f64], deviation: &[f64]| {
-        Standardization { mean: mean.to_vec(), deviation: deviation.to_vec(), bound: None }
-            .apply(&mut data)
+        Standardization {
+            mean: mean.to_vec(),
+            deviation: deviation.to_vec(),
+            bound: None,
+            codes: Vec::new(),
+        }
+        .apply(&mut data)
     };
     assert_message(apply(&[0.0], &[1.0]), &["1 means and 1 deviations for 2 features"]);
     assert_message(apply(&[0.0, 0.0], &[1.0]), &["2 means and 1 deviations"]);

@@ -214,6 +214,7 @@ fn metadata(info: &ModelInfo) -> Vec<String> {
         let values = match &column.coding {
             Coding::Mean(mean) => format!("a number; {mean} where it is missing"),
             Coding::Categories(texts) => format!("one of {}", listed(texts)),
+            Coding::Codes(texts) => format!("one of {}, embedded", listed(texts)),
             Coding::Date { cycles, .. } => format!("a date, with {} cycles", cycles.len()),
         };
         lines.push(format!("column {}: {values}", column.name));

@@ -154,6 +154,10 @@ pub(crate) struct DataArgs {
     /// What becomes of the features of a table
     #[arg(long, value_enum, default_value = "standard", conflicts_with = "no_standardize")]
     scaling: Scaling,
+    /// Learn a vector of 8 numbers for each text of a column of a table with more than N different texts; otherwise each text is a
+    /// feature of its own
+    #[arg(long, value_name = "N", conflicts_with = "stream")]
+    pub(crate) embed_categories: Option<usize>,
     /// Do not standardize the features of a table: --scaling none
     #[arg(long)]
     no_standardize: bool,

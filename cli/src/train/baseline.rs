@@ -1,6 +1,6 @@
 //! What answers without a network reach on the samples held out, so that a useless network is seen at once.
 
-use travertine::data::{Dataset, Targets};
+use travertine::data::{Dataset, Encoder, Targets};
 use travertine::optimizer::{Adam, Schedule};
 use travertine::{
     ErrorKind, Init, Model, Network, Predictions, Result, Samples, Scalar, Trainer, engine,
@@ -77,10 +77,13 @@ pub(crate) fn linear_answers<T: Scalar>(
     let batch = LINEAR_BATCH.min(samples);
     let steps = samples.div_ceil(batch);
     let epochs = LINEAR_STEPS.div_ceil(steps);
-    let mut network = Network::builder(engine, train.inputs())
-        .init(Init::Zeros)
-        .dense(train.outputs(), output.activation)
-        .build()?;
+    // The numbers of categories are no quantities; each has a vector of its own here as well.
+    let embedded = model.info().encoder.iter().flat_map(Encoder::categories).collect::<Vec<_>>();
+    let mut builder = Network::builder(engine, train.inputs()).init(Init::Zeros);
+    if !embedded.is_empty() {
+        builder = builder.embed_categories(&embedded);
+    }
+    let mut network = builder.dense(train.outputs(), output.activation).build()?;
     let last = (steps * epochs) as u64;
     let mut trainer = Trainer::builder(&mut network, output.learned_loss, Adam::new(LINEAR_RATE)?)
         .batch(batch)

@@ -46,7 +46,7 @@ pub(crate) fn run<T: Scalar>(args: &TrainArgs, folds: usize) -> Result<ExitCode>
 /// The arguments with those of their preset, which the samples of the first fold decide.
 fn resolved<T: Scalar>(args: &TrainArgs, folds: usize) -> Result<TrainArgs> {
     let (preset, mut args) = (preset::of(args)?, args.clone());
-    args.data.set_scaling(preset::scaling(preset, &args));
+    preset::encode(preset, &mut args);
     if preset == Preset::Plain {
         return Ok(args);
     }

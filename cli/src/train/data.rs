@@ -3,9 +3,10 @@
 use std::collections::HashSet;
 
 use travertine::data::{
-    Coding, Dataset, Encoder, Frame, Label, Schema, Split, Standardization, Stream, Table,
-    TableOptions, TargetScale, Targets,
+    Coding, Dataset, EncodedColumn, Encoder, Frame, Label, Schema, Split, Standardization, Stream,
+    Table, TableOptions, TargetScale, Targets,
 };
+use travertine::layer::Categories;
 use travertine::{Error, Result, Scalar};
 
 use crate::args::augment::{self, Deformation};
@@ -177,13 +178,14 @@ impl<T: Scalar> TrainingData<T> {
         held_out: &[usize],
     ) -> Result<Self> {
         let rows = frame.rows(train)?;
-        let (encoder, standardization) = Encoder::fit_with_standardization(rows)?;
+        let most = args.embed_categories.unwrap_or(usize::MAX);
+        let (encoder, standardization) = Encoder::fit_with_codes(rows, most)?;
         let standardization = match args.scaling() {
             Scaling::None => None,
             Scaling::Standard => Some(standardization),
             Scaling::Robust => {
                 let raw = encoder.encode::<f64>(rows, None)?.data;
-                Some(Standardization::fit_robust(&raw)?)
+                Some(Standardization::fit_robust(&raw)?.with_codes(standardization.codes))
             }
         };
         let scale = standardization.as_ref();
@@ -275,11 +277,16 @@ impl<T: Scalar> TrainingData<T> {
         }
     }
 
+    /// The features that are numbers of categories.
+    pub(crate) fn embedded(&self) -> Vec<Categories> {
+        self.encoder.iter().flat_map(Encoder::categories).collect()
+    }
+
     /// The features of a table that are no categories: numbers, days and cycles of dates.
     pub(crate) fn numbers(&self) -> Vec<usize> {
         let columns = self.encoder.iter().flat_map(Encoder::columns);
         let is_number = columns.flat_map(|column| {
-            let is_number = !matches!(column.coding, Coding::Categories(_));
+            let is_number = !matches!(column.coding, Coding::Categories(_) | Coding::Codes(_));
             std::iter::repeat_n(is_number, column.features())
         });
         is_number.enumerate().filter(|(_, is)| *is).map(|(feature, _)| feature).collect()
@@ -313,8 +320,12 @@ impl<T: Scalar> TrainingData<T> {
     /// The columns read as categories, so that numbers that were read as texts show.
     fn categories(&self) -> String {
         let columns = self.encoder.iter().flat_map(Encoder::columns);
-        let texts = columns.filter(|column| matches!(column.coding, Coding::Categories(_)));
-        let names: Vec<&str> = texts.map(|column| &*column.name).collect();
+        let name = |column: &EncodedColumn| match &column.coding {
+            Coding::Categories(_) => Some(column.name.clone()),
+            Coding::Codes(texts) => Some(format!("{}, {} embedded", column.name, texts.len())),
+            _ => None,
+        };
+        let names: Vec<String> = columns.filter_map(name).collect();
         match names.len() {
             0 => String::new(),
             1..=MOST_NAMES => format!(" (categories: {})", names.join(", ")),

@@ -62,7 +62,7 @@ pub(crate) fn run<T: Scalar>(args: &TrainArgs) -> Result<ExitCode> {
     Recipe::new(args)?;
     let preset = preset::of(args)?;
     let mut args = args.clone();
-    args.data.set_scaling(preset::scaling(preset, &args));
+    preset::encode(preset, &mut args);
     args.data.hold_out_nothing();
     let mut data = TrainingData::<T>::load(&args.data, args.seed)?;
     let args = preset::resolve(preset, &args, &data);

@@ -79,7 +79,7 @@ impl<T: Scalar> Plan<T> {
         Recipe::new(args)?;
         let preset = preset::of(args)?;
         let mut args = args.clone();
-        args.data.set_scaling(preset::scaling(preset, &args));
+        preset::encode(preset, &mut args);
         let open = |mebibytes| stream::open(&args.data, args.seed, mebibytes);
         let stream = args.stream.map(open).transpose()?;
         let mut data = match &stream {

@@ -27,6 +27,9 @@ const MOST_WORK: f64 = 2.56e12;
 const LEAST_EPOCHS: usize = 8;
 const HIDDEN: [usize; 3] = [256; 3];
 
+/// Different texts of a column up to which each is a feature.
+const MOST_ONE_HOT: usize = 8;
+
 /// Samples in a step for tables of up to so many rows.
 const BATCHES: [(usize, usize); 5] =
     [(1000, 64), (8000, 128), (30_000, 256), (100_000, 512), (usize::MAX, 1024)];
@@ -66,14 +69,15 @@ pub(crate) fn of(args: &TrainArgs) -> Result<Preset> {
     }
 }
 
-/// How the features are scaled.
-pub(crate) fn scaling(preset: Preset, args: &TrainArgs) -> Scaling {
-    match preset {
-        Preset::Auto if !args.is_given("scaling") && !args.is_given("no_standardize") => {
-            Scaling::Robust
-        }
-        _ => args.data.scaling(),
+/// Sets how a preset encodes the columns of a table, which has not been read yet.
+pub(crate) fn encode(preset: Preset, args: &mut TrainArgs) {
+    if preset == Preset::Plain {
+        return;
     }
+    if !args.is_given("scaling") && !args.is_given("no_standardize") {
+        args.data.set_scaling(Scaling::Robust);
+    }
+    args.data.embed_categories.get_or_insert(MOST_ONE_HOT);
 }
 
 /// The arguments with those of the preset in the place of those that were not given; says what they are.
@@ -85,6 +89,10 @@ pub(crate) fn resolve<T: Scalar>(
     let mut args = args.clone();
     if preset == Preset::Plain {
         return args;
+    }
+    if data.embedded().is_empty() {
+        // It changes nothing, so that it need not be said.
+        args.data.embed_categories = None;
     }
     let samples = data.train.samples();
     // Every member of an ensemble is tested.
@@ -112,7 +120,7 @@ impl Auto {
         let samples = data.train.samples();
         let has_classes = matches!(data.train.targets(), Targets::Classes { .. });
         let numbers = data.numbers().len();
-        let inputs = data.train.inputs() + 3 * numbers;
+        let inputs = data.train.inputs() + 3 * numbers + 7 * data.embedded().len();
         let sizes: Vec<usize> =
             [inputs].into_iter().chain(HIDDEN).chain([data.train.outputs()]).collect();
         let parameters: usize = sizes.windows(2).map(|sizes| sizes[0] * sizes[1]).sum();
@@ -190,6 +198,7 @@ fn options(args: &TrainArgs) -> String {
         |option: &str, value: Option<String>| value.map(|value| format!("{option} {value}"));
     let list = [
         value("--scaling", Some(value_name(args.data.scaling()))),
+        value("--embed-categories", args.data.embed_categories.map(|most| name(&most))),
         value("--hidden", Some(name(&layers.hidden))),
         value("--activation", Some(name(&layers.activation))),
         layers.parametric.then(|| "--parametric".to_owned()),

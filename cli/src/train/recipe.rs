@@ -121,7 +121,7 @@ impl Recipe {
         data: &TrainingData<T>,
         output: Activation,
     ) -> Result<Network<T>> {
-        let (data, numbers) = (&data.train, data.numbers());
+        let (data, numbers, embedded) = (&data.train, data.numbers(), data.embedded());
         let mut builder =
             Network::builder(engine, data.inputs()).init(self.init.rule()).seed(self.seed);
         if self.regularization.embeds_numbers {
@@ -130,6 +130,9 @@ impl Recipe {
                 return Err(wrong("--embed-numbers", reason));
             }
             builder = builder.embed_numbers(&numbers);
+        }
+        if !embedded.is_empty() {
+            builder = builder.embed_categories(&embedded);
         }
         if self.regularization.scales_features {
             builder = builder.scale(Activation::Identity);

@@ -45,7 +45,9 @@ pub(crate) fn checkpoint_metadata<T: Scalar>(
 fn describe_network<T: Scalar>(network: &Network<T>) -> String {
     let layers = network.layers().iter().map(|layer| match layer.kind() {
         LayerKind::Dense => format!("{} {}", layer.outputs(), layer.activation()),
-        LayerKind::NumberEmbedding => format!("{} {}", layer.outputs(), layer.kind()),
+        LayerKind::NumberEmbedding | LayerKind::CategoryEmbedding => {
+            format!("{} {}", layer.outputs(), layer.kind())
+        }
         kind => format!("{kind} {}", layer.activation()),
     });
     std::iter::once(network.inputs().to_string()).chain(layers).collect::<Vec<_>>().join(" - ")

@@ -15,6 +15,7 @@ use crate::engine::device::Device;
 use crate::engine::embedding::{Embed, EmbedGradient};
 use crate::engine::formula::{Map, Zip};
 use crate::engine::interface::{Engine, Sealed};
+use crate::engine::lookup::{LookUp, LookUpGradient};
 use crate::engine::memory::{Handle, Span};
 use crate::engine::normalize::{Normalize, NormalizePropagate};
 use crate::error::{ErrorKind, Result};
@@ -240,6 +241,16 @@ impl<T: Scalar> Engine<T> for CpuEngine<T> {
 
     unsafe fn embed_gradient(&self, call: &EmbedGradient) -> Result<()> {
         unsafe { self.gradient_of_embedding(call) };
+        Ok(())
+    }
+
+    unsafe fn look_up(&self, call: &LookUp) -> Result<()> {
+        unsafe { self.look_up_categories(call) };
+        Ok(())
+    }
+
+    unsafe fn look_up_gradient(&self, call: &LookUpGradient) -> Result<()> {
+        unsafe { self.gradient_of_look_up(call) };
         Ok(())
     }
 

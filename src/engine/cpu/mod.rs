@@ -29,6 +29,7 @@ mod elements;
 mod embedding;
 mod gemm;
 mod lanes;
+mod lookup;
 mod memory;
 mod normalize;
 mod peak;

@@ -7,8 +7,9 @@ use super::program::Text;
 use super::transfer;
 use crate::engine::{
     Blend, BlendGradient, BlendPropagate, DenseForward, DenseGradient, Derivative, Device, Embed,
-    EmbedGradient, Engine, Handle, LossCall, Map, NetworkForward, NetworkStep, Normalize,
-    NormalizePropagate, Reduction, Span, Transfer, TunedTile, UpdateCall, Zip,
+    EmbedGradient, Engine, Handle, LookUp, LookUpGradient, LossCall, Map, NetworkForward,
+    NetworkStep, Normalize, NormalizePropagate, Reduction, Span, Transfer, TunedTile, UpdateCall,
+    Zip,
 };
 use crate::error::Result;
 use crate::random::Philox;
@@ -213,6 +214,14 @@ impl<T: Scalar, D: Driver> Engine<T> for Gpu<T, D> {
 
     unsafe fn embed_gradient(&self, call: &EmbedGradient) -> Result<()> {
         unsafe { self.gradient_of_embedding(call) }
+    }
+
+    unsafe fn look_up(&self, call: &LookUp) -> Result<()> {
+        unsafe { self.look_up_categories(call) }
+    }
+
+    unsafe fn look_up_gradient(&self, call: &LookUpGradient) -> Result<()> {
+        unsafe { self.gradient_of_look_up(call) }
     }
 
     unsafe fn blend(&self, call: &Blend) -> Result<()> {

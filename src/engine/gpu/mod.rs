@@ -15,6 +15,7 @@ mod elements;
 mod embedding;
 mod engine;
 mod library;
+mod lookup;
 mod measure;
 mod measurements;
 mod network;

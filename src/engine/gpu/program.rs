@@ -17,6 +17,7 @@ pub(super) enum Text {
     Blend,
     Columns,
     Embedding,
+    LookUp,
     Network,
     Normalize,
     Product,
@@ -39,6 +40,7 @@ impl Text {
             ),
             Text::Columns => include_str!("../kernels/columns.kernel"),
             Text::Embedding => include_str!("../kernels/embedding.kernel"),
+            Text::LookUp => include_str!("../kernels/lookup.kernel"),
             Text::Network => include_str!("../kernels/network.kernel"),
             Text::Normalize => concat!(
                 include_str!("../kernels/lines.kernel"),

@@ -192,6 +192,9 @@ fn describe_layers<T: Scalar>(network: &Network<T>) -> String {
         LayerKind::NumberEmbedding => {
             format!("{} \u{2192} {} numbers embedded", layer.inputs(), layer.outputs())
         }
+        LayerKind::CategoryEmbedding => {
+            format!("{} \u{2192} {} categories embedded", layer.inputs(), layer.outputs())
+        }
         kind => format!("{} {}", kind.name().replace('_', " "), layer.activation()),
     });
     layers.collect::<Vec<_>>().join(", ")
