@@ -9,6 +9,7 @@ use std::sync::{Arc, Barrier};
 use common::{one_hot, random};
 use travertine::data::Task;
 use travertine::engine::{self, Counting, Engine, Settings};
+use travertine::layer::Categories;
 use travertine::optimizer::{Adam, Clip, Optimizer, RmsProp, Schedule, Sgd, WeightDecay};
 use travertine::{Activation, Builder, Dropout, Loss, Matrix, Network, Samples, Trainer};
 
@@ -216,6 +217,9 @@ fn steps_of_layers_that_normalize_allocate_nothing() {
 
 fn steps_of_embeddings_allocate_nothing() {
     steps_of_layers_allocate_nothing(|builder| builder.embed_numbers(&[0, 3, 4]));
+    // The samples are no categories, so their vectors are NaN; that allocates no less.
+    let features = [Categories { feature: 2, count: 9 }];
+    steps_of_layers_allocate_nothing(|builder| builder.embed_categories(&features));
 }
 
 fn steps_of_parametric_activations_allocate_nothing() {
