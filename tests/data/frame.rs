@@ -1,9 +1,10 @@
 //! Tables with texts and gaps, and how they become numbers.
 
 use travertine::data::{
-    Coding, Encoded, Encoder, Frame, Label, Role, Schema, Table, TableOptions, Values,
-    read_dataset, read_frame,
+    Coding, Encoded, Encoder, Frame, Label, Role, Schema, Standardization, Table, TableOptions,
+    Values, read_dataset, read_frame,
 };
+use travertine::layer::Categories;
 use travertine::{Error, Result};
 
 use super::{Folder, assert_message};
@@ -286,4 +287,36 @@ fn what_training_did_not_see_is_counted() {
     assert_eq!(list(&encoded.gaps), [one("color", 1, ""), one("weight", 1, "")]);
     assert_eq!(list(&encoded.outside), [one("weight", 2, "75.5")]);
     assert_eq!(encoded.warnings().len(), 4);
+}
+
+/// scikit-learn 1.8: `OrdinalEncoder(handle_unknown="use_encoded_value", unknown_value=-1, encoded_missing_value=-1)`, plus 1, fitted on rows 0,
+/// 1, 2, 4, 5. Numbers of categories are no quantities: no scale changes them.
+#[test]
+fn codes_are_those_of_scikit_learn() {
+    let text = PEOPLE.replace("31,red", "31,violet");
+    let frame = read(&text, &options(&["zip"], &["age", "weight"])).unwrap();
+    let train = frame.select(&[0, 1, 2, 4, 5]).unwrap();
+    let (encoder, standard) = Encoder::fit_with_codes(&train, 2).unwrap();
+    assert_eq!(encoder.feature_names(), ["color", "zip=08001", "zip=10115"]);
+    let [color, _] = encoder.columns() else { panic!("{:?}", encoder.columns()) };
+    assert_eq!(color.coding, Coding::Codes(strings(&["blue", "red", "violet"])));
+    let categories = Categories { feature: 0, count: 3 };
+    assert_eq!((encoder.categories(), &standard.codes), (vec![categories], &vec![0]));
+    let raw = encoder.encode::<f64>(&frame, None).unwrap();
+    let robust = Standardization::fit_robust(&raw.data).unwrap().with_codes(vec![0]);
+    for scale in [None, Some(&standard), Some(&robust)] {
+        let encoded = encoder.encode::<f64>(&frame, scale).unwrap();
+        let codes: Vec<f64> = encoded.data.features().chunks(3).map(|sample| sample[0]).collect();
+        // violet, blue, missing, green, red, blue
+        assert_eq!(codes, [3.0, 1.0, 0.0, 0.0, 2.0, 1.0]);
+        let unknown: Vec<_> = encoded.unknown.iter().map(|u| (u.samples, &*u.example)).collect();
+        assert_eq!(unknown, [(1, "green"), (1, "20095")]);
+        let mut applied = raw.data.clone();
+        scale.map(|scale| scale.apply(&mut applied).unwrap());
+        assert_eq!(applied.features(), encoded.data.features());
+    }
+    for wrong in [vec![1, 0], vec![3]] {
+        let outcome = robust.clone().with_codes(wrong).apply(&mut raw.data.clone());
+        assert_message(outcome, &["codes", "3 features"]);
+    }
 }

@@ -346,7 +346,8 @@ pub(crate) fn table_options(args: &DataArgs) -> Result<TableOptions> {
     if args.table.label == Some(Label::None) {
         return Err(wrong("--label", "training needs a label; none is for prediction"));
     }
-    args.table.options_with_schema(args.task)
+    let options = args.table.options_with_schema(args.task)?;
+    Ok(TableOptions { many_categories: args.embed_categories.is_some(), ..options })
 }
 
 /// The samples, and those to test on where the data has a test set.

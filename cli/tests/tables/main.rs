@@ -4,6 +4,7 @@ mod certainty;
 mod columns;
 mod complaints;
 mod dialects;
+mod embedded;
 mod lines;
 mod options;
 mod prediction;

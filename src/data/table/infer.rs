@@ -382,8 +382,9 @@ impl Column<'_> {
         if are_names || more && survey.texts.overflows && present < 2 * MAX_TEXTS {
             return Some(format!("texts nearly all different, {at_least}{count} in {present}"));
         }
-        (count > MAX_CATEGORIES)
-            .then(|| format!("{at_least}{count} different texts, more than {MAX_CATEGORIES}"))
+        let most = if self.options.many_categories { MAX_TEXTS } else { MAX_CATEGORIES };
+        (count > most || overflows)
+            .then(|| format!("{at_least}{count} different texts, more than {most}"))
     }
 
     /// The only value, also up to rounding.

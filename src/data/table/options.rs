@@ -44,6 +44,9 @@ pub struct TableOptions {
     pub keep: Vec<String>,
     /// Columns whose values are categories even if they are numbers, such as zip codes.
     pub categorical: Vec<String>,
+    /// Whether columns of 1001 to 10,000 different texts are learned from as well, for a network that embeds categories
+    /// ([`Encoder::fit_with_codes`](crate::data::Encoder::fit_with_codes)). Otherwise they are left out.
+    pub many_categories: bool,
     /// A NumPy file with the labels of a NumPy file.
     pub labels: Option<PathBuf>,
     /// A column whose texts are kept beside the samples ([`Frame::ids`](crate::data::Frame::ids)), by name or by number from 1.

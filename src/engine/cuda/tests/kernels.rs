@@ -14,6 +14,7 @@ use crate::engine::gpu::Gpu;
 use crate::engine::gpu::tests::{Record, Recorder, every_copy, every_product, gpu_traits};
 use crate::engine::*;
 use crate::error::Result;
+use crate::layer::Categories;
 use crate::ops::{self, Function};
 use crate::optimizer::{Adam, Clip, Optimizer, RmsProp, Sgd, WeightDecay};
 use crate::random::{Philox, Purpose};
@@ -209,6 +210,7 @@ fn normalization<T: Scalar>(engine: &Arc<dyn Engine<T>>) -> Result<()> {
 
 fn embedding<T: Scalar>(engine: &Arc<dyn Engine<T>>) -> Result<()> {
     let builder = Network::builder(engine, 3).embed_numbers(&[0, 2]);
+    let builder = builder.embed_categories(&[Categories { feature: 1, count: 2 }]);
     let mut network = builder.dense(4, Activation::Identity).build()?;
     let mut trainer =
         Trainer::builder(&mut network, Loss::Quadratic, Sgd::new(0.1)?).batch(2).build()?;
@@ -496,6 +498,8 @@ fn the_record_has_every_formula_and_output() {
         "halve",
         "hits",
         "infer",
+        "look_up",
+        "look_up_gradient",
         "loss",
         "normalize_columns",
         "normalize_rows",
