@@ -15,7 +15,7 @@ use crate::activation::Activation;
 use crate::engine::{EMBEDDED, Engine};
 use crate::error::{Error, Result};
 use crate::init::Init;
-use crate::layer::{Categories, Layer, LayerKind, NumberEmbedding, outputs_of_categories};
+use crate::layer::{self, Categories, Layer, LayerKind, NumberEmbedding, outputs_of_categories};
 use crate::loss::Loss;
 
 use crate::ops::fused;
@@ -192,7 +192,13 @@ impl<T: Scalar> Builder<'_, T> {
                 LayerKind::NumberEmbedding => {
                     NumberEmbedding::new(self.engine, inputs, &self.embedded)?.into()
                 }
-                kind => kind.layer(self.engine, (inputs, outputs), activation, &self.categories)?,
+                kind => layer::of_kind(
+                    kind,
+                    self.engine,
+                    (inputs, outputs),
+                    activation,
+                    &self.categories,
+                )?,
             };
             layer.initialize(self.init, self.seed, number)?;
             layers.push(layer);

@@ -19,8 +19,11 @@ fn of(features: &[(usize, usize)]) -> Vec<Categories> {
     features.iter().map(|&(feature, count)| Categories { feature, count }).collect()
 }
 
-/// Inputs, the embedded ones with their categories, and samples.
-const SHAPES: [(usize, &[(usize, usize)], usize); 6] = [
+/// Numbers of features, and how many categories each has.
+type Embedded = &'static [(usize, usize)];
+
+/// Inputs, the embedded ones, and samples.
+const SHAPES: [(usize, Embedded, usize); 6] = [
     (1, &[(0, 1)], 1),
     (1, &[(0, 700)], 300),
     (5, &[(3, 9)], 5),

@@ -446,7 +446,7 @@ fn saved_and_loaded() {
     assert_eq!(output(&network.copy().unwrap()), output(&network));
     let described = model_file::describe(&path).unwrap();
     assert_eq!(described.parameters, network.parameters());
-    let layer = described.layers[0];
+    let layer = &described.layers[0];
     assert_eq!((layer.kind, layer.inputs, layer.outputs), (LayerKind::NumberEmbedding, 6, 18));
     assert!(model_file::load::<f64>(&path, &engine::open("cpu").unwrap()).is_ok());
     let printed = network.to_string();

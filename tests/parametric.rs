@@ -532,7 +532,7 @@ fn saved_and_loaded() {
     assert_eq!(output(&network.copy().unwrap()), output(&network));
     let described = model_file::describe(&path).unwrap();
     assert_eq!(described.parameters, network.parameters());
-    let layer = described.layers[1];
+    let layer = &described.layers[1];
     assert_eq!((layer.kind, layer.activation), (LayerKind::Parametric, Activation::Mish));
     let printed = network.to_string();
     assert!(printed.contains("1  parametric  70 -> 70   mish       70"), "{printed}");

@@ -119,6 +119,7 @@ mod tests {
             keep: _,
             label: _,
             labels: _,
+            many_categories: _,
             missing: _,
             schema: _,
             skip_rows: _,

@@ -83,10 +83,10 @@ macro_rules! passes {
 mod category;
 mod dense;
 mod embedding;
+mod kind;
 mod normalization;
 mod parametric;
 
-use std::fmt;
 use std::ops::{Deref, DerefMut};
 use std::sync::Arc;
 
@@ -96,6 +96,7 @@ pub(crate) use category::{fault as fault_of_categories, outputs as outputs_of_ca
 pub use dense::{Dense, DenseTraining};
 pub(crate) use embedding::{MOST_FEATURES, embedded, misplaced};
 pub use embedding::{NumberEmbedding, NumberEmbeddingTraining};
+pub use kind::LayerKind;
 pub(crate) use normalization::EPSILON;
 pub use normalization::{Normalization, NormalizationTraining};
 pub use parametric::{Parametric, ParametricTraining};
@@ -131,105 +132,24 @@ mod sealed {
     impl<T: Scalar> Sealed for ParametricTraining<'_, T> {}
 }
 
-/// The computation of a layer in front of its activation.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum LayerKind {
-    /// `W x + b`: [`Dense`].
-    #[default]
-    Dense,
-    /// Each feature normalized over the batch: [`Normalization::batch`].
-    BatchNorm,
-    /// Each sample normalized over its features: [`Normalization::layer`].
-    LayerNorm,
-    /// Each feature times a factor: [`Normalization::scale`].
-    Scale,
-    /// Embeddings of features below the features themselves: [`NumberEmbedding`].
-    NumberEmbedding,
-    /// Each unit blended with its activation: [`Parametric`].
-    Parametric,
-    /// Learned vectors in the place of numbers of categories: [`CategoryEmbedding`].
-    CategoryEmbedding,
-}
-
-impl LayerKind {
-    /// Every kind.
-    pub const ALL: [LayerKind; 7] = [
-        LayerKind::Dense,
-        LayerKind::BatchNorm,
-        LayerKind::LayerNorm,
-        LayerKind::Scale,
-        LayerKind::NumberEmbedding,
-        LayerKind::Parametric,
-        LayerKind::CategoryEmbedding,
-    ];
-
-    /// The name in files and on the command line.
-    pub fn name(self) -> &'static str {
-        match self {
-            LayerKind::Dense => "dense",
-            LayerKind::BatchNorm => "batch_norm",
-            LayerKind::LayerNorm => "layer_norm",
-            LayerKind::Scale => "scale",
-            LayerKind::NumberEmbedding => "number_embedding",
-            LayerKind::Parametric => "parametric",
-            LayerKind::CategoryEmbedding => "category_embedding",
-        }
-    }
-}
-
-impl LayerKind {
-    /// Whether the second matrix is one of parameters.
-    pub(crate) fn has_bias(self) -> bool {
-        !matches!(self, LayerKind::Parametric | LayerKind::CategoryEmbedding)
-    }
-
-    /// Where a layer of this kind must stand, unless it may stand as layer `number` behind one of kind `before`.
-    pub(crate) fn misplaced(
-        self,
-        number: usize,
-        before: Option<LayerKind>,
-    ) -> Option<&'static str> {
-        match self {
-            LayerKind::NumberEmbedding if number > 0 => Some("must be the first layer"),
-            LayerKind::CategoryEmbedding
-                if number > 1 || before.is_some_and(|kind| kind != LayerKind::NumberEmbedding) =>
-            {
-                Some("must be the first layer or follow the one that embeds numbers")
-            }
-            _ => None,
-        }
-    }
-
-    /// A layer of this kind before its parameters are drawn. Normalizations and parametric activations have as many outputs as inputs; embeddings are of the first
-    /// features, and have no activation.
-    pub(crate) fn layer<T: Scalar>(
-        self,
-        engine: &Arc<dyn Engine<T>>,
-        (inputs, outputs): (usize, usize),
-        activation: Activation,
-        categories: &[Categories],
-    ) -> Result<Box<dyn Layer<T>>> {
-        Ok(match self {
-            LayerKind::Dense => Dense::new(engine, inputs, outputs, activation)?.into(),
-            LayerKind::BatchNorm => Normalization::batch(engine, outputs, activation)?.into(),
-            LayerKind::LayerNorm => Normalization::layer(engine, outputs, activation)?.into(),
-            LayerKind::Scale => Normalization::scale(engine, outputs, activation)?.into(),
-            LayerKind::NumberEmbedding => {
-                NumberEmbedding::of_sizes(engine, inputs, outputs)?.into()
-            }
-            LayerKind::Parametric => Parametric::new(engine, outputs, activation)?.into(),
-            LayerKind::CategoryEmbedding => {
-                CategoryEmbedding::new(engine, inputs, categories)?.into()
-            }
-        })
-    }
-}
-
-impl fmt::Display for LayerKind {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.name())
-    }
+/// A layer of a kind before its parameters are drawn. Normalizations and parametric activations have as many outputs as inputs. An embedding
+/// of numbers is of the first features, one of categories of those that are given; both have no activation.
+pub(crate) fn of_kind<T: Scalar>(
+    kind: LayerKind,
+    engine: &Arc<dyn Engine<T>>,
+    (inputs, outputs): (usize, usize),
+    activation: Activation,
+    categories: &[Categories],
+) -> Result<Box<dyn Layer<T>>> {
+    Ok(match kind {
+        LayerKind::Dense => Dense::new(engine, inputs, outputs, activation)?.into(),
+        LayerKind::BatchNorm => Normalization::batch(engine, outputs, activation)?.into(),
+        LayerKind::LayerNorm => Normalization::layer(engine, outputs, activation)?.into(),
+        LayerKind::Scale => Normalization::scale(engine, outputs, activation)?.into(),
+        LayerKind::NumberEmbedding => NumberEmbedding::of_sizes(engine, inputs, outputs)?.into(),
+        LayerKind::Parametric => Parametric::new(engine, outputs, activation)?.into(),
+        LayerKind::CategoryEmbedding => CategoryEmbedding::new(engine, inputs, categories)?.into(),
+    })
 }
 
 /// The purpose of a forward pass.

@@ -9,6 +9,7 @@ use super::tensors::{self, Tensors};
 use super::{LayerDescription, ModelInfo};
 use crate::engine::Engine;
 use crate::error::{Error, Result};
+use crate::layer;
 use crate::network::Network;
 use crate::scalar::Scalar;
 
@@ -48,7 +49,7 @@ fn member<T: Scalar, R: Read + Seek>(
     let mut layers = Vec::with_capacity(header.layers.len());
     for (number, description) in header.layers.iter().enumerate() {
         let &LayerDescription { kind, inputs, outputs, activation, ref categories } = description;
-        let mut layer = kind.layer(engine, (inputs, outputs), activation, categories)?;
+        let mut layer = layer::of_kind(kind, engine, (inputs, outputs), activation, categories)?;
         let names = tensors_of(member, number, description);
         tensors::write(&mut *layer, &tensors.values((kind, inputs), &names)?)?;
         layers.push(layer);

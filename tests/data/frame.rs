@@ -312,7 +312,9 @@ fn codes_are_those_of_scikit_learn() {
         let unknown: Vec<_> = encoded.unknown.iter().map(|u| (u.samples, &*u.example)).collect();
         assert_eq!(unknown, [(1, "green"), (1, "20095")]);
         let mut applied = raw.data.clone();
-        scale.map(|scale| scale.apply(&mut applied).unwrap());
+        if let Some(scale) = scale {
+            scale.apply(&mut applied).unwrap();
+        }
         assert_eq!(applied.features(), encoded.data.features());
     }
     for wrong in [vec![1, 0], vec![3]] {

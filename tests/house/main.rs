@@ -30,7 +30,7 @@ const ENGINE_FLOORS: &[&[&str]] = &[
     &["simd", "memory"],
     &["formula"],
     &["settings", "device"],
-    &["normalize", "embedding", "blend", "call"],
+    &["normalize", "embedding", "lookup", "blend", "call"],
     &["network"],
     &["interface"],
     &["cache", "counting"],
