@@ -353,8 +353,13 @@ pub(crate) fn table_options(args: &DataArgs) -> Result<TableOptions> {
 /// The samples, and those to test on where the data has a test set.
 fn read<T: Scalar>(args: &DataArgs) -> Result<(Whole<T>, Option<Dataset<T>>)> {
     let Source::Table(path) = &args.source else {
-        let task = args.task.map(|_| "--task");
-        if let Some(option) = task.or_else(|| args.table.first_given()) {
+        let given = [
+            (args.task.is_some(), "--task"),
+            (args.scaling() == Scaling::Robust, "--scaling"),
+            (args.embed_categories.is_some(), "--embed-categories"),
+        ];
+        let given = given.into_iter().find(|(is_given, _)| *is_given).map(|(_, option)| option);
+        if let Some(option) = given.or_else(|| args.table.first_given()) {
             let reason = format!("is for tables, not for {}", args.source.name());
             return Err(wrong(option, reason));
         }

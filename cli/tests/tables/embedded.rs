@@ -92,6 +92,10 @@ fn thousands_of_texts_are_embedded_or_left_out() {
     assert!(auto.err.contains("2 features (categories: town, 14"), "{}", auto.err);
     let plain = folder.run("train t.csv --label y --epochs 1 --preset plain").ok();
     assert!(plain.err.contains("1500 different texts, more than 1000"), "{}", plain.err);
+    for option in ["--embed-categories 8", "--scaling robust"] {
+        let name = option.split(' ').next().unwrap();
+        folder.run(&format!("train digits {option}")).fails(2, &[name, "is for tables"]);
+    }
     folder
         .run("train t.csv --label y --stream --embed-categories 8")
         .fails(2, &["--embed-categories", "--stream"]);
