@@ -67,7 +67,7 @@ fn info() -> ModelInfo {
         mean: vec![0.1 + 0.2, 1.0 / 3.0, -1e-300, 5e17, 0.0],
         deviation: vec![1.0, 1e-17, 2.0 / 3.0, 1e300, 4.0],
         bound: Some(0.1 + 0.7),
-        codes: Vec::new(),
+        unscaled: Vec::new(),
     });
     info.training =
         vec![("data".to_owned(), "x.csv".to_owned()), ("epochs".to_owned(), "3".to_owned())];

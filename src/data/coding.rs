@@ -43,6 +43,15 @@ fn is_true(flag: &bool) -> bool {
 pub enum Coding {
     /// Numbers stay; missing ones become this.
     Mean(f64),
+    /// A feature for each pair of neighboring edges: the share of the bin between them that lies below the number ("piecewise linear
+    /// encoding", Gorishniy, Rubachev and Babenko 2022, arXiv 2203.05556), `(x - low) / (high - low)` within 0 and 1, but below 0 in
+    /// the first bin and above 1 in the last.
+    Bins {
+        /// What missing numbers become.
+        mean: f64,
+        /// Ascending, one more than bins.
+        edges: Vec<f64>,
+    },
     /// A feature for each of these.
     Categories(Vec<String>),
     /// One feature, the number of the text among these, counted from 1; 0 for a missing text, and for one that is not among them.
@@ -98,7 +107,7 @@ pub(super) fn type_of(values: &Values) -> &'static str {
 impl Coding {
     pub(super) fn takes(&self) -> &'static str {
         match self {
-            Coding::Mean(_) => "numbers",
+            Coding::Mean(_) | Coding::Bins { .. } => "numbers",
             Coding::Date { .. } => "dates",
             Coding::Categories(_) | Coding::Codes(_) => "texts",
         }
@@ -110,6 +119,9 @@ impl EncodedColumn {
         let name = &self.name;
         match &self.coding {
             Coding::Mean(_) | Coding::Codes(_) => vec![name.clone()],
+            Coding::Bins { edges, .. } => {
+                (1..edges.len()).map(|bin| format!("{name}: bin {bin}")).collect()
+            }
             Coding::Categories(texts) => {
                 texts.iter().map(|text| format!("{name}={text}")).collect()
             }
@@ -126,6 +138,7 @@ impl EncodedColumn {
     pub fn features(&self) -> usize {
         match &self.coding {
             Coding::Mean(_) | Coding::Codes(_) => 1,
+            Coding::Bins { edges, .. } => edges.len() - 1,
             Coding::Categories(texts) => texts.len(),
             Coding::Date { cycles, .. } => 1 + 2 * cycles.len(),
         }
@@ -134,9 +147,12 @@ impl EncodedColumn {
     pub(super) fn fault(&self) -> Option<String> {
         let name = &self.name;
         match &self.coding {
-            Coding::Mean(mean) | Coding::Date { mean, .. } if !mean.is_finite() => {
+            Coding::Mean(mean) | Coding::Date { mean, .. } | Coding::Bins { mean, .. }
+                if !mean.is_finite() =>
+            {
                 Some(format!("mean {mean} of '{name}'"))
             }
+            Coding::Bins { edges, .. } if !are_edges(edges) => Some(format!("edges of '{name}'")),
             Coding::Date { cycles, .. } if cycles.len() > 3 => {
                 Some(format!("{} cycles of '{name}'", cycles.len()))
             }
@@ -152,6 +168,19 @@ impl EncodedColumn {
             }
             _ => None,
         }
+    }
+
+    /// The features of one number: see [`Coding::Bins`].
+    pub(crate) fn bin_features(mean: f64, edges: &[f64], x: f64, write: impl FnMut(f64)) {
+        let x = if x.is_nan() { mean } else { x };
+        let bins = edges.len() - 1;
+        let share = |(bin, pair): (usize, &[f64])| {
+            let share = (x - pair[0]) / (pair[1] - pair[0]);
+            let least = if bin == 0 { f64::NEG_INFINITY } else { 0.0 };
+            let most = if bin + 1 == bins { f64::INFINITY } else { 1.0 };
+            share.clamp(least, most)
+        };
+        edges.windows(2).enumerate().map(share).for_each(write);
     }
 
     /// The features of one date, in days since 1970; 0 for the cycles of a missing one.
@@ -211,6 +240,12 @@ impl EncodedColumn {
         }
         all
     }
+}
+
+/// Whether these are edges of bins: at least two, finite with finite distances, and ascending.
+fn are_edges(edges: &[f64]) -> bool {
+    let is_bin = |pair: &[f64]| pair[0] < pair[1] && (pair[1] - pair[0]).is_finite();
+    edges.len() > 1 && edges.iter().all(|edge| edge.is_finite()) && edges.windows(2).all(is_bin)
 }
 
 /// The numbers that are not far outside a range.

@@ -21,7 +21,7 @@ const SAMPLES_PER_THREAD: usize = 4096;
 /// How a table becomes features: a column of numbers is one feature, whose missing values are the mean of those it was fitted
 /// on; a date is a feature of days and, where dates span them, a sine and a cosine of the year, the week and the day; a column of texts is a
 /// feature for each text that occurred there, 1 where it stands and 0 elsewhere ("one-hot"), in the order of the alphabet. A missing text,
-/// and one that did not occur, is 0 everywhere. With [`Encoder::fit_with_codes`] a column of many texts is one feature.
+/// and one that did not occur, is 0 everywhere. [`EncoderOptions`] has other ways.
 ///
 /// Fit it on the training part alone, and encode with it whatever the network sees later.
 ///
@@ -41,6 +41,24 @@ const SAMPLES_PER_THREAD: usize = 4096;
 #[serde(transparent)]
 pub struct Encoder {
     pub(super) columns: Vec<EncodedColumn>,
+}
+
+/// How columns become features, where they do not become what [`Encoder`] says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct EncoderOptions {
+    /// A column with more different texts is one feature, the number of the text ([`Coding::Codes`]), for a layer that embeds
+    /// categories ([`Builder::embed_categories`](crate::network::Builder::embed_categories)).
+    pub most_one_hot: usize,
+    /// Numbers become features of so many bins of equally many rows ([`Coding::Bins`]), or fewer where numbers repeat; dates do
+    /// not.
+    pub bins: Option<usize>,
+}
+
+/// A feature for each text; numbers as they are.
+impl Default for EncoderOptions {
+    fn default() -> Self {
+        EncoderOptions { most_one_hot: usize::MAX, bins: None }
+    }
 }
 
 /// What [`Encoder::encode`] made.
@@ -126,6 +144,15 @@ impl Encoder {
             first += column.features();
         }
         all
+    }
+
+    /// The features that no scale may change: numbers of categories, and shares of bins.
+    pub fn unscaled(&self) -> Vec<usize> {
+        let columns = self.columns.iter().flat_map(|column| {
+            let is_unscaled = matches!(column.coding, Coding::Codes(_) | Coding::Bins { .. });
+            std::iter::repeat_n(is_unscaled, column.features())
+        });
+        columns.enumerate().filter(|(_, is)| *is).map(|(feature, _)| feature).collect()
     }
 
     /// Number of features.

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::coding::{Coding, Cycle, EncodedColumn, MOST_CATEGORIES};
-use super::encoder::Encoder;
+use super::encoder::{Encoder, EncoderOptions};
 use super::frame::{Frame, FrameRows};
 use super::table::{DAY, on_all_cores};
 use super::text::MISSING;
@@ -95,39 +95,71 @@ impl Encoder {
     pub fn fit_with_standardization<'f>(
         rows: impl Into<FrameRows<'f>>,
     ) -> Result<(Self, Standardization)> {
-        Encoder::fit_with_codes(rows, usize::MAX)
+        Encoder::fit_with(rows, &EncoderOptions::default())
     }
 
-    /// As [`Encoder::fit_with_standardization`], but a column with more than `most` different texts is one feature, the number of the
-    /// text ([`Coding::Codes`]), for a layer that embeds categories ([`Network::embed_categories`](crate::network::Builder::embed_categories)).
+    /// As [`Encoder::fit_with_standardization`], with other features for columns of many texts, or of numbers.
     ///
     /// ```
     /// # let path = std::env::temp_dir().join(format!("travertine-codes-{}.csv", std::process::id()));
     /// # std::fs::write(&path, "size,color,town,sold\n1,red,Rome,yes\n2,blue,Paris,no\n3,red,Oslo,yes\n")?;
-    /// use travertine::data::{Encoder, TableOptions, read_frame};
+    /// use travertine::data::{Encoder, EncoderOptions, TableOptions, read_frame};
     /// use travertine::layer::Categories;
     /// // color has two texts and town has three.
     /// let frame = read_frame(&path, &TableOptions::default())?;
-    /// let (encoder, _) = Encoder::fit_with_codes(&frame, 2)?;
-    /// assert_eq!(encoder.feature_names(), ["size", "color=blue", "color=red", "town"]);
-    /// assert_eq!(encoder.categories(), [Categories { feature: 3, count: 3 }]);
+    /// let options = EncoderOptions { most_one_hot: 2, bins: Some(2) };
+    /// let (encoder, _) = Encoder::fit_with(&frame, &options)?;
+    /// let names = ["size: bin 1", "size: bin 2", "color=blue", "color=red", "town"];
+    /// assert_eq!(encoder.feature_names(), names);
+    /// assert_eq!(encoder.categories(), [Categories { feature: 4, count: 3 }]);
+    /// // The bins of size are 1 to 2 and 2 to 3; Rome is the third town of the alphabet.
     /// let encoded = encoder.encode::<f64>(&frame, None)?;
-    /// assert_eq!(encoded.data.features()[..4], [1.0, 0.0, 1.0, 3.0]);
+    /// assert_eq!(encoded.data.features()[..5], [0.0, 0.0, 0.0, 1.0, 3.0]);
     /// # std::fs::remove_file(&path)?;
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     ///
     /// # Errors
-    /// As [`Encoder::fit_with_standardization`].
-    pub fn fit_with_codes<'f>(
+    /// As [`Encoder::fit_with_standardization`]; bins, but fewer than two.
+    pub fn fit_with<'f>(
         rows: impl Into<FrameRows<'f>>,
-        most: usize,
+        options: &EncoderOptions,
     ) -> Result<(Self, Standardization)> {
         let rows = rows.into();
+        if let Some(bins @ ..2) = options.bins {
+            let reason = format!("a number has at least two bins, not {bins}");
+            return Err(Error::argument("Encoder::fit_with", reason));
+        }
         let mut fit = EncoderFit::new(rows.frame);
         fit.add(rows);
-        fit.finish(most)
+        let edges = |column: usize| match &rows.frame.columns[column].values {
+            Values::Numbers(values) => edges(values, rows, options.bins?),
+            _ => None,
+        };
+        fit.finish(options.most_one_hot, edges)
     }
+}
+
+/// The edges of bins of equally many of these numbers: quantiles, on the line between two numbers, of which equal ones are
+/// one. Nothing for constants, and for numbers so far apart that their distance is not finite.
+fn edges(values: &[f64], rows: FrameRows<'_>, bins: usize) -> Option<Vec<f64>> {
+    let mut numbers: Vec<f64> =
+        rows.numbers().map(|row| values[row]).filter(|x| !x.is_nan()).collect();
+    numbers.sort_unstable_by(f64::total_cmp);
+    let last = numbers.len().checked_sub(1)?;
+    if !(numbers[last] - numbers[0]).is_finite() {
+        return None;
+    }
+    let quantile = |edge: usize| {
+        let place = edge as f64 / bins as f64 * last as f64;
+        let (below, rest) = (place.floor() as usize, place.fract());
+        let above = numbers[last.min(below + 1)];
+        numbers[below] + rest * (above - numbers[below])
+    };
+    let mut edges: Vec<f64> = (0..=bins).map(quantile).collect();
+    // A repeated number is several quantiles.
+    edges.dedup_by(|next, edge| *next <= *edge);
+    (edges.len() > 1).then_some(edges)
 }
 
 impl EncoderFit {
@@ -166,11 +198,19 @@ impl EncoderFit {
         });
     }
 
-    /// A column with more than `most` texts is coded by their numbers.
-    pub(super) fn finish(self, most: usize) -> Result<(Encoder, Standardization)> {
+    /// A column with more than `most` texts is coded by their numbers, one with edges by bins.
+    pub(super) fn finish(
+        self,
+        most: usize,
+        edges: impl Fn(usize) -> Option<Vec<f64>>,
+    ) -> Result<(Encoder, Standardization)> {
         let (mut mean, mut deviation, mut columns) = (Vec::new(), Vec::new(), Vec::new());
-        for (name, fit) in self.columns {
-            let column = fit.finish(name, most)?;
+        for (place, (name, fit)) in self.columns.into_iter().enumerate() {
+            let mut column = fit.finish(name, most)?;
+            if let (&Coding::Mean(mean), Some(edges)) = (&column.0.coding, edges(place)) {
+                column.0.coding = Coding::Bins { mean, edges };
+                column.1 = (0.0, 1.0);
+            }
             let (m, d) = column.1;
             mean.push(m);
             deviation.push(d);
@@ -180,8 +220,8 @@ impl EncoderFit {
             columns.push(column.0);
         }
         let encoder = Encoder { columns };
-        let codes = encoder.categories().iter().map(|of| of.feature).collect();
-        let standardization = Standardization { mean, deviation, bound: None, codes };
+        let unscaled = encoder.unscaled();
+        let standardization = Standardization { mean, deviation, bound: None, unscaled };
         standardization.check("Encoder::fit")?;
         Ok((encoder, standardization))
     }

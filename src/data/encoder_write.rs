@@ -21,6 +21,7 @@ pub(super) struct Writer<'a> {
 
 enum Written<'a> {
     Numbers(&'a [f64], f64),
+    Bins(&'a [f64], f64, &'a [f64]),
     Dates(&'a [f64], f64, &'a [Cycle]),
     /// For each text its feature, counted from the first; and what 0 and 1 are on the scale of each feature.
     Categories(&'a [u32], Vec<Option<usize>>, Vec<[f64; 2]>),
@@ -45,6 +46,9 @@ impl<'a> Writer<'a> {
             }
             (Values::Texts { codes, names }, Coding::Codes(texts)) => {
                 Written::Codes(codes, known_categories(texts, names))
+            }
+            (Values::Numbers(values), Coding::Bins { mean, edges }) => {
+                Written::Bins(values, *mean, edges)
             }
             (Values::Numbers(values), Coding::Mean(mean)) => Written::Numbers(values, *mean),
             // `check_columns` has refused all others.
@@ -75,6 +79,14 @@ impl<'a> Writer<'a> {
                     EncodedColumn::date_features(*gap, cycles, values[sample] / DAY, |x| {
                         place[feature] = T::from_f64(self.scales[feature].apply(x));
                         feature += 1;
+                    });
+                }
+            }
+            Written::Bins(values, gap, edges) => {
+                for (place, sample) in places.zip(samples) {
+                    let mut features = place.iter_mut();
+                    EncodedColumn::bin_features(*gap, edges, values[sample], |x| {
+                        features.next().into_iter().for_each(|place| *place = T::from_f64(x));
                     });
                 }
             }

@@ -49,7 +49,7 @@ pub use augment::Augmentation;
 pub use coding::{Coding, Cycle, EncodedColumn};
 pub use dataset::{Dataset, Targets};
 pub use digits::digits;
-pub use encoder::{Encoded, Encoder};
+pub use encoder::{Encoded, Encoder, EncoderOptions};
 pub use frame::{Column, Frame, FrameRows, Unknown, Values};
 pub use idx::{Images, mnist, read_idx, read_images, read_labels};
 pub use label::{Label, Task};

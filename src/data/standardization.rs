@@ -27,9 +27,9 @@ pub struct Standardization {
     /// What no feature exceeds: numbers near 0 stay nearly as they are, and those far away come close to the bound.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub bound: Option<f64>,
-    /// Features that stay as they are, in ascending order: the numbers of categories, which are no quantities.
+    /// Features that stay as they are, in ascending order: the numbers of categories, and shares of bins.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub codes: Vec<usize>,
+    pub unscaled: Vec<usize>,
 }
 
 /// The bound of [`Standardization::fit_robust`].
@@ -46,7 +46,7 @@ impl Standardization {
             .into_iter()
             .map(|variance| if variance == 0.0 { 1.0 } else { variance.sqrt() })
             .collect();
-        let fitted = Standardization { mean, deviation, bound: None, codes: Vec::new() };
+        let fitted = Standardization { mean, deviation, bound: None, unscaled: Vec::new() };
         fitted.check("Standardization::fit")?;
         Ok(fitted)
     }
@@ -84,19 +84,19 @@ impl Standardization {
             mean.push(median);
             deviation.push(scales.into_iter().find(|scale| *scale != 0.0).unwrap_or(1.0));
         }
-        let fitted = Standardization { mean, deviation, bound: Some(BOUND), codes: Vec::new() };
+        let fitted = Standardization { mean, deviation, bound: Some(BOUND), unscaled: Vec::new() };
         fitted.check("Standardization::fit_robust")?;
         Ok(fitted)
     }
 
-    /// The same, but these features (in ascending order) stay as they are: numbers of categories, as
-    /// [`Encoder::categories`](super::Encoder::categories) lists them.
-    pub fn with_codes(mut self, codes: Vec<usize>) -> Self {
+    /// The same, but these features (in ascending order) stay as they are, as those of
+    /// [`Encoder::unscaled`](super::Encoder::unscaled).
+    pub fn with_unscaled(mut self, unscaled: Vec<usize>) -> Self {
         let features = self.mean.len();
-        for &feature in codes.iter().filter(|feature| **feature < features) {
+        for &feature in unscaled.iter().filter(|feature| **feature < features) {
             (self.mean[feature], self.deviation[feature]) = (0.0, 1.0);
         }
-        self.codes = codes;
+        self.unscaled = unscaled;
         self
     }
 
@@ -148,10 +148,11 @@ impl Standardization {
     }
 
     pub(super) fn check(&self, operation: &'static str) -> Result<()> {
-        let is_sorted = self.codes.windows(2).all(|pair| pair[0] < pair[1]);
-        if !is_sorted || self.codes.last().is_some_and(|last| *last >= self.mean.len()) {
-            let (codes, features) = (&self.codes, self.mean.len());
-            let reason = format!("codes {codes:?} are no ascending numbers of {features} features");
+        let is_sorted = self.unscaled.windows(2).all(|pair| pair[0] < pair[1]);
+        if !is_sorted || self.unscaled.last().is_some_and(|last| *last >= self.mean.len()) {
+            let (unscaled, features) = (&self.unscaled, self.mean.len());
+            let reason =
+                format!("unscaled {unscaled:?} are no ascending numbers of {features} features");
             return Err(Error::argument(operation, reason));
         }
         let usable = |(mean, deviation): (&f64, &f64)| {
@@ -187,8 +188,8 @@ impl Scale {
     /// Of a feature that stays as it is where there is no standardization.
     pub(super) fn of(standardization: Option<&Standardization>, feature: usize) -> Self {
         match standardization {
-            Some(Standardization { mean, deviation, bound, codes })
-                if codes.binary_search(&feature).is_err() =>
+            Some(Standardization { mean, deviation, bound, unscaled })
+                if unscaled.binary_search(&feature).is_err() =>
             {
                 Scale { mean: mean[feature], deviation: deviation[feature], bound: *bound }
             }

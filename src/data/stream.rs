@@ -382,6 +382,6 @@ fn fit(
         },
     )?;
     let (encoder, standardization) =
-        fit.ok_or_else(|| wrong("there are no samples"))?.finish(usize::MAX)?;
+        fit.ok_or_else(|| wrong("there are no samples"))?.finish(usize::MAX, |_| None)?;
     Ok((encoder, standardization, targets.finish()))
 }

@@ -57,6 +57,13 @@ enum Slot {
     Number { mean: Option<f64>, written: Written, range: Option<(f64, f64)> },
     /// A feature for each text.
     Categories(HashMap<String, usize>),
+    Bins {
+        /// As of [`Slot::Number`].
+        mean: Option<f64>,
+        edges: Vec<f64>,
+        written: Written,
+        range: Option<(f64, f64)>,
+    },
     /// A feature with the number of the text, counted from 1.
     Codes(HashMap<String, usize>),
     /// Days, and a sine and a cosine for each cycle.
@@ -216,6 +223,15 @@ impl Schema {
                 let is_known = days.is_nan() || EncodedColumn::is_near(*range, days * DAY);
                 Ok(if is_known { Fit::Known } else { Fit::Outside })
             }
+            Slot::Bins { mean, edges, written, range } => {
+                let x = number(value, *mean, *written)?;
+                let mut places = features[first..].iter_mut();
+                EncodedColumn::bin_features(x, edges, x, |x| {
+                    places.next().into_iter().for_each(|place| *place = x);
+                });
+                let is_known = EncodedColumn::is_near(*range, x);
+                Ok(if is_known { Fit::Known } else { Fit::Outside })
+            }
             Slot::Codes(texts) => match category(value, texts)? {
                 Category::Known(text) => {
                     features[first] = text as f64 + 1.0;
@@ -298,6 +314,7 @@ impl Slot {
     fn features(&self) -> usize {
         match self {
             Slot::Number { .. } | Slot::Codes(_) => 1,
+            Slot::Bins { edges, .. } => edges.len() - 1,
             Slot::Categories(texts) => texts.len(),
             Slot::Date { cycles, .. } => 1 + 2 * cycles.len(),
         }
@@ -310,6 +327,10 @@ fn encoded_column(column: &EncodedColumn, written: Written) -> (InputColumn, Slo
         &Coding::Mean(mean) => {
             let mean = allows_gaps.then_some(mean);
             (InputKind::Number, Slot::Number { mean, written, range })
+        }
+        Coding::Bins { mean, edges } => {
+            let (mean, edges) = (allows_gaps.then_some(*mean), edges.clone());
+            (InputKind::Number, Slot::Bins { mean, edges, written, range })
         }
         Coding::Categories(texts) => {
             let places = texts.iter().cloned().zip(0..).collect();
@@ -346,7 +367,7 @@ pub(super) fn table_schema(info: &ModelInfo, encoder: &Encoder, outputs: usize) 
         return schema.clone();
     }
     let column_type = |column: &EncodedColumn| match column.coding {
-        Coding::Mean(_) => ColumnType::Number(NumberFormat::default()),
+        Coding::Mean(_) | Coding::Bins { .. } => ColumnType::Number(NumberFormat::default()),
         Coding::Categories(_) | Coding::Codes(_) => ColumnType::Text,
         Coding::Date { .. } => ColumnType::Date(DateOrder::YearFirst),
     };

@@ -317,11 +317,11 @@ pub(super) fn misfit(
     if let Some(misfit) = table_misfit(info, outputs) {
         return Some(misfit);
     }
-    let Standardization { mean, deviation, bound, codes } = info.standardization.as_ref()?;
-    let expected = info.encoder.iter().flat_map(Encoder::categories).map(|of| of.feature);
-    if !codes.iter().copied().eq(expected) {
-        let expected = "codes as the columns have them".to_owned();
-        return Some(("standardization", expected, format!("{codes:?}")));
+    let Standardization { mean, deviation, bound, unscaled } = info.standardization.as_ref()?;
+    let expected = info.encoder.iter().flat_map(Encoder::unscaled);
+    if !unscaled.iter().copied().eq(expected) {
+        let expected = "features without a scale as the columns have them".to_owned();
+        return Some(("standardization", expected, format!("{unscaled:?}")));
     }
     if mean.len() != inputs || deviation.len() != inputs {
         let found = format!("{} means and {} deviations", mean.len(), deviation.len());
@@ -358,7 +358,7 @@ fn table_misfit(info: &ModelInfo, outputs: usize) -> Option<(&'static str, Strin
     let fits = |(column, place): (&EncodedColumn, usize)| {
         let found = &schema.columns[place];
         let same_type = match column.coding {
-            Coding::Mean(_) => {
+            Coding::Mean(_) | Coding::Bins { .. } => {
                 matches!(found.column_type, ColumnType::Number(_) | ColumnType::Truth)
             }
             Coding::Categories(_) | Coding::Codes(_) => found.column_type == ColumnType::Text,

@@ -170,7 +170,7 @@ fn unusable_standardizations_leave_the_data_alone() {
             mean: mean.to_vec(),
             deviation: deviation.to_vec(),
             bound: None,
-            codes: Vec::new(),
+            unscaled: Vec::new(),
         }
         .apply(&mut data)
     };

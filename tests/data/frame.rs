@@ -1,8 +1,8 @@
 //! Tables with texts and gaps, and how they become numbers.
 
 use travertine::data::{
-    Coding, Encoded, Encoder, Frame, Label, Role, Schema, Standardization, Table, TableOptions,
-    Values, read_dataset, read_frame,
+    Coding, Encoded, Encoder, EncoderOptions, Frame, Label, Role, Schema, Standardization, Table,
+    TableOptions, Values, read_dataset, read_frame,
 };
 use travertine::layer::Categories;
 use travertine::{Error, Result};
@@ -296,14 +296,15 @@ fn codes_are_those_of_scikit_learn() {
     let text = PEOPLE.replace("31,red", "31,violet");
     let frame = read(&text, &options(&["zip"], &["age", "weight"])).unwrap();
     let train = frame.select(&[0, 1, 2, 4, 5]).unwrap();
-    let (encoder, standard) = Encoder::fit_with_codes(&train, 2).unwrap();
+    let most = EncoderOptions { most_one_hot: 2, ..EncoderOptions::default() };
+    let (encoder, standard) = Encoder::fit_with(&train, &most).unwrap();
     assert_eq!(encoder.feature_names(), ["color", "zip=08001", "zip=10115"]);
     let [color, _] = encoder.columns() else { panic!("{:?}", encoder.columns()) };
     assert_eq!(color.coding, Coding::Codes(strings(&["blue", "red", "violet"])));
     let categories = Categories { feature: 0, count: 3 };
-    assert_eq!((encoder.categories(), &standard.codes), (vec![categories], &vec![0]));
+    assert_eq!((encoder.categories(), &standard.unscaled), (vec![categories], &vec![0]));
     let raw = encoder.encode::<f64>(&frame, None).unwrap();
-    let robust = Standardization::fit_robust(&raw.data).unwrap().with_codes(vec![0]);
+    let robust = Standardization::fit_robust(&raw.data).unwrap().with_unscaled(vec![0]);
     for scale in [None, Some(&standard), Some(&robust)] {
         let encoded = encoder.encode::<f64>(&frame, scale).unwrap();
         let codes: Vec<f64> = encoded.data.features().chunks(3).map(|sample| sample[0]).collect();
@@ -318,7 +319,44 @@ fn codes_are_those_of_scikit_learn() {
         assert_eq!(applied.features(), encoded.data.features());
     }
     for wrong in [vec![1, 0], vec![3]] {
-        let outcome = robust.clone().with_codes(wrong).apply(&mut raw.data.clone());
-        assert_message(outcome, &["codes", "3 features"]);
+        let outcome = robust.clone().with_unscaled(wrong).apply(&mut raw.data.clone());
+        assert_message(outcome, &["unscaled", "3 features"]);
     }
+}
+
+/// Edges are numpy's `quantile(x, [0, 1/2, 1])` of 31, 38 and 45; shares are those of equation 1 in arXiv 2203.05556.
+#[test]
+fn numbers_in_bins_are_those_of_the_paper() {
+    let frame = read(PEOPLE, &options(&["zip"], &["weight", "color", "zip"])).unwrap();
+    let train = frame.select(&[0, 1, 2, 4, 5]).unwrap();
+    let fit = |bins| Encoder::fit_with(&train, &EncoderOptions { bins, ..Default::default() });
+    let (encoder, standard) = fit(Some(2)).unwrap();
+    assert_eq!(encoder.feature_names(), ["age: bin 1", "age: bin 2"]);
+    let edges = vec![31.0, 38.0, 45.0];
+    assert_eq!(encoder.columns()[0].coding, Coding::Bins { mean: 38.0, edges });
+    assert_eq!((encoder.unscaled(), &standard.unscaled), (vec![0, 1], &vec![0, 1]));
+    let robust = Standardization::fit_robust(&encoder.encode::<f64>(&train, None).unwrap().data);
+    let robust = robust.unwrap().with_unscaled(encoder.unscaled());
+    for scale in [None, Some(&standard), Some(&robust)] {
+        let encoded = encoder.encode::<f64>(&frame, scale).unwrap();
+        #[rustfmt::skip]
+        assert_eq!(encoded.data.features(), [
+            0.0, 0.0, // 31
+            1.0, 0.0, // the mean, 38
+            1.0, 1.0, // 45
+            -9.0 / 7.0, 0.0, // 22
+            1.0, 0.0,
+            1.0, 0.0, // 38
+        ]);
+    }
+    // Three numbers have no more than two bins between them, and numbers that repeat have fewer.
+    let (many, _) = fit(Some(48)).unwrap();
+    assert_eq!(many.features(), 48, "quantiles between numbers are edges too");
+    let text = "x,k\n5,a\n5,b\n5,a\n5,b\n5,a\n9,b\n";
+    let repeated = read(text, &TableOptions::default()).unwrap();
+    let all = EncoderOptions { bins: Some(4), ..Default::default() };
+    let (encoder, _) = Encoder::fit_with(&repeated, &all).unwrap();
+    let Coding::Bins { edges, .. } = &encoder.columns()[0].coding else { panic!() };
+    assert_eq!(edges, &[5.0, 9.0]);
+    assert_message(fit(Some(1)), &["at least two bins, not 1"]);
 }

@@ -78,7 +78,7 @@ fn plain_model() -> Model<f32> {
         mean: vec![1.0, -20.0, 0.5],
         deviation: vec![2.0, 10.0, 1e-3],
         bound: None,
-        codes: Vec::new(),
+        unscaled: Vec::new(),
     });
     Model::new(network, info).unwrap()
 }

@@ -7,6 +7,11 @@ pub(crate) fn at_least_one(text: &str) -> Result<usize, String> {
     number.ok_or_else(|| "expected a whole number of at least 1".to_owned())
 }
 
+pub(crate) fn at_least_two(text: &str) -> Result<usize, String> {
+    let number = text.parse().ok().filter(|&number: &usize| number >= 2);
+    number.ok_or_else(|| "expected a whole number of at least 2".to_owned())
+}
+
 pub(crate) fn not_negative(text: &str) -> Result<f64, String> {
     let number = text.parse().ok().filter(|number: &f64| number.is_finite() && *number >= 0.0);
     number.ok_or_else(|| "expected a finite number not below 0".to_owned())

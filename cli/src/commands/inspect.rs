@@ -213,6 +213,10 @@ fn metadata(info: &ModelInfo) -> Vec<String> {
     for column in info.encoder.iter().flat_map(Encoder::columns) {
         let values = match &column.coding {
             Coding::Mean(mean) => format!("a number; {mean} where it is missing"),
+            Coding::Bins { mean, edges } => {
+                let bins = edges.len() - 1;
+                format!("a number, in {bins} bins; {mean} where it is missing")
+            }
             Coding::Categories(texts) => format!("one of {}", listed(texts)),
             Coding::Codes(texts) => format!("one of {}, embedded", listed(texts)),
             Coding::Date { cycles, .. } => format!("a date, with {} cycles", cycles.len()),

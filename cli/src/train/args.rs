@@ -19,7 +19,7 @@ use crate::args::regularization::RegularizationArgs;
 use crate::args::schedule::ScheduleArgs;
 use crate::args::source::Source;
 use crate::args::table::{Scaling, TableArgs};
-use crate::args::values::{at_least_one, not_negative, positive, share, task};
+use crate::args::values::{at_least_one, at_least_two, not_negative, positive, share, task};
 
 /// `train`
 #[derive(Args, Clone, Debug)]
@@ -158,6 +158,10 @@ pub(crate) struct DataArgs {
     /// feature of its own
     #[arg(long, value_name = "N", conflicts_with = "stream")]
     pub(crate) embed_categories: Option<usize>,
+    /// Cut the numbers of each column of a table into N bins of equally many rows, a feature each: 0 below its bin, 1 above it, and
+    /// on a line between ("piecewise linear encoding")
+    #[arg(long, value_name = "N", value_parser = at_least_two, conflicts_with = "stream")]
+    pub(crate) bins: Option<usize>,
     /// Do not standardize the features of a table: --scaling none
     #[arg(long)]
     no_standardize: bool,

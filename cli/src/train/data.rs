@@ -3,8 +3,8 @@
 use std::collections::HashSet;
 
 use travertine::data::{
-    Coding, Dataset, EncodedColumn, Encoder, Frame, Label, Schema, Split, Standardization, Stream,
-    Table, TableOptions, TargetScale, Targets,
+    Coding, Dataset, EncodedColumn, Encoder, EncoderOptions, Frame, Label, Schema, Split,
+    Standardization, Stream, Table, TableOptions, TargetScale, Targets,
 };
 use travertine::layer::Categories;
 use travertine::{Error, Result, Scalar};
@@ -178,14 +178,17 @@ impl<T: Scalar> TrainingData<T> {
         held_out: &[usize],
     ) -> Result<Self> {
         let rows = frame.rows(train)?;
-        let most = args.embed_categories.unwrap_or(usize::MAX);
-        let (encoder, standardization) = Encoder::fit_with_codes(rows, most)?;
+        let options = EncoderOptions {
+            most_one_hot: args.embed_categories.unwrap_or(usize::MAX),
+            bins: args.bins,
+        };
+        let (encoder, standardization) = Encoder::fit_with(rows, &options)?;
         let standardization = match args.scaling() {
             Scaling::None => None,
             Scaling::Standard => Some(standardization),
             Scaling::Robust => {
                 let raw = encoder.encode::<f64>(rows, None)?.data;
-                Some(Standardization::fit_robust(&raw)?.with_codes(standardization.codes))
+                Some(Standardization::fit_robust(&raw)?.with_unscaled(encoder.unscaled()))
             }
         };
         let scale = standardization.as_ref();
@@ -282,11 +285,11 @@ impl<T: Scalar> TrainingData<T> {
         self.encoder.iter().flat_map(Encoder::categories).collect()
     }
 
-    /// The features of a table that are no categories: numbers, days and cycles of dates.
+    /// The features of a table that are numbers as they are: numbers, days and cycles of dates.
     pub(crate) fn numbers(&self) -> Vec<usize> {
         let columns = self.encoder.iter().flat_map(Encoder::columns);
         let is_number = columns.flat_map(|column| {
-            let is_number = !matches!(column.coding, Coding::Categories(_) | Coding::Codes(_));
+            let is_number = matches!(column.coding, Coding::Mean(_) | Coding::Date { .. });
             std::iter::repeat_n(is_number, column.features())
         });
         is_number.enumerate().filter(|(_, is)| *is).map(|(feature, _)| feature).collect()
@@ -357,6 +360,7 @@ fn read<T: Scalar>(args: &DataArgs) -> Result<(Whole<T>, Option<Dataset<T>>)> {
             (args.task.is_some(), "--task"),
             (args.scaling() == Scaling::Robust, "--scaling"),
             (args.embed_categories.is_some(), "--embed-categories"),
+            (args.bins.is_some(), "--bins"),
         ];
         let given = given.into_iter().find(|(is_given, _)| *is_given).map(|(_, option)| option);
         if let Some(option) = given.or_else(|| args.table.first_given()) {

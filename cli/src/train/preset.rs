@@ -198,6 +198,7 @@ fn options(args: &TrainArgs) -> String {
         |option: &str, value: Option<String>| value.map(|value| format!("{option} {value}"));
     let list = [
         value("--scaling", Some(value_name(args.data.scaling()))),
+        value("--bins", args.data.bins.map(|bins| name(&bins))),
         value("--embed-categories", args.data.embed_categories.map(|most| name(&most))),
         value("--hidden", Some(name(&layers.hidden))),
         value("--activation", Some(name(&layers.activation))),

@@ -1,5 +1,6 @@
 //! Tables that programs and people write, from the file to the prediction.
 
+mod bins;
 mod certainty;
 mod columns;
 mod complaints;

@@ -45,7 +45,7 @@ pub struct TableOptions {
     /// Columns whose values are categories even if they are numbers, such as zip codes.
     pub categorical: Vec<String>,
     /// Whether columns of 1001 to 10,000 different texts are learned from as well, for a network that embeds categories
-    /// ([`Encoder::fit_with_codes`](crate::data::Encoder::fit_with_codes)). Otherwise they are left out.
+    /// ([`EncoderOptions::most_one_hot`](crate::data::EncoderOptions::most_one_hot)). Otherwise they are left out.
     pub many_categories: bool,
     /// A NumPy file with the labels of a NumPy file.
     pub labels: Option<PathBuf>,
