@@ -82,23 +82,37 @@ impl<T: Scalar> CategoryEmbedding<T> {
         if let Some(reason) = fault(inputs, features) {
             return Err(Error::argument("embed categories", reason));
         }
-        let m = features.len();
-        let mut table = vec![T::default(); 3 * m];
-        let mut first = 0;
-        for (k, &Categories { feature, count }) in features.iter().enumerate() {
-            for (column, number) in [feature, first, count].into_iter().enumerate() {
-                table[k + column * m] = T::from_f64(number as f64);
-            }
-            first += count;
-        }
+        let (numbers, categories) = table(features);
+        let mut table = Matrix::zeros(engine, features.len(), 3)?;
+        table.view_mut().write_f64(&numbers)?;
         Ok(CategoryEmbedding {
             inputs,
             features: features.to_vec(),
-            weights: Matrix::zeros(engine, CATEGORY_NUMBERS, first)?,
+            weights: Matrix::zeros(engine, CATEGORY_NUMBERS, categories)?,
             bias: Matrix::zeros(engine, 1, 1)?,
-            table: Matrix::from_slice(engine, m, 3, &table)?,
+            table,
         })
     }
+}
+
+/// The table of [`LookUp`](crate::engine::LookUp), column by column, and the number of all categories.
+fn table(features: &[Categories]) -> (Vec<f64>, usize) {
+    let m = features.len();
+    let mut table = vec![0.0; 3 * m];
+    let mut first = 0;
+    for (k, &Categories { feature, count }) in features.iter().enumerate() {
+        for (column, number) in [feature, first, count].into_iter().enumerate() {
+            table[k + column * m] = number as f64;
+        }
+        first += count;
+    }
+    (table, first)
+}
+
+/// The initial weights of so many categories.
+fn initial_weights(categories: usize, seed: u64, number: u32) -> Vec<f64> {
+    let stream = Philox::new(seed, Purpose::Weights, number);
+    (0..(CATEGORY_NUMBERS * categories) as u64).map(|index| stream.normal(index)).collect()
 }
 
 /// Outputs of a layer that embeds these features.
@@ -170,11 +184,8 @@ impl<T: Scalar> Layer<T> for CategoryEmbedding<T> {
     /// Every number normal with deviation 1, whatever `init` is.
     fn initialize(&mut self, init: Init, seed: u64, number: u32) -> Result<()> {
         init.validate()?;
-        let stream = Philox::new(seed, Purpose::Weights, number);
-        let count = CATEGORY_NUMBERS * self.weights.columns();
-        let weights: Vec<T> =
-            (0..count as u64).map(|index| T::from_f64(stream.normal(index))).collect();
-        self.weights.view_mut().write(&weights)
+        let weights = initial_weights(self.weights.columns(), seed, number);
+        self.weights.view_mut().write_f64(&weights)
     }
 
     fn infer(
@@ -270,8 +281,10 @@ impl<T: Scalar> TrainingLayer<T> for CategoryEmbeddingTraining<'_, T> {
         let delta = self.delta(samples)?.sub_rows(0..self.inputs)?;
         let (_, mut out) = previous.output_and_delta_mut(samples)?;
         ops::copy(delta, out.reborrow())?;
-        let mut clear = |feature: usize| ops::fill(T::default(), out.reborrow().row(feature)?);
-        self.features.iter().try_for_each(|categories| clear(categories.feature))
+        for categories in self.features {
+            ops::fill(T::default(), out.reborrow().row(categories.feature)?)?;
+        }
+        Ok(())
     }
 
     fn gradient(

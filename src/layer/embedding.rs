@@ -79,12 +79,13 @@ impl<T: Scalar> NumberEmbedding<T> {
             let reason = "a layer must embed at least one feature; leave it out instead";
             return Err(Error::argument("embed numbers", reason));
         }
-        let numbers: Vec<T> = numbers.into_iter().map(T::from_f64).collect();
+        let mut columns = Matrix::zeros(engine, m, 1)?;
+        columns.view_mut().write_f64(&numbers)?;
         Ok(NumberEmbedding {
             inputs,
             weights: Matrix::zeros(engine, m, WEIGHTS)?,
             bias: Matrix::zeros(engine, m, BIAS)?,
-            columns: Matrix::from_slice(engine, m, 1, &numbers)?,
+            columns,
         })
     }
 
@@ -97,6 +98,20 @@ impl<T: Scalar> NumberEmbedding<T> {
         let embedded = embedded(inputs, outputs).unwrap_or_default();
         NumberEmbedding::new(engine, inputs, &(0..embedded).collect::<Vec<_>>())
     }
+}
+
+/// The initial weights and bias of m embedded features.
+fn initial_parameters(stream: Philox, m: usize) -> [Vec<f64>; 2] {
+    let uniform = |bound: f64, index: u64| bound * (2.0 * stream.uniform(index) - 1.0);
+    let weight = |index: usize| match index / m {
+        0..FREQUENCIES => 0.1 * stream.normal(index as u64),
+        _ => uniform(0.25, index as u64),
+    };
+    let bias = |index: usize| {
+        let bound = if index / m < FREQUENCIES { std::f64::consts::PI } else { 0.25 };
+        uniform(bound, (m * WEIGHTS + index) as u64)
+    };
+    [(0..m * WEIGHTS).map(weight).collect(), (0..m * BIAS).map(bias).collect()]
 }
 
 /// The number of embedded features of a layer of these sizes; `None` if there is no such layer.
@@ -160,20 +175,9 @@ impl<T: Scalar> Layer<T> for NumberEmbedding<T> {
     fn initialize(&mut self, init: Init, seed: u64, number: u32) -> Result<()> {
         init.validate()?;
         let stream = Philox::new(seed, Purpose::Weights, number);
-        let m = self.columns.rows();
-        let uniform = |bound: f64, index: u64| bound * (2.0 * stream.uniform(index) - 1.0);
-        let weight = |index: usize| match index / m {
-            0..FREQUENCIES => 0.1 * stream.normal(index as u64),
-            _ => uniform(0.25, index as u64),
-        };
-        let bias = |index: usize| {
-            let bound = if index / m < FREQUENCIES { std::f64::consts::PI } else { 0.25 };
-            uniform(bound, (m * WEIGHTS + index) as u64)
-        };
-        let weights: Vec<T> = (0..m * WEIGHTS).map(weight).map(T::from_f64).collect();
-        let bias: Vec<T> = (0..m * BIAS).map(bias).map(T::from_f64).collect();
-        self.weights.view_mut().write(&weights)?;
-        self.bias.view_mut().write(&bias)
+        let [weights, bias] = initial_parameters(stream, self.columns.rows());
+        self.weights.view_mut().write_f64(&weights)?;
+        self.bias.view_mut().write_f64(&bias)
     }
 
     fn infer(

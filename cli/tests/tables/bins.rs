@@ -12,7 +12,7 @@ fn a_linear_model_on_bins_follows_a_curve() {
         format!("{x:.4},{:.3},{:.4}", noise(i, 2), x.sin())
     };
     folder.write("t.csv", rows("x,y,wave", 900, row));
-    let train = "train t.csv --hidden none --epochs 200 --learning-rate 0.2 --json";
+    let train = "train t.csv --hidden none --epochs 300 --learning-rate 0.05 --json";
     let value = |options: &str| {
         let run = folder.run(&format!("{train} {options}")).ok();
         run.result()["held_out"]["value"].as_f64().unwrap()

@@ -256,3 +256,60 @@ fn number_of(id: cl_device_id, info: cl_device_info) -> Option<u64> {
         _ => None,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::gpu::tests::gpu_traits;
+
+    /// Devices of these descriptions, numbered from 0.
+    fn devices(descriptions: &[(&str, bool)]) -> Vec<Found> {
+        let device = |(number, &(description, is_gpu)): (usize, &(&str, bool))| {
+            let (name, description) = (format!("opencl:{number}"), description.to_owned());
+            Found {
+                id: std::ptr::null_mut(),
+                device: Device { name, description, ..Device::default() },
+                traits: Traits { is_cpu: !is_gpu, ..gpu_traits(0) },
+                largest: 0,
+                memory: 0,
+                is_gpu,
+            }
+        };
+        descriptions.iter().enumerate().map(device).collect()
+    }
+
+    #[test]
+    fn a_device_is_found_by_number_or_by_words_that_only_it_has() {
+        let all = [
+            ("AMD EPYC on PoCL", false),
+            ("Radeon 780M on rusticl", true),
+            ("Radeon 7600 on ROCm", true),
+        ];
+        let chosen = |words: &str| choose(devices(&all), words).map(|found| found.device.name);
+        for (words, name) in [
+            ("", "opencl:1"),
+            ("0", "opencl:0"),
+            ("2", "opencl:2"),
+            ("rocm", "opencl:2"),
+            ("EPYC on", "opencl:0"),
+        ] {
+            assert_eq!(chosen(words).unwrap(), name, "{words:?}");
+        }
+        for (words, parts) in [
+            (
+                "radeon",
+                [
+                    "several devices have this name",
+                    "opencl:1 is Radeon 780M",
+                    "opencl:2 is Radeon 7600",
+                ],
+            ),
+            ("geforce", ["there is no such device", "opencl:0 is AMD EPYC", "travertine devices"]),
+            // A number is never words, though 780 stands in a name.
+            ("780", ["there is no such device", "opencl:780", "opencl:2 is Radeon 7600"]),
+        ] {
+            let error = chosen(words).unwrap_err().to_string();
+            assert!(parts.iter().all(|part| error.contains(part)), "{words}: {error}");
+        }
+    }
+}
