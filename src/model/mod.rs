@@ -3,6 +3,7 @@
 mod importance;
 mod prediction;
 mod predictor;
+mod reading;
 mod record;
 mod schema;
 mod table;
@@ -114,9 +115,9 @@ impl<T: Scalar> Model<T> {
     ) -> Result<Self> {
         model_file::check(operation, &networks, &info)?;
         let (inputs, outputs) = (networks[0].inputs(), networks[0].outputs());
-        let encoder = schema::encoder(&info, inputs);
+        let encoder = reading::encoder(&info, inputs);
         let schema = Schema::new(&info, &encoder);
-        let table_schema = schema::table_schema(&info, &encoder, outputs);
+        let table_schema = reading::table_schema(&info, &encoder, outputs);
         let answers = Arc::new(Answers::new(&networks[0], &info));
         let shared = Arc::new(Shared { schema, table_schema, encoder, answers });
         let networks = networks.into_iter().map(Arc::new).collect();
