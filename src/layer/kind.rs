@@ -6,20 +6,20 @@ use std::fmt;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum LayerKind {
-    /// `W x + b`: [`Dense`].
+    /// `W x + b`: [`Dense`](super::Dense).
     #[default]
     Dense,
-    /// Each feature normalized over the batch: [`Normalization::batch`].
+    /// Each feature normalized over the batch: [`Normalization::batch`](super::Normalization::batch).
     BatchNorm,
-    /// Each sample normalized over its features: [`Normalization::layer`].
+    /// Each sample normalized over its features: [`Normalization::layer`](super::Normalization::layer).
     LayerNorm,
-    /// Each feature times a factor: [`Normalization::scale`].
+    /// Each feature times a factor: [`Normalization::scale`](super::Normalization::scale).
     Scale,
-    /// Embeddings of features below the features themselves: [`NumberEmbedding`].
+    /// Embeddings of features below the features themselves: [`NumberEmbedding`](super::NumberEmbedding).
     NumberEmbedding,
-    /// Each unit blended with its activation: [`Parametric`].
+    /// Each unit blended with its activation: [`Parametric`](super::Parametric).
     Parametric,
-    /// Learned vectors in the place of numbers of categories: [`CategoryEmbedding`].
+    /// Learned vectors in the place of numbers of categories: [`CategoryEmbedding`](super::CategoryEmbedding).
     CategoryEmbedding,
 }
 
