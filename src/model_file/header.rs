@@ -303,6 +303,18 @@ pub(super) fn misfit(
                 features.to_string(),
             ));
         }
+        // A code that no layer looks up would count as a quantity, and one of another column would find a wrong vector.
+        let embedded: Vec<Categories> =
+            layers.iter().flat_map(|layer| layer.categories.iter().copied()).collect();
+        let coded = encoder.categories();
+        if embedded != coded {
+            let list = |all: &[Categories]| {
+                let one = |of: &Categories| format!("{} of feature {}", of.count, of.feature);
+                all.iter().map(one).collect::<Vec<_>>().join(", ")
+            };
+            let expected = format!("the categories that the layers embed ({})", list(&embedded));
+            return Some(("columns", expected, format!("those of the columns ({})", list(&coded))));
+        }
         let names = encoder.feature_names();
         if let Some((name, found)) =
             names.iter().zip(&info.features).find(|(name, found)| name != found)

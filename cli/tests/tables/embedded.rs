@@ -62,6 +62,22 @@ fn a_column_of_many_texts_is_one_feature_and_is_learned() {
     assert_eq!(importance["importance"][0]["column"], "town", "{importance}");
 }
 
+/// A layer that looks up another column than the one with the codes would answer, and be wrong.
+#[test]
+fn a_layer_that_embeds_another_column_is_refused() {
+    let (folder, _) = trained(30, "--epochs 1");
+    let bytes = fs::read(folder.join("t.safetensors")).unwrap();
+    let from = b"[[1,30]]";
+    let at = bytes.windows(from.len()).position(|window| window == from).unwrap();
+    let mut damaged = bytes;
+    damaged[at..at + from.len()].copy_from_slice(b"[[2,30]]");
+    fs::write(folder.join("t.safetensors"), damaged).unwrap();
+    folder.write("new.csv", "x,town,kind\n0.1,town 3,new\n");
+    folder
+        .run("predict t.safetensors new.csv")
+        .fails(2, &["t.safetensors", "columns", "30 of feature 2", "30 of feature 1"]);
+}
+
 #[test]
 fn the_recipe_written_out_gives_the_same_bytes() {
     let (folder, run) = trained(12, "--epochs 3");
