@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
-"""Writes tests/metrics.json: cases and the numbers that scikit-learn, SciPy and NumPy give for them.
+"""Writes tests/library/metrics.json: cases and the numbers that scikit-learn, SciPy and NumPy give for them.
 
-    pip install scikit-learn && scripts/make-metric-cases.py > tests/metrics.json
+    pip install scikit-learn && scripts/make-metric-cases.py > tests/library/metrics.json
 """
 
 import json

@@ -149,7 +149,7 @@ impl Zip {
 }
 
 /// Declares a formula, once in Rust and once in the kernels' language: `formula!(Name = "name", |x, p| expression, "expression")`, with
-/// two operands `|x, y, p|`. `tests/conformance.rs` compares the two on every engine. A formula that only the CPU engine uses has no
+/// two operands `|x, y, p|`. `tests/engines/conformance.rs` compares the two on every engine. A formula that only the CPU engine uses has no
 /// kernel text.
 macro_rules! formula {
     ($name:ident = $text:literal, |$x:ident, $p:pat_param| $value:expr $(, $kernel:literal)?) => {

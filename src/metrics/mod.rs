@@ -1,6 +1,6 @@
 //! The quality of predictions, computed on the host in f64 from numbers of either precision.
 //!
-//! Numbers are scikit-learn's where this documentation does not say otherwise; `tests/metrics.rs` compares them.
+//! Numbers are scikit-learn's where this documentation does not say otherwise; `tests/library/metrics.rs` compares them.
 
 mod classification;
 mod interval;

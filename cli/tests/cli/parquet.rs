@@ -5,7 +5,7 @@ use std::fs;
 use crate::run::Folder;
 
 fn people(folder: &Folder) {
-    let file = concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/data/files/people.parquet");
+    let file = concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/library/data/files/people.parquet");
     folder.write("people.parquet", fs::read(file).unwrap());
 }
 

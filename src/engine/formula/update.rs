@@ -81,7 +81,7 @@ impl Update {
 }
 
 /// Declares a rule, once in Rust and once in the kernels' language: `rule!(Name = "name", |w, g, [m, v], p| { ... }, "...")`, with as
-/// many moments as the rule has. `tests/optimizers.rs` compares the two on every engine.
+/// many moments as the rule has. `tests/engines/optimizers.rs` compares the two on every engine.
 macro_rules! rule {
     ($name:ident = $text:literal, |$w:ident, $g:ident, [$($m:ident),*], $p:ident| $body:block, $kernel:literal) => {
         struct $name;

@@ -1,0 +1,27 @@
+//! What every engine computes, in one program: each test program compiles the library's generic code once more.
+
+#[path = "../common/mod.rs"]
+mod common;
+
+mod article;
+mod augmentation;
+mod category;
+mod conformance;
+mod embedding;
+mod factors;
+mod gradients;
+mod hooks;
+mod initial_values;
+mod loss_scale;
+mod normalization;
+mod opencl;
+mod optimizers;
+mod parametric;
+mod reduced_precision;
+mod regularization;
+mod scale;
+mod schedules;
+mod series;
+mod special;
+mod training;
+mod whole_network;
