@@ -285,7 +285,7 @@ fn damaged_files() {
     const WITHIN: &str = "TRAVERTINE_LITTLE_MEMORY";
     if cfg!(target_os = "linux") && std::env::var_os(WITHIN).is_none() {
         // This test again, in a process that may have 1 GB.
-        let script = "ulimit -v 1000000 && exec \"$0\" parquet::damaged_files --exact";
+        let script = "ulimit -v 1000000 && exec \"$0\" data::parquet::damaged_files --exact";
         let test = std::env::current_exe().unwrap();
         let mut command = Command::new("sh");
         let output = command.args(["-c", script]).arg(test).env(WITHIN, "1").output().unwrap();
