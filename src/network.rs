@@ -1,6 +1,7 @@
 //! A chain of layers.
 
 mod data_init;
+mod evaluate;
 mod fold;
 mod inference;
 mod summary;
@@ -9,17 +10,17 @@ mod whole;
 
 use std::sync::Arc;
 
+pub(crate) use self::evaluate::score_mean;
 pub use self::inference::Inference;
 pub(crate) use self::inference::{INFERENCE_BATCH, Prepared};
 use crate::activation::Activation;
 use crate::engine::{EMBEDDED, Engine};
 use crate::error::{Error, Result};
 use crate::init::Init;
-use crate::layer::{self, Categories, Layer, LayerKind, NumberEmbedding, outputs_of_categories};
-use crate::loss::Loss;
-
-use crate::ops::fused;
-use crate::samples::{Report, Samples, Scores};
+use crate::layer::{
+    self, Categories, Layer, LayerKind, NumberEmbedding, fault_of_members, members_of,
+    outputs_of_categories,
+};
 use crate::scalar::Scalar;
 
 /// A chain of layers that infers.
@@ -52,6 +53,8 @@ pub struct Builder<'e, T: Scalar> {
     embedded: Vec<usize>,
     /// The features that the layers of this kind embed.
     categories: Vec<Categories>,
+    /// As the last call of [`Builder::members`] says.
+    members: usize,
     init: Init,
     seed: u64,
 }
@@ -157,6 +160,48 @@ impl<T: Scalar> Builder<'_, T> {
         self.layer(LayerKind::Parametric, units, activation)
     }
 
+    /// So many members, each with factors of its own for the features ([`Members`](crate::layer::Members)): networks that share most of
+    /// their weights and are trained as one ("TabM": Gorishniy, Kotelnikov and Babenko, ICLR 2025). It stands behind embeddings or first;
+    /// [`Builder::member_dense`] layers follow, and [`Builder::member_heads`].
+    ///
+    /// ```
+    /// use travertine::{Activation, Loss, Network, Trainer, engine, optimizer::Adam};
+    /// let cpu = engine::open::<f32>("cpu")?;
+    /// let mut network = Network::builder(&cpu, 10)
+    ///     .members(32)
+    ///     .member_dense(64, Activation::Identity)
+    ///     .scale(Activation::Relu) // factors and biases of each member's units
+    ///     .member_heads(3, Activation::Softmax)
+    ///     .build()?;
+    /// assert_eq!((network.inputs(), network.outputs()), (10, 3));
+    /// // Each member has a loss of its own; inference puts out the mean of their probabilities.
+    /// let trainer =
+    ///     Trainer::builder(&mut network, Loss::SoftmaxCrossEntropy, Adam::new(0.002)?).build()?;
+    /// # Ok::<(), travertine::Error>(())
+    /// ```
+    pub fn members(mut self, count: usize) -> Self {
+        let outputs = self.outputs().saturating_mul(count);
+        self.members = count;
+        self.layer(LayerKind::Members, outputs, Activation::Identity)
+    }
+
+    /// A dense layer that all members share; `outputs`: of each member.
+    pub fn member_dense(self, outputs: usize, activation: Activation) -> Self {
+        let outputs = outputs.saturating_mul(self.members);
+        self.layer(LayerKind::MemberDense, outputs, activation)
+    }
+
+    /// The last layers: a dense layer of each member's own with as many outputs as the network, and the mean of the members
+    /// ([`MemberMean`](crate::layer::MemberMean)).
+    pub fn member_heads(self, outputs: usize, activation: Activation) -> Self {
+        let all = outputs.saturating_mul(self.members);
+        self.layer(LayerKind::MemberHeads, all, activation).layer(
+            LayerKind::MemberMean,
+            outputs,
+            activation,
+        )
+    }
+
     /// Rows of what the last layer puts out.
     fn outputs(&self) -> usize {
         self.layers.last().map_or(self.inputs, |layer| layer.1)
@@ -183,11 +228,18 @@ impl<T: Scalar> Builder<'_, T> {
     ///
     /// # Errors
     /// No layers, a layer of size 0, softmax in front of another layer, embeddings behind another layer or of features that there are
-    /// not, a parameter out of range; no memory.
+    /// not, layers of members without members, or layers that mix them, a parameter out of range; no memory.
     pub fn build(self) -> Result<Network<T>> {
         let mut inputs = self.inputs;
+        let mut members = 1;
         let mut layers = Vec::with_capacity(self.layers.len());
         for (number, &(kind, outputs, activation)) in (0..).zip(&self.layers) {
+            let before = members;
+            members = members_of(kind, (inputs, outputs), before);
+            if let Some(reason) = fault_of_members(kind, (inputs, outputs), members, before) {
+                let reason = format!("layer {number} is {kind}, but must be {reason}");
+                return Err(Error::argument("network", reason));
+            }
             let mut layer = match kind {
                 LayerKind::NumberEmbedding => {
                     NumberEmbedding::new(self.engine, inputs, &self.embedded)?.into()
@@ -196,6 +248,7 @@ impl<T: Scalar> Builder<'_, T> {
                     kind,
                     self.engine,
                     (inputs, outputs),
+                    members,
                     activation,
                     &self.categories,
                 )?,
@@ -213,14 +266,14 @@ impl<T: Scalar> Network<T> {
     pub fn builder(engine: &Arc<dyn Engine<T>>, inputs: usize) -> Builder<'_, T> {
         let (layers, embedded, categories) = (Vec::new(), Vec::new(), Vec::new());
         let init = Init::GlorotUniform;
-        Builder { engine, inputs, layers, embedded, categories, init, seed: 0 }
+        Builder { engine, inputs, layers, embedded, categories, members: 1, init, seed: 0 }
     }
 
     /// A network of layers that exist already.
     ///
     /// # Errors
     /// No layers; layers that do not chain, both named; softmax in front of another layer; embeddings behind
-    /// another layer; layers on different engines.
+    /// another layer; layers of members without members, or layers that mix them; layers on different engines.
     pub fn from_layers<L: Into<Box<dyn Layer<T>>>>(
         layers: impl IntoIterator<Item = L>,
     ) -> Result<Self> {
@@ -242,7 +295,7 @@ impl<T: Scalar> Network<T> {
                 );
                 return Err(Error::argument("network", reason));
             }
-            if one.activation() == Activation::Softmax {
+            if one.activation() == Activation::Softmax && next.kind() != LayerKind::MemberMean {
                 let reason = format!(
                     "layer {i} has softmax, which is for the last layer, and is followed by layer {}",
                     i + 1
@@ -260,6 +313,7 @@ impl<T: Scalar> Network<T> {
                 return Err(Error::argument("network", reason));
             }
         }
+        check_members(&layers)?;
         if !layers.iter().all(|layer| Arc::ptr_eq(layer.weights().engine(), engine)) {
             return Err(Error::argument("network", "all layers must live on one engine"));
         }
@@ -308,24 +362,35 @@ impl<T: Scalar> Network<T> {
     pub fn parameters(&self) -> usize {
         self.layers.iter().map(|layer| summary::parameters(&**layer)).sum()
     }
+}
 
-    /// Mean loss and, for classes, accuracy.
-    ///
-    /// # Errors
-    /// Samples of other sizes than the network's; a device that fails.
-    pub fn evaluate(&self, loss: Loss, samples: &Samples<'_, T>) -> Result<Report> {
-        let count = samples.count();
-        samples.check("evaluate", self.engine(), self.inputs(), self.outputs())?;
-        let mut inference = self.inference_for(count)?;
-        let mut scores = Scores::new(self.engine(), count)?;
-        for first in (0..count).step_by(INFERENCE_BATCH) {
-            let range = first..count.min(first + INFERENCE_BATCH);
-            let ([x, t], [losses, hits]) =
-                (samples.range(range.clone())?, scores.range_mut(range)?);
-            let output = inference.run_for(loss, x)?;
-            fused::loss(loss.formula(), output, t, losses, None)?;
-            fused::hits(output, t, loss.threshold(), hits)?;
+/// Refuses layers that do not agree about the members in their rows.
+fn check_members<T: Scalar>(layers: &[Box<dyn Layer<T>>]) -> Result<()> {
+    let (mut members, last) = (1, layers.len() - 1);
+    for (i, layer) in layers.iter().enumerate() {
+        let (kind, sizes, before) = (layer.kind(), (layer.inputs(), layer.outputs()), members);
+        members = members_of(kind, sizes, before);
+        let has_members =
+            matches!(kind, LayerKind::MemberDense | LayerKind::MemberHeads | LayerKind::MemberMean);
+        let reason = if let Some(reason) = fault_of_members(kind, sizes, members, before) {
+            Some(format!("must be {reason}"))
+        } else if has_members && layer.members() != members {
+            Some(format!("is for {} members, and its input has {members}", layer.members()))
+        } else if kind == LayerKind::Members
+            && i > 0
+            && layers[i - 1].activation() != Activation::Identity
+        {
+            Some(format!("must not follow {}, but the identity", layers[i - 1].activation()))
+        } else if kind == LayerKind::MemberMean
+            && (i < last || i == 0 || layers[i - 1].activation() != layer.activation())
+        {
+            Some(format!("must be the last and follow heads with {}", layer.activation()))
+        } else {
+            None
+        };
+        if let Some(reason) = reason {
+            return Err(Error::argument("network", format!("layer {i}, {kind}, {reason}")));
         }
-        scores.report(count, samples.task())
     }
+    Ok(())
 }

@@ -8,6 +8,7 @@ mod check;
 pub(crate) mod embedding;
 pub(crate) mod fused;
 pub(crate) mod lookup;
+pub(crate) mod members;
 pub(crate) mod network;
 pub(crate) mod normalize;
 pub(crate) mod regularize;

@@ -73,6 +73,7 @@ fn nothing_is_allocated_and_nothing_lost() {
     steps_of_layers_that_normalize_allocate_nothing();
     steps_of_embeddings_allocate_nothing();
     steps_of_parametric_activations_allocate_nothing();
+    steps_of_members_allocate_nothing();
     a_thousand_inferences_allocate_nothing();
     inferences_of_threads_that_share_an_engine_allocate_nothing();
     the_engine_allocates_what_the_plan_says_and_frees_all();
@@ -234,13 +235,27 @@ fn steps_of_parametric_activations_allocate_nothing() {
 
 /// `hidden`: adds the layers in front of the output layer; samples have 5 features.
 fn steps_of_layers_allocate_nothing(hidden: impl for<'e> Fn(Builder<'e, f32>) -> Builder<'e, f32>) {
+    steps_of_networks_allocate_nothing(|builder| hidden(builder).dense(3, Activation::Softmax));
+}
+
+fn steps_of_members_allocate_nothing() {
+    steps_of_networks_allocate_nothing(|builder| {
+        let builder = builder.embed_numbers(&[1]).members(4);
+        let builder = builder.member_dense(17, Activation::Identity).scale(Activation::Relu);
+        builder.member_heads(3, Activation::Softmax)
+    });
+}
+
+/// `layers`: adds all layers; samples have 5 features and 3 classes.
+fn steps_of_networks_allocate_nothing(
+    layers: impl for<'e> Fn(Builder<'e, f32>) -> Builder<'e, f32>,
+) {
     for (threads, batch) in [(1, 32), (2, 32), (2, 2000)] {
         let counting = Arc::new(Counting::new(started(threads)));
         let engine: Arc<dyn Engine<f32>> = counting.clone();
         let x = Matrix::from_slice(&engine, 5, batch, &random(5 * batch, 1)).unwrap();
         let t = Matrix::from_slice(&engine, 3, batch, &one_hot(3, batch)).unwrap();
-        let builder = hidden(Network::builder(&engine, 5));
-        let mut network = builder.dense(3, Activation::Softmax).build().unwrap();
+        let mut network = layers(Network::builder(&engine, 5)).build().unwrap();
         let (loss, optimizer) = (Loss::SoftmaxCrossEntropy, Adam::new(0.01).unwrap());
         let live = counting.counts().live_bytes;
         let mut trainer =

@@ -277,7 +277,7 @@ impl<T: Scalar> TrainingLayer<T> for CategoryEmbeddingTraining<'_, T> {
     }
 
     /// As the trait says, with 0 as the gradient by the number of a category; the layer in front must have no activation.
-    fn propagate(&self, previous: &mut dyn TrainingLayer<T>, samples: usize) -> Result<()> {
+    fn propagate(&mut self, previous: &mut dyn TrainingLayer<T>, samples: usize) -> Result<()> {
         let delta = self.delta(samples)?.sub_rows(0..self.inputs)?;
         let (_, mut out) = previous.output_and_delta_mut(samples)?;
         ops::copy(delta, out.reborrow())?;

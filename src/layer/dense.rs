@@ -207,7 +207,7 @@ impl<T: Scalar> TrainingLayer<T> for DenseTraining<'_, T> {
         )
     }
 
-    fn propagate(&self, previous: &mut dyn TrainingLayer<T>, samples: usize) -> Result<()> {
+    fn propagate(&mut self, previous: &mut dyn TrainingLayer<T>, samples: usize) -> Result<()> {
         let (_, out, fold) = previous.loss_operands(samples)?;
         dense_propagate(self.weights.as_ref(), self.delta(samples)?, fold, out)
     }

@@ -279,7 +279,7 @@ impl<T: Scalar> TrainingLayer<T> for NumberEmbeddingTraining<'_, T> {
     }
 
     /// An error: nothing stands in front of this layer.
-    fn propagate(&self, _previous: &mut dyn TrainingLayer<T>, _samples: usize) -> Result<()> {
+    fn propagate(&mut self, _previous: &mut dyn TrainingLayer<T>, _samples: usize) -> Result<()> {
         let reason = "the layer that embeds numbers is the first; it has no gradient by its input";
         Err(Error::argument("propagate", reason))
     }

@@ -84,6 +84,8 @@ mod category;
 mod dense;
 mod embedding;
 mod kind;
+mod member_dense;
+mod members;
 mod normalization;
 mod parametric;
 
@@ -97,6 +99,9 @@ pub use dense::{Dense, DenseTraining};
 pub(crate) use embedding::{MOST_FEATURES, embedded, misplaced};
 pub use embedding::{NumberEmbedding, NumberEmbeddingTraining};
 pub use kind::LayerKind;
+pub(crate) use kind::{fault_of_members, members_of};
+pub use member_dense::{MemberDense, MemberDenseTraining};
+pub use members::{MemberMean, Members, MembersTraining};
 pub(crate) use normalization::EPSILON;
 pub use normalization::{Normalization, NormalizationTraining};
 pub use parametric::{Parametric, ParametricTraining};
@@ -111,7 +116,8 @@ use crate::scalar::Scalar;
 
 mod sealed {
     use super::{
-        CategoryEmbedding, CategoryEmbeddingTraining, Dense, DenseTraining, Normalization,
+        CategoryEmbedding, CategoryEmbeddingTraining, Dense, DenseTraining, MemberDense,
+        MemberDenseTraining, MemberMean, Members, MembersTraining, Normalization,
         NormalizationTraining, NumberEmbedding, NumberEmbeddingTraining, Parametric,
         ParametricTraining,
     };
@@ -124,6 +130,11 @@ mod sealed {
     impl<T: Scalar> Sealed for CategoryEmbeddingTraining<'_, T> {}
     impl<T: Scalar> Sealed for Dense<T> {}
     impl<T: Scalar> Sealed for DenseTraining<'_, T> {}
+    impl<T: Scalar> Sealed for MemberDense<T> {}
+    impl<T: Scalar> Sealed for MemberDenseTraining<'_, T> {}
+    impl<T: Scalar> Sealed for MemberMean<T> {}
+    impl<T: Scalar> Sealed for Members<T> {}
+    impl<T: Scalar> Sealed for MembersTraining<'_, T> {}
     impl<T: Scalar> Sealed for Normalization<T> {}
     impl<T: Scalar> Sealed for NormalizationTraining<'_, T> {}
     impl<T: Scalar> Sealed for NumberEmbedding<T> {}
@@ -133,14 +144,18 @@ mod sealed {
 }
 
 /// A layer of a kind before its parameters are drawn. Normalizations and parametric activations have as many outputs as inputs. An embedding
-/// of numbers is of the first features, one of categories of those that are given; both have no activation.
+/// of numbers is of the first features, one of categories of those that are given; both have no activation. `members`: whose rows it computes
+/// apart ([`kind::members_of`]).
 pub(crate) fn of_kind<T: Scalar>(
     kind: LayerKind,
     engine: &Arc<dyn Engine<T>>,
     (inputs, outputs): (usize, usize),
+    members: usize,
     activation: Activation,
     categories: &[Categories],
 ) -> Result<Box<dyn Layer<T>>> {
+    // Of one member.
+    let [of_inputs, of_outputs] = [inputs, outputs].map(|rows| rows / members.max(1));
     Ok(match kind {
         LayerKind::Dense => Dense::new(engine, inputs, outputs, activation)?.into(),
         LayerKind::BatchNorm => Normalization::batch(engine, outputs, activation)?.into(),
@@ -149,6 +164,14 @@ pub(crate) fn of_kind<T: Scalar>(
         LayerKind::NumberEmbedding => NumberEmbedding::of_sizes(engine, inputs, outputs)?.into(),
         LayerKind::Parametric => Parametric::new(engine, outputs, activation)?.into(),
         LayerKind::CategoryEmbedding => CategoryEmbedding::new(engine, inputs, categories)?.into(),
+        LayerKind::Members => Members::new(engine, members, inputs)?.into(),
+        LayerKind::MemberDense => {
+            MemberDense::shared(engine, members, of_inputs, of_outputs, activation)?.into()
+        }
+        LayerKind::MemberHeads => {
+            MemberDense::heads(engine, members, of_inputs, of_outputs, activation)?.into()
+        }
+        LayerKind::MemberMean => MemberMean::new(engine, members, outputs, activation)?.into(),
     })
 }
 
@@ -228,6 +251,11 @@ pub trait Layer<T: Scalar>: sealed::Sealed + Send + Sync {
         None
     }
 
+    /// The members whose rows stand one below the other in its output, or in the input of [`MemberMean`]; 1 where there are none.
+    fn members(&self) -> usize {
+        1
+    }
+
     /// The features that the layer embeds, of a [`CategoryEmbedding`]; none else.
     fn categories(&self) -> &[Categories] {
         &[]
@@ -287,6 +315,10 @@ pub enum Training<'l, T: Scalar> {
     Parametric(ParametricTraining<'l, T>),
     /// Of a [`CategoryEmbedding`].
     CategoryEmbedding(CategoryEmbeddingTraining<'l, T>),
+    /// Of [`Members`].
+    Members(MembersTraining<'l, T>),
+    /// Of a [`MemberDense`].
+    MemberDense(MemberDenseTraining<'l, T>),
 }
 
 impl<'l, T: Scalar> Deref for Training<'l, T> {
@@ -299,6 +331,8 @@ impl<'l, T: Scalar> Deref for Training<'l, T> {
             Training::NumberEmbedding(layer) => layer,
             Training::Parametric(layer) => layer,
             Training::CategoryEmbedding(layer) => layer,
+            Training::Members(layer) => layer,
+            Training::MemberDense(layer) => layer,
         }
     }
 }
@@ -311,6 +345,8 @@ impl<T: Scalar> DerefMut for Training<'_, T> {
             Training::NumberEmbedding(layer) => layer,
             Training::Parametric(layer) => layer,
             Training::CategoryEmbedding(layer) => layer,
+            Training::Members(layer) => layer,
+            Training::MemberDense(layer) => layer,
         }
     }
 }
@@ -393,7 +429,7 @@ pub trait TrainingLayer<T: Scalar>: sealed::Sealed + Send + Sync {
     ///
     /// # Errors
     /// A layer that does not chain; more samples than the batch; a device that fails.
-    fn propagate(&self, previous: &mut dyn TrainingLayer<T>, samples: usize) -> Result<()>;
+    fn propagate(&mut self, previous: &mut dyn TrainingLayer<T>, samples: usize) -> Result<()>;
 
     /// `sinks = scale gradient + keep sinks` for matrices of the shapes of the parameters, the gradient being the mean over
     /// the samples; input `inputs x samples`, as forward had it.

@@ -335,7 +335,7 @@ impl<T: Scalar> TrainingLayer<T> for NormalizationTraining<'_, T> {
         if pass == Pass::Step && !self.given { self.follow(samples) } else { Ok(()) }
     }
 
-    fn propagate(&self, previous: &mut dyn TrainingLayer<T>, samples: usize) -> Result<()> {
+    fn propagate(&mut self, previous: &mut dyn TrainingLayer<T>, samples: usize) -> Result<()> {
         let moments = match &self.statistics {
             Some(running) if self.given => running.as_ref(),
             _ => self.moments.view().sub_rows(0..self.lines(samples))?,

@@ -172,7 +172,7 @@ impl<T: Scalar> TrainingLayer<T> for ParametricTraining<'_, T> {
     }
 
     /// As the trait says; `previous` must be the layer whose output this one has had as its input.
-    fn propagate(&self, previous: &mut dyn TrainingLayer<T>, samples: usize) -> Result<()> {
+    fn propagate(&mut self, previous: &mut dyn TrainingLayer<T>, samples: usize) -> Result<()> {
         let delta = self.delta(samples)?;
         let (input, out, fold) = previous.loss_operands(samples)?;
         blend::propagate(self.f, [self.weights.as_ref(), input, delta], fold, out)

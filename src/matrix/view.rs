@@ -111,6 +111,26 @@ macro_rules! shape_methods {
             Ok(Self { span: Span { offset, rows: rows.len(), columns: columns.len(), ..span }, ..self })
         }
 
+        /// The same elements, in their order, in columns of `rows` rows.
+        ///
+        /// # Errors
+        /// Elements that are not contiguous, or do not fill such columns.
+        pub(crate) fn regroup(self, rows: usize) -> Result<Self> {
+            let span = self.span;
+            let is_contiguous = (span.rows == 1 || span.row_stride == 1)
+                && (span.columns == 1 || span.column_stride == span.rows);
+            let elements = span.rows * span.columns;
+            if rows == 0 || !is_contiguous || !elements.is_multiple_of(rows) {
+                let reason = format!(
+                    "a {}x{} matrix must be contiguous to be one of {rows} rows, and have elements for them; copy it first",
+                    span.rows, span.columns
+                );
+                return Err(Error::argument("regroup", reason));
+            }
+            let columns = elements / rows;
+            Ok(Self { span: Span { rows, columns, row_stride: 1, column_stride: rows, ..span }, ..self })
+        }
+
         /// The place of the matrix in the engine's memory, for calls of the engine.
         pub(crate) fn span(&self) -> Span {
             self.span

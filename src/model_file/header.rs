@@ -15,7 +15,8 @@ use crate::data::{
 };
 use crate::error::{Error, Result};
 use crate::layer::{
-    Categories, LayerKind, MOST_FEATURES, embedded, fault_of_categories, outputs_of_categories,
+    Categories, LayerKind, MOST_FEATURES, embedded, fault_of_categories, fault_of_members,
+    members_of, outputs_of_categories,
 };
 
 /// The version of the metadata.
@@ -92,7 +93,7 @@ pub(super) fn tensors_of(
     let member = if members > 1 { format!("members.{member}.") } else { String::new() };
     let name = format!("{member}layers.{number}");
     let sizes = (layer.inputs, layer.outputs);
-    super::tensors::tensors_of(&name, layer.kind, sizes, &layer.categories)
+    super::tensors::tensors_of(&name, layer.kind, sizes, layer.members, &layer.categories)
 }
 
 impl Header {
@@ -194,10 +195,7 @@ fn layers(file: &str, json: &Json) -> Result<Vec<LayerDescription>> {
         } else if !categories.is_empty() {
             return Err(Error::format(file, place("categories"), "none", "some"));
         }
-        let keeps_size = !matches!(
-            kind,
-            LayerKind::Dense | LayerKind::NumberEmbedding | LayerKind::CategoryEmbedding
-        );
+        let keeps_size = kind == LayerKind::LayerNorm || kind.is_elementwise();
         if keeps_size && inputs != outputs {
             return Err(Error::format(
                 file,
@@ -221,7 +219,18 @@ fn layers(file: &str, json: &Json) -> Result<Vec<LayerDescription>> {
         let activation: Activation = activation.parse().map_err(|error: Error| {
             Error::format(file, place("activation"), "a known one", error.to_string())
         })?;
-        if activation == Activation::Softmax && number + 1 < json.layers.len() {
+        let before = layers.last().map_or((1, Activation::Identity), |l| (l.members, l.activation));
+        let members = members_of(kind, (inputs, outputs), before.0);
+        let follows = json.layers.get(number + 1);
+        let mean = follows.is_some_and(|next| next.kind.as_deref() == Some("member_mean"));
+        if let Some(reason) = fault_of_members(kind, (inputs, outputs), members, before.0) {
+            return Err(Error::format(file, place("kind"), reason, name));
+        }
+        if kind == LayerKind::MemberMean && (follows.is_some() || activation != before.1) {
+            let expected = "the last layer, with the activation of the one before";
+            return Err(Error::format(file, place("kind"), expected, name));
+        }
+        if activation == Activation::Softmax && follows.is_some() && !mean {
             return Err(Error::format(
                 file,
                 place("activation"),
@@ -229,7 +238,9 @@ fn layers(file: &str, json: &Json) -> Result<Vec<LayerDescription>> {
                 "softmax",
             ));
         }
-        if activation == Activation::Softmax && kind != LayerKind::Dense {
+        let may_be_softmax =
+            matches!(kind, LayerKind::Dense | LayerKind::MemberHeads | LayerKind::MemberMean);
+        if activation == Activation::Softmax && !may_be_softmax {
             return Err(Error::format(
                 file,
                 place("activation"),
@@ -237,12 +248,15 @@ fn layers(file: &str, json: &Json) -> Result<Vec<LayerDescription>> {
                 "softmax",
             ));
         }
-        let embeds = matches!(kind, LayerKind::NumberEmbedding | LayerKind::CategoryEmbedding);
-        if embeds && activation != Activation::Identity {
+        let is_linear = matches!(
+            kind,
+            LayerKind::NumberEmbedding | LayerKind::CategoryEmbedding | LayerKind::Members
+        );
+        if is_linear && activation != Activation::Identity {
             let found = activation.to_string();
             return Err(Error::format(file, place("activation"), "identity", found));
         }
-        layers.push(LayerDescription { kind, inputs, outputs, activation, categories });
+        layers.push(LayerDescription { kind, inputs, outputs, activation, members, categories });
     }
     Ok(layers)
 }

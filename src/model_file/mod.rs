@@ -115,6 +115,8 @@ pub struct LayerDescription {
     pub outputs: usize,
     /// Its activation.
     pub activation: Activation,
+    /// The members whose rows it computes apart ([`Members`](crate::layer::Members)); 1 where there are none.
+    pub members: usize,
     /// The features whose categories it embeds.
     pub categories: Vec<Categories>,
 }
@@ -123,9 +125,11 @@ impl LayerDescription {
     /// Number of parameters.
     pub fn parameters(&self) -> usize {
         let sizes = (self.inputs, self.outputs);
-        let shapes = tensors::tensors_of("", self.kind, sizes, &self.categories);
-        let matrices = if self.kind.has_bias() { 2 } else { 1 };
-        shapes[..matrices].iter().map(|(_, shape)| shape.iter().product::<usize>()).sum()
+        let shapes = tensors::tensors_of("", self.kind, sizes, self.members, &self.categories);
+        shapes[..self.kind.matrices()]
+            .iter()
+            .map(|(_, shape)| shape.iter().product::<usize>())
+            .sum()
     }
 }
 

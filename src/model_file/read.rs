@@ -48,8 +48,10 @@ fn member<T: Scalar, R: Read + Seek>(
     let mut tensors = Tensors { source, metadata: &header.tensors, offset: header.offset };
     let mut layers = Vec::with_capacity(header.layers.len());
     for (number, description) in header.layers.iter().enumerate() {
-        let &LayerDescription { kind, inputs, outputs, activation, ref categories } = description;
-        let mut layer = layer::of_kind(kind, engine, (inputs, outputs), activation, categories)?;
+        let &LayerDescription { kind, inputs, outputs, activation, members, ref categories } =
+            description;
+        let sizes = (inputs, outputs);
+        let mut layer = layer::of_kind(kind, engine, sizes, members, activation, categories)?;
         let names = tensors_of(member, number, description);
         tensors::write(&mut *layer, &tensors.values((kind, inputs), &names)?)?;
         layers.push(layer);

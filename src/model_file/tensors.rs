@@ -19,6 +19,7 @@ pub(super) fn tensors_of(
     name: &str,
     kind: LayerKind,
     (inputs, outputs): (usize, usize),
+    members: usize,
     categories: &[Categories],
 ) -> Vec<(String, Vec<usize>)> {
     let embedded = embedded(inputs, outputs).unwrap_or_default();
@@ -41,6 +42,15 @@ pub(super) fn tensors_of(
             let all = categories.iter().map(|feature| feature.count).sum();
             vec![("weight", vec![CATEGORY_NUMBERS, all])]
         }
+        LayerKind::Members => vec![("weight", vec![outputs])],
+        LayerKind::MemberDense => {
+            let rows = outputs / members;
+            vec![("weight", vec![rows, inputs / members]), ("bias", vec![rows])]
+        }
+        LayerKind::MemberHeads => {
+            vec![("weight", vec![outputs, inputs / members]), ("bias", vec![outputs])]
+        }
+        LayerKind::MemberMean => vec![],
     };
     parts.into_iter().map(|(part, shape)| (format!("{name}.{part}"), shape)).collect()
 }
@@ -48,10 +58,8 @@ pub(super) fn tensors_of(
 /// The values of a layer's tensors, in the order of [`tensors_of`].
 pub(super) fn values_of<T: Scalar>(layer: &dyn Layer<T>) -> Result<Vec<Vec<T>>> {
     // Row-major in the file is the transposed matrix column-major.
-    let mut values = vec![layer.weights().t().to_vec()?];
-    if layer.kind().has_bias() {
-        values.push(layer.bias().t().to_vec()?);
-    }
+    let matrices = [layer.weights(), layer.bias()].into_iter().take(layer.kind().matrices());
+    let mut values = matrices.map(|x| x.t().to_vec()).collect::<Result<Vec<_>>>()?;
     if let Some(statistics) = layer.statistics() {
         for column in 0..statistics.columns() {
             values.push(statistics.column(column)?.to_vec()?);
@@ -62,8 +70,11 @@ pub(super) fn values_of<T: Scalar>(layer: &dyn Layer<T>) -> Result<Vec<Vec<T>>> 
 
 /// Writes what [`Tensors::values`] read into a layer.
 pub(super) fn write<T: Scalar>(layer: &mut dyn Layer<T>, values: &[Vec<T>]) -> Result<()> {
-    layer.weights_mut().t().write(&values[0])?;
-    if !layer.kind().has_bias() {
+    let matrices = layer.kind().matrices();
+    if matrices > 0 {
+        layer.weights_mut().t().write(&values[0])?;
+    }
+    if matrices < 2 {
         return Ok(());
     }
     layer.bias_mut().t().write(&values[1])?;
@@ -89,14 +100,18 @@ impl<R: Read + Seek> Tensors<'_, R> {
     ) -> Result<Vec<Vec<T>>> {
         let values: Vec<Vec<T>> =
             tensors.iter().map(|(name, shape)| self.tensor(name, shape)).collect::<Result<_>>()?;
-        let last = values.len() - 1;
+        let Some(last) = values.len().checked_sub(1) else { return Ok(values) };
         let numbers = || values[last].iter().map(|x| x.to_f64());
         let fault = match kind {
             LayerKind::Dense
             | LayerKind::LayerNorm
             | LayerKind::Scale
             | LayerKind::Parametric
-            | LayerKind::CategoryEmbedding => None,
+            | LayerKind::CategoryEmbedding
+            | LayerKind::Members
+            | LayerKind::MemberDense
+            | LayerKind::MemberHeads
+            | LayerKind::MemberMean => None,
             LayerKind::BatchNorm => numbers()
                 .position(|variance| variance < 0.0)
                 .map(|index| (index, "variances not below 0".to_owned())),

@@ -131,5 +131,6 @@ fn check_names<T: Scalar, S: AsRef<str>>(
 }
 
 fn tensors_of<T: Scalar>(layer: &dyn Layer<T>, name: &str) -> Vec<(String, Vec<usize>)> {
-    tensors::tensors_of(name, layer.kind(), (layer.inputs(), layer.outputs()), layer.categories())
+    let sizes = (layer.inputs(), layer.outputs());
+    tensors::tensors_of(name, layer.kind(), sizes, layer.members(), layer.categories())
 }

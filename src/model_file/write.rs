@@ -97,6 +97,7 @@ fn descriptions<T: Scalar>(network: &Network<T>) -> Vec<LayerDescription> {
         inputs: layer.inputs(),
         outputs: layer.outputs(),
         activation: layer.activation(),
+        members: layer.members(),
         categories: layer.categories().to_vec(),
     });
     description.collect()
@@ -155,8 +156,8 @@ fn json(layers: &[LayerDescription], members: usize, info: &ModelInfo) -> Json {
     let is_bounded = info.standardization.as_ref().is_some_and(|scale| scale.bound.is_some())
         || info.target_scale.as_ref().is_some_and(|scale| scale.bounds().is_some());
     let is_new = |layer: &LayerDescription| {
-        use LayerKind::{CategoryEmbedding, NumberEmbedding, Parametric, Scale};
-        matches!(layer.kind, Scale | NumberEmbedding | Parametric | CategoryEmbedding)
+        use LayerKind::{CategoryEmbedding, Members, NumberEmbedding, Parametric, Scale};
+        matches!(layer.kind, Scale | NumberEmbedding | Parametric | CategoryEmbedding | Members)
             || matches!(layer.activation, Activation::Selu | Activation::Mish)
     };
     let version = if members > 1 || is_bounded || layers.iter().any(is_new) {

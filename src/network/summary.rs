@@ -21,8 +21,8 @@ impl<T: Scalar> Network<T> {
 
 /// Number of parameters of a layer.
 pub(super) fn parameters<T: Scalar>(layer: &dyn Layer<T>) -> usize {
-    let [weights, bias] = [layer.weights(), layer.bias()].map(|x| x.rows() * x.columns());
-    weights + if layer.kind().has_bias() { bias } else { 0 }
+    let matrices = [layer.weights(), layer.bias()].into_iter();
+    matrices.take(layer.kind().matrices()).map(|x| x.rows() * x.columns()).sum()
 }
 
 /// The layers with their sizes, activations and numbers of parameters.

@@ -25,6 +25,18 @@ impl<'a, T: Scalar> Fold<'a, T> {
         }
     }
 
+    /// The same derivative with another view of what the layer keeps.
+    pub(crate) fn map(
+        self,
+        view: impl FnOnce(MatrixRef<'a, T>) -> Result<MatrixRef<'a, T>>,
+    ) -> Result<Self> {
+        Ok(match self {
+            Fold::One => Fold::One,
+            Fold::Zip(f, p, kept) => Fold::Zip(f, p, view(kept)?),
+            Fold::Softmax(kept) => Fold::Softmax(view(kept)?),
+        })
+    }
+
     fn derivative(self) -> Derivative {
         match self {
             Fold::One => Derivative::One,
@@ -234,6 +246,10 @@ impl<T: Scalar> Indices<T> {
 
     pub(crate) fn bytes(&self) -> usize {
         self.memory.bytes()
+    }
+
+    pub(super) fn memory(&self) -> &Matrix<T> {
+        &self.memory
     }
 
     pub(super) fn handle(&self) -> Handle {

@@ -2,7 +2,7 @@
 
 use super::Trainer;
 use super::step::Stepper;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::layer::{Pass, Role};
 use crate::loss::given_gradient;
 use crate::matrix::{Matrix, MatrixMut, MatrixRef};
@@ -42,7 +42,7 @@ impl<T: Scalar> Trainer<'_, T> {
     /// ```
     ///
     /// # Errors
-    /// An x that does not fit; those of `loss`, with the parameters as they were; a device that fails.
+    /// A network with members; an x that does not fit; those of `loss`, with the parameters as they were; a device that fails.
     pub fn step_with(
         &mut self,
         x: MatrixRef<'_, T>,
@@ -50,6 +50,11 @@ impl<T: Scalar> Trainer<'_, T> {
     ) -> Result<()> {
         self.last_samples = 0;
         self.check_batch("step with", x, None)?;
+        if self.stepper.members.is_some() {
+            let reason =
+                "a network with members has a loss for each member, not one for its outputs";
+            return Err(Error::argument("step with", reason));
+        }
         self.stepper.schedule.check(self.stepper.step)?;
         let (outputs, samples) = (self.t.rows(), x.columns());
         let mut gradient = self.t.front_mut(outputs, samples);
@@ -84,7 +89,7 @@ impl<T: Scalar> Trainer<'_, T> {
             for first in (0..samples).step_by(batch) {
                 let range = first..samples.min(first + batch);
                 stepper.forward(x.sub_columns(range.clone())?, Pass::Inference)?;
-                let part = stepper.output(range.len())?;
+                let part = stepper.prediction(range.len())?;
                 ops::copy(part, output.view_mut().sub_columns(range)?)?;
             }
             Ok(())
@@ -95,7 +100,10 @@ impl<T: Scalar> Trainer<'_, T> {
 
 impl<T: Scalar> Stepper<'_, T> {
     /// Runs with the last layer's activation in place, also where the trainer's loss reads its z.
-    fn with_output_role(&mut self, run: impl FnOnce(&mut Self) -> Result<()>) -> Result<()> {
+    pub(super) fn with_output_role(
+        &mut self,
+        run: impl FnOnce(&mut Self) -> Result<()>,
+    ) -> Result<()> {
         let last = self.layers.len() - 1;
         self.layers[last].set_role(Role::Output);
         let done = run(self);

@@ -46,10 +46,10 @@ impl Dropout {
                 "there are no hidden layers to drop outputs of; set their rate to 0",
             ));
         }
-        let first = layers.iter().position(|layer| layer.kind() == LayerKind::Dense);
+        let first = layers.iter().position(|layer| layer.kind().multiplies());
         let rate = |i: usize| if Some(i) == first { self.inputs } else { self.hidden };
         let dropout = |(i, layer): (usize, &dyn TrainingLayer<T>)| {
-            (layer.kind() == LayerKind::Dense && rate(i) > 0.0)
+            (layer.kind().multiplies() && rate(i) > 0.0)
                 .then(|| InputDropout::new(rate(i), seed, i, layer))
                 .transpose()
         };

@@ -1,7 +1,7 @@
 //! Learning rates and weight decays of single parameters.
 
 use crate::error::{Error, Result};
-use crate::layer::LayerKind;
+use crate::layer::Layer;
 use crate::network::Network;
 use crate::scalar::Scalar;
 
@@ -41,15 +41,14 @@ impl Factors {
     /// `1 / sqrt(inputs)` and the decay factor `sqrt(inputs)`, so that they decay as W does; biases and other layers get `others`.
     /// Begin with weights of variance `1 / inputs` ([`Init::Lecun`](crate::Init::Lecun)).
     pub fn tangent<T: Scalar>(network: &Network<T>, others: Factors) -> Vec<[Factors; 2]> {
-        let pair = |(kind, inputs): (LayerKind, usize)| match kind {
-            LayerKind::Dense => {
-                let root = (inputs as f64).sqrt();
-                [Factors { rate: 1.0 / root, decay: root }, others]
+        let pair = |layer: &dyn Layer<T>| {
+            if !layer.kind().multiplies() {
+                return [others; 2];
             }
-            _ => [others; 2],
+            let root = (layer.weights().columns() as f64).sqrt();
+            [Factors { rate: 1.0 / root, decay: root }, others]
         };
-        let layers = network.layers().iter().map(|layer| (layer.kind(), layer.inputs()));
-        layers.map(pair).collect()
+        network.layers().iter().map(|layer| pair(&**layer)).collect()
     }
 
     pub(super) fn validate(factors: &[[Factors; 2]], layers: usize) -> Result<()> {

@@ -1,7 +1,7 @@
 //! The bound on the weights into a hidden unit.
 
 use crate::error::{Error, Result};
-use crate::layer::{LayerKind, Training};
+use crate::layer::Training;
 use crate::matrix::Matrix;
 use crate::ops::regularize;
 use crate::scalar::Scalar;
@@ -22,7 +22,7 @@ impl<T: Scalar> MaxNorm<T> {
             return Err(Error::argument("max-norm", reason));
         }
         let hidden = layers.split_last().map_or(&[][..], |(_, hidden)| hidden);
-        let dense = || hidden.iter().filter(|layer| layer.kind() == LayerKind::Dense);
+        let dense = || hidden.iter().filter(|layer| layer.kind().multiplies());
         let shapes = || dense().map(|layer| (layer.weights().rows(), layer.weights().columns()));
         let (Some(tallest), Some(largest)) =
             (shapes().map(|s| s.0).max(), shapes().map(|s| s.0 * s.1).max())
@@ -49,7 +49,7 @@ impl<T: Scalar> MaxNorm<T> {
     pub(super) fn bound(&mut self, layers: &mut [Training<'_, T>], frozen: &[bool]) -> Result<()> {
         let hidden = layers.len() - 1;
         let layers = layers[..hidden].iter_mut().zip(frozen);
-        for (layer, _) in layers.filter(|(layer, f)| layer.kind() == LayerKind::Dense && !**f) {
+        for (layer, _) in layers.filter(|(layer, f)| layer.kind().multiplies() && !**f) {
             let [weights, _] = layer.parameters_mut();
             let (rows, columns) = (weights.rows(), weights.columns());
             let (squares, sums) =

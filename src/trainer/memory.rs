@@ -63,7 +63,9 @@ impl<T: Scalar> Trainer<'_, T> {
         }
         let stepper = &self.stepper;
         let collected = stepper.collected.iter().flat_map(Collected::buffers);
-        let others = collected.chain(stepper.regularization_buffers());
+        let members = stepper.members.iter().flat_map(|members| members.buffers());
+        let members = members.map(|(name, matrix)| (name.to_owned(), matrix));
+        let others = collected.chain(stepper.regularization_buffers()).chain(members);
         others.for_each(|(name, matrix)| plan.add(name, matrix));
         for (name, row) in self.evaluation.iter().flat_map(|scores| scores.buffers()) {
             plan.add(format!("evaluation.{name}"), row);

@@ -28,6 +28,7 @@ mod freeze;
 mod gradients;
 mod loss_scale;
 mod max_norm;
+mod members;
 mod memory;
 mod restore;
 mod rollback;

@@ -47,8 +47,11 @@ pub(super) fn settings_of<T: Scalar>(builder: &TrainerBuilder<'_, T>) -> Setting
 fn network<T: Scalar>(network: &Network<T>) -> String {
     let layer = |layer: &dyn Layer<T>| match layer.kind() {
         LayerKind::Dense => format!(" -> {} {}", layer.outputs(), layer.activation()),
-        LayerKind::NumberEmbedding | LayerKind::CategoryEmbedding => {
+        LayerKind::NumberEmbedding | LayerKind::CategoryEmbedding | LayerKind::Members => {
             format!(" -> {} {}", layer.outputs(), layer.kind())
+        }
+        LayerKind::MemberDense | LayerKind::MemberHeads => {
+            format!(" -> {} {} {}", layer.outputs(), layer.kind(), layer.activation())
         }
         kind => format!(" -> {kind} {}", layer.activation()),
     };

@@ -9,6 +9,7 @@ use super::dropout::InputDropout;
 use super::factors::Factors;
 use super::loss_scale::Scaler;
 use super::max_norm::MaxNorm;
+use super::members::{MemberLosses, trained_layers};
 use crate::activation::Activation;
 use crate::error::{Error, Result};
 use crate::layer::{LayerKind, Pass, Role, Training};
@@ -37,6 +38,8 @@ pub(super) struct Stepper<'n, T: Scalar> {
     /// For every layer what is dropped of its input, or nothing.
     pub(super) dropouts: Vec<Option<InputDropout<T>>>,
     pub(super) max_norm: Option<MaxNorm<T>>,
+    /// Where the network has members.
+    pub(super) members: Option<MemberLosses<T>>,
     /// For every layer whether its parameters stay as they are.
     pub(super) frozen: Vec<bool>,
     /// The last layer's, as the loss demands it.
@@ -63,6 +66,7 @@ impl<'n, T: Scalar> Stepper<'n, T> {
         builder.factors.iter().try_for_each(|f| Factors::validate(f, network.layers().len()))?;
         let network_output = network.output_activation();
         let states = states(network, &*optimizer)?;
+        let members = MemberLosses::new(network, batch)?;
         let layers = training_layers(network, loss, batch)?;
         let dropouts = builder.dropout.unwrap_or_default().of_layers(&layers, seed)?;
         let max_norm = builder.max_norm.map(|most| MaxNorm::new(most, &layers)).transpose()?;
@@ -80,6 +84,7 @@ impl<'n, T: Scalar> Stepper<'n, T> {
             collected,
             dropouts,
             max_norm,
+            members,
             forms,
             batch,
             schedule,
@@ -191,7 +196,12 @@ impl<'n, T: Scalar> Stepper<'n, T> {
     ) -> Result<()> {
         self.forward(x, Pass::Step)?;
         if let Some(hits) = hits {
-            fused::hits(self.output(x.columns())?, t, self.loss.threshold(), hits)?;
+            let last = &self.layers[self.layers.len() - 1];
+            let (output, threshold) = (last.output(x.columns())?, self.loss.threshold());
+            match &mut self.members {
+                Some(members) => members.hits((output, threshold), t, hits)?,
+                None => fused::hits(output, t, threshold, hits)?,
+            }
         }
         self.loss(t, losses.reborrow())?;
         if let Some(weights) = weights {
@@ -205,8 +215,13 @@ impl<'n, T: Scalar> Stepper<'n, T> {
     /// The losses after a forward pass, and the last layer's delta.
     pub(super) fn loss(&mut self, t: MatrixRef<'_, T>, losses: MatrixMut<'_, T>) -> Result<()> {
         let last = self.layers.len() - 1;
-        let (output, delta, fold) = self.layers[last].loss_operands(t.columns())?;
-        fused::loss(self.loss.formula(), output, t, losses, Some((delta, fold)))?;
+        let operands = self.layers[last].loss_operands(t.columns())?;
+        if let Some(members) = &mut self.members {
+            members.loss(self.loss, operands, t, losses)?;
+        } else {
+            let (output, delta, fold) = operands;
+            fused::loss(self.loss.formula(), output, t, losses, Some((delta, fold)))?;
+        }
         self.scale_delta(t.columns())
     }
 
@@ -225,6 +240,9 @@ impl<'n, T: Scalar> Stepper<'n, T> {
         losses: MatrixMut<'_, T>,
         hits: MatrixMut<'_, T>,
     ) -> Result<()> {
+        if let Some(activation) = self.activation_of_members() {
+            return self.evaluate_mean((x, t), losses, hits, activation);
+        }
         self.forward(x, Pass::Inference)?;
         let output = self.output(x.columns())?;
         fused::loss(self.loss.formula(), output, t, losses, None)?;
@@ -368,7 +386,7 @@ fn states<T: Scalar>(network: &Network<T>, optimizer: &dyn Optimizer<T>) -> Resu
         let one = |_| Matrix::zeros(like.engine(), like.rows(), like.columns());
         (0..optimizer.states()).map(one).collect()
     };
-    let layers = network.layers().iter();
+    let layers = network.layers()[..trained_layers(network)].iter();
     layers.map(|layer| Ok([zeros(layer.weights())?, zeros(layer.bias())?])).collect()
 }
 
@@ -379,7 +397,9 @@ fn training_layers<T: Scalar>(
     batch: usize,
 ) -> Result<Vec<Training<'_, T>>> {
     let logits = role_of_output(loss, network.output_activation()) == Role::Logits;
-    let kinds: Vec<LayerKind> = network.layers().iter().map(|layer| layer.kind()).collect();
+    let trained = trained_layers(network);
+    let kinds: Vec<LayerKind> =
+        network.layers()[..trained].iter().map(|layer| layer.kind()).collect();
     let next = kinds.iter().skip(1).map(|kind| Some(*kind)).chain([None]);
     let layers = network.layers_mut().iter_mut().zip(next);
     layers.map(|(layer, next)| layer.training(batch, Role::before(next, logits))).collect()

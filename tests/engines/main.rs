@@ -13,6 +13,7 @@ mod gradients;
 mod hooks;
 mod initial_values;
 mod loss_scale;
+mod members;
 mod normalization;
 mod opencl;
 mod optimizers;

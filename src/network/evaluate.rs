@@ -1,0 +1,67 @@
+//! Losses of a whole data set.
+
+use super::{INFERENCE_BATCH, Network};
+use crate::activation::Activation;
+use crate::error::Result;
+use crate::layer::LayerKind;
+use crate::loss::Loss;
+use crate::matrix::{MatrixMut, MatrixRef};
+use crate::ops::fused;
+use crate::samples::{Report, Samples, Scores};
+use crate::scalar::Scalar;
+
+impl<T: Scalar> Network<T> {
+    /// Mean loss and, for classes, accuracy.
+    ///
+    /// # Errors
+    /// Samples of other sizes than the network's; a device that fails.
+    pub fn evaluate(&self, loss: Loss, samples: &Samples<'_, T>) -> Result<Report> {
+        let count = samples.count();
+        samples.check("evaluate", self.engine(), self.inputs(), self.outputs())?;
+        let mut inference = self.inference_for(count)?;
+        let mut scores = Scores::new(self.engine(), count)?;
+        // A mean of members has no logits.
+        let is_mean = self.last().kind() == LayerKind::MemberMean;
+        for first in (0..count).step_by(INFERENCE_BATCH) {
+            let range = first..count.min(first + INFERENCE_BATCH);
+            let ([x, t], [losses, hits]) =
+                (samples.range(range.clone())?, scores.range_mut(range)?);
+            if is_mean {
+                score_mean(loss, self.output_activation(), (inference.run(x)?, t), losses, hits)?;
+            } else {
+                let output = inference.run_for(loss, x)?;
+                fused::loss(loss.formula(), output, t, losses, None)?;
+                fused::hits(output, t, loss.threshold(), hits)?;
+            }
+        }
+        scores.report(count, samples.task())
+    }
+}
+
+/// Losses and hits of a mean of members. Where the loss reads logits, they are computed from the probabilities on the host.
+pub(crate) fn score_mean<T: Scalar>(
+    loss: Loss,
+    activation: Activation,
+    (output, target): (MatrixRef<'_, T>, MatrixRef<'_, T>),
+    mut losses: MatrixMut<'_, T>,
+    hits: MatrixMut<'_, T>,
+) -> Result<()> {
+    if !loss.is_fused_with(activation) {
+        fused::loss(loss.formula(), output, target, losses, None)?;
+        return fused::hits(output, target, loss.threshold(), hits);
+    }
+    // A probability that has been rounded to 0 has a finite loss.
+    let ln = |p: f64| libm::log(p.max(f64::MIN_POSITIVE));
+    let with_others = loss == Loss::BinaryCrossEntropy;
+    let (p, t) = (output.to_vec()?, target.to_vec()?);
+    let of_output = |(p, t): (&T, &T)| {
+        let (p, t) = (p.to_f64(), t.to_f64());
+        let others = if with_others { (1.0 - t) * ln(1.0 - p) } else { 0.0 };
+        -(if t == 0.0 { 0.0 } else { t * ln(p) }) - others
+    };
+    let rows = output.rows();
+    let samples = p.chunks_exact(rows).zip(t.chunks_exact(rows));
+    let of_samples: Vec<f64> = samples.map(|(p, t)| p.iter().zip(t).map(of_output).sum()).collect();
+    losses.write_f64(&of_samples)?;
+    fused::hits(output, target, 0.5, hits)
+}
