@@ -104,7 +104,10 @@ pub(crate) fn gradient<T: Scalar>(
     let rules = [
         (is(delta, sink.rows(), samples), "delta must have the rows of the factors, contiguous"),
         (input.span().row_stride == 1, "rows of input must be contiguous"),
-        (sink.rows() % inputs == 0, "there must be a factor for each input of each member"),
+        (
+            sink.rows().is_multiple_of(inputs),
+            "there must be a factor for each input of each member",
+        ),
     ];
     check("members gradient", &operands!(delta, input, sink), &rules)?;
     let (scale, keep) = (T::from_f64(scale / samples as f64), T::from_f64(keep));
@@ -122,7 +125,7 @@ pub(crate) fn mean<T: Scalar>(input: MatrixRef<'_, T>, mut output: MatrixMut<'_,
     let rows = output.rows();
     let rules = [
         (input.columns() == output.columns(), "columns of input must equal columns of output"),
-        (input.rows() % rows == 0, "input must have the rows of output for each member"),
+        (input.rows().is_multiple_of(rows), "input must have the rows of output for each member"),
     ];
     check("mean of members", &operands!(input, output), &rules)?;
     let members = input.rows() / rows;

@@ -7,6 +7,8 @@ use clap::ValueEnum;
 pub(crate) enum Preset {
     /// For tables in memory: a larger network, and everything else sized by rows and columns
     Auto,
+    /// For tables in memory: many networks in one, which share most of their weights (TabM); slower
+    Tabm,
     /// The defaults that this help names
     Plain,
 }

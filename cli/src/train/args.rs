@@ -25,7 +25,7 @@ use crate::args::values::{at_least_one, at_least_two, not_negative, positive, sh
 #[derive(Args, Clone, Debug)]
 pub(crate) struct TrainArgs {
     /// The recipe of options that are not given [default: auto for tables in memory, but plain beside --hidden, --activation,
-    /// --parametric, --init, --fit-init, --normalization, --optimizer, --momentum, --learning-rate and --schedule, which name another recipe]
+    /// --parametric, --members, --init, --fit-init, --normalization, --optimizer, --momentum, --learning-rate and --schedule, which name another recipe]
     #[arg(long, value_enum)]
     pub(crate) preset: Option<Preset>,
     /// fast: one network; best: five, each tested on another fifth of the samples to train on, whose mean the model answers
@@ -121,6 +121,10 @@ pub(crate) struct LayerArgs {
     /// Learn how much of its activation each hidden unit has: (1 - a) x + a f(x)
     #[arg(long)]
     pub(crate) parametric: bool,
+    /// Networks in one that share their hidden layers, with factors for their units and outputs of their own (TabM); each is trained by a
+    /// loss of its own, and the model answers their mean
+    #[arg(long, value_name = "COUNT", value_parser = at_least_two, conflicts_with_all = ["parametric", "normalization", "fit_init"])]
+    pub(crate) members: Option<usize>,
     /// softmax, sigmoid or linear [default: softmax for classes, linear for values]
     #[arg(long)]
     pub(crate) output: Option<Activation>,

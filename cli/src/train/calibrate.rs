@@ -12,8 +12,13 @@ use crate::train::output_layer::OutputLayer;
 const LEAST: f64 = 1e-30;
 
 /// Refuses outputs that temperature scaling is not for.
-pub(crate) fn check(output: &OutputLayer, classes: usize, is_tested: bool) -> Result<()> {
+pub(crate) fn check(
+    output: &OutputLayer,
+    (classes, has_members): (usize, bool),
+    is_tested: bool,
+) -> Result<()> {
     let reason = match output.activation {
+        _ if has_members => "is for one network: the mean of members has no logits to divide",
         _ if classes == 0 => "is for classes, but the label is values",
         Activation::Softmax if is_tested => return Ok(()),
         Activation::Softmax => "needs samples to test on; see --held-out and --test",

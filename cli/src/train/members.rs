@@ -70,7 +70,8 @@ pub(crate) fn run<T: Scalar>(args: &TrainArgs) -> Result<ExitCode> {
     recipe.check(!data.classes().is_empty())?;
     let output = OutputLayer::new(&args.layers, &data)?;
     if args.calibrate {
-        calibrate::check(&output, data.classes().len(), true)?;
+        let has_members = args.layers.members.is_some();
+        calibrate::check(&output, (data.classes().len(), has_members), true)?;
     }
     let splits = splits(&data.train, args.seed)?;
     note(&format!(

@@ -97,7 +97,9 @@ impl<T: Scalar> Plan<T> {
         let (name, loss) = (args.data.source.name(), output.loss);
         note(&format!("{name}: {description}; output {}, loss {loss}", output.activation));
         if args.calibrate {
-            calibrate::check(&output, data.classes().len(), data.test.is_some())?;
+            let has_members = args.layers.members.is_some();
+            let of = (data.classes().len(), has_members);
+            calibrate::check(&output, of, data.test.is_some())?;
         }
         let judged = args.history.report.is_some().then(|| data.judged().clone());
         let unseen = match &data.test {

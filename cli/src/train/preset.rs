@@ -1,7 +1,7 @@
 //! `--preset`: the recipe of a training by a name.
 //!
-//! `auto` is RealMLP's (Holzmüller, Grinsztajn and Steinwart, "Better by default", NeurIPS 2024, table A.1), as far as this program has its
-//! parts. Options that are given take the place of its values.
+//! `auto` is RealMLP's (Holzmüller, Grinsztajn and Steinwart, "Better by default", NeurIPS 2024, table A.1), `tabm` that of TabM (Gorishniy,
+//! Kotelnikov and Babenko, ICLR 2025), both as far as this program has their parts. Options that are given take the place of their values.
 
 use clap::ValueEnum;
 use travertine::data::Targets;
@@ -27,6 +27,14 @@ const MOST_WORK: f64 = 2.56e12;
 const LEAST_EPOCHS: usize = 8;
 const HIDDEN: [usize; 3] = [256; 3];
 
+/// TabM's networks in one, their hidden layers, and the epochs without a better one that end a training.
+const MEMBERS: usize = 32;
+const HIDDEN_OF_MEMBERS: [usize; 3] = [512; 3];
+const PATIENCE: usize = 16;
+/// As [`MOST_WORK`]: a training with members takes longer.
+const MOST_WORK_OF_MEMBERS: f64 = 1e13;
+const LEAST_EPOCHS_OF_MEMBERS: usize = 16;
+
 /// Different texts of a column up to which each is a feature.
 const MOST_ONE_HOT: usize = 8;
 
@@ -35,10 +43,11 @@ const BATCHES: [(usize, usize); 5] =
     [(1000, 64), (8000, 128), (30_000, 256), (100_000, 512), (usize::MAX, 1024)];
 
 /// Options that name another network or another way to train it, by their field and as they are typed.
-const OTHER_RECIPE: [(&str, &str); 10] = [
+const OTHER_RECIPE: [(&str, &str); 11] = [
     ("hidden", "--hidden"),
     ("activation", "--activation"),
     ("parametric", "--parametric"),
+    ("members", "--members"),
     ("init", "--init"),
     ("fit_init", "--fit-init"),
     ("normalization", "--normalization"),
@@ -53,9 +62,10 @@ pub(crate) fn of(args: &TrainArgs) -> Result<Preset> {
     let has_auto = matches!(args.data.source, Source::Table(_)) && args.stream.is_none();
     let other = OTHER_RECIPE.iter().find(|(field, _)| args.is_given(field));
     match (args.preset, other) {
-        (Some(Preset::Auto), _) if !has_auto => {
-            let reason = "auto is for tables in memory; leave it out, or take plain";
-            Err(wrong("--preset", reason))
+        (Some(preset @ (Preset::Auto | Preset::Tabm)), _) if !has_auto => {
+            let name = value_name(preset);
+            let reason = format!("{name} is for tables in memory; leave it out, or take plain");
+            Err(wrong("--preset", &reason))
         }
         (Some(preset), _) => Ok(preset),
         (None, _) if !has_auto => Ok(Preset::Plain),
@@ -97,15 +107,25 @@ pub(crate) fn resolve<T: Scalar>(
     let samples = data.train.samples();
     // Every member of an ensemble is tested.
     let is_tested = data.test.is_some() || args.quality == Quality::Best;
-    let chosen = Auto::new(data, is_tested);
-    chosen.fill(&mut args);
-    let kind = if chosen.has_classes { "classes" } else { "values" };
-    note(&format!("--preset auto, for {kind} and {samples} samples: {}", options(&args)));
+    let chosen = Chosen::new(preset, data, is_tested);
+    match preset {
+        Preset::Tabm => chosen.fill_of_members(&mut args),
+        _ => chosen.fill(&mut args),
+    }
+    let (name, kind) = (value_name(preset), if chosen.has_classes { "classes" } else { "values" });
+    note(&format!("--preset {name}, for {kind} and {samples} samples: {}", options(&args)));
     args
 }
 
-/// What `auto` chooses.
-struct Auto {
+/// Sets what was not given.
+macro_rules! set {
+    ($is_free:ident, $($option:literal: $place:expr => $value:expr;)*) => {
+        $(if $is_free($option) { $place = $value; })*
+    };
+}
+
+/// What a preset chooses.
+struct Chosen {
     has_classes: bool,
     /// Whether there are features that are no categories.
     has_numbers: bool,
@@ -115,19 +135,26 @@ struct Auto {
     batch: usize,
 }
 
-impl Auto {
-    fn new<T: Scalar>(data: &TrainingData<T>, is_tested: bool) -> Self {
+impl Chosen {
+    fn new<T: Scalar>(preset: Preset, data: &TrainingData<T>, is_tested: bool) -> Self {
         let samples = data.train.samples();
         let has_classes = matches!(data.train.targets(), Targets::Classes { .. });
         let numbers = data.numbers().len();
-        let inputs = data.train.inputs() + 3 * numbers + 7 * data.embedded().len();
+        let has_members = preset == Preset::Tabm;
+        let (hidden, copies, most, least) = if has_members {
+            (HIDDEN_OF_MEMBERS, MEMBERS, MOST_WORK_OF_MEMBERS, LEAST_EPOCHS_OF_MEMBERS)
+        } else {
+            (HIDDEN, 1, MOST_WORK, LEAST_EPOCHS)
+        };
+        let of_numbers = if has_members { 0 } else { 3 * numbers };
+        let inputs = data.train.inputs() + of_numbers + 7 * data.embedded().len();
         let sizes: Vec<usize> =
-            [inputs].into_iter().chain(HIDDEN).chain([data.train.outputs()]).collect();
+            [inputs].into_iter().chain(hidden).chain([data.train.outputs()]).collect();
         let parameters: usize = sizes.windows(2).map(|sizes| sizes[0] * sizes[1]).sum();
-        let epochs = MOST_WORK / (samples.max(1) as f64 * parameters as f64);
-        let epochs = (epochs as usize).clamp(LEAST_EPOCHS, EPOCHS);
+        let epochs = most / (samples.max(1) as f64 * (copies * parameters) as f64);
+        let epochs = (epochs as usize).clamp(least, EPOCHS);
         let batch = BATCHES.iter().find(|(rows, _)| samples <= *rows).map_or(256, |found| found.1);
-        Auto { has_classes, has_numbers: numbers > 0, is_tested, epochs, batch }
+        Chosen { has_classes, has_numbers: numbers > 0, is_tested, epochs, batch }
     }
 
     fn activation(&self) -> Activation {
@@ -149,12 +176,7 @@ impl Auto {
     fn fill(&self, args: &mut TrainArgs) {
         let given = args.given.clone();
         let is_free = |option: &str| !given.contains(option);
-        macro_rules! set {
-            ($($option:literal: $place:expr => $value:expr;)*) => {
-                $(if is_free($option) { $place = $value; })*
-            };
-        }
-        set! {
+        set! { is_free,
             "hidden": args.layers.hidden => Hidden(HIDDEN.to_vec());
             "activation": args.layers.activation => self.activation();
             "parametric": args.layers.parametric => true;
@@ -189,6 +211,29 @@ impl Auto {
     }
 }
 
+/// `tabm`.
+impl Chosen {
+    fn fill_of_members(&self, args: &mut TrainArgs) {
+        let given = args.given.clone();
+        let is_free = |option: &str| !given.contains(option);
+        set! { is_free,
+            "hidden": args.layers.hidden => Hidden(HIDDEN_OF_MEMBERS.to_vec());
+            "members": args.layers.members => Some(MEMBERS);
+            "optimizer": args.optimizer.optimizer => OptimizerName::Adamw;
+            "weight_decay": args.optimizer.weight_decay => Some(3e-4);
+            // It is lowered where it diverges, as other defaults are.
+            "learning_rate": args.optimizer.preset_rate => Some(0.002);
+            "dropout": args.regularization.dropout => 0.1;
+            "batch": args.batch => 256.min(self.batch * 2);
+            "epochs": args.epochs => self.epochs;
+        }
+        let may_stop = self.is_tested && args.folds.is_none() && is_free("keep_epoch");
+        if may_stop && is_free("early_stopping") {
+            args.checkpoint.early_stopping = Some(PATIENCE);
+        }
+    }
+}
+
 /// The options that stand for the recipe of these arguments: with them alone the training gives the same bytes.
 fn options(args: &TrainArgs) -> String {
     let rate = args.learning_rate.unwrap_or_else(|| args.optimizer.default_rate());
@@ -203,6 +248,7 @@ fn options(args: &TrainArgs) -> String {
         value("--hidden", Some(name(&layers.hidden))),
         value("--activation", Some(name(&layers.activation))),
         layers.parametric.then(|| "--parametric".to_owned()),
+        value("--members", layers.members.map(|count| name(&count))),
         value("--init", Some(name(&layers.init))),
         layers.fit_init.then(|| "--fit-init".to_owned()),
         layers.bound_values.then(|| "--bound-values".to_owned()),
@@ -219,7 +265,10 @@ fn options(args: &TrainArgs) -> String {
         value("--label-smoothing", Some(name(&regularization.label_smoothing))),
         value("--batch", Some(name(&args.batch))),
         value("--epochs", Some(name(&args.epochs))),
-        value("--keep-epoch", Some(value_name(args.checkpoint.keep_epoch))),
+        match args.checkpoint.early_stopping {
+            Some(epochs) => value("--early-stopping", Some(name(&epochs))),
+            None => value("--keep-epoch", Some(value_name(args.checkpoint.keep_epoch))),
+        },
     ];
     list.into_iter().flatten().collect::<Vec<_>>().join(" ")
 }

@@ -24,6 +24,8 @@ pub(crate) struct Recipe {
     hidden: Hidden,
     activation: Activation,
     is_parametric: bool,
+    /// Networks in one.
+    members: Option<usize>,
     init: FirstWeights,
     fits_init: bool,
     optimizer: OptimizerArgs,
@@ -51,6 +53,7 @@ impl Recipe {
             hidden: args.layers.hidden.clone(),
             activation: args.layers.activation,
             is_parametric: args.layers.parametric,
+            members: args.layers.members,
             init: args.layers.init.clone(),
             fits_init: args.layers.fit_init,
             optimizer: args.optimizer.clone(),
@@ -111,6 +114,10 @@ impl Recipe {
             let reason = "is for hidden layers, and --hidden none leaves none";
             return Err(wrong("--parametric", reason));
         }
+        if self.members.is_some() && self.hidden.0.is_empty() {
+            let reason = "share hidden layers, and --hidden none leaves none";
+            return Err(wrong("--members", reason));
+        }
         self.regularization.check(self.hidden.0.len(), has_classes)
     }
 
@@ -137,10 +144,16 @@ impl Recipe {
         if self.regularization.scales_features {
             builder = builder.scale(Activation::Identity);
         }
-        for &size in &self.hidden.0 {
-            builder = self.hidden_layer(builder, size);
-        }
-        let mut network = builder.dense(data.outputs(), output).build()?;
+        let builder = match self.members {
+            Some(count) => self.layers_of_members(builder.members(count), data.outputs(), output),
+            None => {
+                let hidden = self.hidden.0.iter();
+                let builder =
+                    hidden.fold(builder, |builder, &size| self.hidden_layer(builder, size));
+                builder.dense(data.outputs(), output)
+            }
+        };
+        let mut network = builder.build()?;
         self.init.load(&mut network)?;
         if self.fits_init {
             // Evenly spread, because a table may be sorted.
@@ -151,6 +164,20 @@ impl Recipe {
             network.fit_initial_values(x.view(), self.seed)?;
         }
         Ok(network)
+    }
+
+    /// Adds the layers of members: each hidden layer is shared, and each member has factors and biases of its own for its units. Factors of
+    /// its inputs would add nothing where the activation is relu, which passes positive factors through.
+    fn layers_of_members<'e, T: Scalar>(
+        &self,
+        mut builder: Builder<'e, T>,
+        outputs: usize,
+        output: Activation,
+    ) -> Builder<'e, T> {
+        for &size in &self.hidden.0 {
+            builder = builder.member_dense(size, Activation::Identity).scale(self.activation);
+        }
+        builder.member_heads(outputs, output)
     }
 
     /// Adds a hidden layer: dense, normalization, activation.

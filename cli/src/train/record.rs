@@ -48,6 +48,13 @@ fn describe_network<T: Scalar>(network: &Network<T>) -> String {
         LayerKind::NumberEmbedding | LayerKind::CategoryEmbedding => {
             format!("{} {}", layer.outputs(), layer.kind())
         }
+        LayerKind::Members | LayerKind::MemberMean => {
+            format!("{} {}", layer.members(), layer.kind())
+        }
+        LayerKind::MemberDense | LayerKind::MemberHeads => {
+            let outputs = layer.outputs() / layer.members();
+            format!("{outputs} {} {}", layer.kind(), layer.activation())
+        }
         kind => format!("{kind} {}", layer.activation()),
     });
     std::iter::once(network.inputs().to_string()).chain(layers).collect::<Vec<_>>().join(" - ")

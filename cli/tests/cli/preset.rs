@@ -1,4 +1,4 @@
-//! `--preset auto`: what it chooses is said, and can be written out; options that are given stay.
+//! `--preset auto` and `tabm`: what they choose is said, and can be written out; options that are given stay.
 
 use std::fs;
 
@@ -23,8 +23,46 @@ fn tables(folder: &Folder) {
 
 /// What the note of the preset says the recipe is.
 fn options(err: &str) -> String {
-    let line = err.lines().find(|line| line.contains("--preset auto, for")).expect(err);
+    let line =
+        err.lines().find(|line| line.contains("--preset ") && line.contains(", for")).expect(err);
     line.split_once("samples: ").unwrap().1.to_owned()
+}
+
+/// Many networks in one: the recipe can be written out, the file answers their mean, and the training goes on where it was left.
+#[test]
+fn tabm_is_one_model_of_many_members() {
+    let folder = Folder::new();
+    tables(&folder);
+    let read = |name: &str| fs::read(folder.join(name)).unwrap();
+    for data in ["classes.csv", "values.csv"] {
+        let tabm = format!("train {data} --preset tabm --hidden 24,24 --batch 16 --epochs 30");
+        let run = folder.run(&format!("{tabm} --out a.safetensors --json")).ok();
+        let options = options(&run.err);
+        for part in ["--members 32 ", "--optimizer adamw ", "--early-stopping 16"] {
+            assert!(options.contains(part), "{options} lacks {part}");
+        }
+        folder.run(&format!("train {data} {options} --out b.safetensors")).ok();
+        assert!(read("a.safetensors") == read("b.safetensors"), "{data}: '{options}'");
+        let judged = folder.run(&format!("evaluate a.safetensors {data} --json")).ok().result();
+        let score = if data == "classes.csv" { &judged["accuracy"] } else { &judged["r2"] };
+        assert!(score.as_f64().unwrap() > 0.8, "{judged}");
+        let about = folder.run("inspect a.safetensors").ok().out;
+        assert!(about.contains("members") && about.contains("member_mean"), "{about}");
+    }
+    let train = "train values.csv --members 3 --hidden 20 --dropout 0.2";
+    folder.run(&format!("{train} --epochs 6 --out whole.safetensors")).ok();
+    folder.run(&format!("{train} --epochs 3 --checkpoint c --out half.safetensors")).ok();
+    folder.run(&format!("{train} --epochs 6 --resume c --out whole2.safetensors")).ok();
+    assert!(read("whole.safetensors") == read("whole2.safetensors"), "another model");
+
+    let calibrate = "train classes.csv --members 3 --calibrate";
+    folder.run(calibrate).fails(2, &["--calibrate", "the mean of members has no logits"]);
+    folder.run("train values.csv --members 1").fails(2, &["at least 2"]);
+    folder.run("train values.csv --members 3 --hidden none").fails(2, &["--members", "--hidden"]);
+    folder
+        .run("train values.csv --members 3 --parametric")
+        .fails(2, &["--members", "--parametric"]);
+    folder.run("train digits --preset tabm").fails(2, &["tabm is for tables in memory"]);
 }
 
 #[test]

@@ -195,6 +195,15 @@ fn describe_layers<T: Scalar>(network: &Network<T>) -> String {
         LayerKind::CategoryEmbedding => {
             format!("{} \u{2192} {} categories embedded", layer.inputs(), layer.outputs())
         }
+        LayerKind::Members | LayerKind::MemberMean => {
+            format!("{} {}", layer.members(), layer.kind().name().replace('_', " "))
+        }
+        LayerKind::MemberDense | LayerKind::MemberHeads => format!(
+            "{} {} {}",
+            layer.outputs() / layer.members(),
+            layer.kind().name().replace('_', " "),
+            layer.activation()
+        ),
         kind => format!("{} {}", kind.name().replace('_', " "), layer.activation()),
     });
     layers.collect::<Vec<_>>().join(", ")
