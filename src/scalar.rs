@@ -42,6 +42,14 @@ pub trait Scalar:
         self.to_f64().is_finite()
     }
 
+    /// These values, exactly. Code behind it that computes in f64 is compiled once, not in every crate that uses this one.
+    #[doc(hidden)]
+    fn to_f64s(values: &[Self]) -> Vec<f64>;
+
+    /// The nearest values to these.
+    #[doc(hidden)]
+    fn from_f64s(values: &[f64]) -> Vec<Self>;
+
     /// Chooses the member of a family for this type: a `match` on the type.
     ///
     /// It keeps vector types, tables of kernels and constructors of engines out of this public trait.
@@ -70,6 +78,14 @@ impl Scalar for f32 {
         f64::from(self)
     }
 
+    fn to_f64s(values: &[f32]) -> Vec<f64> {
+        values.iter().map(|x| f64::from(*x)).collect()
+    }
+
+    fn from_f64s(values: &[f64]) -> Vec<f32> {
+        values.iter().map(|x| *x as f32).collect()
+    }
+
     fn pick<F: Family>(f32: F::Of<f32>, _: F::Of<f64>) -> F::Of<f32> {
         f32
     }
@@ -87,6 +103,14 @@ impl Scalar for f64 {
     #[inline(always)]
     fn to_f64(self) -> f64 {
         self
+    }
+
+    fn to_f64s(values: &[f64]) -> Vec<f64> {
+        values.to_vec()
+    }
+
+    fn from_f64s(values: &[f64]) -> Vec<f64> {
+        values.to_vec()
     }
 
     fn pick<F: Family>(_: F::Of<f32>, f64: F::Of<f64>) -> F::Of<f64> {

@@ -269,8 +269,7 @@ impl<'a, T: Scalar> MatrixMut<'a, T> {
     /// [`MatrixMut::write`] of rounded numbers: code that computes them in f64 is then compiled once, not in every crate that uses this
     /// one.
     pub(crate) fn write_f64(&mut self, values: &[f64]) -> Result<()> {
-        let rounded: Vec<T> = values.iter().map(|x| T::from_f64(*x)).collect();
-        self.write(&rounded)
+        self.write(&T::from_f64s(values))
     }
 
     /// The elements in memory, column by column, to write. `None` if they are not contiguous, or if the engine does not compute in the host's

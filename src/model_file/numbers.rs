@@ -11,14 +11,22 @@ pub(super) fn dtype<T: Scalar>() -> Dtype {
 
 /// Numbers as bytes of their own type.
 pub(super) fn to_bytes<T: Scalar>(values: &[T]) -> Vec<u8> {
-    match size_of::<T>() {
-        8 => values.iter().flat_map(|x| x.to_f64().to_le_bytes()).collect(),
-        _ => values.iter().flat_map(|x| (x.to_f64() as f32).to_le_bytes()).collect(),
+    bytes_of(dtype::<T>(), &T::to_f64s(values))
+}
+
+fn bytes_of(dtype: Dtype, values: &[f64]) -> Vec<u8> {
+    match dtype {
+        Dtype::F64 => values.iter().flat_map(|x| x.to_le_bytes()).collect(),
+        _ => values.iter().flat_map(|x| (*x as f32).to_le_bytes()).collect(),
     }
 }
 
 /// The numbers in bytes of a type; `None` if the type is not f64, f32, f16 or bf16.
 pub(super) fn from_bytes<T: Scalar>(dtype: Dtype, bytes: &[u8]) -> Option<Vec<T>> {
+    numbers(dtype, bytes).map(|values| T::from_f64s(&values))
+}
+
+fn numbers(dtype: Dtype, bytes: &[u8]) -> Option<Vec<f64>> {
     Some(match dtype {
         Dtype::F64 => decoded(bytes, f64::from_le_bytes),
         Dtype::F32 => decoded(bytes, |bytes| f64::from(f32::from_le_bytes(bytes))),
@@ -28,8 +36,8 @@ pub(super) fn from_bytes<T: Scalar>(dtype: Dtype, bytes: &[u8]) -> Option<Vec<T>
     })
 }
 
-fn decoded<T: Scalar, const N: usize>(bytes: &[u8], number: impl Fn([u8; N]) -> f64) -> Vec<T> {
-    bytes.as_chunks::<N>().0.iter().map(|&bytes| T::from_f64(number(bytes))).collect()
+fn decoded<const N: usize>(bytes: &[u8], number: impl Fn([u8; N]) -> f64) -> Vec<f64> {
+    bytes.as_chunks::<N>().0.iter().map(|&bytes| number(bytes)).collect()
 }
 
 /// The value of a half-precision number, exactly: 1 bit of sign, 5 of exponent, 10 of fraction.

@@ -101,7 +101,7 @@ impl<R: Read + Seek> Tensors<'_, R> {
         let values: Vec<Vec<T>> =
             tensors.iter().map(|(name, shape)| self.tensor(name, shape)).collect::<Result<_>>()?;
         let Some(last) = values.len().checked_sub(1) else { return Ok(values) };
-        let numbers = || values[last].iter().map(|x| x.to_f64());
+        let numbers = || T::to_f64s(&values[last]);
         let fault = match kind {
             LayerKind::Dense
             | LayerKind::LayerNorm
@@ -113,9 +113,10 @@ impl<R: Read + Seek> Tensors<'_, R> {
             | LayerKind::MemberHeads
             | LayerKind::MemberMean => None,
             LayerKind::BatchNorm => numbers()
-                .position(|variance| variance < 0.0)
+                .iter()
+                .position(|variance| *variance < 0.0)
                 .map(|index| (index, "variances not below 0".to_owned())),
-            LayerKind::NumberEmbedding => misplaced(&numbers().collect::<Vec<_>>(), inputs),
+            LayerKind::NumberEmbedding => misplaced(&numbers(), inputs),
         };
         match fault {
             Some((index, expected)) => {

@@ -50,18 +50,19 @@ pub(crate) fn score_mean<T: Scalar>(
         fused::loss(loss.formula(), output, target, losses, None)?;
         return fused::hits(output, target, loss.threshold(), hits);
     }
-    // A probability that has been rounded to 0 has a finite loss.
-    let ln = |p: f64| libm::log(p.max(f64::MIN_POSITIVE));
-    let with_others = loss == Loss::BinaryCrossEntropy;
-    let (p, t) = (output.to_vec()?, target.to_vec()?);
-    let of_output = |(p, t): (&T, &T)| {
-        let (p, t) = (p.to_f64(), t.to_f64());
-        let others = if with_others { (1.0 - t) * ln(1.0 - p) } else { 0.0 };
-        -(if t == 0.0 { 0.0 } else { t * ln(p) }) - others
-    };
-    let rows = output.rows();
-    let samples = p.chunks_exact(rows).zip(t.chunks_exact(rows));
-    let of_samples: Vec<f64> = samples.map(|(p, t)| p.iter().zip(t).map(of_output).sum()).collect();
-    losses.write_f64(&of_samples)?;
+    let (p, t) = (T::to_f64s(&output.to_vec()?), T::to_f64s(&target.to_vec()?));
+    losses.write_f64(&entropies(loss, output.rows(), &p, &t))?;
     fused::hits(output, target, 0.5, hits)
+}
+
+/// The cross-entropy of each sample, from probabilities p and targets t, `rows x samples`. A probability that has been rounded to 0 has a
+/// finite loss. Not generic, so that no user's crate compiles it.
+fn entropies(loss: Loss, rows: usize, p: &[f64], t: &[f64]) -> Vec<f64> {
+    let ln = |p: f64| libm::log(p.max(f64::MIN_POSITIVE));
+    let of_output = |(p, t): (&f64, &f64)| match loss {
+        Loss::BinaryCrossEntropy => -t * ln(*p) - (1.0 - t) * ln(1.0 - p),
+        _ => -t * ln(*p),
+    };
+    let samples = p.chunks_exact(rows).zip(t.chunks_exact(rows));
+    samples.map(|(p, t)| p.iter().zip(t).map(of_output).sum()).collect()
 }

@@ -49,21 +49,38 @@ impl<T: Scalar> Network<T> {
 
 /// One dense layer for a dense layer and the batch normalization behind it, computed in f64 on the host.
 fn melt<T: Scalar>(dense: &dyn Layer<T>, norm: &dyn Layer<T>) -> Result<Dense<T>> {
-    let numbers = |values: Vec<T>| values.into_iter().map(T::to_f64).collect::<Vec<f64>>();
-    let (gamma, beta) = (numbers(norm.weights().to_vec()?), numbers(norm.bias().to_vec()?));
-    let statistics = numbers(norm.statistics().map_or(Ok(Vec::new()), |matrix| matrix.to_vec())?);
-    let (mean, variance) = statistics.split_at(gamma.len());
-    let scale: Vec<f64> =
-        gamma.iter().zip(variance).map(|(gamma, v)| gamma / (v + EPSILON).sqrt()).collect();
-    let weights = numbers(dense.weights().to_vec()?);
-    let weights: Vec<T> =
-        weights.iter().enumerate().map(|(i, w)| T::from_f64(w * scale[i % scale.len()])).collect();
-    let bias = numbers(dense.bias().to_vec()?);
-    let bias: Vec<T> =
-        (0..scale.len()).map(|i| T::from_f64(scale[i] * (bias[i] - mean[i]) + beta[i])).collect();
+    let statistics = norm.statistics().map_or(Ok(Vec::new()), |matrix| matrix.to_vec())?;
+    let norms = Norms {
+        gamma: T::to_f64s(&norm.weights().to_vec()?),
+        beta: T::to_f64s(&norm.bias().to_vec()?),
+        statistics: T::to_f64s(&statistics),
+    };
+    let parameters = [T::to_f64s(&dense.weights().to_vec()?), T::to_f64s(&dense.bias().to_vec()?)];
+    let [weights, bias] = norms.melted_with(parameters);
     let mut melted =
         Dense::new(dense.weights().engine(), dense.inputs(), dense.outputs(), norm.activation())?;
-    melted.weights_mut().write(&weights)?;
-    melted.bias_mut().write(&bias)?;
+    melted.weights_mut().write_f64(&weights)?;
+    melted.bias_mut().write_f64(&bias)?;
     Ok(melted)
+}
+
+/// The parameters of a batch normalization. Not generic, so that no user's crate compiles its mathematics.
+struct Norms {
+    gamma: Vec<f64>,
+    beta: Vec<f64>,
+    /// Means, then variances
+    statistics: Vec<f64>,
+}
+
+impl Norms {
+    /// Weights (`outputs x inputs`) and bias of the dense layer for both.
+    fn melted_with(&self, [weights, bias]: [Vec<f64>; 2]) -> [Vec<f64>; 2] {
+        let Norms { gamma, beta, statistics } = self;
+        let (mean, variance) = statistics.split_at(gamma.len());
+        let scale: Vec<f64> =
+            gamma.iter().zip(variance).map(|(gamma, v)| gamma / (v + EPSILON).sqrt()).collect();
+        let weights = weights.iter().enumerate().map(|(i, w)| w * scale[i % scale.len()]).collect();
+        let bias = (0..scale.len()).map(|i| scale[i] * (bias[i] - mean[i]) + beta[i]).collect();
+        [weights, bias]
+    }
 }

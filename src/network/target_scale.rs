@@ -29,15 +29,15 @@ impl TargetScale {
         }
         // Weights are outputs x inputs in column-major order: one deviation a row.
         let deviation = self.deviation();
-        let scaled = |(i, x): (usize, &T)| x.to_f64() * deviation[i % outputs];
-        let weights = last.weights().to_vec()?;
-        let weights: Vec<T> = weights.iter().enumerate().map(scaled).map(T::from_f64).collect();
-        let bias = last.bias().to_vec()?;
+        let scaled = |(i, x): (usize, &f64)| x * deviation[i % outputs];
+        let weights = T::to_f64s(&last.weights().to_vec()?);
+        let weights: Vec<f64> = weights.iter().enumerate().map(scaled).collect();
+        let bias = T::to_f64s(&last.bias().to_vec()?);
         let shifted = bias.iter().enumerate().map(scaled).zip(self.mean());
-        let bias: Vec<T> = shifted.map(|(b, mean)| T::from_f64(b + mean)).collect();
+        let bias: Vec<f64> = shifted.map(|(b, mean)| b + mean).collect();
         if let Some(last) = network.layers.last_mut() {
-            last.weights_mut().write(&weights)?;
-            last.bias_mut().write(&bias)?;
+            last.weights_mut().write_f64(&weights)?;
+            last.bias_mut().write_f64(&bias)?;
         }
         Ok(())
     }

@@ -265,7 +265,7 @@ fn what_does_not_fit_is_refused() {
         (begin().members(2).member_heads(3, relu).scale(relu).build(), "must be the last"),
         (begin().members(2).member_heads(0, softmax).build(), "outputs, not 2, 4 and 0"),
     ] {
-        let error = network.err().expect(words).to_string();
+        let error = network.map(|_| ()).expect_err(words).to_string();
         assert!(error.contains(words), "{words}: {error}");
     }
     let layers: [Box<dyn Layer<f32>>; 3] = [
