@@ -316,6 +316,7 @@ impl<T: Scalar> Network<T> {
     pub fn evaluate(&self, loss: Loss, samples: &Samples<'_, T>) -> Result<Report> {
         let count = samples.count();
         samples.check("evaluate", self.engine(), self.inputs(), self.outputs())?;
+        let first_by_row = loss.first_by_row(self.engine())?;
         let mut inference = self.inference_for(count)?;
         let mut scores = Scores::new(self.engine(), count)?;
         for first in (0..count).step_by(INFERENCE_BATCH) {
@@ -323,7 +324,7 @@ impl<T: Scalar> Network<T> {
             let ([x, t], [losses, hits]) =
                 (samples.range(range.clone())?, scores.range_mut(range)?);
             let output = inference.run_for(loss, x)?;
-            fused::loss(loss.formula(), output, t, losses, None)?;
+            fused::loss((loss.formula(), first_by_row.as_ref()), output, t, losses, None)?;
             fused::hits(output, t, loss.threshold(), hits)?;
         }
         scores.report(count, samples.task())
