@@ -86,7 +86,7 @@ pub mod trainer;
 pub use activation::Activation;
 pub use error::{Error, ErrorKind, Result};
 pub use init::Init;
-pub use loss::Loss;
+pub use loss::{Loss, Quantiles};
 pub use matrix::{Matrix, MatrixMut, MatrixRef};
 pub use model::{
     Evaluation, Importance, InputColumn, InputKind, Model, ModelTable, Prediction, Predictions,

@@ -1,14 +1,21 @@
 //! Losses: each a formula and its gradient.
 
+mod quantiles;
+
 use std::fmt;
 use std::str::FromStr;
+use std::sync::Arc;
 
 use crate::activation::Activation;
 use crate::engine::formula::formula;
 use crate::engine::simd::math;
-use crate::engine::{LossFormula, Zip};
+use crate::engine::{Engine, LossFormula, Zip};
 use crate::error::{Error, Result};
-use crate::notation;
+use crate::matrix::Matrix;
+use crate::notation::{self, Notation};
+use crate::scalar::Scalar;
+
+pub use quantiles::Quantiles;
 
 /// The loss of a sample: a sum over the outputs. The loss of a batch is the mean over its samples.
 ///
@@ -34,6 +41,11 @@ pub enum Loss {
     BinaryCrossEntropy,
     /// `-sum_i t_i ln softmax(z)_i`: the cross-entropy of one class among many
     SoftmaxCrossEntropy,
+    /// The mean over the outputs of `max(q (t - a), (q - 1) (t - a))`, the pinball loss, with another level q for each output:
+    /// it is least where each output is that quantile of the targets (Koenker and Bassett 1978). There are as many outputs as
+    /// levels, and the target of a sample is the same for all: [`Targets::for_quantiles`](crate::data::Targets::for_quantiles)
+    /// repeats it.
+    Quantiles(Quantiles),
 }
 
 formula!(
@@ -81,8 +93,30 @@ formula!(
     "sigmoid(x) - y"
 );
 
+// p0 is the level of the row, p1 the share of a row in the mean.
+formula!(
+    Pinball = "quantiles",
+    |y, t, p| {
+        let e = t - y;
+        p[1] * (p[0] * e).max((p[0] - V::of(1.0)) * e)
+    },
+    "p1 * (p0 * (y - x) > (p0 - V(1.0)) * (y - x) ? p0 * (y - x) : (p0 - V(1.0)) * (y - x))"
+);
+formula!(
+    PinballGradient = "quantiles'",
+    |y, t, p| {
+        let (e, zero) = (y - t, V::of(0.0));
+        let behind = V::select(e.less(zero), -(p[0] * p[1]), e);
+        V::select(zero.less(e), (V::of(1.0) - p[0]) * p[1], behind)
+    },
+    "x > y ? (V(1.0) - p0) * p1 : (x < y ? -(p0 * p1) : x - y)"
+);
+
 formula!(Linear = "linear", |y, g, _p| y * g, "x * y");
 formula!(LinearGradient = "linear'", |_y, g, _p| g, "y");
+
+/// The name of [`Loss::Quantiles`].
+const QUANTILES: &str = "quantiles";
 
 /// An element-wise loss, ready to run.
 struct Entry {
@@ -97,6 +131,9 @@ static ABSOLUTE: Entry =
 static HUBER: Entry = Entry { value: Zip::of::<Huber>(), gradient: Zip::of::<HuberGradient>() };
 static BINARY: Entry = Entry { value: Zip::of::<Binary>(), gradient: Zip::of::<BinaryGradient>() };
 
+static PINBALL: Entry =
+    Entry { value: Zip::of::<Pinball>(), gradient: Zip::of::<PinballGradient>() };
+
 static LINEAR: Entry = Entry { value: Zip::of::<Linear>(), gradient: Zip::of::<LinearGradient>() };
 
 /// `y g`: the loss whose gradient by the output is what stands in the targets' place.
@@ -105,7 +142,7 @@ pub(crate) fn given_gradient() -> LossFormula {
 }
 
 impl Loss {
-    /// Every loss, with the usual parameter where there is one.
+    /// Every loss for any number of outputs, with the usual parameter where there is one: all but [`Loss::Quantiles`].
     pub const ALL: [Loss; 5] = [
         Loss::Quadratic,
         Loss::MeanAbsolute,
@@ -122,7 +159,13 @@ impl Loss {
             Loss::Huber(_) => "huber",
             Loss::BinaryCrossEntropy => "binary_cross_entropy",
             Loss::SoftmaxCrossEntropy => "softmax_cross_entropy",
+            Loss::Quantiles(_) => QUANTILES,
         }
+    }
+
+    /// The quantiles that a network with this loss predicts; `None` for every other loss.
+    pub fn quantiles(self) -> Option<Quantiles> {
+        if let Loss::Quantiles(quantiles) = self { Some(quantiles) } else { None }
     }
 
     fn parameter(self) -> Option<f64> {
@@ -148,13 +191,28 @@ impl Loss {
             Loss::MeanAbsolute => &ABSOLUTE,
             Loss::Huber(_) => &HUBER,
             Loss::BinaryCrossEntropy => &BINARY,
+            Loss::Quantiles(_) => &PINBALL,
         };
         let p = self.parameters();
         LossFormula::Elements { value: &entry.value, gradient: &entry.gradient, p }
     }
 
+    /// The first is that of each row, where [`Loss::first_by_row`] has it.
     fn parameters(self) -> [f64; 4] {
-        [self.parameter().unwrap_or(0.0), 0.0, 0.0, 0.0]
+        match self {
+            Loss::Quantiles(quantiles) => [0.0, 1.0 / quantiles.levels().len() as f64, 0.0, 0.0],
+            _ => [self.parameter().unwrap_or(0.0), 0.0, 0.0, 0.0],
+        }
+    }
+
+    /// The first parameter of the formula for each row, `outputs x 1`, where rows have different ones.
+    pub(crate) fn first_by_row<T: Scalar>(
+        self,
+        engine: &Arc<dyn Engine<T>>,
+    ) -> Result<Option<Matrix<T>>> {
+        let Loss::Quantiles(quantiles) = self else { return Ok(None) };
+        let levels: Vec<T> = quantiles.levels().iter().map(|level| T::from_f64(*level)).collect();
+        Matrix::from_slice(engine, levels.len(), 1, &levels).map(Some)
     }
 
     /// Whether its formula has at most one number, the most that a call for a whole network has.
@@ -173,6 +231,14 @@ impl Loss {
 
     /// Refuses an output layer with which the loss cannot be made small, whatever the data.
     pub(crate) fn refuse_output(self, output: Activation, outputs: usize) -> Result<()> {
+        if let Some(expected) = self.quantiles().map(|quantiles| quantiles.levels().len())
+            && expected != outputs
+        {
+            let reason = format!(
+                "{self} with {outputs} {output} outputs: there must be {expected}, one for each level"
+            );
+            return Err(Error::argument("trainer", reason));
+        }
         let reason = match (self, output) {
             (_, Activation::Softmax) if outputs == 1 => {
                 "softmax of one output is always 1; use sigmoid and binary_cross_entropy for two \
@@ -210,19 +276,35 @@ impl Loss {
     }
 }
 
-/// The name and, where there is one, the parameter: `huber(1)`.
+/// The name and, where there are some, the parameters: `huber(1)`, `quantiles(0.1,0.9)`.
 impl fmt::Display for Loss {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Loss::Quantiles(quantiles) = self {
+            return write!(f, "{QUANTILES}({quantiles})");
+        }
         notation::write(f, self.name(), self.parameter())
     }
 }
 
-/// Reads what `Display` writes; a parameter may be left out.
+/// Reads what `Display` writes; a parameter may be left out, but the levels of quantiles may not.
 impl FromStr for Loss {
     type Err = Error;
 
     fn from_str(text: &str) -> Result<Self> {
+        match Notation::parse(text) {
+            Notation { name: QUANTILES, numbers: Some(levels) } => {
+                return levels.join(",").parse().map(Loss::Quantiles);
+            }
+            Notation { name: QUANTILES, numbers: None } => {
+                let reason = format!("'{text}' has no levels, as {QUANTILES}(0.1,0.5,0.9) has");
+                return Err(Error::argument("loss", reason));
+            }
+            _ => {}
+        }
         let with = |loss, p| matches!(loss, Loss::Huber(_)).then_some(Loss::Huber(p));
-        notation::read("loss", text, &Loss::ALL.map(|loss| (loss.name(), loss)), with)?.validate()
+        let mut known: Vec<_> = Loss::ALL.iter().map(|loss| (loss.name(), *loss)).collect();
+        // For the list of names alone: what has this name is read above.
+        known.push((QUANTILES, Loss::Quadratic));
+        notation::read("loss", text, &known, with)?.validate()
     }
 }

@@ -11,7 +11,9 @@ use travertine::data::Task;
 use travertine::engine::{self, Counting, Engine, Settings};
 use travertine::layer::Categories;
 use travertine::optimizer::{Adam, Clip, Optimizer, RmsProp, Schedule, Sgd, WeightDecay};
-use travertine::{Activation, Builder, Dropout, Loss, Matrix, Network, Samples, Trainer};
+use travertine::{
+    Activation, Builder, Dropout, Loss, Matrix, Network, Quantiles, Samples, Trainer,
+};
 
 /// Counts the allocations of all threads of this process.
 struct CountingAllocator;
@@ -84,7 +86,10 @@ fn a_thousand_steps_allocate_nothing() {
         let cpu = started(threads);
         let x = Matrix::from_slice(&cpu, 40, 32, &random(40 * 32, 1)).unwrap();
         let t = Matrix::from_slice(&cpu, 10, 32, &one_hot(10, 32)).unwrap();
-        for (hidden, output, loss) in CASES {
+        let levels: Vec<f64> = (1..=10).map(|i| f64::from(i) / 11.0).collect();
+        let quantiles = Loss::Quantiles(Quantiles::new(&levels).unwrap());
+        let quantiles = (Activation::Relu, Activation::Identity, quantiles);
+        for (hidden, output, loss) in CASES.into_iter().chain([quantiles]) {
             let mut network = network(&cpu, hidden, output);
             let mut trainer = Trainer::builder(&mut network, loss, Sgd::new(0.01).unwrap())
                 .batch(32)

@@ -4,7 +4,7 @@ use std::collections::HashSet;
 
 use super::Split;
 use super::split::check_chosen;
-use crate::{Error, ErrorKind, Result, Scalar};
+use crate::{Error, ErrorKind, Quantiles, Result, Scalar};
 
 /// What a network learns to predict.
 #[derive(Clone, Debug, PartialEq)]
@@ -28,6 +28,37 @@ pub enum Targets {
 }
 
 impl Targets {
+    /// The value of each sample once for each level: what a network learns that predicts quantiles
+    /// ([`Loss::Quantiles`](crate::Loss::Quantiles)).
+    ///
+    /// ```
+    /// use travertine::{Quantiles, data::Targets};
+    /// let targets = Targets::Values { values: vec![3.0, 5.0], names: vec!["price".into()] };
+    /// let repeated = targets.for_quantiles(&Quantiles::new(&[0.25, 0.75])?)?;
+    /// let names = vec!["price_q0.25".into(), "price_q0.75".into()];
+    /// assert_eq!(repeated, Targets::Values { values: vec![3.0, 3.0, 5.0, 5.0], names });
+    /// # Ok::<(), travertine::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// Targets that are not one value a sample.
+    pub fn for_quantiles(&self, quantiles: &Quantiles) -> Result<Self> {
+        let (values, name) = match self {
+            Targets::Values { values, names } if names.len() == 1 => (values, &names[0]),
+            Targets::Values { names, .. } => {
+                let reason = format!("{} values a sample; one has quantiles", names.len());
+                return Err(Error::argument("Targets::for_quantiles", reason));
+            }
+            _ => {
+                let reason = "the targets are no values";
+                return Err(Error::argument("Targets::for_quantiles", reason));
+            }
+        };
+        let levels = quantiles.levels().len();
+        let values = values.iter().flat_map(|x| std::iter::repeat_n(*x, levels)).collect();
+        Ok(Targets::Values { values, names: quantiles.names(name) })
+    }
+
     /// The targets of these samples, in this order.
     pub(super) fn select(&self, chosen: &[usize]) -> Self {
         match self {

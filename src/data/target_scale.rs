@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::{Dataset, Targets};
-use crate::loss::Loss;
+use crate::loss::{Loss, Quantiles};
 use crate::{Error, Result, Scalar};
 
 /// Shifts and scales the targets of a regression: `scaled = (value - mean) / deviation`, with a mean and a deviation for each output, so that
@@ -92,6 +92,33 @@ impl TargetScale {
             }
         }
         Ok(TargetScale { bounds: Some(bounds), ..self })
+    }
+
+    /// The scale of one value for each of its quantiles, as [`Targets::for_quantiles`] repeats it.
+    ///
+    /// ```
+    /// use travertine::{Quantiles, data::{TargetScale, Targets}};
+    /// let prices = Targets::Values { values: vec![2.0, 3.0, 4.0], names: vec!["price".into()] };
+    /// let quantiles = Quantiles::new(&[0.1, 0.9])?;
+    /// let scale = TargetScale::fit(&prices).unwrap().for_quantiles(&quantiles)?;
+    /// assert_eq!(Some(scale), TargetScale::fit(&prices.for_quantiles(&quantiles)?));
+    /// # Ok::<(), travertine::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// A scale of several outputs.
+    pub fn for_quantiles(&self, quantiles: &Quantiles) -> Result<Self> {
+        let (&[mean], &[deviation]) = (&*self.mean, &*self.deviation) else {
+            let reason = format!("a scale of {} outputs; one has quantiles", self.mean.len());
+            return Err(Error::argument("TargetScale::for_quantiles", reason));
+        };
+        let levels = quantiles.levels().len();
+        let bounds = self.bounds.as_ref().and_then(|bounds| bounds.first());
+        Ok(TargetScale {
+            mean: vec![mean; levels],
+            deviation: vec![deviation; levels],
+            bounds: bounds.map(|range| vec![*range; levels]),
+        })
     }
 
     /// The least and the greatest answer of each output, where there are bounds.
@@ -185,10 +212,10 @@ impl TargetScale {
         }
     }
 
-    /// `loss(values) = factor * self.loss(loss)(scaled values)` for one output; 1 for several.
+    /// `loss(values) = factor * self.loss(loss)(scaled values)` for one output, and for quantiles of one value; 1 for several values.
     pub fn factor(&self, loss: Loss) -> f64 {
         match (loss, &*self.deviation) {
-            (Loss::MeanAbsolute, [deviation]) => *deviation,
+            (Loss::MeanAbsolute, [deviation]) | (Loss::Quantiles(_), [deviation, ..]) => *deviation,
             (_, [deviation]) => deviation.powi(2),
             _ => 1.0,
         }

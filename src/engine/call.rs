@@ -86,6 +86,8 @@ pub struct DenseGradient {
 pub struct LossCall {
     /// The loss.
     pub formula: LossFormula,
+    /// p0 of each row in the place of the formula's, `outputs x 1`, contiguous; of a loss of elements alone.
+    pub first_by_row: Option<Span>,
     /// y, or the logits: `outputs x samples`, rows contiguous.
     pub output: Span,
     /// t: `outputs x samples`, rows contiguous.

@@ -15,4 +15,6 @@ pub use ranking::{
     BalancedThreshold, average_precision, balanced_threshold, predicted_class, roc_auc,
     roc_auc_one_vs_rest, top_k_accuracy,
 };
-pub use regression::{mean_absolute_error, pinball_loss, r2, root_mean_squared_error};
+pub use regression::{
+    coverage, mean_absolute_error, mean_pinball_loss, pinball_loss, r2, root_mean_squared_error,
+};

@@ -57,6 +57,67 @@ pub fn pinball_loss<T: Scalar>(quantile: f64, truth: &[T], predicted: &[T]) -> R
     Ok(errors(truth, predicted).map(loss).sum::<f64>() / truth.len() as f64)
 }
 
+/// The mean of [`pinball_loss`] over several quantiles: `predicted` is `quantiles x samples`, one sample after the other.
+///
+/// ```
+/// use travertine::metrics::mean_pinball_loss;
+/// let loss = mean_pinball_loss(&[0.1, 0.9], &[1.0, 2.0], &[0.0, 2.0, 1.0, 4.0])?;
+/// assert!((loss - (0.1 + 0.1 + 0.1 + 0.2) / 4.0).abs() < 1e-15);
+/// # Ok::<(), travertine::Error>(())
+/// ```
+///
+/// # Errors
+/// No values or quantiles; not as many predictions of each quantile; a quantile that is not in [0, 1]. NaN gives NaN.
+pub fn mean_pinball_loss<T: Scalar>(
+    quantiles: &[f64],
+    truth: &[T],
+    predicted: &[T],
+) -> Result<f64> {
+    let of = |(i, quantile): (usize, &f64)| {
+        let predicted: Vec<T> =
+            predicted.iter().skip(i).step_by(quantiles.len()).copied().collect();
+        pinball_loss(*quantile, truth, &predicted)
+    };
+    check_rows("mean_pinball_loss", quantiles.len(), truth.len(), predicted.len())?;
+    let losses = quantiles.iter().enumerate().map(of).collect::<Result<Vec<f64>>>()?;
+    Ok(losses.iter().sum::<f64>() / losses.len() as f64)
+}
+
+/// The share of the samples whose true value lies in the interval from the first to the last of its predicted quantiles, ends
+/// included: of the quantiles 0.1 and 0.9 it is about 0.8 where they are right. `predicted` is `quantiles x samples`, ascending.
+///
+/// ```
+/// let coverage = travertine::metrics::coverage(2, &[1.0, 2.0], &[0.0, 2.0, 3.0, 4.0])?;
+/// assert_eq!(coverage, 0.5);
+/// # Ok::<(), travertine::Error>(())
+/// ```
+///
+/// # Errors
+/// No values or quantiles; not as many predictions of each quantile. An interval with an end that is NaN covers nothing.
+pub fn coverage<T: Scalar>(quantiles: usize, truth: &[T], predicted: &[T]) -> Result<f64> {
+    check_rows("coverage", quantiles, truth.len(), predicted.len())?;
+    let intervals = predicted.chunks_exact(quantiles);
+    let is_covered =
+        |(t, interval): &(&T, &[T])| interval[0] <= **t && **t <= interval[quantiles - 1];
+    let covered = truth.iter().zip(intervals).filter(is_covered).count();
+    Ok(covered as f64 / truth.len() as f64)
+}
+
+/// Refuses no values, and other than `quantiles` predictions for each.
+fn check_rows(
+    operation: &'static str,
+    quantiles: usize,
+    values: usize,
+    predicted: usize,
+) -> Result<()> {
+    if quantiles == 0 || values.checked_mul(quantiles) != Some(predicted) {
+        let reason =
+            format!("{predicted} predictions for {values} values and {quantiles} quantiles");
+        return Err(Error::argument(operation, reason));
+    }
+    check(operation, values, values)
+}
+
 /// `1 - sum (p - t)^2 / sum (t - mean t)^2`, the share of the targets' variance that is explained; the mean is that of
 /// each output (scikit-learn's `multioutput="variance_weighted"`). `None` where the targets are constant and there is
 /// nothing to explain (scikit-learn: 1 or 0, or NaN for a single sample).

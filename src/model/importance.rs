@@ -6,7 +6,8 @@ use super::Model;
 use super::prediction::Predictions;
 use crate::data::{Dataset, Targets};
 use crate::error::{Error, Result};
-use crate::metrics::{accuracy, predicted_class, root_mean_squared_error};
+use crate::loss::Quantiles;
+use crate::metrics::{accuracy, mean_pinball_loss, predicted_class, root_mean_squared_error};
 use crate::network::INFERENCE_BATCH;
 use crate::random::{Philox, Purpose};
 use crate::scalar::Scalar;
@@ -16,7 +17,7 @@ use crate::scalar::Scalar;
 pub struct Importance {
     /// The name of the column, as in [`Model::columns`].
     pub column: String,
-    /// The mean over the shuffles: the drop of the accuracy, or the rise of the root mean squared error.
+    /// The mean over the shuffles: the drop of the accuracy, or the rise of the root mean squared error or of the pinball loss.
     pub mean: f64,
     /// The standard deviation over the shuffles.
     pub deviation: f64,
@@ -26,7 +27,8 @@ impl<T: Scalar> Model<T> {
     /// The permutation importance of every column of the raw rows (Breiman, "Random Forests", 2001), in the order of
     /// [`Model::columns`]: how much worse the predictions become when the column's values are shuffled among the samples, which
     /// keeps their distribution and takes away what they say of the target. For classes that is the drop of the accuracy, for
-    /// values the rise of the root mean squared error, in their unit (the mean over several targets). A column that becomes several features,
+    /// values the rise of the root mean squared error, in their unit (the mean over several targets), for quantiles that of the mean of
+    /// their pinball losses. A column that becomes several features,
     /// such as one of categories, is shuffled as a whole; without an encoder, every feature is a column.
     ///
     /// Near 0, or below it by chance, the model does not need the column. Of two columns that say the same, each may seem
@@ -68,12 +70,13 @@ impl<T: Scalar> Model<T> {
         if repeats == 0 {
             return Err(Error::argument(name, "0 repeats; at least 1 is needed, 5 are usual"));
         }
+        let quantiles = self.quantiles();
         let mut predictor = self.predictor(data.samples().min(INFERENCE_BATCH))?;
         let mut predictions = Predictions::with_capacity(&self.shared.answers, data.samples());
         let mut fault_with = |features: &[T]| {
             predictions.clear();
             predictor.predict_standardized(features, &mut predictions)?;
-            fault(&predictions, &targets)
+            fault(&predictions, &targets, quantiles.as_ref())
         };
         let before = fault_with(data.features())?;
         let mut features = data.features().to_vec();
@@ -120,8 +123,12 @@ fn permute<T: Scalar>(
     }
 }
 
-/// The share of mistakes, or the mean of the root mean squared errors of the targets.
-fn fault<T: Scalar>(predictions: &Predictions<T>, targets: &Targets) -> Result<f64> {
+/// The share of mistakes, the mean of the pinball losses of the quantiles, or that of the root mean squared errors of the targets.
+fn fault<T: Scalar>(
+    predictions: &Predictions<T>,
+    targets: &Targets,
+    quantiles: Option<&Quantiles>,
+) -> Result<f64> {
     match targets {
         Targets::Classes { labels, names } => {
             let scores = predictions.scores().chunks_exact(names.len());
@@ -130,6 +137,9 @@ fn fault<T: Scalar>(predictions: &Predictions<T>, targets: &Targets) -> Result<f
         Targets::Values { values, names } => {
             let predicted: Vec<f64> =
                 predictions.iter().flat_map(|p| p.values().iter().copied()).collect();
+            if let Some(quantiles) = quantiles {
+                return mean_pinball_loss(quantiles.levels(), values, &predicted);
+            }
             let of = |values: &[f64], target: usize| -> Vec<f64> {
                 values.iter().skip(target).step_by(names.len()).copied().collect()
             };

@@ -23,6 +23,7 @@ use self::schema::Schema;
 use crate::data::{Encoder, Schema as TableSchema, Task};
 use crate::engine::Engine;
 use crate::error::Result;
+use crate::loss::Quantiles;
 use crate::model_file::{self, ModelInfo};
 use crate::network::{Network, Prepared};
 use crate::scalar::Scalar;
@@ -163,6 +164,26 @@ impl<T: Scalar> Model<T> {
     /// Whether the model predicts classes or values.
     pub fn task(&self) -> Task {
         if self.shared.answers.is_classifier() { Task::Classes } else { Task::Values }
+    }
+
+    /// The quantiles that the model predicts, one value for each level; `None` for every other model.
+    pub fn quantiles(&self) -> Option<Quantiles> {
+        self.info.loss.quantiles()
+    }
+
+    /// The names of the predicted values: those of the targets, or of their quantiles ([`Quantiles::names`]); empty for a
+    /// model of classes.
+    pub fn value_names(&self) -> Vec<String> {
+        if !self.classes().is_empty() {
+            return Vec::new();
+        }
+        let schema = self.schema();
+        let name = |place: usize| schema.columns[place].name.clone();
+        let targets: Vec<String> = schema.targets().into_iter().map(name).collect();
+        match (self.quantiles(), &targets[..]) {
+            (Some(quantiles), [target]) => quantiles.names(target),
+            _ => targets,
+        }
     }
 
     /// Whether a prediction of a class comes with a probability.

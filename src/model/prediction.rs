@@ -67,7 +67,22 @@ impl<'p, T: Scalar> Prediction<'p, T> {
         if self.answers.is_classifier() { self.scores } else { &[] }
     }
 
-    /// The predicted values in the units of the training data, one for each output; empty for a model of classes.
+    /// The predicted values in the units of the training data, one for each output; empty for a model of classes. Quantiles
+    /// ascend: where those of a network cross, they are sorted, which never raises the mean of their pinball losses
+    /// (Chernozhukov, Fernández-Val and Galichon, "Quantile and Probability Curves Without Crossing", 2010).
+    ///
+    /// ```
+    /// # use travertine::{Activation, Loss, Model, Network, Quantiles, engine, model_file::ModelInfo};
+    /// # let cpu = engine::open::<f32>("cpu")?;
+    /// let mut network = Network::builder(&cpu, 1).dense(3, Activation::Identity).build()?;
+    /// network.layers_mut()[0].bias_mut().write(&[2.0, 1.0, 3.0])?; // the first two cross
+    /// let mut info = ModelInfo::new(Loss::Quantiles(Quantiles::new(&[0.1, 0.5, 0.9])?));
+    /// info.target = Some("price".into());
+    /// let model = Model::new(network, info)?;
+    /// assert_eq!(model.predictor(1)?.predict(&[0.0])?.values(), [1.0, 2.0, 3.0]);
+    /// assert_eq!(model.value_names(), ["price_q0.1", "price_q0.5", "price_q0.9"]);
+    /// # Ok::<(), travertine::Error>(())
+    /// ```
     pub fn values(&self) -> &'p [f64] {
         if self.answers.is_classifier() { &[] } else { self.scores }
     }
@@ -77,7 +92,7 @@ impl<'p, T: Scalar> Prediction<'p, T> {
         let epsilon =
             if size_of::<T>() == size_of::<f32>() { f64::from(f32::EPSILON) } else { f64::EPSILON };
         let text = |(output, value): (usize, &f64)| match &self.answers.target_scale {
-            None => self.outputs[output].to_string(),
+            None => T::from_f64(*value).to_string(),
             Some(scale) => shortest(*value, epsilon * scale.deviation()[output]),
         };
         self.values().iter().enumerate().map(text).collect()
@@ -241,6 +256,8 @@ pub(super) struct Answers {
     classes: Vec<String>,
     outputs: usize,
     decoding: Decoding,
+    /// Whether the outputs are quantiles, which ascend.
+    has_quantiles: bool,
     /// The units of values.
     target_scale: Option<TargetScale>,
 }
@@ -257,6 +274,7 @@ impl Answers {
             classes: info.classes.clone(),
             outputs: network.outputs(),
             decoding,
+            has_quantiles: info.loss.quantiles().is_some(),
             target_scale: info.target_scale.clone(),
         }
     }
@@ -291,6 +309,9 @@ impl Answers {
             if let Some(scale) = &self.target_scale {
                 let values = scores[first..].iter_mut().enumerate();
                 values.for_each(|(output, x)| *x = scale.unscaled(output, *x));
+            }
+            if self.has_quantiles {
+                scores[first..].sort_unstable_by(f64::total_cmp);
             }
             return;
         }

@@ -34,7 +34,8 @@ pub(super) fn table_schema(info: &ModelInfo, encoder: &Encoder, outputs: usize) 
     let number = info.training.iter().find(|(key, _)| key == "label");
     let number = number.and_then(|(_, number)| number.parse().ok()).filter(|&number| number > 0);
     let role = if info.classes.is_empty() { Role::Value } else { Role::Class };
-    let learned = if info.classes.is_empty() { outputs } else { 1 };
+    let is_alone = !info.classes.is_empty() || info.loss.quantiles().is_some();
+    let learned = if is_alone { 1 } else { outputs };
     let names = (0..learned).map(|i| match &info.target {
         Some(name) if learned == 1 => name.clone(),
         _ => format!("column {}", encoder.columns().len() + i + 1),

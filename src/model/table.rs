@@ -19,7 +19,7 @@ use crate::scalar::Scalar;
 /// How good a model is on samples with targets.
 #[derive(Clone, Debug)]
 pub struct Evaluation<T: Scalar> {
-    /// Mean loss and, for classes, accuracy. The loss of one value is in its unit; that of several is of scaled values.
+    /// Mean loss and, for classes, accuracy. The loss of one value or of its quantiles is in its unit; that of several is of scaled values.
     pub report: Report,
     /// What the model predicts for each sample.
     pub predictions: Predictions<T>,
@@ -232,20 +232,25 @@ impl<T: Scalar> Model<T> {
         targets: Targets,
     ) -> Result<Evaluation<T>> {
         let scale = self.info.target_scale.as_ref();
-        let learned = scale.map_or(Ok(targets.clone()), |scale| scale.apply_to(&targets))?;
+        let quantiles = self.quantiles();
+        let learned = match &quantiles {
+            Some(quantiles) => targets.for_quantiles(quantiles)?,
+            None => targets.clone(),
+        };
+        let learned = scale.map_or(Ok(learned.clone()), |scale| scale.apply_to(&learned))?;
         let loss = scale.map_or(self.info.loss, |scale| scale.loss(self.info.loss));
         let data = Dataset::new(data.inputs(), data.features().to_vec(), learned)?;
         let samples = self.samples(&data)?;
         let is_bounded = scale.is_some_and(|scale| scale.bounds().is_some());
         let mut report = match self.networks.len() {
-            1 if !is_bounded => self.network().evaluate(loss, &samples)?,
+            1 if !is_bounded && quantiles.is_none() => self.network().evaluate(loss, &samples)?,
             _ => self.report(loss, &predictions, &samples)?,
         };
         report.loss *= scale.map_or(1.0, |scale| scale.factor(self.info.loss));
         Ok(Evaluation { report, predictions, targets })
     }
 
-    /// The report of predictions that are not one network's outputs: the mean of an ensemble, or bounded values.
+    /// The report of predictions that are not one network's outputs: the mean of an ensemble, bounded values, or sorted quantiles.
     fn report(
         &self,
         loss: Loss,
@@ -262,13 +267,19 @@ impl<T: Scalar> Model<T> {
                     _ => Vec::new(),
                 }
             }
+            (None, Task::Values) if self.quantiles().is_some() => {
+                let values = predictions.iter().flat_map(|p| p.values().to_vec());
+                values.map(T::from_f64).collect()
+            }
             _ => read_by(loss, self.network().output_activation(), predictions.outputs()),
         };
         let outputs = Matrix::from_slice(engine, self.network().outputs(), count, &outputs)?;
         let mut scores = Scores::new(engine, count)?;
         let ([_, targets], [losses, hits]) =
             (samples.range(0..count)?, scores.range_mut(0..count)?);
-        fused::loss(loss.formula(), outputs.view(), targets, losses, None)?;
+        let first_by_row = loss.first_by_row(engine)?;
+        let loss_of_rows = (loss.formula(), first_by_row.as_ref());
+        fused::loss(loss_of_rows, outputs.view(), targets, losses, None)?;
         fused::hits(outputs.view(), targets, loss.threshold(), hits)?;
         scores.report(count, samples.task())
     }
@@ -298,14 +309,14 @@ impl<T: Scalar> Model<T> {
         let describe = |count: usize, noun: &str| data::text::counted(count, noun);
         let expected = match self.task() {
             Task::Classes => describe(self.classes().len(), "class").replace("classs", "classes"),
-            Task::Values => describe(self.network().outputs(), "value") + " a sample",
+            Task::Values => describe(self.values(), "value") + " a sample",
         };
         let found = match (data.targets(), self.task()) {
             (Targets::Classes { labels, names }, Task::Classes) => {
                 return self.matched(operation, labels, names);
             }
             (targets @ Targets::Values { names, .. }, Task::Values)
-                if names.len() == self.network().outputs() =>
+                if names.len() == self.values() =>
             {
                 return Ok(targets.clone());
             }
@@ -316,6 +327,11 @@ impl<T: Scalar> Model<T> {
         let reason =
             format!("the targets of the samples are {found}; the model was trained on {expected}");
         Err(Error::argument(operation, reason))
+    }
+
+    /// Values in the target of a sample.
+    fn values(&self) -> usize {
+        if self.quantiles().is_some() { 1 } else { self.network().outputs() }
     }
 
     fn matched(

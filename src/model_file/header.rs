@@ -26,8 +26,8 @@ pub(super) const VERSION: u64 = 1;
 pub(super) const VERSION_OF_MORE: u64 = 2;
 /// The version of a model with a schema of its table, or with a scale of its targets.
 pub(super) const VERSION_OF_TABLES: u64 = 3;
-/// The version of an ensemble, of a model whose features or answers are bounded, or with layers or activations of this age: older
-/// programs would leave out the bound, or take the file for damaged.
+/// The version of an ensemble, of a model of quantiles or whose features or answers are bounded, or with layers or activations of this
+/// age: older programs would leave out the bound, or take the file for damaged.
 pub(super) const VERSION_OF_RECIPES: u64 = 4;
 /// The newest.
 const LAST_VERSION: u64 = VERSION_OF_RECIPES;
@@ -290,6 +290,9 @@ pub(super) fn misfit(
 ) -> Option<(&'static str, String, String)> {
     let (inputs, outputs) = (layers.first()?.inputs, layers.last()?.outputs);
     let classes = info.classes.len();
+    if let Some(misfit) = quantiles_misfit(info, outputs) {
+        return Some(misfit);
+    }
     // One output may tell two classes apart.
     if classes != 0 && classes != outputs && (classes, outputs) != (2, 1) {
         return Some(("classes", format!("{outputs}, one for each output"), classes.to_string()));
@@ -365,6 +368,17 @@ pub(super) fn misfit(
     None
 }
 
+/// What in the classes and the number of outputs does not belong to quantiles.
+fn quantiles_misfit(info: &ModelInfo, outputs: usize) -> Option<(&'static str, String, String)> {
+    let levels = info.loss.quantiles()?.levels().len();
+    if !info.classes.is_empty() {
+        let found = info.classes.len().to_string();
+        return Some(("classes", "none, as quantiles are of values".to_owned(), found));
+    }
+    let expected = || format!("{outputs} levels, one for each output");
+    (levels != outputs).then(|| ("loss", expected(), levels.to_string()))
+}
+
 /// What in the schema and the scale of the targets does not belong to the rest.
 fn table_misfit(info: &ModelInfo, outputs: usize) -> Option<(&'static str, String, String)> {
     if let Some(fault) = info.target_scale.as_ref().and_then(|scale| scale.fault(outputs)) {
@@ -398,7 +412,8 @@ fn table_misfit(info: &ModelInfo, outputs: usize) -> Option<(&'static str, Strin
         return Some(("schema", "the features of the columns".to_owned(), features.join(", ")));
     }
     let targets = schema.targets().len();
-    let expected = if info.classes.is_empty() { outputs } else { 1 };
+    let is_alone = !info.classes.is_empty() || info.loss.quantiles().is_some();
+    let expected = if is_alone { 1 } else { outputs };
     let has_classes = schema.with_role(Role::Class).next().is_some();
     (targets != expected || has_classes == info.classes.is_empty())
         .then(|| ("schema", format!("{expected} columns that are learned"), targets.to_string()))

@@ -160,7 +160,8 @@ fn json(layers: &[LayerDescription], members: usize, info: &ModelInfo) -> Json {
         matches!(layer.kind, Scale | NumberEmbedding | Parametric | CategoryEmbedding | Members)
             || matches!(layer.activation, Activation::Selu | Activation::Mish)
     };
-    let version = if members > 1 || is_bounded || layers.iter().any(is_new) {
+    let is_recent = members > 1 || is_bounded || info.loss.quantiles().is_some();
+    let version = if is_recent || layers.iter().any(is_new) {
         VERSION_OF_RECIPES
     } else if info.schema.is_some() || info.target_scale.is_some() {
         VERSION_OF_TABLES

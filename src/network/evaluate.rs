@@ -5,7 +5,7 @@ use crate::activation::Activation;
 use crate::error::Result;
 use crate::layer::LayerKind;
 use crate::loss::Loss;
-use crate::matrix::{MatrixMut, MatrixRef};
+use crate::matrix::{Matrix, MatrixMut, MatrixRef};
 use crate::ops::fused;
 use crate::samples::{Report, Samples, Scores};
 use crate::scalar::Scalar;
@@ -18,6 +18,7 @@ impl<T: Scalar> Network<T> {
     pub fn evaluate(&self, loss: Loss, samples: &Samples<'_, T>) -> Result<Report> {
         let count = samples.count();
         samples.check("evaluate", self.engine(), self.inputs(), self.outputs())?;
+        let first_by_row = loss.first_by_row(self.engine())?;
         let mut inference = self.inference_for(count)?;
         let mut scores = Scores::new(self.engine(), count)?;
         // A mean of members has no logits.
@@ -27,10 +28,12 @@ impl<T: Scalar> Network<T> {
             let ([x, t], [losses, hits]) =
                 (samples.range(range.clone())?, scores.range_mut(range)?);
             if is_mean {
-                score_mean(loss, self.output_activation(), (inference.run(x)?, t), losses, hits)?;
+                let (of_loss, output) = ((loss, first_by_row.as_ref()), inference.run(x)?);
+                score_mean(of_loss, self.output_activation(), (output, t), losses, hits)?;
             } else {
                 let output = inference.run_for(loss, x)?;
-                fused::loss(loss.formula(), output, t, losses, None)?;
+                let formula = (loss.formula(), first_by_row.as_ref());
+                fused::loss(formula, output, t, losses, None)?;
                 fused::hits(output, t, loss.threshold(), hits)?;
             }
         }
@@ -40,14 +43,14 @@ impl<T: Scalar> Network<T> {
 
 /// Losses and hits of a mean of members. Where the loss reads logits, they are computed from the probabilities on the host.
 pub(crate) fn score_mean<T: Scalar>(
-    loss: Loss,
+    (loss, first_by_row): (Loss, Option<&Matrix<T>>),
     activation: Activation,
     (output, target): (MatrixRef<'_, T>, MatrixRef<'_, T>),
     mut losses: MatrixMut<'_, T>,
     hits: MatrixMut<'_, T>,
 ) -> Result<()> {
     if !loss.is_fused_with(activation) {
-        fused::loss(loss.formula(), output, target, losses, None)?;
+        fused::loss((loss.formula(), first_by_row), output, target, losses, None)?;
         return fused::hits(output, target, loss.threshold(), hits);
     }
     let (p, t) = (T::to_f64s(&output.to_vec()?), T::to_f64s(&target.to_vec()?));

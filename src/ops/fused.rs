@@ -1,5 +1,7 @@
 //! The fused calls of layers and losses.
 
+use std::sync::Arc;
+
 use super::check::{check, operands};
 use crate::engine::{
     DenseForward, DenseGradient, Derivative, Handle, LossCall, LossFormula, Transfer, Zip,
@@ -173,9 +175,10 @@ pub(crate) fn dense_gradient<T: Scalar>(
     unsafe { weights.engine().dense_gradient(&call) }
 }
 
-/// Writes the loss of every sample to `values` (`1 x samples`) and, if there is a matrix for it, its gradient times f'.
+/// Writes the loss of every sample to `values` (`1 x samples`) and, if there is a matrix for it, its gradient times f'. `first`: the
+/// first parameter of the formula for each row, where rows have different ones.
 pub(crate) fn loss<T: Scalar>(
-    formula: LossFormula,
+    (formula, first): (LossFormula, Option<&Matrix<T>>),
     output: MatrixRef<'_, T>,
     target: MatrixRef<'_, T>,
     values: MatrixMut<'_, T>,
@@ -196,14 +199,29 @@ pub(crate) fn loss<T: Scalar>(
             "rows of output and target must be contiguous",
         ),
         (gradient_fits, "the gradient must have the shape of output, with contiguous rows"),
+        (
+            first.is_none_or(|first| {
+                first.rows() == output.rows() && Arc::ptr_eq(first.engine(), output.engine())
+            }),
+            "output must have a row for each first parameter, on the same engine",
+        ),
     ];
     check("loss", &operands!(output, target, values), &rules)?;
+    let first_by_row = first.map(|first| first.view().span());
     let (delta, derivative) = match gradient {
         Some((delta, fold)) => (Some(delta.span()), fold.derivative()),
         None => (None, Derivative::One),
     };
     let (output, target) = (output.span(), target.span());
-    let call = LossCall { formula, output, target, values: values.span(), delta, derivative };
+    let call = LossCall {
+        formula,
+        first_by_row,
+        output,
+        target,
+        values: values.span(),
+        delta,
+        derivative,
+    };
     // SAFETY: shapes and engine are checked; what is written is mutably borrowed and overlaps no other operand.
     unsafe { values.engine().loss(&call) }
 }

@@ -10,8 +10,7 @@ use crate::ops::{self, fused};
 use crate::scalar::Scalar;
 
 impl<T: Scalar> Trainer<'_, T> {
-    /// One step with a loss of one's own, on up to [`Trainer::batch`] samples: x `inputs x samples`. Quantile losses, policy
-    /// gradients and losses of several tasks can be written so, on every engine.
+    /// One step with a loss of one's own, on up to [`Trainer::batch`] samples: x `inputs x samples`. Policy gradients and losses of several tasks can be written so, on every engine.
     ///
     /// `loss` gets the network's output, behind its last activation, and a matrix of zeros; both are `outputs x samples`. It
     /// writes into column j the gradient of *the loss of sample j* by the output of sample j. The step uses the mean over the
@@ -120,7 +119,7 @@ impl<T: Scalar> Stepper<'_, T> {
     ) -> Result<()> {
         let last = self.layers.len() - 1;
         let (output, delta, fold) = self.layers[last].loss_operands(x.columns())?;
-        fused::loss(given_gradient(), output, gradient, values, Some((delta, fold)))?;
+        fused::loss((given_gradient(), None), output, gradient, values, Some((delta, fold)))?;
         self.scale_delta(x.columns())?;
         self.backward(x)
     }

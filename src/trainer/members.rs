@@ -2,9 +2,9 @@
 
 use super::step::Stepper;
 use crate::activation::Activation;
+use crate::engine::LossFormula;
 use crate::error::Result;
 use crate::layer::{LayerKind, LossOperands, Pass};
-use crate::loss::Loss;
 use crate::matrix::{Matrix, MatrixMut, MatrixRef};
 use crate::network::{Network, score_mean};
 use crate::ops::members::Repeats;
@@ -64,7 +64,7 @@ impl<T: Scalar> MemberLosses<T> {
     /// Losses of the members in front of which `operands` stand, their mean for each sample, and its gradient.
     pub(super) fn loss(
         &mut self,
-        loss: Loss,
+        loss: (LossFormula, Option<&Matrix<T>>),
         (output, mut delta, fold): LossOperands<'_, T>,
         t: MatrixRef<'_, T>,
         losses: MatrixMut<'_, T>,
@@ -77,7 +77,7 @@ impl<T: Scalar> MemberLosses<T> {
         let fold = fold.map(|kept| kept.regroup(rows))?;
         let gradient = Some((delta.reborrow().regroup(rows)?, fold));
         let output = output.regroup(rows)?;
-        fused::loss(loss.formula(), output, targets, values.reborrow(), gradient)?;
+        fused::loss(loss, output, targets, values.reborrow(), gradient)?;
         ops::scal(T::from_f64(1.0 / self.members as f64), delta)?;
         members::mean(values.as_ref().regroup(self.members)?, losses)
     }
@@ -116,11 +116,14 @@ impl<T: Scalar> Stepper<'_, T> {
         hits: MatrixMut<'_, T>,
         activation: Activation,
     ) -> Result<()> {
-        let loss = self.loss;
-        self.with_output_role(|stepper| {
-            stepper.forward(x, Pass::Inference)?;
-            score_mean(loss, activation, (stepper.prediction(x.columns())?, t), losses, hits)
-        })
+        let (loss, samples) = (self.loss, x.columns());
+        self.with_output_role(|stepper| stepper.forward(x, Pass::Inference))?;
+        let output = self.layers[self.layers.len() - 1].output(samples)?;
+        let Some(of) = &mut self.members else { return Ok(()) };
+        let mut mean = of.mean.view_mut().sub_columns(0..samples)?;
+        members::mean(output, mean.reborrow())?;
+        let loss = (loss, self.first_by_row.as_ref());
+        score_mean(loss, activation, (mean.as_ref(), t), losses, hits)
     }
 
     /// The activation of the heads, where the network has members.

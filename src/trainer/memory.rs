@@ -58,6 +58,7 @@ impl<T: Scalar> Trainer<'_, T> {
         plan.add("batch.inputs", &self.x);
         plan.add("batch.targets", &self.t);
         plan.add("batch.losses", &self.losses);
+        self.stepper.first_by_row.iter().for_each(|levels| plan.add("loss.levels", levels));
         for i in 0..self.stepper.layers.len() {
             self.add_layer(i, &mut plan);
         }

@@ -33,6 +33,8 @@ pub(super) struct Stepper<'n, T: Scalar> {
     pub(super) layers: Vec<Training<'n, T>>,
     pub(super) states: States<T>,
     pub(super) loss: Loss,
+    /// The first parameter of the loss for each row, where rows have different ones.
+    pub(super) first_by_row: Option<Matrix<T>>,
     pub(super) optimizer: Box<dyn Optimizer<T>>,
     pub(super) collected: Option<Collected<T>>,
     /// For every layer what is dropped of its input, or nothing.
@@ -65,6 +67,7 @@ impl<'n, T: Scalar> Stepper<'n, T> {
         validate_fading(&builder.fading)?;
         builder.factors.iter().try_for_each(|f| Factors::validate(f, network.layers().len()))?;
         let network_output = network.output_activation();
+        let first_by_row = loss.first_by_row(network.engine())?;
         let states = states(network, &*optimizer)?;
         let members = MemberLosses::new(network, batch)?;
         let layers = training_layers(network, loss, batch)?;
@@ -80,6 +83,7 @@ impl<'n, T: Scalar> Stepper<'n, T> {
             layers,
             states,
             loss,
+            first_by_row,
             optimizer,
             collected,
             dropouts,
@@ -216,11 +220,12 @@ impl<'n, T: Scalar> Stepper<'n, T> {
     pub(super) fn loss(&mut self, t: MatrixRef<'_, T>, losses: MatrixMut<'_, T>) -> Result<()> {
         let last = self.layers.len() - 1;
         let operands = self.layers[last].loss_operands(t.columns())?;
+        let loss = (self.loss.formula(), self.first_by_row.as_ref());
         if let Some(members) = &mut self.members {
-            members.loss(self.loss, operands, t, losses)?;
+            members.loss(loss, operands, t, losses)?;
         } else {
             let (output, delta, fold) = operands;
-            fused::loss(self.loss.formula(), output, t, losses, Some((delta, fold)))?;
+            fused::loss(loss, output, t, losses, Some((delta, fold)))?;
         }
         self.scale_delta(t.columns())
     }
@@ -245,7 +250,8 @@ impl<'n, T: Scalar> Stepper<'n, T> {
         }
         self.forward(x, Pass::Inference)?;
         let output = self.output(x.columns())?;
-        fused::loss(self.loss.formula(), output, t, losses, None)?;
+        let loss = (self.loss.formula(), self.first_by_row.as_ref());
+        fused::loss(loss, output, t, losses, None)?;
         fused::hits(output, t, self.loss.threshold(), hits)
     }
 

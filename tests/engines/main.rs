@@ -18,6 +18,7 @@ mod normalization;
 mod opencl;
 mod optimizers;
 mod parametric;
+mod quantiles;
 mod reduced_precision;
 mod regularization;
 mod scale;

@@ -10,7 +10,8 @@ use travertine::layer::{Layer, LayerKind, MemberDense, MemberMean, Members};
 use travertine::model_file::{self, ModelInfo};
 use travertine::optimizer::{Adam, Sgd};
 use travertine::{
-    Activation, Dropout, Loss, Matrix, Network, Samples, Scalar, Trainer, check_gradients,
+    Activation, Dropout, Loss, Matrix, Network, Quantiles, Samples, Scalar, Trainer,
+    check_gradients,
 };
 
 type Device<T> = Arc<dyn Engine<T>>;
@@ -82,12 +83,16 @@ fn member(network: &Network<f64>, number: usize, outputs: usize) -> Network<f64>
 }
 
 /// Rows: a network and a loss that suit each other.
-const OUTPUTS: [(usize, Activation, Loss); 4] = [
-    (3, Activation::Softmax, Loss::SoftmaxCrossEntropy),
-    (2, Activation::Sigmoid, Loss::BinaryCrossEntropy),
-    (1, Activation::Identity, Loss::Quadratic),
-    (2, Activation::Tanh, Loss::Huber(0.5)),
-];
+fn outputs() -> [(usize, Activation, Loss); 5] {
+    let quantiles = Loss::Quantiles(Quantiles::new(&[0.2, 0.9]).unwrap());
+    [
+        (3, Activation::Softmax, Loss::SoftmaxCrossEntropy),
+        (2, Activation::Sigmoid, Loss::BinaryCrossEntropy),
+        (1, Activation::Identity, Loss::Quadratic),
+        (2, Activation::Tanh, Loss::Huber(0.5)),
+        (2, Activation::Identity, quantiles),
+    ]
+}
 
 fn targets<T: Scalar>(loss: Loss, outputs: usize, samples: usize) -> Vec<T> {
     match loss {
@@ -102,7 +107,7 @@ fn targets<T: Scalar>(loss: Loss, outputs: usize, samples: usize) -> Vec<T> {
 fn outputs_are_the_mean_of_networks<T: Scalar>(bound: f64) {
     let cpu = engine::open::<f64>("cpu").unwrap();
     for (words, device) in engines::<T>() {
-        for (outputs, output, loss) in OUTPUTS {
+        for (outputs, output, loss) in outputs() {
             for samples in [1, 9, 600] {
                 let what = format!("{words}, {outputs} x {output}, {samples} samples");
                 let exact = network(&cpu, outputs, output);
@@ -132,7 +137,12 @@ fn outputs_are_the_mean_of_networks<T: Scalar>(bound: f64) {
                 assert_close(&found, &mean, bound, &what);
 
                 // The loss of what is inferred, and those of the members, which are trained.
-                let of_mean: f64 = mean.iter().zip(&t).map(|(y, t)| plain(loss, *y, *t)).sum();
+                let of_mean: f64 = mean
+                    .iter()
+                    .zip(&t)
+                    .enumerate()
+                    .map(|(i, (y, t))| plain((loss, i % outputs), *y, *t))
+                    .sum();
                 let of_mean = of_mean / samples as f64;
                 let close = |found: f64, expected: f64, of: &str| {
                     let apart = (found - expected).abs() / (1.0 + expected.abs());
@@ -156,8 +166,12 @@ fn outputs_are_the_mean_of_networks<T: Scalar>(bound: f64) {
 }
 
 /// The loss of an output behind its activation.
-fn plain(loss: Loss, y: f64, t: f64) -> f64 {
+fn plain((loss, row): (Loss, usize), y: f64, t: f64) -> f64 {
     match loss {
+        Loss::Quantiles(quantiles) => {
+            let level = quantiles.levels()[row];
+            (level * (t - y)).max((level - 1.0) * (t - y)) / 2.0
+        }
         Loss::SoftmaxCrossEntropy => -t * y.ln(),
         Loss::BinaryCrossEntropy => -t * y.ln() - (1.0 - t) * (1.0 - y).ln(),
         Loss::Huber(d) if (y - t).abs() > d => d * ((y - t).abs() - d / 2.0),
@@ -175,7 +189,7 @@ fn members_are_networks_of_their_own() {
 fn gradients_are_those_of_central_differences() {
     for (words, device) in engines::<f64>() {
         let x = Matrix::from_slice(&device, INPUTS, 9, &random(INPUTS * 9, 1)).unwrap();
-        for (outputs, output, loss) in OUTPUTS {
+        for (outputs, output, loss) in outputs() {
             let t = targets::<f64>(loss, outputs, 9);
             let t = Matrix::from_slice(&device, outputs, 9, &t).unwrap();
             let begin = || Network::builder(&device, INPUTS).seed(2);

@@ -1,5 +1,6 @@
 //! Parsers of single values.
 
+use travertine::Quantiles;
 use travertine::data::{Label, Task};
 
 pub(crate) fn at_least_one(text: &str) -> Result<usize, String> {
@@ -25,6 +26,10 @@ pub(crate) fn positive(text: &str) -> Result<f64, String> {
 pub(crate) fn share(text: &str) -> Result<f64, String> {
     let share = text.parse().ok().filter(|share| (0.0..1.0).contains(share));
     share.ok_or_else(|| "expected a number from 0 to less than 1".to_owned())
+}
+
+pub(crate) fn quantiles(text: &str) -> Result<Quantiles, String> {
+    text.parse().map_err(|error: travertine::Error| error.to_string())
 }
 
 pub(crate) fn label(text: &str) -> Result<Label, String> {

@@ -117,6 +117,8 @@ struct ModelLine<'a> {
     parameters: usize,
     bytes: u64,
     loss: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    quantiles: Option<Vec<f64>>,
     classes: &'a [String],
     features: &'a [String],
     target: Option<&'a str>,
@@ -163,6 +165,7 @@ impl<'a> ModelLine<'a> {
             parameters: description.parameters,
             bytes: description.bytes,
             loss: info.loss.to_string(),
+            quantiles: info.loss.quantiles().map(|quantiles| quantiles.levels().to_vec()),
             classes: &info.classes,
             features: &info.features,
             target: info.target.as_deref(),
@@ -204,6 +207,9 @@ fn describe(description: &Description) -> Vec<String> {
 
 fn metadata(info: &ModelInfo) -> Vec<String> {
     let mut lines = vec![format!("loss: {}", info.loss)];
+    if let Some(quantiles) = info.loss.quantiles() {
+        lines.push(format!("predicts the quantiles: {quantiles}"));
+    }
     if !info.classes.is_empty() {
         lines.push(format!("classes: {}", listed(&info.classes)));
     }

@@ -13,6 +13,7 @@ pub(crate) mod file;
 pub(crate) mod history;
 pub(crate) mod predictions;
 pub(crate) mod progress;
+pub(crate) mod quantiles;
 pub(crate) mod report;
 mod tensorboard;
 pub(crate) mod text;

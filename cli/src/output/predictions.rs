@@ -108,7 +108,7 @@ impl<'a> PredictionOutput<'a> {
         probabilities: bool,
         id: Option<&str>,
     ) -> Result<Self> {
-        let targets = if model.classes().is_empty() { target_names(model) } else { Vec::new() };
+        let targets = model.value_names();
         let mut output = PredictionOutput {
             output: Output::new(matches!(target, Target::JsonLines)),
             file: None,
@@ -128,7 +128,7 @@ impl<'a> PredictionOutput<'a> {
     fn head<T: Scalar>(&self, model: &Model<T>, id: Option<&str>) -> Vec<String> {
         let mut names: Vec<String> = id.map(str::to_owned).into_iter().collect();
         if self.classes.is_empty() {
-            names.extend(target_names(model));
+            names.extend(model.value_names());
             return names;
         }
         names.push("class".to_owned());
@@ -219,12 +219,6 @@ fn share(x: f64) -> String {
     }
     let rounded = scaled.round() as u32;
     format!("{}.{:04}", rounded / 10_000, rounded % 10_000)
-}
-
-/// The names of the columns that the model learned.
-fn target_names<T: Scalar>(model: &Model<T>) -> Vec<String> {
-    let schema = model.schema();
-    schema.targets().into_iter().map(|place| schema.columns[place].name.clone()).collect()
 }
 
 fn failed(path: &Path, source: io::Error) -> travertine::Error {

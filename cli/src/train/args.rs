@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
-use travertine::Activation;
 use travertine::data::Task;
+use travertine::{Activation, Quantiles};
 
 use crate::args::augment::Augment;
 use crate::args::checkpoint::CheckpointArgs;
@@ -19,7 +19,9 @@ use crate::args::regularization::RegularizationArgs;
 use crate::args::schedule::ScheduleArgs;
 use crate::args::source::Source;
 use crate::args::table::{Scaling, TableArgs};
-use crate::args::values::{at_least_one, at_least_two, not_negative, positive, share, task};
+use crate::args::values::{
+    at_least_one, at_least_two, not_negative, positive, quantiles, share, task,
+};
 
 /// `train`
 #[derive(Args, Clone, Debug)]
@@ -131,6 +133,10 @@ pub(crate) struct LayerArgs {
     /// cross-entropy, quadratic, mean-absolute or huber [default: quadratic for linear outputs, else cross-entropy]
     #[arg(long)]
     pub(crate) loss: Option<String>,
+    /// Predict these quantiles of the label, one column of values, in the place of its mean: shares above 0 and below 1, ascending, as
+    /// 0.1,0.5,0.9. The loss is the mean of their pinball losses
+    #[arg(long, value_name = "LEVELS", value_parser = quantiles, conflicts_with = "loss")]
+    pub(crate) quantiles: Option<Quantiles>,
     /// First weights: glorot, he, lecun, normal, uniform (both also with a scale, as normal(0.1)), zeros, or a safetensors file
     /// with the tensors layers.N.weight or, as torch.nn.Sequential names them, N.weight
     #[arg(long, default_value = "glorot")]

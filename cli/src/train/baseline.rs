@@ -3,7 +3,8 @@
 use travertine::data::{Dataset, Encoder, Targets};
 use travertine::optimizer::{Adam, Schedule};
 use travertine::{
-    ErrorKind, Init, Model, Network, Predictions, Result, Samples, Scalar, Trainer, engine,
+    ErrorKind, Init, Loss, Model, Network, Predictions, Quantiles, Result, Samples, Scalar,
+    Trainer, engine, metrics,
 };
 
 use crate::train::output_layer::OutputLayer;
@@ -13,16 +14,29 @@ const LINEAR_STEPS: usize = 4000;
 const LINEAR_BATCH: usize = 256;
 const LINEAR_RATE: f64 = 0.02;
 
-/// The answer that is the same for every sample: the most frequent class of the training part, or its mean.
+/// The answer that is the same for every sample: the most frequent class of the training part, its mean, or its quantiles.
 #[derive(Clone, Debug)]
 pub(crate) enum Constant {
     Class { name: String, class: usize },
     Mean(f64),
+    Quantiles { levels: Quantiles, values: Vec<f64> },
 }
 
 impl Constant {
-    /// For classes, and for one value; else nothing.
-    pub(crate) fn of(targets: &Targets) -> Option<Self> {
+    /// For classes, and for one value; else nothing. `loss`: of the network, which may predict quantiles.
+    pub(crate) fn of(targets: &Targets, loss: Loss) -> Result<Option<Self>> {
+        let constant = match (targets, loss.quantiles()) {
+            (Targets::Values { values, names }, Some(levels)) if names.len() == 1 => {
+                let values = metrics::quantiles(values, levels.levels())?;
+                Some(Constant::Quantiles { levels, values })
+            }
+            _ => Constant::of_mean(targets),
+        };
+        Ok(constant)
+    }
+
+    /// The most frequent class, or the mean.
+    fn of_mean(targets: &Targets) -> Option<Self> {
         match targets {
             Targets::Classes { labels, names } => {
                 let mut counts = vec![0usize; names.len()];
@@ -43,16 +57,20 @@ impl Constant {
         match self {
             Constant::Class { name, .. } => format!("'{name}' for every sample"),
             Constant::Mean(_) => "the mean for every sample".to_owned(),
+            Constant::Quantiles { .. } => {
+                "the quantiles of the training samples for every sample".to_owned()
+            }
         }
     }
 
-    /// The answers as a model gives them: a score for each class, or a value.
+    /// The answers as a model gives them: a score for each class, a value, or its quantiles.
     pub(crate) fn answers(&self, samples: usize, classes: usize) -> Vec<f64> {
         match self {
             Constant::Class { class, .. } => {
                 (0..samples * classes).map(|i| f64::from(u8::from(i % classes == *class))).collect()
             }
             Constant::Mean(mean) => vec![*mean; samples],
+            Constant::Quantiles { values, .. } => values.repeat(samples),
         }
     }
 }

@@ -98,7 +98,7 @@ fn train<T: Scalar>(
     mut data: TrainingData<T>,
     output: &OutputLayer,
 ) -> Result<(Option<Epoch>, Option<String>)> {
-    data.scale(output.scale.as_ref())?;
+    output.set_targets(&mut data)?;
     let TrainingData { train, test: Some(test), deformation, .. } = &data else {
         return Err(wrong("--folds", "needs samples to test on"));
     };

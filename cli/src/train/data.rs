@@ -244,16 +244,6 @@ impl<T: Scalar> TrainingData<T> {
         }
     }
 
-    /// Scales the targets, where the output layer requires it.
-    pub(crate) fn scale(&mut self, scale: Option<&TargetScale>) -> Result<()> {
-        let Some(scale) = scale else { return Ok(()) };
-        for data in std::iter::once(&mut self.train).chain(&mut self.test) {
-            let targets = scale.apply_to(data.targets())?;
-            data.set_targets(targets)?;
-        }
-        Ok(())
-    }
-
     /// The samples that a finished model is judged on: those to test on, else those to train on.
     pub(crate) fn judged(&self) -> &Dataset<T> {
         self.test.as_ref().unwrap_or(&self.train)

@@ -1,10 +1,11 @@
 //! What the samples held out say about a trained model: its figure with an interval, beside a constant's and a linear model's.
 
 use serde::Serialize;
-use travertine::Result;
 use travertine::data::Targets;
 use travertine::metrics::{self, Interval};
+use travertine::{Quantiles, Result};
 
+use crate::output::quantiles::QuantileFigures;
 use crate::output::text::{digits, percent};
 use crate::output::two_classes::{TwoClasses, share};
 use crate::train::baseline::Constant;
@@ -13,7 +14,7 @@ use crate::train::baseline::Constant;
 #[derive(Clone, Debug, Serialize)]
 pub(crate) struct Judgement {
     samples: usize,
-    /// accuracy or rmse
+    /// accuracy, rmse or pinball_loss
     metric: &'static str,
     value: f64,
     /// 95 % interval over bootstrap resamples of the samples.
@@ -28,8 +29,74 @@ pub(crate) struct Judgement {
     roc_auc: Option<f64>,
     #[serde(flatten)]
     two_classes: Option<TwoClasses>,
+    #[serde(flatten)]
+    quantiles: Option<QuantileFigures>,
+    #[serde(skip)]
+    measure: Measure,
     #[serde(skip)]
     name: String,
+}
+
+/// What an answer is judged by.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Measure {
+    Accuracy,
+    Rmse,
+    /// The mean over quantiles.
+    Pinball(Quantiles),
+}
+
+impl Measure {
+    fn of(targets: &Targets, constant: &Constant) -> Self {
+        match (targets, constant) {
+            (Targets::Classes { .. }, _) => Measure::Accuracy,
+            (_, Constant::Quantiles { levels, .. }) => Measure::Pinball(*levels),
+            _ => Measure::Rmse,
+        }
+    }
+
+    /// As JSON has it, and as people read it.
+    fn names(&self) -> (&'static str, &'static str) {
+        match self {
+            Measure::Accuracy => ("accuracy", "accuracy"),
+            Measure::Rmse => ("rmse", "RMSE"),
+            Measure::Pinball(_) => ("pinball_loss", "pinball loss"),
+        }
+    }
+
+    /// For each sample whether the answer is right, as 1 or 0, its squared error, or its mean pinball loss.
+    fn of_each(&self, targets: &Targets, answers: &[f64]) -> Result<Vec<f64>> {
+        match (targets, self) {
+            (Targets::Classes { labels, names }, _) => {
+                let predicted = answers.chunks_exact(names.len()).map(metrics::predicted_class);
+                let is_right = |(class, label): (u32, &u32)| f64::from(u8::from(class == *label));
+                Ok(predicted.zip(labels).map(is_right).collect())
+            }
+            (Targets::Values { values, .. }, Measure::Pinball(quantiles)) => {
+                let levels = quantiles.levels();
+                let each = values.iter().zip(answers.chunks_exact(levels.len()));
+                each.map(|(t, p)| metrics::mean_pinball_loss(levels, &[*t], p)).collect()
+            }
+            (Targets::Values { values, .. }, _) => {
+                Ok(values.iter().zip(answers).map(|(t, p)| (p - t).powi(2)).collect())
+            }
+            (Targets::None, _) => Ok(Vec::new()),
+        }
+    }
+
+    /// The figure from the mean over the samples.
+    fn figure(&self, mean: f64) -> f64 {
+        if *self == Measure::Rmse { mean.sqrt() } else { mean }
+    }
+
+    /// How much better the greater figure is: 1 or -1.
+    fn sign(&self) -> f64 {
+        if *self == Measure::Accuracy { 1.0 } else { -1.0 }
+    }
+
+    fn text(&self, figure: f64) -> String {
+        if *self == Measure::Accuracy { percent(Some(figure)) } else { digits(figure) }
+    }
 }
 
 /// Compares the answers of the model, of the constant and of a linear model, if it has some; nothing for several values, and for
@@ -47,18 +114,17 @@ pub(crate) fn judge(
         return Ok(None);
     }
     let fixed = constant.answers(samples, classes);
-    let [ours_each, fixed_each] = [ours, &fixed].map(|answers| of_each(targets, answers));
-    let linear_each =
-        linear.filter(|linear| is_finite(linear)).map(|linear| of_each(targets, linear));
-    let figure = |each: &[f64]| {
-        let mean = each.iter().sum::<f64>() / samples as f64;
-        if classes == 0 { mean.sqrt() } else { mean }
-    };
+    let measure = Measure::of(targets, constant);
+    let ours_each = measure.of_each(targets, ours)?;
+    let fixed_each = measure.of_each(targets, &fixed)?;
+    let linear_each = linear.filter(|linear| is_finite(linear));
+    let linear_each = linear_each.map(|linear| measure.of_each(targets, linear)).transpose()?;
+    let figure = |each: &[f64]| measure.figure(each.iter().sum::<f64>() / samples as f64);
     let Interval { low, high } = metrics::bootstrap_mean_interval(&ours_each, seed)?;
-    let interval = if classes == 0 { [low.sqrt(), high.sqrt()] } else { [low, high] };
-    let sign = if classes == 0 { 1.0 } else { -1.0 };
+    let interval = [low, high].map(|end| measure.figure(end));
+    let sign = measure.sign();
     let better: Vec<f64> =
-        fixed_each.iter().zip(&ours_each).map(|(fixed, ours)| sign * (fixed - ours)).collect();
+        fixed_each.iter().zip(&ours_each).map(|(fixed, ours)| sign * (ours - fixed)).collect();
     let may_be_chance = metrics::bootstrap_mean_interval(&better, seed)?.low <= 0.0;
     let (log_loss, roc_auc, two_classes) = match targets {
         Targets::Classes { labels, names } => (
@@ -69,9 +135,15 @@ pub(crate) fn judge(
         ),
         _ => (None, None, None),
     };
+    let quantiles = match (targets, measure) {
+        (Targets::Values { values, .. }, Measure::Pinball(quantiles)) => {
+            Some(QuantileFigures::of(&quantiles, values, ours)?)
+        }
+        _ => None,
+    };
     Ok(Some(Judgement {
         samples,
-        metric: if classes == 0 { "rmse" } else { "accuracy" },
+        metric: measure.names().0,
         value: figure(&ours_each),
         interval,
         constant: figure(&fixed_each),
@@ -80,6 +152,8 @@ pub(crate) fn judge(
         log_loss,
         roc_auc,
         two_classes,
+        quantiles,
+        measure,
         name: constant.describe(),
     }))
 }
@@ -92,29 +166,11 @@ fn targets_len(targets: &Targets) -> usize {
     }
 }
 
-/// For each sample whether the answer is right, as 1 or 0, or its squared error.
-fn of_each(targets: &Targets, answers: &[f64]) -> Vec<f64> {
-    match targets {
-        Targets::Classes { labels, names } => {
-            let predicted = answers.chunks_exact(names.len()).map(metrics::predicted_class);
-            predicted
-                .zip(labels)
-                .map(|(class, label)| f64::from(u8::from(class == *label)))
-                .collect()
-        }
-        Targets::Values { values, .. } => {
-            values.iter().zip(answers).map(|(t, p)| (p - t).powi(2)).collect()
-        }
-        Targets::None => Vec::new(),
-    }
-}
-
 impl Judgement {
     /// Lines for the end of a training.
     pub(crate) fn describe(&self) -> String {
-        let is_accuracy = self.metric == "accuracy";
-        let text = |x: f64| if is_accuracy { percent(Some(x)) } else { digits(x) };
-        let name = if is_accuracy { "accuracy" } else { "RMSE" };
+        let text = |x: f64| self.measure.text(x);
+        let name = self.measure.names().1;
         let [low, high] = self.interval.map(text);
         let mut lines = vec![
             format!(
@@ -129,7 +185,7 @@ impl Judgement {
                 self.linear.map_or("not defined".to_owned(), text)
             ),
         ];
-        if is_accuracy {
+        if self.measure == Measure::Accuracy {
             lines.push(format!(
                 "  ROC AUC {}, log-loss {}",
                 share(self.roc_auc),
@@ -137,13 +193,18 @@ impl Judgement {
             ));
         }
         lines.extend(self.two_classes.iter().map(|two| format!("  {}", two.describe())));
+        lines.extend(self.quantiles.iter().map(|all| format!("  {}", all.describe_coverage())));
         lines.join("\n")
     }
 
-    /// A warning for a model that is no better than the constant, or may be so by chance alone.
-    pub(crate) fn warning(&self) -> Option<String> {
-        let sign = if self.metric == "accuracy" { 1.0 } else { -1.0 };
-        let ahead_of = |other: f64| sign * (self.value - other);
+    /// Warnings for a model that is no better than the constant, or may be so by chance alone, and for intervals that are wrong.
+    pub(crate) fn warnings(&self) -> impl Iterator<Item = String> {
+        let interval = self.quantiles.as_ref().and_then(QuantileFigures::warning);
+        self.warning().into_iter().chain(interval)
+    }
+
+    fn warning(&self) -> Option<String> {
+        let ahead_of = |other: f64| self.measure.sign() * (self.value - other);
         let answer = &self.name;
         if ahead_of(self.constant) <= 0.0 {
             return Some(format!(

@@ -83,7 +83,7 @@ pub(crate) fn run<T: Scalar>(args: &TrainArgs) -> Result<ExitCode> {
     ));
     let judged = data.test.clone();
     let truth = data.train.targets().clone();
-    data.scale(output.scale.as_ref())?;
+    output.set_targets(&mut data)?;
     let engine = args.device.open::<T>(args.precision)?;
     let network = recipe.network(&engine, &data, output.activation)?;
     let files = Files::new(&args.data, args.out.as_deref(), &args.history);
@@ -232,9 +232,7 @@ impl<T: Scalar> Course<'_, T> {
         let saved = |_: &Error| note(&format!("the model is saved as {}", files.model.display()));
         let judgement = self.judge(&model, judged).inspect_err(saved)?;
         self.print(&model, (&kept, of_all, seconds), (judgement.as_ref(), judged), files, out)?;
-        if let Some(warning) = judgement.and_then(|judgement| judgement.warning()) {
-            warn(&warning);
-        }
+        judgement.iter().flat_map(Judgement::warnings).for_each(|warning| warn(&warning));
         Ok(ExitCode::SUCCESS)
     }
 
@@ -242,16 +240,15 @@ impl<T: Scalar> Course<'_, T> {
     /// for tables.
     fn judge(&self, model: &Model<T>, judged: Option<&Dataset<T>>) -> Result<Option<Judgement>> {
         let Course { data, output, truth, .. } = self;
-        let Some(constant) = Constant::of(truth).filter(|_| data.encoder.is_some()) else {
-            return Ok(None);
-        };
+        let constant = Constant::of(truth, output.loss)?.filter(|_| data.encoder.is_some());
+        let Some(constant) = constant else { return Ok(None) };
         let how = (self.args.seed, model.gives_probabilities());
         if let (Some(judged), Some(test)) = (judged, &data.test) {
             let ours = answers(&model.predict_standardized(test)?);
             let linear = linear_answers((&data.train, test), output, model)?;
             return held_out::judge(judged.targets(), (&ours, linear.as_deref()), &constant, how);
         }
-        let width = if data.classes().is_empty() { 1 } else { data.classes().len() };
+        let width = data.train.outputs();
         let mut all = [(); 2].map(|()| vec![f64::NAN; width * data.train.samples()]);
         for (network, split) in model.networks().zip(&self.splits) {
             let part = data.part(&split.train, &split.held_out)?;

@@ -133,9 +133,7 @@ fn finish<T: Scalar>(
     let judgement = judge.judge(&model).inspect_err(saved)?;
     let told = (judgement.as_ref(), is_chosen);
     print_result(&model, (&progress, last, steps), told, args.seed, &files, out)?;
-    if let Some(warning) = judgement.and_then(|judgement| judgement.warning()) {
-        warn(&warning);
-    }
+    judgement.iter().flat_map(Judgement::warnings).for_each(|warning| warn(&warning));
     Ok(ExitCode::SUCCESS)
 }
 

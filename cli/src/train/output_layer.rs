@@ -28,7 +28,13 @@ impl OutputLayer {
         let activation = args.output.unwrap_or(default);
         let default =
             if activation == Activation::Identity { "quadratic" } else { "cross-entropy" };
-        let loss = names::loss(args.loss.as_deref().unwrap_or(default), activation)?;
+        let loss = match args.quantiles {
+            Some(quantiles) => {
+                check_quantiles(data.train.targets())?;
+                Loss::Quantiles(quantiles)
+            }
+            None => names::loss(args.loss.as_deref().unwrap_or(default), activation)?,
+        };
         if let Targets::Values { values, .. } = data.train.targets() {
             check_values(values, activation, loss)?;
         }
@@ -41,21 +47,54 @@ impl OutputLayer {
             };
             scale = Some(unbounded.bounded_by(data.train.targets())?);
         }
+        if let Some(quantiles) = loss.quantiles() {
+            scale = scale.map(|scale| scale.for_quantiles(&quantiles)).transpose()?;
+        }
         let (learned_loss, factor) =
             scale.as_ref().map_or((loss, 1.0), |scale| (scale.loss(loss), scale.factor(loss)));
         Ok(OutputLayer { activation, loss, learned_loss, factor, scale })
     }
 
+    /// Replaces the targets in the unit of the data by those that the network learns.
+    pub(crate) fn set_targets<T: Scalar>(&self, data: &mut TrainingData<T>) -> Result<()> {
+        for data in std::iter::once(&mut data.train).chain(&mut data.test) {
+            if let Some(targets) = self.learned(data.targets())? {
+                data.set_targets(targets)?;
+            }
+        }
+        Ok(())
+    }
+
     /// The samples with the targets that the network learns.
     pub(crate) fn scaled<T: Scalar>(&self, data: Dataset<T>) -> Result<Dataset<T>> {
-        match &self.scale {
-            Some(scale) => {
-                let targets = scale.apply_to(data.targets())?;
-                data.with_targets(targets)
-            }
+        match self.learned(data.targets())? {
+            Some(targets) => data.with_targets(targets),
             None => Ok(data),
         }
     }
+
+    /// The targets that the network learns: scaled, and one for each quantile; nothing where they are those of the data.
+    fn learned(&self, targets: &Targets) -> Result<Option<Targets>> {
+        let quantiles = self.loss.quantiles();
+        let repeated = quantiles.map(|quantiles| targets.for_quantiles(&quantiles)).transpose()?;
+        match &self.scale {
+            Some(scale) => scale.apply_to(repeated.as_ref().unwrap_or(targets)).map(Some),
+            None => Ok(repeated),
+        }
+    }
+}
+
+/// Refuses targets that have no quantiles to predict.
+fn check_quantiles(targets: &Targets) -> Result<()> {
+    let reason = match targets {
+        Targets::Values { names, .. } if names.len() == 1 => return Ok(()),
+        Targets::Values { names, .. } => {
+            format!("is for one column of values, the label has {}", names.len())
+        }
+        _ => "is for values, but the label is classes; for numbers of a table, add --task values"
+            .to_owned(),
+    };
+    Err(wrong("--quantiles", reason))
 }
 
 /// Refuses an output layer or a loss that cannot learn these values.

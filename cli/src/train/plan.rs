@@ -105,11 +105,12 @@ impl<T: Scalar> Plan<T> {
         let unseen = match &data.test {
             Some(test) if data.encoder.is_some() && stream.is_none() => {
                 let targets = test.targets().clone();
-                Constant::of(data.train.targets()).map(|constant| Unseen { targets, constant })
+                let constant = Constant::of(data.train.targets(), output.loss)?;
+                constant.map(|constant| Unseen { targets, constant })
             }
             _ => None,
         };
-        data.scale(output.scale.as_ref())?;
+        output.set_targets(&mut data)?;
         let engine = args.device.open::<T>(args.precision)?;
         let network = recipe.network(&engine, &data, output.activation)?;
         let files = Files::new(&args.data, args.out.as_deref(), &args.history);

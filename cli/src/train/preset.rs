@@ -251,6 +251,7 @@ fn options(args: &TrainArgs) -> String {
         value("--members", layers.members.map(|count| name(&count))),
         value("--init", Some(name(&layers.init))),
         layers.fit_init.then(|| "--fit-init".to_owned()),
+        value("--quantiles", layers.quantiles.map(|quantiles| name(&quantiles))),
         layers.bound_values.then(|| "--bound-values".to_owned()),
         value("--optimizer", Some(optimizer.name())),
         value("--second-beta", optimizer.second_beta.map(|beta| name(&beta))),

@@ -10,6 +10,7 @@ mod lines;
 mod options;
 mod prediction;
 mod public;
+mod quantiles;
 #[path = "../cli/run.rs"]
 #[allow(dead_code, reason = "shared with other tests")]
 mod run;

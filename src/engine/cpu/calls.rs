@@ -13,7 +13,7 @@ use crate::engine::call::{
 };
 use crate::engine::device::Device;
 use crate::engine::embedding::{Embed, EmbedGradient};
-use crate::engine::formula::{Map, Zip};
+use crate::engine::formula::{BinaryLoop, BinarySum, Map, Zip};
 use crate::engine::interface::{Engine, Sealed};
 use crate::engine::lookup::{LookUp, LookUpGradient};
 use crate::engine::memory::{Handle, Span};
@@ -283,7 +283,7 @@ impl<T: Scalar> Engine<T> for CpuEngine<T> {
     }
 
     unsafe fn loss(&self, call: &LossCall) -> Result<()> {
-        let LossCall { formula, output, target, values, delta, derivative } = *call;
+        let LossCall { formula, first_by_row, output, target, values, delta, derivative } = *call;
         let n = output.rows;
         let column = |j: usize| unsafe {
             let (y, t) = (at::<T>(output, j), at::<T>(target, j));
@@ -291,11 +291,9 @@ impl<T: Scalar> Engine<T> for CpuEngine<T> {
             *at_mut(values, j) = match formula {
                 LossFormula::Elements { value, gradient, p } => {
                     let p = p.map(T::from_f64);
-                    let value = value.host_sum::<T>(self.isa)(n, &p, y, t);
-                    if !delta.is_null() {
-                        gradient.host::<T>(self.isa)(n, &p, y, t, delta);
-                    }
-                    value
+                    let first = first_by_row.map(|first| at::<T>(first, 0));
+                    let loops = (value.host_sum::<T>(self.isa), gradient.host::<T>(self.isa));
+                    loss_of_rows(n, loops, (p, first), (y, t, delta))
                 }
                 LossFormula::SoftmaxCrossEntropy => {
                     (self.columns.softmax_cross_entropy)(n, y, t, delta)
@@ -322,4 +320,29 @@ impl<T: Scalar> Engine<T> for CpuEngine<T> {
         }
         Ok(())
     }
+}
+
+/// The loss of a column of n rows, and its gradient where `delta` is not null: with the parameters p, of which each row has its own
+/// first where there is a column of those.
+unsafe fn loss_of_rows<T: Scalar>(
+    n: usize,
+    (value, gradient): (BinarySum<T>, BinaryLoop<T>),
+    (mut p, first): ([T; 4], Option<*const T>),
+    (y, t, delta): (*const T, *const T, *mut T),
+) -> T {
+    let rows = if first.is_some() { 1 } else { n };
+    let mut sum = 0.0;
+    // SAFETY: the caller promises n readable elements of y, t and `first`, and n writable elements of delta.
+    unsafe {
+        for i in (0..n).step_by(rows.max(1)) {
+            if let Some(first) = first {
+                p[0] = *first.add(i);
+            }
+            sum += value(rows, &p, y.add(i), t.add(i)).to_f64();
+            if !delta.is_null() {
+                gradient(rows, &p, y.add(i), t.add(i), delta.add(i));
+            }
+        }
+    }
+    T::from_f64(sum)
 }

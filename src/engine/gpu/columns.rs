@@ -7,6 +7,9 @@ use crate::engine::{Derivative, LossCall, LossFormula, Span};
 use crate::error::Result;
 use crate::scalar::Scalar;
 
+/// The options of kernels that compute no loss.
+const WITHOUT_LOSS: [(&str, usize); 3] = [("BEHIND", 0), ("ELEMENTS", 0), ("BY_ROW", 0)];
+
 #[allow(
     clippy::undocumented_unsafe_blocks,
     reason = "the callers of every block keep the promises of the engine's methods"
@@ -32,15 +35,16 @@ impl<T: Scalar, D: Driver> Gpu<T, D> {
         arguments.push(self.int(to.rows)?);
         arguments.push_vector(from, from.column_stride);
         arguments.push_vector(to, to.column_stride);
-        let key = self.columns_key(kernel, items).with(&[("BEHIND", 0), ("ELEMENTS", 0)]);
+        let key = self.columns_key(kernel, items).with(&WITHOUT_LOSS);
         unsafe { self.launch(key, [to.columns, 1], items, &arguments) }
     }
 
     /// The loss of every column, and its gradient.
     pub(super) unsafe fn loss_of_columns(&self, call: &LossCall) -> Result<()> {
-        let LossCall { formula, output, target, values, delta, derivative } = *call;
+        let LossCall { formula, first_by_row, output, target, values, delta, derivative } = *call;
         let items = self.items(64);
-        let mut key = self.columns_key("loss", items);
+        let by_row = usize::from(first_by_row.is_some());
+        let mut key = self.columns_key("loss", items).with(&[("BY_ROW", by_row)]);
         let (mut p, mut q, mut kept) = ([0.0; 4], [0.0; 4], output);
         match formula {
             LossFormula::Elements { value, gradient, p: parameters } => {
@@ -73,6 +77,8 @@ impl<T: Scalar, D: Driver> Gpu<T, D> {
         for span in [output, target, values, delta.unwrap_or(output), kept] {
             arguments.push_vector(span, span.column_stride);
         }
+        let first = first_by_row.unwrap_or(output);
+        arguments.push_vector(first, first.row_stride);
         unsafe { self.launch(key, [output.columns, 1], items, &arguments) }
     }
 
@@ -92,7 +98,7 @@ impl<T: Scalar, D: Driver> Gpu<T, D> {
         arguments.push_span(output);
         arguments.push_span(target);
         arguments.push_vector(hits, hits.column_stride);
-        let key = self.columns_key("hits", items).with(&[("BEHIND", 0), ("ELEMENTS", 0)]);
+        let key = self.columns_key("hits", items).with(&WITHOUT_LOSS);
         let [groups, _] = self.grid(output.columns * self.width(), 1, items);
         unsafe { self.launch(key, [groups, 1], items, &arguments) }
     }

@@ -9,6 +9,7 @@ use travertine::{Evaluation, Report, Result, Scalar};
 
 use self::classes::ClassMeasures;
 use self::importance::ColumnImportance;
+use self::quantiles::QuantileMeasures;
 use self::values::ValueMeasures;
 
 use crate::args::device::Precision;
@@ -19,6 +20,7 @@ use crate::output::Output;
 
 mod classes;
 mod importance;
+mod quantiles;
 mod values;
 
 /// Of what is drawn at random, so that the same data has the same figures.
@@ -76,6 +78,13 @@ fn evaluate<T: Scalar>(arguments: &EvaluateArgs) -> Result<()> {
         Targets::Values { values, names } => {
             let predicted: Vec<f64> =
                 predictions.iter().flat_map(|p| p.values().to_vec()).collect();
+            if let Some(quantiles) = model.quantiles() {
+                let measures = QuantileMeasures::new(&quantiles, values, &predicted)?;
+                out.people(&measures.describe())?;
+                describe(importance.as_ref(), "rise of pinball loss", &mut out)?;
+                let result = measures.json(&report, importance.as_ref());
+                return out.print(&result, &measures.summary(&report));
+            }
             let measures = ValueMeasures::new((values, &predicted), names)?;
             out.people(&measures.describe())?;
             describe(importance.as_ref(), "rise of RMSE", &mut out)?;

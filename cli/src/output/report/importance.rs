@@ -48,6 +48,7 @@ pub(super) fn section<T: Scalar>(story: &Story<'_, T>) -> Result<Markup> {
     }
     let measure = match story.model.task() {
         Task::Classes => "drop of the accuracy, in percentage points,",
+        Task::Values if story.model.quantiles().is_some() => "rise of the mean pinball loss",
         Task::Values => "rise of the RMSE",
     };
     let count = counted(story.data.samples(), "sample", "samples");

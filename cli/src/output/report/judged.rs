@@ -5,11 +5,12 @@ use std::collections::HashMap;
 use maud::{Markup, html};
 use travertine::data::Targets;
 use travertine::metrics::{self, ClassScores};
-use travertine::{Result, Scalar};
+use travertine::{Quantiles, Result, Scalar};
 
 use super::chart::{Chart, Form, Guide, Series, exact};
 use super::{Story, Tile, picture, plain, reliability, shown, tile};
 use crate::message::counted;
+use crate::output::quantiles::QuantileFigures;
 use crate::output::text::percent;
 
 /// Classes of the widest confusion matrix that fits a page.
@@ -237,6 +238,9 @@ fn values<T: Scalar>(story: &Story<'_, T>, predicted: &[f64]) -> Result<Judged> 
     let Targets::Values { values: truth, names } = story.data.targets() else {
         return Ok(Judged { tiles: Vec::new(), sections: html! {} });
     };
+    if let Some(quantiles) = story.model.quantiles() {
+        return quantile_values(story, &quantiles, (truth, predicted));
+    }
     let (columns, part) = (names.len(), story.part());
     let measure = |name: &str, x: f64| tile(&format!("{part} {name}"), exact(x, ""));
     let mut tiles = vec![
@@ -244,9 +248,46 @@ fn values<T: Scalar>(story: &Story<'_, T>, predicted: &[f64]) -> Result<Judged> 
         measure("MAE", metrics::mean_absolute_error(truth, predicted)?),
     ];
     tiles.extend(metrics::r2(columns, truth, predicted)?.map(|r2| measure("R2", r2)));
+    let each = names.iter().enumerate().take(MOST_OUTPUTS);
+    let each = each.map(|(column, name)| {
+        let point = move |i: usize| (truth[i * columns + column], predicted[i * columns + column]);
+        (name.clone(), point)
+    });
+    Ok(Judged { tiles, sections: dots(story, each) })
+}
+
+/// The lowest, the middle and the highest quantile.
+fn quantile_values<T: Scalar>(
+    story: &Story<'_, T>,
+    quantiles: &Quantiles,
+    (truth, predicted): (&[f64], &[f64]),
+) -> Result<Judged> {
+    let (levels, part) = (quantiles.levels(), story.part());
+    let loss = metrics::mean_pinball_loss(levels, truth, predicted)?;
+    let mut tiles = vec![tile(&format!("{part} pinball loss"), exact(loss, ""))];
+    let figures = QuantileFigures::of(quantiles, truth, predicted)?;
+    tiles.extend(figures.interval().map(|(name, coverage)| {
+        tile(&format!("{part} coverage of the {name}"), percent(Some(coverage)))
+    }));
+    let mut shown = vec![0, levels.len() / 2, levels.len() - 1];
+    shown.dedup();
+    let names = story.model.value_names();
+    let each = shown.into_iter().map(|level| {
+        let point = move |i: usize| (truth[i], predicted[i * levels.len() + level]);
+        (names.get(level).cloned().unwrap_or_default(), point)
+    });
+    Ok(Judged { tiles, sections: dots(story, each) })
+}
+
+/// Predicted values and residuals; `each`: a name, and the true and the predicted value of a sample.
+fn dots<T: Scalar, P: Fn(usize) -> (f64, f64)>(
+    story: &Story<'_, T>,
+    each: impl Iterator<Item = (String, P)>,
+) -> Markup {
+    let part = story.part();
     let samples = shown(story.data.samples(), MOST_DOTS);
     let count = counted(story.data.samples(), "sample", "samples");
-    let sections = html! {
+    html! {
         section {
             h2 { "Predictions" }
             p.soft {
@@ -254,16 +295,14 @@ fn values<T: Scalar>(story: &Story<'_, T>, predicted: &[f64]) -> Result<Judged> 
                 "A residual is the prediction minus the true value."
             }
             div.charts {
-                @for (column, name) in names.iter().enumerate().take(MOST_OUTPUTS) {
-                    @let points = samples.iter().map(|i| i * columns + column);
-                    @let points = points.map(|i| (truth[i], predicted[i])).collect::<Vec<_>>();
-                    (scatter(name, &points))
-                    (residuals(name, &points))
+                @for (name, point) in each {
+                    @let points = samples.iter().map(|&i| point(i)).collect::<Vec<_>>();
+                    (scatter(&name, &points))
+                    (residuals(&name, &points))
                 }
             }
         }
-    };
-    Ok(Judged { tiles, sections })
+    }
 }
 
 /// Predicted over true values.

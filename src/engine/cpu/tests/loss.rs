@@ -60,6 +60,7 @@ fn check_loss<T: Scalar>(
     };
     let call = LossCall {
         formula,
+        first_by_row: None,
         output: output.span(),
         target: target.span(),
         values: values.span(),

@@ -19,7 +19,7 @@ use crate::ops::{self, Function};
 use crate::optimizer::{Adam, Clip, Optimizer, RmsProp, Sgd, WeightDecay};
 use crate::random::{Philox, Purpose};
 use crate::scalar::Scalar;
-use crate::{Activation, Dropout, Loss, Matrix, Network, Samples, Trainer};
+use crate::{Activation, Dropout, Loss, Matrix, Network, Quantiles, Samples, Trainer};
 
 const ALL_KERNELS: i32 = 90;
 const ARCHITECTURES: [i32; 7] = [75, 80, 86, 89, 90, 100, 120];
@@ -38,7 +38,7 @@ fn every_kernel<T: Scalar>() -> BTreeSet<Kernel> {
         if activation != Activation::Softmax {
             train(&engine, activation, Activation::Identity, Loss::Quadratic).unwrap();
         }
-        for loss in losses_of(activation) {
+        for loss in losses_of(activation).chain([quantiles()]) {
             train(&engine, Activation::Relu, activation, loss).unwrap();
         }
     }
@@ -63,9 +63,14 @@ fn recording<T: Scalar>(fusion: Fusion) -> (Arc<dyn Engine<T>>, Arc<Mutex<Record
     (Arc::new(Gpu::new(recorder, None, &settings).unwrap()), record)
 }
 
-/// The losses that can follow an activation of several outputs.
+/// The losses that can follow an activation of four outputs and fit in one kernel with it.
 fn losses_of(output: Activation) -> impl Iterator<Item = Loss> + Clone {
     Loss::ALL.into_iter().filter(move |loss| loss.refuse_output(output, 4).is_ok())
+}
+
+/// The loss with a parameter for each of four outputs.
+fn quantiles() -> Loss {
+    Loss::Quantiles(Quantiles::new(&[0.1, 0.4, 0.6, 0.9]).unwrap())
 }
 
 /// Networks in one kernel: every formula once in a hidden layer, once in the last, once as a loss; and two of the sizes that
