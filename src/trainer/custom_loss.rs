@@ -3,7 +3,7 @@
 use super::Trainer;
 use super::step::Stepper;
 use crate::error::{Error, Result};
-use crate::layer::{Pass, Role};
+use crate::layer::Pass;
 use crate::loss::given_gradient;
 use crate::matrix::{Matrix, MatrixMut, MatrixRef};
 use crate::ops::{self, fused};
@@ -98,18 +98,6 @@ impl<T: Scalar> Trainer<'_, T> {
 }
 
 impl<T: Scalar> Stepper<'_, T> {
-    /// Runs with the last layer's activation in place, also where the trainer's loss reads its z.
-    pub(super) fn with_output_role(
-        &mut self,
-        run: impl FnOnce(&mut Self) -> Result<()>,
-    ) -> Result<()> {
-        let last = self.layers.len() - 1;
-        self.layers[last].set_role(Role::Output);
-        let done = run(self);
-        self.layers[last].set_role(self.output_role);
-        done
-    }
-
     /// Backward and update from a gradient by the outputs of the last forward pass. `values` is overwritten.
     fn backward_from(
         &mut self,

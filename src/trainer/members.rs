@@ -1,12 +1,11 @@
 //! Losses of networks with members: each member has one of its own, and a sample's is their mean.
 
-use super::step::Stepper;
 use crate::activation::Activation;
 use crate::engine::LossFormula;
 use crate::error::Result;
-use crate::layer::{LayerKind, LossOperands, Pass};
+use crate::layer::{LayerKind, LossOperands};
 use crate::matrix::{Matrix, MatrixMut, MatrixRef};
-use crate::network::{Network, score_mean};
+use crate::network::Network;
 use crate::ops::members::Repeats;
 use crate::ops::{self, fused, members};
 use crate::scalar::Scalar;
@@ -97,37 +96,16 @@ impl<T: Scalar> MemberLosses<T> {
         fused::hits(output.regroup(rows)?, targets, threshold, values.reborrow())?;
         members::mean(values.as_ref().regroup(self.members)?, hits)
     }
-}
 
-impl<T: Scalar> Stepper<'_, T> {
-    /// The network's outputs after a forward pass in [`Stepper::with_output_role`]: the mean of members, where there are any.
-    pub(super) fn prediction(&mut self, samples: usize) -> Result<MatrixRef<'_, T>> {
-        let output = self.layers[self.layers.len() - 1].output(samples)?;
-        let Some(of) = &mut self.members else { return Ok(output) };
-        members::mean(output, of.mean.view_mut().sub_columns(0..samples)?)?;
-        of.mean.view().sub_columns(0..samples)
+    /// The activation of the heads.
+    pub(super) fn activation(&self) -> Activation {
+        self.activation
     }
 
-    /// Loss and hits of what the members predict in the mean.
-    pub(super) fn evaluate_mean(
-        &mut self,
-        (x, t): (MatrixRef<'_, T>, MatrixRef<'_, T>),
-        losses: MatrixMut<'_, T>,
-        hits: MatrixMut<'_, T>,
-        activation: Activation,
-    ) -> Result<()> {
-        let (loss, samples) = (self.loss, x.columns());
-        self.with_output_role(|stepper| stepper.forward(x, Pass::Inference))?;
-        let output = self.layers[self.layers.len() - 1].output(samples)?;
-        let Some(of) = &mut self.members else { return Ok(()) };
-        let mut mean = of.mean.view_mut().sub_columns(0..samples)?;
-        members::mean(output, mean.reborrow())?;
-        let loss = (loss, self.first_by_row.as_ref());
-        score_mean(loss, activation, (mean.as_ref(), t), losses, hits)
-    }
-
-    /// The activation of the heads, where the network has members.
-    pub(super) fn activation_of_members(&self) -> Option<Activation> {
-        self.members.as_ref().map(|of| of.activation)
+    /// What the members predict in the mean, `outputs x samples`, from their outputs.
+    pub(super) fn mean(&mut self, output: MatrixRef<'_, T>) -> Result<MatrixRef<'_, T>> {
+        let columns = 0..output.columns();
+        members::mean(output, self.mean.view_mut().sub_columns(columns.clone())?)?;
+        self.mean.view().sub_columns(columns)
     }
 }

@@ -23,6 +23,7 @@ mod custom_loss;
 mod dropout;
 mod early_stopping;
 mod epoch;
+mod evaluate;
 mod factors;
 mod freeze;
 mod gradients;

@@ -238,23 +238,6 @@ impl<'n, T: Scalar> Stepper<'n, T> {
         Scaler::scale(scale, delta)
     }
 
-    /// Loss and hits of a batch without training on it.
-    pub(super) fn evaluate(
-        &mut self,
-        (x, t): Pair<'_, T>,
-        losses: MatrixMut<'_, T>,
-        hits: MatrixMut<'_, T>,
-    ) -> Result<()> {
-        if let Some(activation) = self.activation_of_members() {
-            return self.evaluate_mean((x, t), losses, hits, activation);
-        }
-        self.forward(x, Pass::Inference)?;
-        let output = self.output(x.columns())?;
-        let loss = (self.loss.formula(), self.first_by_row.as_ref());
-        fused::loss(loss, output, t, losses, None)?;
-        fused::hits(output, t, self.loss.threshold(), hits)
-    }
-
     /// The outputs of all layers. Steps drop inputs of layers; other passes do not.
     pub(super) fn forward(&mut self, x: MatrixRef<'_, T>, pass: Pass) -> Result<()> {
         for i in 0..self.layers.len() {
