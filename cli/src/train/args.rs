@@ -61,7 +61,8 @@ pub(crate) struct TrainArgs {
     /// Seconds that the training may take, about: there are fewer epochs where they take longer, and the schedule stays whole
     #[arg(long, value_name = "SECONDS", allow_negative_numbers = true, value_parser = positive, conflicts_with_all = ["folds", "stream", "resume"])]
     pub(crate) time_limit: Option<f64>,
-    /// Divide the logits of classes by the temperature that suits the samples held out, so that probabilities are honest
+    /// Divide the logits of classes by the temperature that suits the samples held out, or move quantiles so that their shares of these
+    /// samples lie below them: so that probabilities and intervals are honest
     #[arg(long, conflicts_with_all = ["folds", "stream"])]
     pub(crate) calibrate: bool,
     /// Decides initial weights, split, order and deformations: the same seed gives the same model

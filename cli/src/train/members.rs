@@ -71,7 +71,8 @@ pub(crate) fn run<T: Scalar>(args: &TrainArgs) -> Result<ExitCode> {
     let output = OutputLayer::new(&args.layers, &data)?;
     if args.calibrate {
         let has_members = args.layers.members.is_some();
-        calibrate::check(&output, (data.classes().len(), has_members), true)?;
+        let of = (data.classes().len(), has_members);
+        calibrate::check(&output, of, Some(data.train.samples() / MEMBERS))?;
     }
     let splits = splits(&data.train, args.seed)?;
     note(&format!(
@@ -177,7 +178,7 @@ impl<T: Scalar> Course<'_, T> {
             (End::Failure { error, .. }, ..) => Err(error),
             (_, _, Some(kept)) => {
                 if let Some(test) = data.test.as_ref().filter(|_| args.calibrate) {
-                    calibrate(&mut network, test)?;
+                    calibrate(&mut network, output, test)?;
                 }
                 Ok(Ok(Member { network, kept }))
             }

@@ -99,7 +99,7 @@ impl<T: Scalar> Plan<T> {
         if args.calibrate {
             let has_members = args.layers.members.is_some();
             let of = (data.classes().len(), has_members);
-            calibrate::check(&output, of, data.test.is_some())?;
+            calibrate::check(&output, of, data.test.as_ref().map(Dataset::samples))?;
         }
         let judged = args.history.report.is_some().then(|| data.judged().clone());
         let unseen = match &data.test {
@@ -227,8 +227,8 @@ impl<T: Scalar> Plan<T> {
             self;
         let mut info = model_info(&recipe, &source, &data, &output, samples);
         if let Some(test) = data.test.as_ref().filter(|_| calibrates) {
-            let temperature = calibrate(&mut network, test)?;
-            info.training.push(("temperature".to_owned(), temperature.to_string()));
+            let (name, value) = calibrate(&mut network, &output, test)?;
+            info.training.push((name.to_owned(), value));
         }
         let judge = Judge { data, output, reported: judged, unseen, seed: recipe.seed() };
         Ok((Model::new(network, info)?, judge))

@@ -239,3 +239,32 @@ fn levels_and_targets_that_do_not_fit_are_refused() {
         .fails(2, &["--quantiles", "the label is classes", "--task values"]);
     folder.run("train digits --quantiles 0.5").fails(2, &["--quantiles", "the label is classes"]);
 }
+
+/// A network that has hardly been trained gives intervals of any width; samples that it has not seen move them.
+#[test]
+fn calibrated_intervals_cover_what_they_should() {
+    let (folder, new) = folder(600);
+    let values: Vec<f64> = new.iter().map(|(_, y)| *y).collect();
+    let coverage = |options: &str| {
+        let short = "--hidden 20 --optimizer sgd --learning-rate 0.001 --epochs 1";
+        let train = format!("train known.csv --quantiles 0.1,0.5,0.9 {short} {options}");
+        let trained = folder.run(&format!("{train} --held-out 0.4 --out m.safetensors")).ok();
+        folder.run("predict m.safetensors new.csv --out p.csv").ok();
+        let predicted = numbers(&folder, "p.csv", HEADER);
+        let within = predicted.iter().zip(&values).filter(|(p, y)| p[0] <= **y && **y <= p[2]);
+        (within.count() as f64 / values.len() as f64, trained.err)
+    };
+    let (wrong, _) = coverage("");
+    let (calibrated, said) = coverage("--calibrate");
+    assert!((wrong - 0.8).abs() > 0.1, "{wrong}");
+    assert!((0.75..0.88).contains(&calibrated), "{calibrated}");
+    assert!(said.contains("its share of 240 samples held out lies below it"), "{said}");
+    let (of_members, _) = coverage("--members 4 --calibrate");
+    assert!((0.75..0.88).contains(&of_members), "{of_members}");
+
+    let train = "train known.csv --calibrate --epochs 1";
+    folder.run(&format!("{train} --quantiles 0.001,0.5")).fails(2, &["--calibrate", "1000"]);
+    folder.run(train).fails(2, &["--calibrate", "is for classes and --quantiles"]);
+    let untested = format!("{train} --quantiles 0.5 --held-out 0");
+    folder.run(&untested).fails(2, &["--calibrate", "needs samples to test on"]);
+}
