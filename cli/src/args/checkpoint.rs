@@ -11,7 +11,7 @@ use crate::message::wrong;
 /// Where checkpoints are written and read, and when training ends early.
 #[derive(Args, Clone, Debug)]
 pub(crate) struct CheckpointArgs {
-    /// Folder for checkpoints, which --resume continues from
+    /// Folder for checkpoints, which --resume continues from; with --quality best a folder in it for each network
     #[arg(long, value_name = "DIR")]
     checkpoint: Option<PathBuf>,
     /// Steps from a checkpoint to the next [default: an epoch]
@@ -62,7 +62,26 @@ pub(crate) enum CheckpointFolder<'a> {
     ResumeOrNew(&'a Path),
 }
 
+/// What the files of one of several networks are named by; `number`: counted from 1.
+pub(crate) fn network_name(number: usize) -> String {
+    format!("network-{number}")
+}
+
 impl CheckpointArgs {
+    /// The same for one of several networks: in a folder of its own within this one.
+    pub(crate) fn of_network(&self, number: usize) -> Self {
+        let mut own = self.clone();
+        let within = |folder: &PathBuf| folder.join(network_name(number));
+        own.checkpoint = self.checkpoint.as_ref().map(within);
+        own.resume = self.resume.as_ref().map(|folder| folder.as_ref().map(within));
+        // An interruption comes before the last networks have begun.
+        if let (true, Some(Some(folder))) = (number > 1, &own.resume) {
+            own.checkpoint = Some(folder.clone());
+            own.resume = Some(None);
+        }
+        own
+    }
+
     /// What `--checkpoint` and `--resume` say together.
     pub(crate) fn folder(&self) -> Result<CheckpointFolder<'_>> {
         match (&self.checkpoint, &self.resume) {

@@ -35,7 +35,7 @@ pub(crate) struct TrainArgs {
         long,
         value_enum,
         default_value = "fast",
-        conflicts_with_all = ["folds", "stream", "checkpoint", "resume", "every", "history", "tensorboard", "report", "augment"]
+        conflicts_with_all = ["folds", "stream", "augment"]
     )]
     pub(crate) quality: Quality,
     /// The options that were given.

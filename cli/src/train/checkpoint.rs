@@ -50,16 +50,20 @@ pub(crate) struct CheckpointWriter {
     continues_on_error: bool,
     /// Everything that decides the bytes of the model, by name.
     training: Vec<(String, String)>,
-    /// The last signal, or 0.
-    signal: Arc<AtomicUsize>,
+    signals: Signals,
 }
 
+/// The last signal that has come, or 0.
+#[derive(Clone, Default)]
+pub(crate) struct Signals(Arc<AtomicUsize>);
+
 impl CheckpointWriter {
-    /// Prepares the folder, reads the checkpoint to continue from, if any, and receives signals from now on.
+    /// Prepares the folder, reads the checkpoint to continue from, if any, and stops at `signals`.
     pub(crate) fn open<T: Scalar>(
         args: &CheckpointArgs,
         training: Vec<(String, String)>,
         rate: LearningRate,
+        signals: &Signals,
     ) -> Result<(Self, Option<Resumed<T>>)> {
         let (folder, found) = prepare(args.folder()?)?;
         if args.every.is_some() && folder.is_none() {
@@ -70,7 +74,7 @@ impl CheckpointWriter {
             every: args.every.map(|every| every as u64),
             continues_on_error: args.on_checkpoint_error == OnError::Continue,
             training,
-            signal: listen()?,
+            signals: signals.clone(),
         };
         let resumed = if found.is_empty() { None } else { Some(writer.resume(&found, rate)?) };
         Ok((writer, resumed))
@@ -166,7 +170,7 @@ impl CheckpointWriter {
 
     /// The signal that has come, if any.
     pub(crate) fn signal(&self) -> Option<usize> {
-        Some(self.signal.load(Relaxed)).filter(|&signal| signal != 0)
+        Some(self.signals.0.load(Relaxed)).filter(|&signal| signal != 0)
     }
 
     /// Writes a checkpoint, if there is a folder for it, and removes old ones. Returns its path.
@@ -284,18 +288,20 @@ fn checkpoints(folder: &Path) -> Result<Vec<PathBuf>> {
     Ok(found)
 }
 
-/// Registers SIGINT and SIGTERM: the first ends the training after the step, a second one ends the process at once.
-fn listen() -> Result<Arc<AtomicUsize>> {
-    let (signal, asked) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicBool::new(false)));
-    for number in [SIGINT, SIGTERM] {
-        flag::register_conditional_shutdown(number, 128 + number, Arc::clone(&asked))
-            .and_then(|_| flag::register(number, Arc::clone(&asked)))
-            .and_then(|_| flag::register_usize(number, Arc::clone(&signal), number as usize))
-            .map_err(|source| ErrorKind::Io {
-                action: "listen to signals of",
-                path: "this process".into(),
-                source,
-            })?;
+impl Signals {
+    /// Registers SIGINT and SIGTERM: the first ends the training after the step, a second one ends the process at once.
+    pub(crate) fn listen() -> Result<Self> {
+        let (signal, asked) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicBool::new(false)));
+        for number in [SIGINT, SIGTERM] {
+            flag::register_conditional_shutdown(number, 128 + number, Arc::clone(&asked))
+                .and_then(|_| flag::register(number, Arc::clone(&asked)))
+                .and_then(|_| flag::register_usize(number, Arc::clone(&signal), number as usize))
+                .map_err(|source| ErrorKind::Io {
+                    action: "listen to signals of",
+                    path: "this process".into(),
+                    source,
+                })?;
+        }
+        Ok(Signals(signal))
     }
-    Ok(signal)
 }

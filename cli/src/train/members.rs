@@ -3,6 +3,7 @@
 //! Each member keeps the epoch that was best on the part that it did not learn from (bagging by cross-validation; Holzmüller,
 //! Grinsztajn and Steinwart 2024 take five such members). Together the members have learned from every sample.
 
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Instant;
@@ -15,11 +16,13 @@ use travertine::{Error, Matrix, Model, Network, Report, Result, Samples, Scalar}
 use super::TrainResult;
 use super::baseline::{Constant, answers, linear_answers};
 use super::calibrate::{self, calibrate};
+use super::checkpoint::{CheckpointWriter, Resumed, Signals};
 use super::held_out::{self, Judgement};
 use crate::args::checkpoint::Keep;
 use crate::message::{counted, note, warn, wrong};
-use crate::output::history::EpochRecord;
+use crate::output::history::{EpochRecord, History};
 use crate::output::progress::{Display, Epoch, figures};
+use crate::output::report::{self, Story};
 use crate::output::{Output, rounded};
 use crate::train::args::TrainArgs;
 use crate::train::attempt::{self, Watch};
@@ -29,7 +32,7 @@ use crate::train::output_layer::OutputLayer;
 use crate::train::plan::Files;
 use crate::train::preset;
 use crate::train::recipe::Recipe;
-use crate::train::record::model_info;
+use crate::train::record::{checkpoint_metadata, model_info};
 use crate::train::session::{End, Monitor, Session};
 use crate::train::time_limit;
 
@@ -41,6 +44,16 @@ struct Member<T: Scalar> {
     network: Network<T>,
     /// The epoch whose parameters it has.
     kept: EpochRecord,
+    /// All its epochs.
+    records: Vec<EpochRecord>,
+}
+
+/// How the training of a member ended.
+enum Ending<T: Scalar> {
+    Trained(Member<T>),
+    /// The reason, where the learning rate can be lowered.
+    Diverged(String),
+    Signal(usize),
 }
 
 /// What every member is trained by.
@@ -54,6 +67,23 @@ struct Course<'a, T: Scalar> {
     splits: Vec<Split>,
     /// Their targets in the unit of the data.
     truth: Targets,
+    files: Files,
+    /// The files that record each member's epochs.
+    histories: Vec<History>,
+    signals: Signals,
+    /// Of the members that have begun.
+    checkpoints: Vec<CheckpointWriter>,
+}
+
+/// Answers for samples to test on, given the member that has not seen them, and the samples that it was trained on.
+type OfPart<'a, T> = dyn Fn(&Network<T>, &Dataset<T>, &Dataset<T>) -> Result<Vec<f64>> + 'a;
+
+/// What the model is judged on at the end.
+struct Judged<T: Scalar> {
+    /// Samples that no member has seen, in the unit of the data; else each member is judged on its part.
+    unseen: Option<Dataset<T>>,
+    /// What a report is about, if one is written.
+    reported: Option<Dataset<T>>,
 }
 
 /// Trains the members, saves the model and prints the result.
@@ -82,25 +112,42 @@ pub(crate) fn run<T: Scalar>(args: &TrainArgs) -> Result<ExitCode> {
         output.activation,
         output.loss
     ));
-    let judged = data.test.clone();
+    let reported = args.history.report.is_some().then(|| data.judged().clone());
+    let judged = Judged { unseen: data.test.clone(), reported };
     let truth = data.train.targets().clone();
     output.set_targets(&mut data)?;
     let engine = args.device.open::<T>(args.precision)?;
     let network = recipe.network(&engine, &data, output.activation)?;
     let files = Files::new(&args.data, args.out.as_deref(), &args.history);
     files.check_model(MEMBERS * network.parameters() * size_of::<T>())?;
+    let histories = (1..=MEMBERS).map(|number| files.history_of(number)).collect::<Result<_>>()?;
     let begin = Instant::now();
     if let Some(limit) = args.time_limit {
         let first = data.part(&splits[0].train, &splits[0].held_out)?;
         recipe = time_limit::shorten(recipe, (limit, MEMBERS), &engine, (&first, &output))?;
     }
-    let mut course = Course { args: &args, recipe, engine, data, output, splits, truth };
+    let signals = Signals::listen()?;
+    let mut course = Course {
+        args: &args,
+        recipe,
+        engine,
+        data,
+        output,
+        splits,
+        truth,
+        files,
+        histories,
+        signals,
+        checkpoints: Vec::new(),
+    };
     let members = course.train(&mut out);
     let rate = course.recipe.rate();
     let seconds = begin.elapsed().as_secs_f64();
-    members
-        .and_then(|members| course.finish(members, judged.as_ref(), (&files, seconds), &mut out))
-        .or_else(|error| attempt::explain(error, rate))
+    let finish = |members| match members {
+        Ok(members) => course.finish(members, &judged, seconds, &mut out),
+        Err(signal) => Ok(ExitCode::from(128 + signal as u8)),
+    };
+    members.and_then(finish).or_else(|error| attempt::explain(error, rate))
 }
 
 /// For each member the samples to train on and those to test on; each class is in every part, where it has enough samples.
@@ -130,57 +177,91 @@ struct MemberLine {
 }
 
 impl<T: Scalar> Course<'_, T> {
-    /// Trains all members. They have one learning rate: if a default diverges, all begin anew.
-    fn train(&mut self, out: &mut Output) -> Result<Vec<Member<T>>> {
+    /// Trains all members, or returns the signal that has come. They have one learning rate: if a default diverges, all begin anew.
+    fn train(&mut self, out: &mut Output) -> Result<Result<Vec<Member<T>>, usize>> {
         loop {
             let mut members = Vec::with_capacity(MEMBERS);
             let mut divergence = None;
             for number in 0..MEMBERS {
                 match self.member(number)? {
-                    Ok(member) => {
+                    Ending::Trained(member) => {
                         self.print_member(number, &member.kept, out)?;
                         members.push(member);
                     }
-                    Err(reason) => {
+                    Ending::Diverged(reason) => {
                         divergence = Some(reason);
                         break;
                     }
+                    Ending::Signal(signal) => return Ok(Err(signal)),
                 }
             }
-            let Some(restart) = self.recipe.lower_rate(divergence) else { return Ok(members) };
+            let Some(restart) = self.recipe.lower_rate(divergence) else { return Ok(Ok(members)) };
             restart.print(out)?;
+            self.histories.iter_mut().try_for_each(History::begin_anew)?;
+            // The first one's go last: a training that is killed meanwhile resumes with the rate that they name.
+            let rate = self.recipe.rate();
+            self.checkpoints.iter_mut().rev().try_for_each(|writer| writer.begin_anew(rate))?;
         }
     }
 
-    /// Trains a member. Returns how it diverged, if the learning rate can be lowered.
-    fn member(&self, number: usize) -> Result<Result<Member<T>, String>> {
-        let Course { args, engine, output, .. } = self;
+    /// The checkpoint that a member continues from, if any; its learning rate is then everyone's.
+    fn resume(
+        &mut self,
+        number: usize,
+        (recipe, data, network): (&Recipe, &TrainingData<T>, &Network<T>),
+    ) -> Result<Option<Resumed<T>>> {
+        if number < self.checkpoints.len() {
+            // It has begun before, with a rate that was too high.
+            return Ok(None);
+        }
+        let args = &self.args.checkpoint;
+        let kept = (args.early_stopping, args.keep_epoch);
+        let metadata = checkpoint_metadata(recipe, data, &self.output, network, kept)?;
+        let (args, rate) = (args.of_network(number + 1), recipe.rate());
+        let (writer, resumed) = CheckpointWriter::open(&args, metadata, rate, &self.signals)?;
+        self.checkpoints.push(writer);
+        if let Some(resumed) = &resumed {
+            CheckpointWriter::check_length(resumed, recipe.epochs())?;
+            self.recipe.set_rate(resumed.rate);
+        }
+        Ok(resumed)
+    }
+
+    /// Trains a member, or continues its training.
+    fn member(&mut self, number: usize) -> Result<Ending<T>> {
         let split = &self.splits[number];
         let data = self.data.part(&split.train, &split.held_out)?;
-        let recipe = self.recipe.clone().with_seed(args.seed.wrapping_add(number as u64));
-        let mut network = recipe.network(engine, &data, output.activation)?;
+        let mut recipe = self.recipe.clone().with_seed(self.args.seed.wrapping_add(number as u64));
+        let mut network = recipe.network(&self.engine, &data, self.output.activation)?;
+        let resumed = self.resume(number, (&recipe, &data, &network))?;
+        recipe.set_rate(self.recipe.rate());
+        let Course { args, engine, output, histories, checkpoints, .. } = self;
         let test = data.test.as_ref().map(|test| Samples::new(engine, test)).transpose()?;
         let trainer = recipe.trainer(&mut network, output.learned_loss, data.train.samples())?;
         let mut memory = MemoryFeed::new(&recipe, engine, &data.train, data.deformation.as_ref())?;
         let (epochs, factor, samples) = (recipe.epochs(), output.factor, data.train.samples());
-        let mut bar = Bar(Display::new(epochs, samples, factor, args.plain || args.json));
+        let display = Display::new(epochs, samples, factor, args.plain || args.json);
+        let mut monitor = MemberMonitor { display, history: &mut histories[number] };
         let untrained = || attempt::untrained_loss(&recipe, engine, &data, output);
-        let mut watch = Watch::new(&mut bar, factor, &recipe, &untrained);
-        let outcome = Session::new(trainer, epochs, recipe.rate().value(), &mut watch)
+        let mut watch = Watch::new(&mut monitor, factor, &recipe, &untrained);
+        let mut session = Session::new(trainer, epochs, recipe.rate().value(), &mut watch)
             .test(test)
             .factor(factor)
             .patience(args.checkpoint.early_stopping)
             .keep_epoch(args.checkpoint.keep_epoch)
-            .run(&mut memory)?;
+            .checkpoints(checkpoints[number].clone());
+        resumed.map_or(Ok(()), |resumed| session.resume(resumed, &mut memory))?;
+        let outcome = session.run(&mut memory)?;
         let (outcome, divergence) = watch.judge(outcome);
         match (outcome.end, divergence, outcome.progress.last) {
-            (_, Some(divergence), _) => Ok(Err(divergence)),
+            (_, Some(divergence), _) => Ok(Ending::Diverged(divergence)),
             (End::Failure { error, .. }, ..) => Err(error),
+            (End::Signal(signal), ..) => Ok(Ending::Signal(signal)),
             (_, _, Some(kept)) => {
                 if let Some(test) = data.test.as_ref().filter(|_| args.calibrate) {
                     calibrate(&mut network, output, test)?;
                 }
-                Ok(Ok(Member { network, kept }))
+                Ok(Ending::Trained(Member { network, kept, records: outcome.records }))
             }
             (_, _, None) => Err(wrong("--epochs", "no epoch ended")),
         }
@@ -204,17 +285,18 @@ impl<T: Scalar> Course<'_, T> {
         out.print(&line, &format!("network {} of {MEMBERS}: {chosen}, {fifth}: {test}", number + 1))
     }
 
-    /// Saves the model and prints the result; `judged`: samples that no member has seen, in the unit of the data.
+    /// Saves the model and its report, and prints the result.
     fn finish(
         self,
         members: Vec<Member<T>>,
-        judged: Option<&Dataset<T>>,
-        (files, seconds): (&Files, f64),
+        judged: &Judged<T>,
+        seconds: f64,
         out: &mut Output,
     ) -> Result<ExitCode> {
         let kept: Vec<EpochRecord> = members.iter().map(|member| member.kept.clone()).collect();
-        let networks = members.into_iter().map(|member| member.network).collect();
-        let Course { args, recipe, data, output, .. } = &self;
+        let (networks, records): (Vec<_>, Vec<_>) =
+            members.into_iter().map(|member| (member.network, member.records)).unzip();
+        let Course { args, recipe, data, output, files, .. } = &self;
         let samples = (data.train.samples(), recipe.epochs() as u64);
         let mut info = model_info(recipe, &args.data.source, data, output, samples);
         info.training.push(("members".to_owned(), MEMBERS.to_string()));
@@ -223,59 +305,100 @@ impl<T: Scalar> Course<'_, T> {
             note(&format!("the model replaces {}", files.model.display()));
         }
         model.save(&files.model)?;
-        let of_all = match judged {
-            Some(judged) => {
-                let report = model.evaluate_standardized(judged)?.report;
+        let of_all = match &judged.unseen {
+            Some(unseen) => {
+                let report = model.evaluate_standardized(unseen)?.report;
                 (report.loss, report.accuracy)
             }
             None => mean(&kept),
         };
         let saved = |_: &Error| note(&format!("the model is saved as {}", files.model.display()));
-        let judgement = self.judge(&model, judged).inspect_err(saved)?;
-        self.print(&model, (&kept, of_all, seconds), (judgement.as_ref(), judged), files, out)?;
+        let (judgement, report) =
+            self.judge_and_report(&model, judged, &records).inspect_err(saved)?;
+        let told = (judgement.as_ref(), judged.unseen.as_ref(), report.as_deref());
+        self.print(&model, (&kept, of_all, seconds), told, out)?;
         judgement.iter().flat_map(Judgement::warnings).for_each(|warning| warn(&warning));
         Ok(ExitCode::SUCCESS)
     }
 
-    /// How good the model is on samples that no member has seen, or else how good each member is on its part, all parts together;
-    /// for tables.
-    fn judge(&self, model: &Model<T>, judged: Option<&Dataset<T>>) -> Result<Option<Judgement>> {
-        let Course { data, output, truth, .. } = self;
+    /// How good the model is, for tables, and the path of the report, if there is one.
+    fn judge_and_report(
+        &self,
+        model: &Model<T>,
+        judged: &Judged<T>,
+        records: &[Vec<EpochRecord>],
+    ) -> Result<(Option<Judgement>, Option<PathBuf>)> {
+        let Course { args, data, output, truth, .. } = self;
         let constant = Constant::of(truth, output.loss)?.filter(|_| data.encoder.is_some());
-        let Some(constant) = constant else { return Ok(None) };
-        let how = (self.args.seed, model.gives_probabilities());
-        if let (Some(judged), Some(test)) = (judged, &data.test) {
-            let ours = answers(&model.predict_standardized(test)?);
-            let linear = linear_answers((&data.train, test), output, model)?;
-            return held_out::judge(judged.targets(), (&ours, linear.as_deref()), &constant, how);
+        if constant.is_none() && judged.reported.is_none() {
+            return Ok((None, None));
         }
-        let width = data.train.outputs();
-        let mut all = [(); 2].map(|()| vec![f64::NAN; width * data.train.samples()]);
+        let ours = match &data.test {
+            Some(test) => answers(&model.predict_standardized(test)?),
+            None => {
+                self.of_parts(model, &|network, test, _| self.answers_of(network, model, test))?
+            }
+        };
+        let report = args.history.report.as_deref().zip(judged.reported.as_ref());
+        let report = report.map(|(folder, data)| {
+            let parts = judged.unseen.is_none().then_some(MEMBERS);
+            let title = args.data.source.short_name();
+            let (predicted, failure) = (&ours, None);
+            let held_out = true;
+            report::write(
+                folder,
+                &Story { model, data, predicted, held_out, parts, records, title, failure },
+            )
+        });
+        let report = report.transpose()?;
+        let Some(constant) = constant else { return Ok((None, report)) };
+        let linear = match &data.test {
+            Some(test) => linear_answers((&data.train, test), output, model)?,
+            None => Some(self.of_parts(model, &|_, test, train| {
+                // What diverges is not known.
+                let unknown = || vec![f64::NAN; test.samples() * test.outputs()];
+                Ok(linear_answers((train, test), output, model)?.unwrap_or_else(unknown))
+            })?),
+        };
+        let targets = judged.unseen.as_ref().map_or(truth, Dataset::targets);
+        let how = (args.seed, model.gives_probabilities());
+        let judgement = held_out::judge(targets, (&ours, linear.as_deref()), &constant, how)?;
+        Ok((judgement, report))
+    }
+
+    /// What a member answers.
+    fn answers_of(
+        &self,
+        network: &Network<T>,
+        model: &Model<T>,
+        test: &Dataset<T>,
+    ) -> Result<Vec<f64>> {
+        let (inputs, samples) = (test.inputs(), test.samples());
+        let x = Matrix::from_slice(&self.engine, inputs, samples, test.features())?;
+        Ok(answers(&model.decode(&network.infer(x.view())?.to_vec()?)?))
+    }
+
+    /// What `of` answers for all samples, each as a part of those that its member has not seen: given the member, these, and those that
+    /// it was trained on.
+    fn of_parts(&self, model: &Model<T>, of: &OfPart<'_, T>) -> Result<Vec<f64>> {
+        let width = self.data.train.outputs();
+        let mut all = vec![f64::NAN; width * self.data.train.samples()];
         for (network, split) in model.networks().zip(&self.splits) {
-            let part = data.part(&split.train, &split.held_out)?;
+            let part = self.data.part(&split.train, &split.held_out)?;
             let Some(test) = &part.test else { continue };
-            let (inputs, samples) = (test.inputs(), test.samples());
-            let x = Matrix::from_slice(&self.engine, inputs, samples, test.features())?;
-            let ours = answers(&model.decode(&network.infer(x.view())?.to_vec()?)?);
-            let linear = linear_answers((&part.train, test), output, model)?;
-            // What diverges stays NaN.
-            for (all, part) in all.iter_mut().zip([Some(ours), linear]) {
-                let part = part.unwrap_or_default();
-                for (i, answer) in in_order(&split.held_out).iter().zip(part.chunks_exact(width)) {
-                    all[width * i..][..width].copy_from_slice(answer);
-                }
+            let answers = of(network, test, &part.train)?;
+            for (i, answer) in in_order(&split.held_out).iter().zip(answers.chunks_exact(width)) {
+                all[width * i..][..width].copy_from_slice(answer);
             }
         }
-        let [ours, linear] = all;
-        held_out::judge(truth, (&ours, Some(&linear)), &constant, how)
+        Ok(all)
     }
 
     fn print(
         &self,
         model: &Model<T>,
         (kept, of_all, seconds): (&[EpochRecord], (f64, Option<f64>), f64),
-        (judgement, judged): (Option<&Judgement>, Option<&Dataset<T>>),
-        files: &Files,
+        (judgement, judged, report): (Option<&Judgement>, Option<&Dataset<T>>, Option<&Path>),
         out: &mut Output,
     ) -> Result<()> {
         let device = self.engine.device();
@@ -299,8 +422,8 @@ impl<T: Scalar> Course<'_, T> {
             device: &device.name,
             threads: device.threads,
             seed: self.args.seed,
-            model: files.model.display().to_string(),
-            report: None,
+            model: self.files.model.display().to_string(),
+            report: report.map(|path| path.display().to_string()),
         };
         let test = figures(of_all.0, of_all.1);
         let tested = match judged {
@@ -313,8 +436,10 @@ impl<T: Scalar> Course<'_, T> {
             ),
         };
         let judgement = judgement.map_or(String::new(), |one| format!("\n{}", one.describe()));
+        let report =
+            result.report.as_ref().map_or(String::new(), |path| format!("\nreport {path}"));
         let text = format!(
-            "{MEMBERS} networks in {seconds:.2} s; {tested}{judgement}\nsaved {} ({} parameters)",
+            "{MEMBERS} networks in {seconds:.2} s; {tested}{judgement}\nsaved {} ({} parameters){report}",
             result.model, result.parameters
         );
         out.print(&result, &text)
@@ -329,19 +454,26 @@ fn mean(kept: &[EpochRecord]) -> (f64, Option<f64>) {
     (loss, accuracies.map(|all| all.iter().sum::<f64>() / count))
 }
 
-/// Moves a bar, and prints nothing.
-struct Bar(Display);
+/// Moves a bar and records the epochs, but prints nothing.
+struct MemberMonitor<'a> {
+    display: Display,
+    history: &'a mut History,
+}
 
-impl Monitor for Bar {
+impl Monitor for MemberMonitor<'_> {
     fn is_due(&self) -> bool {
-        self.0.is_due()
+        self.display.is_due()
     }
 
     fn show(&mut self, epoch: usize, start: Instant, report: &Report) {
-        self.0.show(epoch, start, report);
+        self.display.show(epoch, start, report);
     }
 
-    fn epoch(&mut self, _epoch: &Epoch, _records: &[EpochRecord]) -> Result<()> {
-        Ok(())
+    fn needs_gradient_norms(&self) -> bool {
+        self.history.needs_gradient_norms()
+    }
+
+    fn epoch(&mut self, _epoch: &Epoch, records: &[EpochRecord]) -> Result<()> {
+        self.history.write(records)
     }
 }

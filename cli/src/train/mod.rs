@@ -9,6 +9,7 @@ use travertine::data::Dataset;
 use travertine::{Error, Model, Report, Result, Scalar};
 
 use self::args::TrainArgs;
+use self::baseline::answers;
 use self::early_stopping::Progress;
 use self::held_out::Judgement;
 use self::plan::Plan;
@@ -147,7 +148,12 @@ fn write_report<T: Scalar>(
 ) -> Result<std::path::PathBuf> {
     let held_out = records.last().is_some_and(|record| record.test_loss.is_some());
     let failure = failure.map(Error::to_string);
-    report::write(folder, &Story { model, data: judged, held_out, records, title, failure })
+    let predicted = &answers(&model.predict_standardized(judged)?);
+    let (data, parts, records) = (judged, None, &[records.to_vec()]);
+    report::write(
+        folder,
+        &Story { model, data, predicted, held_out, parts, records, title, failure },
+    )
 }
 
 /// The files that a training has written.

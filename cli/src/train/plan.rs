@@ -18,7 +18,7 @@ use crate::train::attempt::{self, Watch};
 use crate::train::augment::MemoryFeed;
 use crate::train::baseline::{Constant, answers, linear_answers};
 use crate::train::calibrate::{self, calibrate};
-use crate::train::checkpoint::{CheckpointWriter, Resumed};
+use crate::train::checkpoint::{CheckpointWriter, Resumed, Signals};
 use crate::train::data::TrainingData;
 use crate::train::held_out::{self, Judgement};
 use crate::train::output_layer::OutputLayer;
@@ -164,7 +164,8 @@ impl<T: Scalar> Plan<T> {
         let kept = (self.checkpoints.early_stopping, self.checkpoints.keep_epoch);
         let (recipe, data, output) = (&self.recipe, &self.data, &self.output);
         let metadata = checkpoint_metadata(recipe, data, output, &self.network, kept)?;
-        let opened = CheckpointWriter::open(&self.checkpoints, metadata, self.recipe.rate())?;
+        let (rate, signals) = (self.recipe.rate(), Signals::listen()?);
+        let opened = CheckpointWriter::open(&self.checkpoints, metadata, rate, &signals)?;
         opened.1.iter().try_for_each(|resumed| {
             CheckpointWriter::check_length(resumed, self.recipe.epochs())
         })?;
@@ -280,6 +281,11 @@ impl Files {
     /// Opens the files that record the training.
     pub(crate) fn history(&self) -> Result<History> {
         History::new(&self.history, &self.inputs)
+    }
+
+    /// The same for one of several networks.
+    pub(crate) fn history_of(&self, number: usize) -> Result<History> {
+        History::new(&self.history.of_network(number), &self.inputs)
     }
 
     /// The folder of the report.

@@ -141,7 +141,7 @@ fn a_training_is_not_resumed_for_fewer_epochs() {
 
 /// Sends a signal by the shell's own command, because a small system has no program `kill`.
 #[cfg(unix)]
-fn send(signal: &str, process: u32) {
+pub(crate) fn send(signal: &str, process: u32) {
     let kill = format!("kill -s {signal} {process}");
     assert!(Command::new("sh").args(["-c", &kill]).status().unwrap().success(), "{kill}");
 }

@@ -10,6 +10,7 @@ mod checkpoint;
 mod cuda;
 mod digits;
 mod divergence;
+mod ensembles;
 mod evaluate;
 mod first_weights;
 mod history;

@@ -25,15 +25,19 @@ pub(super) fn section<T: Scalar>(story: &Story<'_, T>) -> Result<Markup> {
     if story.image_width().is_some() {
         return Ok(html! {});
     }
-    if columns > MOST_COLUMNS {
+    let reason = match story.parts {
+        Some(_) => Some(
+            "Not measured: together the networks have seen every sample. Hold some out, such as --held-out 0.2, or use travertine              evaluate --importance on others."
+                .to_owned(),
+        ),
+        None if columns > MOST_COLUMNS => Some(format!(
+            "Not measured for {columns} columns, which takes long: use travertine evaluate --importance."
+        )),
+        None => None,
+    };
+    if let Some(reason) = reason {
         return Ok(html! {
-            section #importance {
-                h2 { "Importance of columns" }
-                p.soft {
-                    "Not measured for " (columns) " columns, which takes long: "
-                    "use travertine evaluate --importance."
-                }
-            }
+            section #importance { h2 { "Importance of columns" } p.soft { (reason) } }
         });
     }
     let most = (PREDICTIONS / (columns * IMPORTANCE_REPEATS)).clamp(LEAST_ROWS, MOST_ROWS);

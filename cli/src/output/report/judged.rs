@@ -30,19 +30,14 @@ pub(super) struct Judged {
 }
 
 pub(super) fn judge<T: Scalar>(story: &Story<'_, T>) -> Result<Judged> {
-    let predictions = story.model.predict_standardized(story.data)?;
     match story.data.targets() {
         Targets::Classes { labels, names } => {
-            let scores = predictions.scores().to_vec();
+            let scores = story.predicted;
             let chunks = scores.chunks_exact(names.len());
             let predicted = chunks.map(metrics::predicted_class).collect();
             Classes { labels, names, scores, predicted }.judge(story)
         }
-        _ => {
-            let predicted: Vec<f64> =
-                predictions.iter().flat_map(|p| p.values().to_vec()).collect();
-            values(story, &predicted)
-        }
+        _ => values(story, story.predicted),
     }
 }
 
@@ -51,14 +46,14 @@ struct Classes<'a> {
     labels: &'a [u32],
     names: &'a [String],
     /// `classes x samples`
-    scores: Vec<f64>,
+    scores: &'a [f64],
     predicted: Vec<u32>,
 }
 
 impl Classes<'_> {
     fn judge<T: Scalar>(&self, story: &Story<'_, T>) -> Result<Judged> {
         let each = metrics::per_class(self.names.len(), self.labels, &self.predicted)?;
-        let scores = (&*self.scores, self.names.len());
+        let scores = (self.scores, self.names.len());
         let sections = html! {
             (self.confusion(&each, story.part())?)
             (reliability::section(story, self.labels, scores)?)
@@ -75,7 +70,7 @@ impl Classes<'_> {
         ];
         if !self.scores.iter().any(|score| score.is_nan())
             && let Some(auc) =
-                metrics::roc_auc_one_vs_rest(self.names.len(), self.labels, &self.scores)?
+                metrics::roc_auc_one_vs_rest(self.names.len(), self.labels, self.scores)?
         {
             tiles.push(tile("ROC AUC", exact(auc, "")));
         }

@@ -29,7 +29,13 @@ pub(crate) struct Story<'a, T: Scalar> {
     /// The samples that the model is judged on, and whether they were held out.
     pub(crate) data: &'a Dataset<T>,
     pub(crate) held_out: bool,
-    pub(crate) records: &'a [EpochRecord],
+    /// What the model answers for them: a score for each class, or values.
+    pub(crate) predicted: &'a [f64],
+    /// Into how many parts the samples were divided, each answered by the network that was not trained on it; nothing where the
+    /// whole model answers.
+    pub(crate) parts: Option<usize>,
+    /// The epochs of each network.
+    pub(crate) records: &'a [Vec<EpochRecord>],
     /// The name of the data.
     pub(crate) title: String,
     /// Why the training ended early.
@@ -102,46 +108,86 @@ impl Tile {
 }
 
 fn tiles<T: Scalar>(story: &Story<'_, T>) -> Vec<Tile> {
-    let records = story.records;
-    let seconds: f64 = records.iter().map(|record| record.seconds).sum();
-    let best = records.iter().filter_map(|record| record.test_accuracy).reduce(f64::max);
+    let records = || story.records.iter().flatten();
+    let seconds: f64 = records().map(|record| record.seconds).sum();
+    let networks = story.records.len();
     let mut tiles = vec![
-        tile("epochs", records.len().to_string()),
+        tile("epochs", records().count().to_string()),
         tile("training time", format!("{} s", exact(seconds, ""))),
         tile("parameters", story.model.parameters().to_string()),
     ];
+    if networks > 1 {
+        tiles.insert(0, tile("networks", networks.to_string()));
+        return tiles;
+    }
+    let best = records().filter_map(|record| record.test_accuracy).reduce(f64::max);
     tiles.extend(best.map(|best| tile("best held-out accuracy", percent(Some(best)))));
     tiles
 }
 
-fn charts(records: &[EpochRecord]) -> Vec<Chart> {
-    let series = |name: &str, of: &dyn Fn(&EpochRecord) -> Option<f64>| {
-        let point = |record: &EpochRecord| Some((record.epoch as f64, of(record)?));
-        Series { name: name.to_owned(), points: records.iter().filter_map(point).collect() }
-    };
-    let share = |x: Option<f64>| x.map(|x| 100.0 * x);
-    let loss = vec![
-        series("train", &|record| Some(record.train_loss)),
-        series("held-out", &|record| record.test_loss),
-    ];
-    let accuracy = vec![
-        series("train", &|record| share(record.train_accuracy)),
-        series("held-out", &|record| share(record.test_accuracy)),
-    ];
-    let rate = vec![series("rate", &|record| Some(record.learning_rate))];
+fn series(
+    name: String,
+    records: &[EpochRecord],
+    of: &dyn Fn(&EpochRecord) -> Option<f64>,
+) -> Series {
+    let point = |record: &EpochRecord| Some((record.epoch as f64, of(record)?));
+    Series { name, points: records.iter().filter_map(point).collect() }
+}
+
+/// A figure of an epoch: its name, its unit, and its value on the samples to train on and on those held out.
+type Figure = (&'static str, &'static str, [fn(&EpochRecord) -> Option<f64>; 2]);
+
+const FIGURES: [Figure; 2] = [
+    ("Loss", "", [|record| Some(record.train_loss), |record| record.test_loss]),
+    (
+        "Accuracy",
+        "%",
+        [
+            |record| record.train_accuracy.map(|share| 100.0 * share),
+            |record| record.test_accuracy.map(|share| 100.0 * share),
+        ],
+    ),
+];
+const PARTS: [&str; 2] = ["train", "held-out"];
+
+/// Of one network both parts in one chart; of several a chart a part, with a curve a network.
+fn charts(all: &[Vec<EpochRecord>]) -> Vec<Chart> {
+    let mut charts = Vec::new();
+    for (name, unit, of) in &FIGURES {
+        let parts = || PARTS.iter().zip(of);
+        if let [records] = all {
+            let curves = parts().map(|(part, of)| series((*part).to_owned(), records, of));
+            charts.push(over_epochs(name, unit, curves.collect()));
+            continue;
+        }
+        for (part, of) in parts() {
+            let curve =
+                |(i, records): (usize, &Vec<_>)| series(format!("network {}", i + 1), records, of);
+            let curves = all.iter().enumerate().map(curve).collect();
+            charts.push(over_epochs(&format!("{name}, {part}"), unit, curves));
+        }
+    }
+    charts.extend(all.first().into_iter().flat_map(|records| charts_of_steps(records, all.len())));
+    charts
+}
+
+/// The learning rate and the gradient norms of a network, which is the first of `networks`.
+fn charts_of_steps(records: &[EpochRecord], networks: usize) -> [Chart; 2] {
+    let of_first = if networks > 1 { " of network 1" } else { "" };
+    let rate = vec![series("rate".to_owned(), records, &|record| Some(record.learning_rate))];
     let layers = records.iter().map(|record| record.gradient_norms.len()).max().unwrap_or(0);
     let norm = |layer: usize| {
-        series(&format!("layer {layer}"), &|record| record.gradient_norms.get(layer).copied())
+        series(format!("layer {layer}"), records, &|record| {
+            record.gradient_norms.get(layer).copied()
+        })
     };
     let norms = shown(layers, MOST_LAYERS).into_iter().map(norm).collect();
     let norms_title = match layers > MOST_LAYERS {
-        true => format!("Gradient norms ({MOST_LAYERS} of {layers} layers)"),
-        false => "Gradient norms".to_owned(),
+        true => format!("Gradient norms{of_first} ({MOST_LAYERS} of {layers} layers)"),
+        false => format!("Gradient norms{of_first}"),
     };
-    vec![
-        over_epochs("Loss", "", loss),
-        over_epochs("Accuracy", "%", accuracy),
-        over_epochs("Learning rate", "", rate),
+    [
+        over_epochs(&format!("Learning rate{of_first}"), "", rate),
         over_epochs(&norms_title, "", norms),
     ]
 }

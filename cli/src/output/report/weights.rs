@@ -96,6 +96,7 @@ pub(super) fn section<T: Scalar>(story: &Story<'_, T>) -> Result<Markup> {
             p.soft {
                 @if order.len() < *neurons { (order.len()) " of " }
                 (neurons) " neurons"
+                @if story.records.len() > 1 { " of network 1" }
                 @if !is_output { ", those with the largest weights first" }
                 @if hides_features { ", " (MOST_FEATURES) " of " (inputs) " features" }
                 "."
