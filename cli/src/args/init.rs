@@ -4,8 +4,10 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
-use travertine::model_file::sequential_names;
+use travertine::model_file::{self, sequential_names};
 use travertine::{Init, Network, Result, Scalar};
+
+use crate::message::wrong;
 
 /// Where the first weights come from.
 #[derive(Clone, Debug, PartialEq)]
@@ -52,7 +54,18 @@ impl FirstWeights {
                 Err(error) => first = first.or(Some(error)),
             }
         }
-        first.map_or(Ok(()), Err)
+        let Some(first) = first else { return Ok(()) };
+        match model_file::describe(path) {
+            Ok(model) if model.members > 1 => {
+                let reason = format!(
+                    "{} is a model of {} networks, and one network begins with the weights of one; give a model of --quality fast",
+                    path.display(),
+                    model.members
+                );
+                Err(wrong("--init", reason))
+            }
+            _ => Err(first),
+        }
     }
 }
 

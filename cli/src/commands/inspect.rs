@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use serde::Serialize;
 use serde_json::Value;
-use travertine::data::{Coding, Encoder, Schema, Table, Task};
+use travertine::data::{Coding, Encoder, Schema, Table, TableOptions, Task};
 use travertine::model_file::{self, Description, ModelInfo};
 use travertine::{ErrorKind, Result};
 
@@ -75,7 +75,9 @@ fn inspect_table(args: &InspectArgs) -> Result<()> {
     if let Some(path) = &args.table.schema {
         file::check_is_not("--schema", path, std::slice::from_ref(&args.file))?;
     }
-    let table = Table::open(&args.file, &args.table.options(args.task)?)?;
+    // As `train` without options does, which embeds them.
+    let options = TableOptions { many_categories: true, ..args.table.options(args.task)? };
+    let table = Table::open(&args.file, &options)?;
     let frame = table.read()?;
     let schema = table.schema();
     let line = TableLine {

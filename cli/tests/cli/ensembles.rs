@@ -74,7 +74,8 @@ fn an_interrupted_ensemble_ends_with_the_same_bytes() {
 fn a_signal_ends_an_ensemble_with_a_checkpoint() {
     let folder = Folder::new();
     tables(&folder);
-    let train = "train values.csv --quality best --hidden 40 --keep-epoch loss --epochs 200 --threads 1";
+    let train =
+        "train values.csv --quality best --hidden 40 --keep-epoch loss --epochs 200 --threads 1";
     folder.run(&format!("{train} --out alone")).ok();
     let mut command = folder.command(&format!("{train} --checkpoint c --out stopped"));
     let child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
@@ -123,7 +124,8 @@ fn an_ensemble_is_recorded_and_reported() {
     for (table, options) in [("classes", ""), ("values", ""), ("values", "--quantiles 0.1,0.5,0.9")]
     {
         let files = "--history h.jsonl --tensorboard t --report r";
-        let train = format!("train {table}.csv --quality best --hidden 12 --epochs 12 --plain {options}");
+        let train =
+            format!("train {table}.csv --quality best --hidden 12 --epochs 12 --plain {options}");
         folder.run(&format!("{train} --out bare")).ok();
         let run = folder.run(&format!("{train} {files} --json --out m")).ok();
         assert!(bytes(&folder, "bare") == bytes(&folder, "m"), "files change the model");

@@ -40,4 +40,8 @@ fn weights_of_another_network_are_refused() {
     run.fails(2, &["small.safetensors", "layers.0.weight", "[16, 64]", "[8, 64]"]);
     folder.run(&format!("{TRAIN} --init none.safetensors")).fails(2, &["none.safetensors"]);
     folder.run(&format!("{TRAIN} --init golden")).fails(2, &["--init", "golden"]);
+    folder.run("train digits --hidden 8 --epochs 1 --quality best --out five.safetensors").ok();
+    folder
+        .run("train digits --hidden 8 --init five.safetensors")
+        .fails(2, &["--init", "five.safetensors", "5 networks", "--quality fast"]);
 }

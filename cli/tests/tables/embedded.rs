@@ -108,6 +108,9 @@ fn thousands_of_texts_are_embedded_or_left_out() {
     assert!(auto.err.contains("2 features (categories: town, 14"), "{}", auto.err);
     let plain = folder.run("train t.csv --label y --epochs 1 --preset plain").ok();
     assert!(plain.err.contains("1500 different texts, more than 1000"), "{}", plain.err);
+    // What is inspected is what is trained without options.
+    let seen = folder.run("inspect t.csv").ok();
+    assert!(seen.out.contains("1500 categories"), "{}", seen.out);
     for option in ["--embed-categories 8", "--scaling robust"] {
         let name = option.split(' ').next().unwrap();
         folder.run(&format!("train digits {option}")).fails(2, &[name, "is for tables"]);
