@@ -41,6 +41,8 @@ pub struct Samples<'d, T: Scalar> {
     /// The order of the samples in this epoch.
     order: Vec<u32>,
     indices: Indices<T>,
+    /// Whether each epoch has an order of its own.
+    is_shuffled: bool,
 }
 
 /// Factors of the losses of all samples, each `1 x samples`.
@@ -149,7 +151,8 @@ impl<'d, T: Scalar> Samples<'d, T> {
         let order: Vec<u32> = (0..end).collect();
         let scores = Scores::new(targets.engine(), count)?;
         let indices = Indices::in_order(&order, targets.view())?;
-        Ok(Samples { inputs, targets, task, weights: None, scores, order, indices })
+        let (weights, is_shuffled) = (None, true);
+        Ok(Samples { inputs, targets, task, weights, scores, order, indices, is_shuffled })
     }
 
     /// The same samples with a copy of inputs that were borrowed, so that they can be kept in a struct.
@@ -161,9 +164,9 @@ impl<'d, T: Scalar> Samples<'d, T> {
             Inputs::Borrowed(view) => view.copy()?,
             Inputs::Owned(matrix) => matrix,
         };
-        let Samples { targets, task, weights, scores, order, indices, .. } = self;
+        let Samples { targets, task, weights, scores, order, indices, is_shuffled, .. } = self;
         let inputs = Inputs::Owned(inputs);
-        Ok(Samples { inputs, targets, task, weights, scores, order, indices })
+        Ok(Samples { inputs, targets, task, weights, scores, order, indices, is_shuffled })
     }
 
     /// With targets that are less sure: `(1 - share) t + share / outputs` (Szegedy et al. 2016, section 7). For training: losses
@@ -257,6 +260,21 @@ impl<'d, T: Scalar> Samples<'d, T> {
         self.weigh(weights)
     }
 
+    /// Epochs take the samples in their order instead of shuffling them.
+    ///
+    /// ```
+    /// # use travertine::{Samples, data, engine};
+    /// # let cpu = engine::open::<f32>("cpu")?;
+    /// # let digits = data::digits()?;
+    /// let samples = Samples::new(&cpu, &digits)?.in_order();
+    /// # Ok::<(), travertine::Error>(())
+    /// ```
+    #[must_use]
+    pub fn in_order(mut self) -> Self {
+        self.is_shuffled = false;
+        self
+    }
+
     /// Multiplies the weights of the samples.
     fn weigh(mut self, weights: &[f64]) -> Result<Self> {
         let before = match &self.weights {
@@ -335,10 +353,12 @@ impl<'d, T: Scalar> Samples<'d, T> {
         Err(Error::argument(operation, wrong.join("; ")))
     }
 
-    /// Puts the samples in the order of an epoch: a function of the seed and the epoch alone.
+    /// Puts the samples in the order of an epoch: a function of the seed and the epoch alone, or that in which they are.
     pub(crate) fn shuffle(&mut self, seed: u64, epoch: u64) -> Result<()> {
         self.order.iter_mut().zip(0..).for_each(|(index, i)| *index = i);
-        Philox::new(seed, Purpose::Shuffle, epoch as u32).shuffle(&mut self.order);
+        if self.is_shuffled {
+            Philox::new(seed, Purpose::Shuffle, epoch as u32).shuffle(&mut self.order);
+        }
         self.indices.write(&self.order)?;
         match &mut self.weights {
             Some(Weights { in_memory_order, in_epoch_order }) => {

@@ -111,6 +111,20 @@ impl Values {
         self.len() == 0
     }
 
+    /// What cannot be a value of a column.
+    fn fault(&self) -> Option<String> {
+        match self {
+            Values::Numbers(values) | Values::Dates(values) => {
+                let row = values.iter().position(|x| x.is_infinite())?;
+                Some(format!("{} in row {}, counted from 0", values[row], row))
+            }
+            Values::Texts { codes, names } => {
+                let row = codes.iter().position(|c| *c != MISSING && *c as usize >= names.len())?;
+                Some(format!("code {} in row {row}, but {} texts", codes[row], names.len()))
+            }
+        }
+    }
+
     pub(super) fn select(&self, chosen: &[usize]) -> Self {
         let select = |values: &[f64]| chosen.iter().map(|&i| values[i]).collect();
         match self {
@@ -265,6 +279,65 @@ pub(super) fn sort_classes(labels: &mut [u32], names: &mut Vec<String>) {
 }
 
 impl Frame {
+    /// A table from columns in memory, as [`Table::read`](super::Table::read) makes one of a file. Without targets
+    /// ([`Targets::None`]) it is for predictions.
+    ///
+    /// ```
+    /// use travertine::data::{Column, Frame, MISSING, Targets, Values};
+    /// let age = Column { name: "age".into(), values: Values::Numbers(vec![31.0, f64::NAN]) };
+    /// let towns = Values::Texts { codes: vec![0, MISSING], names: vec!["Rome".into()] };
+    /// let town = Column { name: "town".into(), values: towns };
+    /// assert_eq!(Frame::new(vec![age, town], Targets::None)?.samples(), 2);
+    /// # Ok::<(), travertine::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// No columns or no rows; columns or targets with different numbers of values; two columns of one name; a code without a text; an
+    /// infinite number.
+    pub fn new(columns: Vec<Column>, targets: Targets) -> Result<Self> {
+        let refused = |reason: String| Err(Error::argument("Frame::new", reason));
+        let samples = columns.first().map_or(0, |first| first.values.len());
+        if samples == 0 {
+            return refused(
+                "there are no values; a frame has at least one column and one row".to_owned(),
+            );
+        }
+        let mut names = std::collections::HashSet::new();
+        for Column { name, values } in &columns {
+            if values.len() != samples {
+                let (own, first) = (values.len(), &columns[0].name);
+                return refused(format!(
+                    "column '{name}' has {own} values, but '{first}' has {samples}"
+                ));
+            }
+            if !names.insert(name) {
+                return refused(format!("two columns are named '{name}'"));
+            }
+            if let Some(fault) = values.fault() {
+                return refused(format!("column '{name}' has {fault}"));
+            }
+        }
+        let found = match &targets {
+            Targets::Classes { labels, .. } => labels.len(),
+            Targets::Values { values, names } => values.len() / names.len().max(1),
+            Targets::None => samples,
+        };
+        if found != samples {
+            return refused(format!("{found} targets for {samples} samples"));
+        }
+        let (named, target_name) = (true, None);
+        Ok(Frame {
+            samples,
+            columns,
+            targets,
+            target_name,
+            named,
+            ids: None,
+            unlabeled: 0,
+            changed: Vec::new(),
+        })
+    }
+
     /// Number of samples, at least 1.
     pub fn samples(&self) -> usize {
         self.samples

@@ -54,6 +54,7 @@ use self::absent::cuda;
 use self::absent::opencl;
 
 pub use counting::{Counting, Counts};
+pub use cpu::after_fork;
 pub use device::{Device, Missing, TunedTile};
 pub use interface::Engine;
 pub use open::{names, open, open_with, opencl_drivers, probe, probe_one, user_cache};

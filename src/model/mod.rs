@@ -151,6 +151,14 @@ impl<T: Scalar> Model<T> {
         model_file::save_all(path, &self.networks, &self.info)
     }
 
+    /// The bytes that [`Model::save`] writes.
+    ///
+    /// # Errors
+    /// As [`model_file::save`], without those of files.
+    pub fn to_bytes(&self) -> Result<Vec<u8>> {
+        model_file::bytes_of_all(&self.networks, &self.info)
+    }
+
     /// The columns of the raw rows that the model predicts from, in their order.
     pub fn columns(&self) -> &[InputColumn] {
         self.shared.schema.columns()

@@ -157,6 +157,14 @@ pub(crate) fn save_all<T: Scalar>(
     write::save(path.as_ref(), &networks, info)
 }
 
+/// The bytes of the file that [`save_all`] writes.
+pub(crate) fn bytes_of_all<T: Scalar>(
+    networks: &[Arc<Network<T>>],
+    info: &ModelInfo,
+) -> Result<Vec<u8>> {
+    write::serialize(&networks.iter().map(|network| &**network).collect::<Vec<_>>(), info)
+}
+
 /// Reads a network onto an engine. A file of the other precision is converted.
 ///
 /// # Errors

@@ -29,7 +29,8 @@ pub(super) fn save<T: Scalar>(
     replace_file(path, &serialize(networks, info)?)
 }
 
-fn serialize<T: Scalar>(networks: &[&Network<T>], info: &ModelInfo) -> Result<Vec<u8>> {
+/// The bytes of the file.
+pub(super) fn serialize<T: Scalar>(networks: &[&Network<T>], info: &ModelInfo) -> Result<Vec<u8>> {
     check("save", networks, info)?;
     let (layers, members) = (descriptions(networks[0]), networks.len());
     let mut tensors = Vec::new();

@@ -43,6 +43,12 @@ mod tests;
 #[cfg(feature = "opencl")]
 pub(super) use memory::available as available_memory;
 
+/// Tells the engines of a process that it was just forked: their threads stayed in the parent, and begin anew with the next call. For
+/// the child of `fork`, before it computes; a fork while another thread computes leaves an engine that cannot be used.
+pub fn after_fork() {
+    pool::after_fork();
+}
+
 pub(super) fn probe() -> Vec<Device> {
     vec![device(Isa::best(), cores())]
 }

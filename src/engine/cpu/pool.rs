@@ -38,6 +38,16 @@ type Body<'b> = &'b (dyn Fn(usize, usize) + Sync);
 pub(super) struct Pool {
     shared: Arc<Shared>,
     workers: Vec<JoinHandle<()>>,
+    /// [`FORKS`] when the workers began.
+    forks: usize,
+}
+
+/// How often this process, or one that it was forked from, was told to be a fork.
+static FORKS: AtomicUsize = AtomicUsize::new(0);
+
+/// Pools of this process begin threads anew: those of the process that it was forked from are not here.
+pub(super) fn after_fork() {
+    FORKS.fetch_add(1, SeqCst);
 }
 
 struct Shared {
@@ -81,13 +91,30 @@ impl Pool {
             panicked: AtomicBool::new(false),
             quit: AtomicBool::new(false),
         });
-        let mut pool = Pool { shared, workers: Vec::with_capacity(threads.saturating_sub(1)) };
+        let workers = Vec::with_capacity(threads.saturating_sub(1));
+        let mut pool = Pool { shared, workers, forks: FORKS.load(SeqCst) };
         for index in 1..threads {
             let shared = Arc::clone(&pool.shared);
             let name = format!("travertine-{index}");
             pool.workers.push(thread::Builder::new().name(name).spawn(move || shared.work(index))?);
         }
         Ok(pool)
+    }
+
+    /// Whether the workers are threads of the process that this one was forked from.
+    fn is_of_parent(&self) -> bool {
+        self.forks != FORKS.load(SeqCst)
+    }
+
+    /// Begins workers in a forked process; without them where the system refuses.
+    #[cold]
+    fn restart(&mut self) {
+        let threads = self.threads();
+        let own = Pool::new(threads).or_else(|_| Pool::new(1));
+        if let Ok(own) = own {
+            // Dropping the old pool does not wait for its workers.
+            *self = own;
+        }
     }
 
     pub(super) fn threads(&self) -> usize {
@@ -112,6 +139,9 @@ impl Pool {
 
     /// Calls `body(thread, index)` once for every index below `count`, on any free thread.
     pub(super) fn run(&mut self, count: usize, body: Body<'_>) {
+        if self.is_of_parent() {
+            self.restart();
+        }
         if count <= 1 || self.workers.is_empty() {
             (0..count).for_each(|index| body(0, index));
             return;
@@ -225,6 +255,11 @@ impl Shared {
 
 impl Drop for Pool {
     fn drop(&mut self) {
+        if self.is_of_parent() {
+            // Nobody ends threads that are not here; their handles are left alone.
+            self.workers.drain(..).for_each(std::mem::forget);
+            return;
+        }
         self.shared.quit.store(true, SeqCst);
         for worker in self.workers.drain(..) {
             worker.thread().unpark();
@@ -266,6 +301,21 @@ mod tests {
             });
             assert_eq!(sum.load(SeqCst), 4950);
         }
+    }
+
+    /// What a forked process finds: workers that never answer. Here they are there, and what counts is that new ones compute.
+    #[test]
+    fn workers_begin_anew_after_a_fork() {
+        let mut pool = Pool::new(3).unwrap();
+        let before: Vec<_> = pool.workers.iter().map(|worker| worker.thread().id()).collect();
+        after_fork();
+        let sum = AtomicUsize::new(0);
+        pool.run(100, &|_, index| {
+            sum.fetch_add(index, SeqCst);
+        });
+        assert_eq!(sum.load(SeqCst), 4950);
+        assert_eq!(pool.threads(), 3);
+        assert!(pool.workers.iter().all(|worker| !before.contains(&worker.thread().id())));
     }
 
     #[test]

@@ -1,0 +1,441 @@
+"""What all estimators share: threads, arrays and the training of a network."""
+
+from __future__ import annotations
+
+import os
+import warnings
+from numbers import Integral, Real
+from typing import Any
+
+import numpy as np
+from sklearn.base import BaseEstimator, is_regressor
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.model_selection import train_test_split
+from sklearn.utils import check_random_state
+from sklearn.utils._param_validation import Interval, Options, StrOptions
+from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
+
+from ._travertine import Network
+
+ACTIVATIONS = {
+    "logistic": "sigmoid",
+    "relu": "relu",
+    "tanh": "tanh",
+    "identity": "identity",
+    "selu": "selu",
+    "mish": "mish",
+    "gelu": "gelu",
+    "elu": "elu",
+    "silu": "silu",
+    "softplus": "softplus",
+}
+SCHEDULES = ["cosine", "one_cycle", "coslog", "flat_cosine"]
+NOT_FINITE = (
+    "Solver produced non-finite parameter weights. The input data may contain large values and need to be "
+    "preprocessed."
+)
+# Rows of a sparse matrix that are made dense at a time.
+SPARSE_ROWS = 4096
+
+
+def threads_of(n_jobs: int | None) -> int | None:
+    """The threads that ``n_jobs`` means; ``None`` for all cores.
+
+    Without ``n_jobs``, ``OMP_NUM_THREADS`` counts: joblib sets it in its processes, so that they share the cores.
+    """
+    if n_jobs is None:
+        limit = os.environ.get("OMP_NUM_THREADS", "")
+        return int(limit) if limit.isdigit() and int(limit) > 0 else None
+    if n_jobs == -1:
+        return None
+    if n_jobs < 0:
+        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+        return max(1, cores + 1 + n_jobs)
+    return n_jobs
+
+
+def seed_of(random_state: Any) -> int:
+    """A seed from what scikit-learn takes as ``random_state``."""
+    if isinstance(random_state, Integral) and not isinstance(random_state, bool) and random_state >= 0:
+        return int(random_state)
+    return int(check_random_state(random_state).randint(np.iinfo(np.int32).max))
+
+
+class BaseMLP(BaseEstimator):
+    """A multilayer perceptron; see :class:`MLPClassifier` and :class:`MLPRegressor`."""
+
+    _parameter_constraints: dict[str, list[Any]] = {
+        "hidden_layer_sizes": ["array-like", Interval(Integral, 1, None, closed="left")],
+        "activation": [StrOptions(set(ACTIVATIONS))],
+        "solver": [StrOptions({"lbfgs", "sgd", "adam"})],
+        "alpha": [Interval(Real, 0, None, closed="left")],
+        "batch_size": [StrOptions({"auto"}), Interval(Integral, 1, None, closed="left")],
+        "learning_rate": [StrOptions({"constant", "invscaling", "adaptive"})],
+        "learning_rate_init": [Interval(Real, 0, None, closed="neither")],
+        "power_t": [Interval(Real, 0, None, closed="left")],
+        "max_iter": [Interval(Integral, 1, None, closed="left")],
+        "shuffle": ["boolean"],
+        "random_state": ["random_state"],
+        "tol": [Interval(Real, 0, None, closed="left")],
+        "verbose": ["verbose"],
+        "warm_start": ["boolean"],
+        "momentum": [Interval(Real, 0, 1, closed="both")],
+        "nesterovs_momentum": ["boolean"],
+        "early_stopping": ["boolean"],
+        "validation_fraction": [Interval(Real, 0, 1, closed="left")],
+        "beta_1": [Interval(Real, 0, 1, closed="left")],
+        "beta_2": [Interval(Real, 0, 1, closed="left")],
+        "epsilon": [Interval(Real, 0, None, closed="neither")],
+        "n_iter_no_change": [Interval(Integral, 1, None, closed="left"), Options(Real, {np.inf})],
+        "max_fun": [Interval(Integral, 1, None, closed="left")],
+        "dropout": [Interval(Real, 0, 1, closed="left")],
+        "normalization": [StrOptions({"batch", "layer"}), None],
+        "schedule": [StrOptions(set(SCHEDULES)), None],
+        "device": [str],
+        "n_jobs": [Integral, None],
+        "precision": [StrOptions({"float32", "float64"})],
+        "callbacks": [list, tuple, None],
+    }
+
+    # --- What the classifier and the regressor say about themselves. ---
+
+    def _validate_targets(self, y: Any, *, incremental: bool) -> np.ndarray:
+        """The targets as numbers, ``(n_samples, n_outputs)``; sets what belongs to them."""
+        raise NotImplementedError
+
+    def _output_activation(self) -> str:
+        raise NotImplementedError
+
+    def _weights(self, y: np.ndarray, sample_weight: np.ndarray | None) -> np.ndarray | None:
+        return sample_weight
+
+    def _score_outputs(self, outputs: np.ndarray, y: np.ndarray, weights: np.ndarray | None) -> float:
+        raise NotImplementedError
+
+    def _strata(self, targets: np.ndarray) -> np.ndarray | None:
+        return None
+
+    # --- Training ---
+
+    def _fit(self, X: Any, y: Any, sample_weight: Any = None, *, incremental: bool = False) -> Any:
+        self._validate_params()
+        sizes = self._hidden_sizes()
+        is_new = not hasattr(self, "coefs_") or (not self.warm_start and not incremental)
+        X, y = validate_data(
+            self,
+            X,
+            y,
+            accept_sparse="csr",
+            multi_output=True,
+            y_numeric=is_regressor(self),
+            dtype=(np.float64, np.float32),
+            reset=is_new,
+        )
+        dtype = np.dtype(self.precision)
+        if sample_weight is not None:
+            sample_weight = _check_sample_weight(sample_weight, X, ensure_non_negative=True)
+        targets = self._validate_targets(y, incremental=incremental)
+        weights = self._weights(y, sample_weight)
+        if weights is not None and not np.any(weights > 0):
+            raise ValueError("all sample weights are 0, so that nothing can be learned")
+        if is_new:
+            self._begin(X.shape[1], sizes, targets.shape[1])
+        if self.solver == "lbfgs":
+            raise ValueError("solver='lbfgs' is not there yet; use 'adam' or 'sgd'")
+        self._fit_epochs(dense(X, dtype), targets, weights, incremental=incremental)
+        self._read_parameters()
+        return self
+
+    def _hidden_sizes(self) -> list[int]:
+        sizes = self.hidden_layer_sizes
+        sizes = [int(size) for size in (sizes if hasattr(sizes, "__iter__") else [sizes])]
+        if any(size <= 0 for size in sizes):
+            raise ValueError(f"hidden_layer_sizes must be > 0, got {sizes}.")
+        return sizes
+
+    def _begin(self, inputs: int, sizes: list[int], outputs: int) -> None:
+        """A network with new weights, and histories of no epoch."""
+        self.n_outputs_ = outputs
+        self.n_layers_ = len(sizes) + 2
+        self.out_activation_ = self._output_activation()
+        self._seed = seed_of(self.random_state)
+        shape = {
+            "inputs": inputs,
+            "hidden": sizes,
+            "outputs": outputs,
+            "activation": ACTIVATIONS[self.activation],
+            "output": {"logistic": "sigmoid"}.get(self.out_activation_, self.out_activation_),
+            "normalization": self.normalization or "none",
+            "seed": self._seed,
+        }
+        self._network_arguments = (shape, self.device, threads_of(self.n_jobs), self.precision)
+        self._network = Network(*self._network_arguments)
+        self.n_iter_ = 0
+        self.t_ = 0
+        self.loss_curve_: list[float] = []
+        self._no_improvement_count = 0
+        self.validation_scores_: list[float] | None = [] if self.early_stopping else None
+        self.best_validation_score_ = -np.inf if self.early_stopping else None
+        self.best_loss_ = None if self.early_stopping else np.inf
+
+    def _fit_epochs(
+        self, X: np.ndarray, targets: np.ndarray, weights: np.ndarray | None, *, incremental: bool
+    ) -> None:
+        if self.early_stopping and incremental:
+            raise ValueError("partial_fit does not support early_stopping=True")
+        X_val = targets_val = weights_val = None
+        if self.early_stopping:
+            parts = [X, targets] if weights is None else [X, targets, weights]
+            parts = train_test_split(
+                *parts,
+                random_state=self._seed,
+                test_size=self.validation_fraction,
+                stratify=self._strata(targets),
+            )
+            X, X_val, targets, targets_val = parts[:4]
+            weights, weights_val = parts[4:] or (None, None)
+            if X_val.shape[0] < 2:
+                raise ValueError(
+                    "The validation set is too small. Increase 'validation_fraction' or the size of your dataset."
+                )
+        dtype = np.dtype(self.precision)
+        batch = self._batch(X.shape[0], incremental)
+        options = {
+            "solver": self.solver,
+            "rate": float(self.learning_rate_init),
+            "momentum": float(self.momentum),
+            "nesterov": bool(self.nesterovs_momentum),
+            "beta_1": float(self.beta_1),
+            "beta_2": float(self.beta_2),
+            "epsilon": float(self.epsilon),
+            # The penalty is divided by the samples of a step, as the loss is.
+            "l2": float(self.alpha) / (min(batch, X.shape[0]) * (1.0 if weights is None else float(np.mean(weights)))),
+            "dropout": float(self.dropout),
+            "batch": batch,
+            "shuffle": bool(self.shuffle),
+            "seed": self._seed,
+            "epochs": 1 if incremental else int(self.max_iter),
+            "schedule": self._schedule(),
+            "power": float(self.power_t),
+            "seen": 0.0 if incremental else float(self.t_),
+            "is_classes": self.out_activation_ == "softmax",
+            "goes_on": incremental,
+        }
+        if weights is not None:
+            # The loss is a mean with these weights.
+            weights = np.ascontiguousarray(weights, dtype=np.float64) / np.mean(weights)
+        watch = _Watch(self, X.shape[0], options["l2"], (targets_val, weights_val), incremental)
+        try:
+            interrupted = self._network.fit(
+                options,
+                X,
+                np.ascontiguousarray(targets, dtype=dtype),
+                weights,
+                None if X_val is None else np.ascontiguousarray(X_val, dtype=dtype),
+                watch,
+            )
+        except FloatingPointError as error:
+            raise ValueError(f"{NOT_FINITE} ({error})") from None
+        if interrupted:
+            warnings.warn("Training interrupted by user.", stacklevel=4)
+        elif watch.ended_by_max_iter and not incremental:
+            warnings.warn(
+                f"Stochastic Optimizer: Maximum iterations ({self.max_iter}) reached and the optimization hasn't "
+                "converged yet.",
+                ConvergenceWarning,
+                stacklevel=4,
+            )
+
+    def _batch(self, samples: int, incremental: bool) -> int:
+        if self.batch_size == "auto":
+            # The steps of partial_fit share one optimizer, which is made for one size.
+            return 200 if incremental else min(200, samples)
+        if self.batch_size > samples and not incremental:
+            warnings.warn(
+                "Got `batch_size` less than 1 or larger than sample size. It is going to be clipped", stacklevel=5
+            )
+            return samples
+        return int(self.batch_size)
+
+    def _schedule(self) -> str:
+        if self.schedule is not None:
+            return str(self.schedule)
+        # As in scikit-learn, the rate of adam is its own.
+        return str(self.learning_rate) if self.solver == "sgd" else "constant"
+
+    def _read_parameters(self) -> None:
+        layers = [layer for layer in self._network.parameters() if layer[0].ndim == 2]
+        self.coefs_ = [layer[0] for layer in layers]
+        self.intercepts_ = [layer[1] for layer in layers]
+        if not all(np.isfinite(values).all() for values in self.coefs_ + self.intercepts_):
+            raise ValueError(NOT_FINITE)
+
+    # --- Prediction ---
+
+    def _outputs(self, X: Any) -> np.ndarray:
+        """The network's outputs, ``(n_samples, n_outputs)``."""
+        network = self.__dict__.get("_network")
+        # An array that needs no conversion, with nothing to check but its numbers.
+        if (
+            network is not None
+            and type(X) is np.ndarray
+            and X.ndim == 2
+            and X.dtype.kind == "f"
+            and X.shape[1] == self.n_features_in_
+            and X.shape[0] > 0
+            and "feature_names_in_" not in self.__dict__
+            and np.isfinite(X).all()
+        ):
+            return network.predict(dense(X, np.dtype(self._network_arguments[3])))
+        check_is_fitted(self)
+        X = validate_data(self, X, accept_sparse="csr", dtype=(np.float64, np.float32), reset=False)
+        dtype = np.dtype(self._network_arguments[3])
+        if not hasattr(X, "toarray"):
+            return self._network.predict(dense(X, dtype))
+        parts = range(0, X.shape[0], SPARSE_ROWS)
+        return np.concatenate([self._network.predict(dense(X[i : i + SPARSE_ROWS], dtype)) for i in parts])
+
+    # --- Files and copies ---
+
+    def __getstate__(self) -> dict[str, Any]:
+        state = super().__getstate__().copy()
+        if "_network" in state:
+            state["_network"] = self._network.parameters()
+        return state
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        super().__setstate__(state)
+        if isinstance(self.__dict__.get("_network"), list):
+            parameters = self._network
+            self._network = Network(*self._network_arguments)
+            self._network.set_parameters(parameters)
+
+    def _model_info(self) -> dict[str, Any]:
+        raise NotImplementedError
+
+    def to_model(self) -> Any:
+        """The trained network as a :class:`Model`, which the command line and Rust read.
+
+        Returns
+        -------
+        Model
+        """
+        from ._model import Model
+
+        check_is_fitted(self)
+        info = self._model_info()
+        names = getattr(self, "feature_names_in_", [])
+        info["features"] = [str(name) for name in names]
+        info["training"] = [("program", "travertine for Python"), ("epochs", str(self.n_iter_))]
+        shape, device, threads, precision = self._network_arguments
+        bytes_ = self._network.model_bytes(info)
+        return Model._from_bytes(bytes_, {"float32": "f32", "float64": "f64"}[precision], device, threads)
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Writes a model file for ``travertine predict``, :meth:`Model.load` and Rust.
+
+        Parameters
+        ----------
+        path : str or path-like
+            The file. It holds the old or the new model at any moment.
+        """
+        self.to_model().save(path)
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.sparse = True
+        return tags
+
+
+class _Watch:
+    """Keeps the histories of an estimator, and answers after each epoch how the training goes on."""
+
+    def __init__(
+        self,
+        estimator: Any,
+        samples: int,
+        l2: float,
+        validation: tuple[np.ndarray | None, np.ndarray | None],
+        incremental: bool,
+    ) -> None:
+        self.estimator = estimator
+        self.samples = samples
+        self.l2 = l2
+        self.validation = validation
+        self.incremental = incremental
+        self.rate = estimator.learning_rate_init
+        self.ended_by_max_iter = False
+        estimator.n_iter_ = 0
+
+    def __call__(self, loss: float, squares: float, outputs: np.ndarray | None) -> str:
+        estimator = self.estimator
+        loss = estimator._unit_of_loss() * loss + 0.5 * self.l2 * squares
+        estimator.n_iter_ += 1
+        estimator.t_ += self.samples
+        estimator.loss_ = loss
+        estimator.loss_curve_.append(loss)
+        if estimator.verbose:
+            print(f"Iteration {estimator.n_iter_}, loss = {loss:.8f}")
+        answer = "go on"
+        if outputs is not None:
+            answer = self._observe_score(outputs)
+        else:
+            self._observe_loss(loss)
+        if self._asked_to_stop(loss):
+            return "stop"
+        if estimator._no_improvement_count > estimator.n_iter_no_change:
+            if not self._lowers():
+                return "stop"
+            estimator._no_improvement_count = 0
+            return "lower"
+        self.ended_by_max_iter = estimator.n_iter_ == estimator.max_iter
+        return answer
+
+    def _observe_score(self, outputs: np.ndarray) -> str:
+        estimator = self.estimator
+        score = estimator._score_outputs(outputs, *self.validation) if np.isfinite(outputs).all() else np.nan
+        estimator.validation_scores_.append(score)
+        if estimator.verbose:
+            print(f"Validation score: {score:.6f}")
+        is_better = score >= estimator.best_validation_score_ + estimator.tol
+        estimator._no_improvement_count = 0 if is_better else estimator._no_improvement_count + 1
+        if score > estimator.best_validation_score_:
+            estimator.best_validation_score_ = score
+            return "keep"
+        return "go on"
+
+    def _observe_loss(self, loss: float) -> None:
+        estimator = self.estimator
+        is_better = loss <= estimator.best_loss_ - estimator.tol
+        estimator._no_improvement_count = 0 if is_better else estimator._no_improvement_count + 1
+        estimator.best_loss_ = min(loss, estimator.best_loss_)
+
+    def _asked_to_stop(self, loss: float) -> bool:
+        estimator = self.estimator
+        scores = estimator.validation_scores_
+        epoch = {"epoch": estimator.n_iter_, "loss": loss, "score": scores[-1] if scores else None}
+        return any([callback(epoch) for callback in estimator.callbacks or []])
+
+    def _lowers(self) -> bool:
+        """Whether an adaptive rate becomes smaller; else the training has converged."""
+        estimator = self.estimator
+        what = "Validation score" if estimator.early_stopping else "Training loss"
+        message = (
+            f"{what} did not improve more than tol={estimator.tol:f} for {estimator.n_iter_no_change} consecutive "
+            "epochs."
+        )
+        if estimator._schedule() != "adaptive" or self.rate <= 1e-6:
+            if estimator.verbose:
+                print(message + " Stopping.")
+            return False
+        self.rate /= 5.0
+        if estimator.verbose:
+            print(f"{message} Setting learning rate to {self.rate:f}")
+        return True
+
+
+def dense(X: Any, dtype: np.dtype[Any]) -> np.ndarray:
+    """The matrix as an aligned array in C order, without a copy where it is one."""
+    if hasattr(X, "toarray"):
+        X = X.toarray()
+    return np.require(X, dtype=dtype, requirements=["C", "A"])

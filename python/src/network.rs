@@ -1,0 +1,276 @@
+//! Networks that estimators train: the class `Network` of the compiled module.
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use numpy::{
+    Element, PyArray1, PyArray2, PyArrayMethods, PyReadonlyArray1, PyReadonlyArray2,
+    PyUntypedArrayMethods,
+};
+use pyo3::exceptions::{PyTypeError, PyValueError};
+use pyo3::prelude::*;
+use pyo3::types::{PyBytes, PyDict, PyList};
+use travertine::layer::LayerKind;
+use travertine::model_file::ModelInfo;
+use travertine::{Inference, Loss, MatrixRef, Model, Network as Layers, Scalar, Snapshot};
+
+use crate::devices;
+use crate::fault::raised;
+use crate::layers::Shape;
+use crate::training::{self, Data, Options};
+
+/// Rows up to which the buffers of predictions are kept from call to call.
+const KEPT_ROWS: usize = 64;
+
+/// A network of dense layers that can be trained.
+#[pyclass(module = "travertine._travertine")]
+pub(crate) struct Network(Mutex<Box<dyn Core>>);
+
+/// A network in one of the precisions.
+trait Core: Send {
+    fn precision(&self) -> &'static str;
+    fn fit(&mut self, py: Python<'_>, options: &Options, data: &Arrays<'_>) -> PyResult<bool>;
+    fn predict<'py>(&mut self, x: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>>;
+    fn parameters<'py>(&self, py: Python<'py>) -> PyResult<Vec<Bound<'py, PyList>>>;
+    fn set_parameters(&mut self, parameters: &Bound<'_, PyList>) -> PyResult<()>;
+    fn model(&self, info: ModelInfo) -> PyResult<Vec<u8>>;
+}
+
+/// The arguments of a training.
+struct Arrays<'py> {
+    x: Bound<'py, PyAny>,
+    t: Bound<'py, PyAny>,
+    weights: Option<PyReadonlyArray1<'py, f64>>,
+    validation: Option<Bound<'py, PyAny>>,
+    watch: Py<PyAny>,
+}
+
+struct Of<T: Scalar> {
+    layers: Layers<T>,
+    loss: Loss,
+    /// Of the optimizer, after a training that goes on.
+    state: Option<Snapshot<T>>,
+    /// The buffers of the last predictions of a few rows.
+    inference: Option<Inference<'static, T>>,
+}
+
+/// The array as contiguous samples of this precision.
+fn samples<'py, T: Element>(x: &Bound<'py, PyAny>) -> PyResult<PyReadonlyArray2<'py, T>> {
+    let found = x.extract::<PyReadonlyArray2<'py, T>>();
+    let x = found.map_err(|_| {
+        PyTypeError::new_err("expected a two-dimensional array of the network's precision")
+    })?;
+    if !x.is_c_contiguous() {
+        return Err(PyValueError::new_err("expected an array in C order"));
+    }
+    Ok(x)
+}
+
+fn slice<'a, T: Element>(x: &'a PyReadonlyArray2<'_, T>) -> PyResult<&'a [T]> {
+    x.as_slice().map_err(|_| PyValueError::new_err("expected an aligned array in C order"))
+}
+
+impl<T: Scalar + Element> Of<T> {
+    fn new(shape: &Shape, device: &str, threads: Option<usize>) -> PyResult<Self> {
+        let engine = devices::open::<T>(device, threads).map_err(raised)?;
+        let layers = shape.build(&engine).map_err(raised)?;
+        Ok(Of { layers, loss: shape.loss(), state: None, inference: None })
+    }
+
+    /// The outputs for samples, one after the other.
+    fn outputs(&mut self, x: &[T]) -> travertine::Result<Vec<T>> {
+        let rows = x.len() / self.layers.inputs();
+        let engine = self.layers.engine().clone();
+        let copy = MatrixRef::borrow(&engine, self.layers.inputs(), rows, x).is_err();
+        let own = copy
+            .then(|| travertine::Matrix::from_slice(&engine, self.layers.inputs(), rows, x))
+            .transpose()?;
+        let x = match &own {
+            Some(own) => own.view(),
+            None => MatrixRef::borrow(&engine, self.layers.inputs(), rows, x)?,
+        };
+        if rows > KEPT_ROWS {
+            return self.layers.infer(x)?.to_vec();
+        }
+        let inference = match &mut self.inference {
+            Some(kept) => kept,
+            empty => empty.insert(self.layers.copy()?.into_inference(KEPT_ROWS)?),
+        };
+        inference.run(x)?.to_vec()
+    }
+}
+
+impl<T: Scalar + Element> Core for Of<T> {
+    fn precision(&self) -> &'static str {
+        if size_of::<T>() == size_of::<f32>() { "float32" } else { "float64" }
+    }
+
+    fn fit(&mut self, py: Python<'_>, options: &Options, arrays: &Arrays<'_>) -> PyResult<bool> {
+        let (x, t) = (samples::<T>(&arrays.x)?, samples::<T>(&arrays.t)?);
+        let validation = arrays.validation.as_ref().map(samples::<T>).transpose()?;
+        let weights = arrays.weights.as_ref().map(PyReadonlyArray1::as_slice).transpose();
+        let data = Data {
+            x: slice(&x)?,
+            t: slice(&t)?,
+            weights: weights.map_err(|_| PyValueError::new_err("expected contiguous weights"))?,
+            validation: validation.as_ref().map(slice).transpose()?,
+        };
+        let (outputs, function) = (self.layers.outputs(), &arrays.watch);
+        let watch = |py: Python<'_>, loss: f64, squares: f64, validated: Option<Vec<T>>| {
+            let validated = validated.map(|values| matrix(py, values, outputs)).transpose()?;
+            function.call1(py, (loss, squares, validated))?.extract::<String>(py)
+        };
+        self.inference = None;
+        let Of { layers, state, loss, .. } = self;
+        py.detach(|| training::train(layers, state, *loss, options, &data, &watch))
+    }
+
+    fn predict<'py>(&mut self, x: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+        let py = x.py();
+        let x = samples::<T>(x)?;
+        let values = slice(&x)?;
+        if !values.len().is_multiple_of(self.layers.inputs())
+            || x.shape()[1] != self.layers.inputs()
+        {
+            let reason = format!(
+                "X has {} features, but the network has {} inputs",
+                x.shape()[1],
+                self.layers.inputs()
+            );
+            return Err(PyValueError::new_err(reason));
+        }
+        let outputs = self.layers.outputs();
+        // Releasing the lock takes longer than a few rows.
+        let values = match x.shape()[0] > KEPT_ROWS {
+            true => py.detach(|| self.outputs(values)),
+            false => self.outputs(values),
+        };
+        Ok(matrix(py, values.map_err(raised)?, outputs)?.into_any())
+    }
+
+    fn parameters<'py>(&self, py: Python<'py>) -> PyResult<Vec<Bound<'py, PyList>>> {
+        let of_layer = |layer: &dyn travertine::layer::Layer<T>| {
+            let list = PyList::empty(py);
+            for (i, matrix) in
+                [layer.weights(), layer.bias()].into_iter().chain(layer.statistics()).enumerate()
+            {
+                let values = matrix.to_vec().map_err(raised)?;
+                if i == 0 && layer.kind() == LayerKind::Dense {
+                    list.append(self::matrix(py, values, layer.outputs())?)?;
+                } else {
+                    list.append(PyArray1::from_vec(py, values))?;
+                }
+            }
+            Ok(list)
+        };
+        self.layers.layers().iter().map(|layer| of_layer(&**layer)).collect()
+    }
+
+    fn set_parameters(&mut self, parameters: &Bound<'_, PyList>) -> PyResult<()> {
+        (self.inference, self.state) = (None, None);
+        for (layer, own) in self.layers.layers_mut().iter_mut().zip(parameters.iter()) {
+            let own: Vec<Bound<'_, PyAny>> = own.extract()?;
+            let values = |i: usize| -> PyResult<Vec<T>> {
+                let array = own
+                    .get(i)
+                    .ok_or_else(|| PyValueError::new_err("a parameter of a layer is missing"))?;
+                let flat = array.call_method0("ravel")?;
+                Ok(flat.cast::<PyArray1<T>>()?.to_vec()?)
+            };
+            layer.weights_mut().write(&values(0)?).map_err(raised)?;
+            layer.bias_mut().write(&values(1)?).map_err(raised)?;
+            for (i, mut statistic) in layer.statistics_mut().into_iter().enumerate() {
+                statistic.write(&values(2 + i)?).map_err(raised)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn model(&self, info: ModelInfo) -> PyResult<Vec<u8>> {
+        let model = Model::new(self.layers.copy().map_err(raised)?, info).map_err(raised)?;
+        model.to_bytes().map_err(raised)
+    }
+}
+
+/// `samples x outputs`
+fn matrix<T: Element>(
+    py: Python<'_>,
+    values: Vec<T>,
+    outputs: usize,
+) -> PyResult<Bound<'_, PyArray2<T>>> {
+    let rows = values.len() / outputs.max(1);
+    PyArray1::from_vec(py, values).reshape([rows, outputs])
+}
+
+impl Network {
+    fn core(&self) -> MutexGuard<'_, Box<dyn Core>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[pymethods]
+impl Network {
+    /// A network with random weights. `shape`: a dict, see `Shape`; `precision`: "float32" or "float64".
+    #[new]
+    #[pyo3(signature = (shape, device, threads, precision))]
+    fn new(
+        py: Python<'_>,
+        shape: Shape,
+        device: &str,
+        threads: Option<usize>,
+        precision: &str,
+    ) -> PyResult<Self> {
+        let core: Box<dyn Core> = match precision {
+            "float64" => Box::new(py.detach(|| Of::<f64>::new(&shape, device, threads))?),
+            _ => Box::new(py.detach(|| Of::<f32>::new(&shape, device, threads))?),
+        };
+        Ok(Network(Mutex::new(core)))
+    }
+
+    /// "float32" or "float64"
+    #[getter]
+    fn precision(&self) -> &'static str {
+        self.core().precision()
+    }
+
+    /// Trains on `x` (samples x features) and `t` (samples x outputs). After each epoch, `watch(loss, squares, outputs)` gets the mean
+    /// loss, the sum of the squared weights and the outputs for `validation`, and answers "go on", "keep", "lower" or "stop". Returns
+    /// whether Ctrl-C ended it.
+    #[pyo3(signature = (options, x, t, weights, validation, watch))]
+    fn fit<'py>(
+        &self,
+        py: Python<'py>,
+        options: Options,
+        x: Bound<'py, PyAny>,
+        t: Bound<'py, PyAny>,
+        weights: Option<PyReadonlyArray1<'py, f64>>,
+        validation: Option<Bound<'py, PyAny>>,
+        watch: Py<PyAny>,
+    ) -> PyResult<bool> {
+        self.core().fit(py, &options, &Arrays { x, t, weights, validation, watch })
+    }
+
+    /// The outputs (samples x outputs) for an array (samples x features) of the network's precision.
+    fn predict<'py>(&self, x: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+        self.core().predict(x)
+    }
+
+    /// For each layer its weights, its bias and, where it has them, its running statistics; weights of dense layers are inputs x outputs.
+    fn parameters<'py>(&self, py: Python<'py>) -> PyResult<Vec<Bound<'py, PyList>>> {
+        self.core().parameters(py)
+    }
+
+    /// Replaces what [`Network::parameters`] returns.
+    fn set_parameters(&self, parameters: &Bound<'_, PyList>) -> PyResult<()> {
+        self.core().set_parameters(parameters)
+    }
+
+    /// The bytes of a model file; `info`: a dict with `loss`, `classes`, `features`, `targets` and `training`.
+    fn model_bytes<'py>(
+        &self,
+        py: Python<'py>,
+        info: &Bound<'py, PyDict>,
+    ) -> PyResult<Bound<'py, PyBytes>> {
+        let info = crate::model::info(info)?;
+        Ok(PyBytes::new(py, &self.core().model(info)?))
+    }
+}
