@@ -1,5 +1,6 @@
 //! The list of commands.
 
+use std::ffi::OsString;
 use std::process::ExitCode;
 
 use clap::parser::ValueSource;
@@ -7,6 +8,7 @@ use clap::{CommandFactory, FromArgMatches, Id, Parser, Subcommand};
 use travertine::Result;
 
 use crate::args::device::Precision;
+use crate::args::memory::Memory;
 use crate::commands::bench::{self, BenchArgs};
 use crate::commands::devices::{self, DevicesArgs};
 use crate::commands::evaluate::{self, EvaluateArgs};
@@ -57,15 +59,29 @@ enum Command {
 }
 
 impl Cli {
-    /// The arguments of this process. Ends it where they are wrong.
-    pub(crate) fn read() -> Self {
-        let matches = Cli::command().get_matches();
-        let mut cli = Cli::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
+    /// The arguments of a command line. Ends the process where they are wrong.
+    pub(crate) fn read(arguments: impl IntoIterator<Item = OsString>) -> Self {
+        Cli::try_read(arguments).unwrap_or_else(|error| error.exit())
+    }
+
+    /// As [`Cli::read`], but returns what is wrong.
+    pub(crate) fn try_read(
+        arguments: impl IntoIterator<Item = OsString>,
+    ) -> Result<Self, clap::Error> {
+        let matches = Cli::command().try_get_matches_from(arguments)?;
+        let mut cli = Cli::from_arg_matches(&matches)?;
         if let (Command::Train(args), Some((_, train))) = (&mut cli.command, matches.subcommand()) {
             let is_given = |id: &&str| train.value_source(id) == Some(ValueSource::CommandLine);
             args.given = train.ids().map(Id::as_str).filter(is_given).map(str::to_owned).collect();
         }
-        cli
+        Ok(cli)
+    }
+
+    /// Trains on a table in memory.
+    pub(crate) fn set_memory(&mut self, memory: Memory) {
+        if let Command::Train(args) = &mut self.command {
+            args.data.memory = Some(memory);
+        }
     }
 
     /// Whether the command reads data as a model does, without options about columns.

@@ -1,13 +1,67 @@
 //! Messages on standard error, and errors about the command line.
 
+use std::cell::RefCell;
 use std::io::{self, Write};
 use std::process::ExitCode;
+use std::rc::Rc;
 
 use travertine::ErrorKind;
 
+thread_local! {
+    /// What takes the lines of this thread instead of standard error and standard output.
+    static CAPTURE: RefCell<Option<Capture>> = const { RefCell::new(None) };
+}
+
+/// The lines of a training that another program runs.
+struct Capture {
+    tell: Rc<dyn Fn(&str)>,
+    /// Standard output.
+    output: String,
+    /// The message of the error that ended it.
+    fault: Option<String>,
+}
+
+/// Runs `body`, whose notes go to `tell`. Returns also what it writes on standard output, and the error that it prints.
+pub(crate) fn captured<R>(
+    tell: Rc<dyn Fn(&str)>,
+    body: impl FnOnce() -> R,
+) -> (R, String, Option<String>) {
+    CAPTURE.set(Some(Capture { tell, output: String::new(), fault: None }));
+    let result = body();
+    let (output, fault) =
+        CAPTURE.take().map_or((String::new(), None), |capture| (capture.output, capture.fault));
+    (result, output, fault)
+}
+
+/// Standard output, or what takes its place.
+pub(crate) fn standard_output() -> Box<dyn Write> {
+    let is_captured = CAPTURE.with_borrow(Option::is_some);
+    if is_captured { Box::new(Captured) } else { Box::new(io::stdout()) }
+}
+
+struct Captured;
+
+impl Write for Captured {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let text = String::from_utf8_lossy(bytes);
+        CAPTURE.with_borrow_mut(|capture| {
+            capture.iter_mut().for_each(|capture| capture.output.push_str(&text));
+        });
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
 /// Prints a line on standard error. A closed standard error does not end the program.
 pub(crate) fn note(text: &str) {
-    let _ = writeln!(io::stderr(), "{text}");
+    let tell = CAPTURE.with_borrow(|capture| capture.as_ref().map(|one| Rc::clone(&one.tell)));
+    match tell {
+        Some(tell) => tell(text),
+        None => drop(writeln!(io::stderr(), "{text}")),
+    }
 }
 
 /// Prints a warning on standard error.
@@ -26,6 +80,9 @@ pub(crate) fn failure_of_use(error: &travertine::Error) -> ExitCode {
 }
 
 fn end(error: &travertine::Error, text: &str) -> ExitCode {
+    CAPTURE.with_borrow_mut(|capture| {
+        capture.iter_mut().for_each(|capture| capture.fault = Some(text.to_owned()));
+    });
     note(&format!("error: {text}"));
     ExitCode::from(if error.is_input() { 2 } else { 1 })
 }

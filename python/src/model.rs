@@ -4,7 +4,7 @@ use numpy::{PyArray1, PyArrayMethods, PyReadonlyArray2};
 use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyList};
-use travertine::data::{Column, Dataset, Frame, MISSING, Targets, Task, Values};
+use travertine::data::{Dataset, Targets, Task};
 use travertine::model_file::{self, ModelInfo};
 use travertine::{Loss, Predictions, Scalar};
 
@@ -64,35 +64,6 @@ fn answers<T: Scalar>(model: &travertine::Model<T>, predictions: &Predictions<T>
     Answers { labels, numbers, width }
 }
 
-/// The columns of a data frame: names, and numbers or texts.
-fn frame(columns: &Bound<'_, PyList>) -> PyResult<Frame> {
-    let column = |item: Bound<'_, PyAny>| {
-        let (name, kind, values): (String, String, Bound<'_, PyAny>) = item.extract()?;
-        let values = match &*kind {
-            "texts" => texts(values.extract()?),
-            "dates" => Values::Dates(values.extract()?),
-            _ => Values::Numbers(values.extract()?),
-        };
-        Ok(Column { name, values })
-    };
-    let columns = columns.iter().map(column).collect::<PyResult<Vec<_>>>()?;
-    Frame::new(columns, Targets::None).map_err(raised)
-}
-
-fn texts(values: Vec<Option<String>>) -> Values {
-    let mut names: Vec<String> = Vec::new();
-    let mut known = std::collections::HashMap::new();
-    let code = |value: Option<String>| match value {
-        None => MISSING,
-        Some(text) => *known.entry(text).or_insert_with_key(|text: &String| {
-            names.push(text.clone());
-            names.len() as u32 - 1
-        }),
-    };
-    let codes = values.into_iter().map(code).collect();
-    Values::Texts { codes, names }
-}
-
 impl Model {
     fn of_bytes(
         bytes: &[u8],
@@ -114,7 +85,7 @@ impl Model {
 
     fn answers(&self, py: Python<'_>, x: &Bound<'_, PyAny>) -> PyResult<Answers> {
         if let Ok(columns) = x.cast::<PyList>() {
-            let frame = frame(columns)?;
+            let frame = crate::table::frame(columns, Targets::None)?;
             return py.detach(|| {
                 of_both!(self, model => {
                     let table = model.encode_frame(&frame).map_err(raised)?;

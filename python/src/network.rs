@@ -28,20 +28,27 @@ pub(crate) struct Network(Mutex<Box<dyn Core>>);
 /// A network in one of the precisions.
 trait Core: Send {
     fn precision(&self) -> &'static str;
-    fn fit(&mut self, py: Python<'_>, options: &Options, data: &Arrays<'_>) -> PyResult<bool>;
+    fn fit(
+        &mut self,
+        py: Python<'_>,
+        options: &Options,
+        data: &Arrays<'_>,
+        watch: &Py<PyAny>,
+    ) -> PyResult<bool>;
     fn predict<'py>(&mut self, x: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>>;
     fn parameters<'py>(&self, py: Python<'py>) -> PyResult<Vec<Bound<'py, PyList>>>;
     fn set_parameters(&mut self, parameters: &Bound<'_, PyList>) -> PyResult<()>;
     fn model(&self, info: ModelInfo) -> PyResult<Vec<u8>>;
 }
 
-/// The arguments of a training.
+/// The data of a training.
+#[derive(FromPyObject)]
+#[pyo3(from_item_all)]
 struct Arrays<'py> {
     x: Bound<'py, PyAny>,
     t: Bound<'py, PyAny>,
     weights: Option<PyReadonlyArray1<'py, f64>>,
     validation: Option<Bound<'py, PyAny>>,
-    watch: Py<PyAny>,
 }
 
 struct Of<T: Scalar> {
@@ -104,7 +111,13 @@ impl<T: Scalar + Element> Core for Of<T> {
         if size_of::<T>() == size_of::<f32>() { "float32" } else { "float64" }
     }
 
-    fn fit(&mut self, py: Python<'_>, options: &Options, arrays: &Arrays<'_>) -> PyResult<bool> {
+    fn fit(
+        &mut self,
+        py: Python<'_>,
+        options: &Options,
+        arrays: &Arrays<'_>,
+        function: &Py<PyAny>,
+    ) -> PyResult<bool> {
         let (x, t) = (samples::<T>(&arrays.x)?, samples::<T>(&arrays.t)?);
         let validation = arrays.validation.as_ref().map(samples::<T>).transpose()?;
         let weights = arrays.weights.as_ref().map(PyReadonlyArray1::as_slice).transpose();
@@ -114,7 +127,7 @@ impl<T: Scalar + Element> Core for Of<T> {
             weights: weights.map_err(|_| PyValueError::new_err("expected contiguous weights"))?,
             validation: validation.as_ref().map(slice).transpose()?,
         };
-        let (outputs, function) = (self.layers.outputs(), &arrays.watch);
+        let outputs = self.layers.outputs();
         let watch = |py: Python<'_>, loss: f64, squares: f64, validated: Option<Vec<T>>| {
             let validated = validated.map(|values| matrix(py, values, outputs)).transpose()?;
             function.call1(py, (loss, squares, validated))?.extract::<String>(py)
@@ -232,21 +245,17 @@ impl Network {
         self.core().precision()
     }
 
-    /// Trains on `x` (samples x features) and `t` (samples x outputs). After each epoch, `watch(loss, squares, outputs)` gets the mean
+    /// Trains on `data`, a dict of x (samples x features), t (samples x outputs), weights or `None`, and validation, inputs or `None`. After each epoch, `watch(loss, squares, outputs)` gets the mean
     /// loss, the sum of the squared weights and the outputs for `validation`, and answers "go on", "keep", "lower" or "stop". Returns
     /// whether Ctrl-C ended it.
-    #[pyo3(signature = (options, x, t, weights, validation, watch))]
     fn fit<'py>(
         &self,
         py: Python<'py>,
         options: Options,
-        x: Bound<'py, PyAny>,
-        t: Bound<'py, PyAny>,
-        weights: Option<PyReadonlyArray1<'py, f64>>,
-        validation: Option<Bound<'py, PyAny>>,
+        data: Arrays<'py>,
         watch: Py<PyAny>,
     ) -> PyResult<bool> {
-        self.core().fit(py, &options, &Arrays { x, t, weights, validation, watch })
+        self.core().fit(py, &options, &data, &watch)
     }
 
     /// The outputs (samples x outputs) for an array (samples x features) of the network's precision.

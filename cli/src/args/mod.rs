@@ -6,6 +6,7 @@ pub(crate) mod class_weights;
 pub(crate) mod device;
 pub(crate) mod history;
 pub(crate) mod init;
+pub(crate) mod memory;
 pub(crate) mod names;
 pub(crate) mod network;
 pub(crate) mod optimizer;

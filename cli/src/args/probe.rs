@@ -1,8 +1,10 @@
 //! Which devices there are. Drivers are asked in a process for each engine, because a broken one may end or stop the process that asks.
 
+use std::ffi::OsString;
 use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::OnceLock;
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
@@ -126,6 +128,16 @@ fn alone(file: &Path) -> std::io::Result<(Asked, TempDir)> {
     Ok((Asked::start("opencl", Some(folder.path()))?, folder))
 }
 
+/// The words that begin this program, where its file alone does not: those of Python and its module.
+static PROGRAM: OnceLock<Vec<OsString>> = OnceLock::new();
+
+/// Sets [`PROGRAM`], once, to at least one word.
+pub(crate) fn set_program(words: Vec<OsString>) {
+    if !words.is_empty() {
+        let _ = PROGRAM.set(words);
+    }
+}
+
 /// A process that asks the drivers of an engine.
 struct Asked {
     child: Child,
@@ -136,8 +148,10 @@ struct Asked {
 
 impl Asked {
     fn start(engine: &str, vendors: Option<&Path>) -> std::io::Result<Self> {
-        let mut command = Command::new(std::env::current_exe()?);
-        command.args(["devices", "--json", "--ask", engine]);
+        let own = || std::env::current_exe().map(|path| vec![path.into_os_string()]);
+        let words = PROGRAM.get().map_or_else(own, |words| Ok(words.clone()))?;
+        let mut command = Command::new(&words[0]);
+        command.args(&words[1..]).args(["devices", "--json", "--ask", engine]);
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         if let Some(vendors) = vendors {
             command.env("OCL_ICD_VENDORS", vendors);

@@ -1,11 +1,11 @@
 //! Standard output: JSON lines for programs, text for people.
 
-use std::io::{self, BufWriter, ErrorKind::BrokenPipe, Stdout, Write};
+use std::io::{self, BufWriter, ErrorKind::BrokenPipe, Write};
 
 use serde::Serialize;
 use travertine::{ErrorKind, Result};
 
-use crate::message::note;
+use crate::message::{note, standard_output};
 
 mod columns;
 pub(crate) mod curve;
@@ -29,13 +29,13 @@ pub(crate) const IMPORTANCE_REPEATS: usize = 5;
 pub(crate) struct Output {
     json: bool,
     closed: bool,
-    to: BufWriter<Stdout>,
+    to: BufWriter<Box<dyn Write>>,
 }
 
 impl Output {
     /// `json`: standard output is JSON lines only, and text for people goes to standard error.
     pub(crate) fn new(json: bool) -> Self {
-        Output { json, closed: false, to: BufWriter::new(io::stdout()) }
+        Output { json, closed: false, to: BufWriter::new(standard_output()) }
     }
 
     /// Whether the output is JSON.

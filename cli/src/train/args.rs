@@ -12,6 +12,7 @@ use crate::args::checkpoint::CheckpointArgs;
 use crate::args::device::{DeviceArgs, Precision};
 use crate::args::history::HistoryArgs;
 use crate::args::init::FirstWeights;
+use crate::args::memory::Memory;
 use crate::args::names::Hidden;
 use crate::args::optimizer::OptimizerArgs;
 use crate::args::preset::{Preset, Quality};
@@ -189,6 +190,9 @@ pub(crate) struct DataArgs {
     /// Share of the samples to test on, or 0 [default: 0.2, unless the data has its own test set]
     #[arg(long, value_name = "SHARE", allow_negative_numbers = true, value_parser = share)]
     pub(crate) held_out: Option<f64>,
+    /// The table, where it is in memory; `source` is then its name.
+    #[arg(skip)]
+    pub(crate) memory: Option<Memory>,
     /// Keep the share of each class in what is held out
     #[arg(long, conflicts_with = "test")]
     pub(crate) stratify: bool,

@@ -11,6 +11,7 @@ use signal_hook::flag;
 use travertine::{ErrorKind, Result, Samples, Scalar, Snapshot, Trainer, model_file};
 
 use crate::args::checkpoint::{CheckpointArgs, CheckpointFolder, OnError};
+use crate::args::memory::Memory;
 use crate::message::{counted, note, warn, wrong};
 use crate::output::file;
 use crate::output::history::EpochRecord;
@@ -289,8 +290,13 @@ fn checkpoints(folder: &Path) -> Result<Vec<PathBuf>> {
 }
 
 impl Signals {
+    /// Those of the caller of a training in memory; else those of the process.
+    pub(crate) fn of(memory: Option<&Memory>) -> Result<Self> {
+        memory.map_or_else(Signals::listen, |memory| Ok(Signals(Arc::clone(&memory.interrupt))))
+    }
+
     /// Registers SIGINT and SIGTERM: the first ends the training after the step, a second one ends the process at once.
-    pub(crate) fn listen() -> Result<Self> {
+    fn listen() -> Result<Self> {
         let (signal, asked) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicBool::new(false)));
         for number in [SIGINT, SIGTERM] {
             flag::register_conditional_shutdown(number, 128 + number, Arc::clone(&asked))

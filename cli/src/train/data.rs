@@ -43,7 +43,8 @@ pub(crate) struct TrainingData<T: Scalar> {
 enum Whole<T: Scalar> {
     /// Images and their like.
     Samples(Dataset<T>),
-    Table(Frame, Schema),
+    /// The schema of a table in memory is that of its columns alone.
+    Table(Frame, Option<Schema>),
 }
 
 impl<T: Scalar> Whole<T> {
@@ -140,7 +141,7 @@ impl<T: Scalar> TrainingData<T> {
         let mut data = match whole {
             Whole::Samples(all) => Self::of_samples(args, all, &train, &held_out)?,
             Whole::Table(frame, schema) => {
-                Self::of_table(args, (frame, schema), &train, &held_out)?
+                Self::of_table(args, (frame, schema.as_ref()), &train, &held_out)?
             }
         };
         if args.samples.is_some() {
@@ -173,7 +174,7 @@ impl<T: Scalar> TrainingData<T> {
 
     fn of_table(
         args: &DataArgs,
-        (frame, schema): (&Frame, &Schema),
+        (frame, schema): (&Frame, Option<&Schema>),
         train: &[usize],
         held_out: &[usize],
     ) -> Result<Self> {
@@ -199,7 +200,7 @@ impl<T: Scalar> TrainingData<T> {
             test: test.map(|encoded| encoded.data),
             encoder: Some(encoder),
             standardization,
-            schema: Some(schema.clone()),
+            schema: schema.cloned(),
             target_scale: None,
             deformation: None,
         })
@@ -367,12 +368,16 @@ fn read<T: Scalar>(args: &DataArgs) -> Result<(Whole<T>, Option<Dataset<T>>)> {
             format!("is for images: digits, mnist:DIR or idx:IMAGES,LABELS, not for {name}");
         return Err(wrong(augment::OPTION, reason));
     }
+    if let Some(memory) = &args.memory {
+        check_targets(&args.source, memory.frame.targets())?;
+        return Ok((Whole::Table((*memory.frame).clone(), None), None));
+    }
     let table = Table::open(path, &table_options(args)?)?;
     let frame = table.read()?;
     let left_out = LeftOutRows { empty: table.empty_rows(), unlabeled: frame.unlabeled() };
     describe(&args.source.name(), table.schema(), frame.samples(), left_out);
     check_targets(&args.source, frame.targets())?;
-    Ok((Whole::Table(frame, table.schema().clone()), None))
+    Ok((Whole::Table(frame, Some(table.schema().clone())), None))
 }
 
 fn check_targets(source: &Source, targets: &Targets) -> Result<()> {

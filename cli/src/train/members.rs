@@ -126,7 +126,7 @@ pub(crate) fn run<T: Scalar>(args: &TrainArgs) -> Result<ExitCode> {
         let first = data.part(&splits[0].train, &splits[0].held_out)?;
         recipe = time_limit::shorten(recipe, (limit, MEMBERS), &engine, (&first, &output))?;
     }
-    let signals = Signals::listen()?;
+    let signals = Signals::of(args.data.memory.as_ref())?;
     let mut course = Course {
         args: &args,
         recipe,

@@ -9,6 +9,7 @@ use travertine::{Model, Network, Result, Samples, Scalar, model_file};
 
 use crate::args::checkpoint::{CheckpointArgs, Keep};
 use crate::args::history::HistoryArgs;
+use crate::args::memory::Memory;
 use crate::args::source::Source;
 use crate::message::{counted, note, wrong};
 use crate::output::file;
@@ -45,6 +46,7 @@ pub(crate) struct Plan<T: Scalar> {
     unseen: Option<Unseen>,
     calibrates: bool,
     source: Source,
+    memory: Option<Memory>,
     checkpoints: CheckpointArgs,
 }
 
@@ -142,6 +144,7 @@ impl<T: Scalar> Plan<T> {
             unseen,
             calibrates: args.calibrate,
             source,
+            memory: args.data.memory.clone(),
             checkpoints,
         })
     }
@@ -164,7 +167,7 @@ impl<T: Scalar> Plan<T> {
         let kept = (self.checkpoints.early_stopping, self.checkpoints.keep_epoch);
         let (recipe, data, output) = (&self.recipe, &self.data, &self.output);
         let metadata = checkpoint_metadata(recipe, data, output, &self.network, kept)?;
-        let (rate, signals) = (self.recipe.rate(), Signals::listen()?);
+        let (rate, signals) = (self.recipe.rate(), Signals::of(self.memory.as_ref())?);
         let opened = CheckpointWriter::open(&self.checkpoints, metadata, rate, &signals)?;
         opened.1.iter().try_for_each(|resumed| {
             CheckpointWriter::check_length(resumed, self.recipe.epochs())

@@ -228,10 +228,12 @@ class BaseMLP(BaseEstimator):
         try:
             interrupted = self._network.fit(
                 options,
-                X,
-                np.ascontiguousarray(targets, dtype=dtype),
-                weights,
-                None if X_val is None else np.ascontiguousarray(X_val, dtype=dtype),
+                {
+                    "x": X,
+                    "t": np.ascontiguousarray(targets, dtype=dtype),
+                    "weights": weights,
+                    "validation": None if X_val is None else np.ascontiguousarray(X_val, dtype=dtype),
+                },
                 watch,
             )
         except FloatingPointError as error:

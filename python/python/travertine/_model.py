@@ -167,7 +167,7 @@ class Model:
         if missing:
             raise ValueError(f"the columns {missing} of the model are missing; the frame has {names}")
         places = [(name, kind, frame.columns[names.index(name)]) for name, kind in self.columns]
-        return [(name, *_VALUES[kind](name, frame[place])) for name, kind, place in places]
+        return [(name, *values_of(kind, name, frame[place])) for name, kind, place in places]
 
     def __reduce__(self) -> Any:
         return Model._from_bytes, (bytes(self._model.to_bytes()), self._model.precision, *self._place)
@@ -179,14 +179,21 @@ class Model:
 
 def _numbers(name: str, column: Any) -> tuple[str, np.ndarray]:
     try:
-        values = column.to_numpy(dtype=np.float64, na_value=np.nan)
-    except TypeError:
-        # A series of polars.
-        values = np.asarray(column.to_list(), dtype=object)
-        values = np.array([np.nan if value is None else value for value in values], dtype=np.float64)
-    except ValueError as error:
+        if isinstance(column, np.ndarray) and column.dtype.kind in "fiub":
+            values = column.astype(np.float64)
+        else:
+            values = np.array([np.nan if _is_missing(value) else value for value in _listed(column)], dtype=np.float64)
+    except (TypeError, ValueError) as error:
         raise ValueError(f"column '{name}' is a number for the model: {error}") from None
     return "numbers", np.ascontiguousarray(values)
+
+
+def _listed(column: Any) -> list[Any]:
+    if isinstance(column, np.ndarray):
+        return list(column)
+    if hasattr(column, "to_list"):
+        return list(column.to_list())
+    return list(column)
 
 
 def _is_missing(value: Any) -> bool:
@@ -194,8 +201,7 @@ def _is_missing(value: Any) -> bool:
 
 
 def _texts(name: str, column: Any) -> tuple[str, list[str | None]]:
-    values = column.to_list() if hasattr(column, "to_list") else list(column)
-    return "texts", [None if _is_missing(value) else _text(value) for value in values]
+    return "texts", [None if _is_missing(value) else _text(value) for value in _listed(column)]
 
 
 def _text(value: Any) -> str:
@@ -206,10 +212,14 @@ def _text(value: Any) -> str:
 
 
 def _dates(name: str, column: Any) -> tuple[str, np.ndarray]:
-    values = column.to_list() if hasattr(column, "to_list") else list(column)
-    stamps = [None if _is_missing(value) else np.datetime64(value, "us") for value in values]
+    stamps = [None if _is_missing(value) else np.datetime64(value, "us") for value in _listed(column)]
     seconds = [np.nan if stamp is None else stamp.astype("int64") / 1e6 for stamp in stamps]
     return "dates", np.array(seconds, dtype=np.float64)
 
 
 _VALUES = {"number": _numbers, "texts": _texts, "date": _dates}
+
+
+def values_of(kind: str, name: str, column: Any) -> tuple[str, Any]:
+    """The values of a column as the compiled module takes them."""
+    return _VALUES[kind](name, column)
