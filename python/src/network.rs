@@ -1,13 +1,15 @@
 //! Networks that estimators train: the class `Network` of the compiled module.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::thread::{self, ThreadId};
 
 use numpy::{
     Element, PyArray1, PyArray2, PyArrayMethods, PyReadonlyArray1, PyReadonlyArray2,
     PyUntypedArrayMethods,
 };
-use pyo3::exceptions::{PyTypeError, PyValueError};
+use pyo3::exceptions::{PyRuntimeError, PyTypeError, PyValueError};
 use pyo3::prelude::*;
+use pyo3::sync::MutexExt;
 use pyo3::types::{PyBytes, PyDict, PyList};
 use travertine::layer::LayerKind;
 use travertine::model_file::ModelInfo;
@@ -22,8 +24,12 @@ use crate::training::{self, Data, Options};
 const KEPT_ROWS: usize = 64;
 
 /// A network of dense layers that can be trained.
-#[pyclass(module = "travertine._travertine")]
-pub(crate) struct Network(Mutex<Box<dyn Core>>);
+#[pyclass(module = "travertine._travertine", frozen)]
+pub(crate) struct Network {
+    core: Mutex<Box<dyn Core>>,
+    /// The thread that trains it, whose functions of Python must not ask it anything.
+    trained_by: Mutex<Option<ThreadId>>,
+}
 
 /// A network in one of the precisions.
 trait Core: Send {
@@ -215,8 +221,19 @@ fn matrix<T: Element>(
 }
 
 impl Network {
-    fn core(&self) -> MutexGuard<'_, Box<dyn Core>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    /// The network, once no other thread uses it. The interpreter's lock is free while this waits, because the other thread may need it.
+    fn core(&self, py: Python<'_>) -> PyResult<MutexGuard<'_, Box<dyn Core>>> {
+        let trained_by = *self.trained_by.lock().unwrap_or_else(PoisonError::into_inner);
+        if trained_by == Some(thread::current().id()) {
+            return Err(PyRuntimeError::new_err(
+                "the network is being trained by the caller of this function",
+            ));
+        }
+        Ok(self.core.lock_py_attached(py).unwrap_or_else(PoisonError::into_inner))
+    }
+
+    fn set_trained_by(&self, thread: Option<ThreadId>) {
+        *self.trained_by.lock().unwrap_or_else(PoisonError::into_inner) = thread;
     }
 }
 
@@ -236,13 +253,13 @@ impl Network {
             "float64" => Box::new(py.detach(|| Of::<f64>::new(&shape, device, threads))?),
             _ => Box::new(py.detach(|| Of::<f32>::new(&shape, device, threads))?),
         };
-        Ok(Network(Mutex::new(core)))
+        Ok(Network { core: Mutex::new(core), trained_by: Mutex::new(None) })
     }
 
     /// "float32" or "float64"
     #[getter]
-    fn precision(&self) -> &'static str {
-        self.core().precision()
+    fn precision(&self, py: Python<'_>) -> PyResult<&'static str> {
+        Ok(self.core(py)?.precision())
     }
 
     /// Trains on `data`, a dict of x (samples x features), t (samples x outputs), weights or `None`, and validation, inputs or `None`. After each epoch, `watch(loss, squares, outputs)` gets the mean
@@ -255,22 +272,26 @@ impl Network {
         data: Arrays<'py>,
         watch: Py<PyAny>,
     ) -> PyResult<bool> {
-        self.core().fit(py, &options, &data, &watch)
+        let mut core = self.core(py)?;
+        self.set_trained_by(Some(thread::current().id()));
+        let ended = core.fit(py, &options, &data, &watch);
+        self.set_trained_by(None);
+        ended
     }
 
     /// The outputs (samples x outputs) for an array (samples x features) of the network's precision.
     fn predict<'py>(&self, x: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
-        self.core().predict(x)
+        self.core(x.py())?.predict(x)
     }
 
     /// For each layer its weights, its bias and, where it has them, its running statistics; weights of dense layers are inputs x outputs.
     fn parameters<'py>(&self, py: Python<'py>) -> PyResult<Vec<Bound<'py, PyList>>> {
-        self.core().parameters(py)
+        self.core(py)?.parameters(py)
     }
 
     /// Replaces what [`Network::parameters`] returns.
     fn set_parameters(&self, parameters: &Bound<'_, PyList>) -> PyResult<()> {
-        self.core().set_parameters(parameters)
+        self.core(parameters.py())?.set_parameters(parameters)
     }
 
     /// The bytes of a model file; `info`: a dict with `loss`, `classes`, `features`, `targets` and `training`.
@@ -280,6 +301,6 @@ impl Network {
         info: &Bound<'py, PyDict>,
     ) -> PyResult<Bound<'py, PyBytes>> {
         let info = crate::model::info(info)?;
-        Ok(PyBytes::new(py, &self.core().model(info)?))
+        Ok(PyBytes::new(py, &self.core(py)?.model(info)?))
     }
 }

@@ -101,11 +101,13 @@ pub(crate) fn train<T: Scalar>(
         .map(|x| matrix(&engine, network.inputs(), x))
         .transpose()
         .map_err(raised)?;
+    let (inputs, outputs) = (network.inputs(), network.outputs());
     let lowered = Arc::new(AtomicU64::new(1f64.to_bits()));
     let mut trainer =
         trainer(network, loss, options, (samples.count(), &lowered)).map_err(raised)?;
     if let Some(state) = state.as_ref().filter(|_| options.goes_on) {
-        trainer.restore(state, &mut samples).map_err(raised)?;
+        let carrier = carrier(&engine, (inputs, outputs));
+        trainer.restore(state, &mut carrier.map_err(raised)?).map_err(raised)?;
     }
     let mut best = None;
     let mut interruption = None;
@@ -145,7 +147,8 @@ pub(crate) fn train<T: Scalar>(
         trainer.set_parameters(&best).map_err(raised)?;
     }
     if options.goes_on && interruption.is_none() {
-        *state = Some(trainer.snapshot(&mut samples).map_err(raised)?);
+        let carrier = carrier(&engine, (inputs, outputs));
+        *state = Some(trainer.snapshot(&mut carrier.map_err(raised)?).map_err(raised)?);
     }
     let Some(error) = interruption else { return Ok(false) };
     let is_signal = |py: Python<'_>| error.is_instance_of::<PyKeyboardInterrupt>(py);
@@ -155,6 +158,15 @@ pub(crate) fn train<T: Scalar>(
 fn lower(factor: &AtomicU64) {
     let lower = f64::from_bits(factor.load(Ordering::Relaxed)) / 5.0;
     factor.store(lower.to_bits(), Ordering::Relaxed);
+}
+
+/// One sample: between two epochs nothing of the samples belongs to the state of a training, and each part has others.
+fn carrier<T: Scalar>(
+    engine: &Arc<dyn Engine<T>>,
+    (inputs, outputs): (usize, usize),
+) -> Result<Samples<'static, T>> {
+    let zeros = |rows| Matrix::zeros(engine, rows, 1);
+    Samples::from_matrices(zeros(inputs)?, zeros(outputs)?, Task::Values)
 }
 
 /// `rows x samples`

@@ -136,8 +136,6 @@ class BaseMLP(BaseEstimator):
             sample_weight = _check_sample_weight(sample_weight, X, ensure_non_negative=True)
         targets = self._validate_targets(y, incremental=incremental)
         weights = self._weights(y, sample_weight)
-        if weights is not None and not np.any(weights > 0):
-            raise ValueError("all sample weights are 0, so that nothing can be learned")
         if is_new:
             self._begin(X.shape[1], sizes, targets.shape[1])
         if self.solver == "lbfgs":
@@ -174,6 +172,7 @@ class BaseMLP(BaseEstimator):
         self.t_ = 0
         self.loss_curve_: list[float] = []
         self._no_improvement_count = 0
+        self.__dict__.pop("_first_penalty", None)
         self.validation_scores_: list[float] | None = [] if self.early_stopping else None
         self.best_validation_score_ = -np.inf if self.early_stopping else None
         self.best_loss_ = None if self.early_stopping else np.inf
@@ -208,8 +207,7 @@ class BaseMLP(BaseEstimator):
             "beta_1": float(self.beta_1),
             "beta_2": float(self.beta_2),
             "epsilon": float(self.epsilon),
-            # The penalty is divided by the samples of a step, as the loss is.
-            "l2": float(self.alpha) / (min(batch, X.shape[0]) * (1.0 if weights is None else float(np.mean(weights)))),
+            "l2": self._penalty(min(batch, X.shape[0]), weights, incremental),
             "dropout": float(self.dropout),
             "batch": batch,
             "shuffle": bool(self.shuffle),
@@ -258,6 +256,15 @@ class BaseMLP(BaseEstimator):
             )
             return samples
         return int(self.batch_size)
+
+    def _penalty(self, samples: int, weights: np.ndarray | None, incremental: bool) -> float:
+        """The factor of half the squared weights: alpha, divided by the samples of a step as the loss is."""
+        if not incremental:
+            return float(self.alpha) / (samples * (1.0 if weights is None else float(np.mean(weights))))
+        # One optimizer makes all steps of partial_fit, with the penalty of the first.
+        if not hasattr(self, "_first_penalty"):
+            self._first_penalty = float(self.alpha) / samples
+        return self._first_penalty
 
     def _schedule(self) -> str:
         if self.schedule is not None:

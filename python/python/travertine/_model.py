@@ -182,7 +182,7 @@ def _numbers(name: str, column: Any) -> tuple[str, np.ndarray]:
         if isinstance(column, np.ndarray) and column.dtype.kind in "fiub":
             values = column.astype(np.float64)
         else:
-            values = np.array([np.nan if _is_missing(value) else value for value in _listed(column)], dtype=np.float64)
+            values = np.array([np.nan if is_missing(value) else value for value in _listed(column)], dtype=np.float64)
     except (TypeError, ValueError) as error:
         raise ValueError(f"column '{name}' is a number for the model: {error}") from None
     return "numbers", np.ascontiguousarray(values)
@@ -196,12 +196,13 @@ def _listed(column: Any) -> list[Any]:
     return list(column)
 
 
-def _is_missing(value: Any) -> bool:
-    return value is None or value != value or type(value).__name__ in ("NAType", "NaTType")
+def is_missing(value: Any) -> bool:
+    # pandas' own gaps refuse to be compared.
+    return value is None or type(value).__name__ in ("NAType", "NaTType") or bool(value != value)
 
 
 def _texts(name: str, column: Any) -> tuple[str, list[str | None]]:
-    return "texts", [None if _is_missing(value) else _text(value) for value in _listed(column)]
+    return "texts", [None if is_missing(value) else _text(value) for value in _listed(column)]
 
 
 def _text(value: Any) -> str:
@@ -212,7 +213,7 @@ def _text(value: Any) -> str:
 
 
 def _dates(name: str, column: Any) -> tuple[str, np.ndarray]:
-    stamps = [None if _is_missing(value) else np.datetime64(value, "us") for value in _listed(column)]
+    stamps = [None if is_missing(value) else np.datetime64(value, "us") for value in _listed(column)]
     seconds = [np.nan if stamp is None else stamp.astype("int64") / 1e6 for stamp in stamps]
     return "dates", np.array(seconds, dtype=np.float64)
 

@@ -22,7 +22,7 @@ from sklearn.utils.validation import (
 )
 
 from ._base import seed_of, threads_of
-from ._model import Model, values_of
+from ._model import Model, is_missing, values_of
 from ._travertine import train_table
 
 _PARAMETERS = """
@@ -54,6 +54,8 @@ _PARAMETERS = """
 _ATTRIBUTES = """
     held_out_ : dict or None
         How good the model is on the samples held out: the metric, its interval, and what a constant and a linear model reach.
+    n_iter_ : int
+        The epoch whose weights the model has.
     notes_ : list of str
         What was chosen, and why.
     model_ : Model
@@ -106,6 +108,7 @@ class _BaseTabular(BaseEstimator):
         precision = {"float32": "f32", "float64": "f64"}[self.precision]
         self.model_ = Model._from_bytes(model, precision, self.device, threads_of(self.n_jobs))
         self.held_out_ = json.loads(result)["held_out"]
+        self.n_iter_ = int(json.loads(result)["epochs"])
 
     def _check(self, X: Any, *, reset: bool) -> Any:
         """The samples as a data frame, or as an array; sets or checks what is known of the columns."""
@@ -253,7 +256,8 @@ class TabularClassifier(ClassifierMixin, _BaseTabular):
         -------
         ndarray of shape (n_samples,)
         """
-        return self.classes_[self._answer(X).argmax(axis=1)]
+        places = self._answer(X).argmax(axis=1)
+        return self.classes_[places]
 
     def predict_proba(self, X: Any) -> np.ndarray:
         """The probabilities of the classes.
@@ -396,7 +400,7 @@ def _kind(values: Any) -> str:
     if name.startswith(("int", "uint", "float", "bool")):
         return "number"
     if name == "object":
-        known = [value for value in values if value is not None and value == value]
+        known = [value for value in values if not is_missing(value)]
         if known and all(isinstance(value, (Real, np.bool_)) for value in known):
             return "number"
     return "texts"
@@ -408,8 +412,7 @@ def _known(y: Any) -> Any:
     y = np.asarray(y)
     if y.dtype.kind == "c":
         raise ValueError("Complex data not supported")
-    missing = [value is None or value != value for value in y.ravel()] if y.dtype.kind in "fO" else []
-    if any(missing):
+    if y.dtype.kind in "fO" and any(is_missing(value) for value in y.ravel()):
         raise ValueError("Input y contains NaN.")
     if y.dtype.kind == "f" and not np.isfinite(y).all():
         raise ValueError("Input y contains infinity.")
