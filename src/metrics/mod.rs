@@ -7,6 +7,7 @@ mod interval;
 mod probability;
 mod ranking;
 mod regression;
+pub mod weighted;
 
 pub use classification::{ClassScores, accuracy, confusion_matrix, macro_average, per_class};
 pub use interval::{Interval, bootstrap_interval, bootstrap_mean_interval, quantiles};

@@ -21,6 +21,7 @@ mod parametric;
 mod quantiles;
 mod reduced_precision;
 mod regularization;
+mod sample_weights;
 mod scale;
 mod schedules;
 mod series;
