@@ -345,6 +345,17 @@ impl<'d, T: Scalar> Samples<'d, T> {
     pub(crate) fn shuffle(&mut self, seed: u64, epoch: u64, batch: usize) -> Result<()> {
         self.order.iter_mut().zip(0..).for_each(|(index, i)| *index = i);
         Philox::new(seed, Purpose::Shuffle, epoch as u32).shuffle(&mut self.order);
+        self.arrange(batch)
+    }
+
+    /// Puts the samples in the order of the memory, and all of them in one batch.
+    pub(crate) fn arrange_in_memory_order(&mut self) -> Result<()> {
+        self.order.iter_mut().zip(0..).for_each(|(index, i)| *index = i);
+        self.arrange(self.count())
+    }
+
+    /// Writes the order, and the factors of losses in it.
+    fn arrange(&mut self, batch: usize) -> Result<()> {
         self.indices.write(&self.order)?;
         match &mut self.weights {
             Some((weights, factors)) => {
@@ -373,6 +384,11 @@ impl<'d, T: Scalar> Samples<'d, T> {
         let hits = (self.task == Task::Classes).then_some(hits);
         let results = Results { losses, hits, weights };
         Ok((self.inputs.view(), self.targets.view(), &self.indices, results))
+    }
+
+    /// The sum of the weights of the samples: their number, where they have none.
+    pub(crate) fn weight(&self) -> f64 {
+        self.counts().map_or(self.count() as f64, |counts| counts.iter().sum())
     }
 
     /// Losses and hits of all samples, each `1 x samples`.

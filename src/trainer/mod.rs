@@ -26,6 +26,7 @@ mod epoch;
 mod evaluate;
 mod factors;
 mod freeze;
+mod full_batch;
 mod gradients;
 mod loss_scale;
 mod max_norm;

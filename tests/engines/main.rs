@@ -12,6 +12,7 @@ mod factors;
 mod gradients;
 mod hooks;
 mod initial_values;
+mod lbfgs;
 mod loss_scale;
 mod members;
 mod normalization;
