@@ -37,7 +37,9 @@ pub enum Loss {
     MeanAbsolute,
     /// `e^2 / 2` where `|e| <= d`, else `d (|e| - d/2)`, with `e = a - t` and 0 < d (Huber 1964)
     Huber(f64),
-    /// `ln(1 + exp(z)) - t z`: the cross-entropy of independent probabilities `sigmoid(z)`
+    /// `ln(1 + exp(z)) - t z`: the cross-entropy of independent probabilities `sigmoid(z)`. With one output these are two classes; with
+    /// several, and [`Targets::Values`](crate::data::Targets::Values) of 0 and 1, labels that do not exclude each other, whose
+    /// probabilities a model predicts as values ([`metrics::subset_accuracy`](crate::metrics::subset_accuracy)).
     BinaryCrossEntropy,
     /// `-sum_i t_i ln softmax(z)_i`: the cross-entropy of one class among many
     SoftmaxCrossEntropy,

@@ -1,6 +1,7 @@
 //! A data set in an engine's memory.
 
 mod scores;
+mod weights;
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -15,6 +16,7 @@ use crate::scalar::Scalar;
 
 pub use scores::Report;
 pub(crate) use scores::Scores;
+use weights::Weights;
 
 /// Inputs and targets in an engine's memory, with a place for the loss of every sample. On the CPU the inputs are the data
 /// set's own memory.
@@ -35,7 +37,8 @@ pub struct Samples<'d, T: Scalar> {
     /// `outputs x samples`
     targets: Matrix<T>,
     task: Task,
-    weights: Option<Weights<T>>,
+    /// And the factors of the losses in the order of the epoch, `1 x samples`.
+    weights: Option<(Weights, Matrix<T>)>,
     /// Of the current epoch, in its order.
     scores: Scores<T>,
     /// The order of the samples in this epoch.
@@ -43,12 +46,6 @@ pub struct Samples<'d, T: Scalar> {
     indices: Indices<T>,
     /// Whether each epoch has an order of its own.
     is_shuffled: bool,
-}
-
-/// Factors of the losses of all samples, each `1 x samples`.
-struct Weights<T: Scalar> {
-    in_memory_order: Matrix<T>,
-    in_epoch_order: Matrix<T>,
 }
 
 /// Inputs and targets of all samples, their order, results of some.
@@ -100,7 +97,7 @@ impl<T: Scalar> Samples<'static, T> {
         let targets = targets_of(engine, &data)?;
         let (rows, count) = (data.inputs(), data.samples());
         let inputs = Inputs::Owned(Matrix::from_slice(engine, rows, count, data.features())?);
-        Self::assemble(inputs, targets, task_of(&data))
+        Self::assemble(inputs, targets, task_of(&data))?.with_weights_of(&data)
     }
 
     /// Inputs (`features x samples`) and targets (`outputs x samples`) that are matrices already. With [`Task::Classes`] the
@@ -135,7 +132,15 @@ impl<'d, T: Scalar> Samples<'d, T> {
             Ok(view) => Inputs::Borrowed(view),
             Err(_) => Inputs::Owned(Matrix::from_slice(engine, rows, count, data.features())?),
         };
-        Self::assemble(inputs, targets, task_of(data))
+        Self::assemble(inputs, targets, task_of(data))?.with_weights_of(data)
+    }
+
+    /// With the weights that the data set has, if it has any.
+    pub(crate) fn with_weights_of(self, data: &Dataset<T>) -> Result<Self> {
+        match data.weights() {
+            Some(weights) => self.with_weights(weights),
+            None => Ok(self),
+        }
     }
 
     fn assemble(inputs: Inputs<'d, T>, targets: Matrix<T>, task: Task) -> Result<Self> {
@@ -190,7 +195,8 @@ impl<'d, T: Scalar> Samples<'d, T> {
     }
 
     /// With a weight for each class: in training, the loss of a sample and its gradient are multiplied by the weight of its
-    /// class. A target of one row, no or yes, is two classes. Evaluation does not weigh.
+    /// class; a step still divides by the number of its samples. A target of one row, no or yes, is two classes. Evaluation does not
+    /// weigh classes.
     ///
     /// ```
     /// # use travertine::{Samples, data, engine};
@@ -205,7 +211,7 @@ impl<'d, T: Scalar> Samples<'d, T> {
     /// # Errors
     /// Targets that are not classes; another number of weights than classes; a weight that is not a finite number above 0; no
     /// memory.
-    pub fn with_class_weights(self, weights: &[f64]) -> Result<Self> {
+    pub fn with_class_weights(mut self, weights: &[f64]) -> Result<Self> {
         let wrong = |reason: String| Err(Error::argument("class weights", reason));
         if self.task != Task::Classes {
             return wrong("targets must be classes".to_owned());
@@ -223,12 +229,23 @@ impl<'d, T: Scalar> Samples<'d, T> {
         let targets = self.targets.to_vec()?;
         let of_samples: Vec<f64> =
             targets.chunks(rows).map(|target| weights[class_of(target)]).collect();
-        self.weigh(&of_samples)
+        self.weights_mut()?.weigh_classes(&of_samples);
+        Ok(self)
     }
 
-    /// With a weight for each sample: in training, its loss and its gradient are multiplied by it, and by that of its class where
-    /// there are class weights. A sample of weight 0 has no part in the gradient; a step still divides by the number of its
-    /// samples. Evaluation does not weigh.
+    /// With a weight for each sample, by which those of the data set are multiplied
+    /// ([`Dataset::with_weights`](crate::data::Dataset::with_weights)): a sample of weight 2 counts as if it were there twice, one of
+    /// weight 0 as if it were not there. The loss of a step on samples j is the weighted mean
+    ///
+    /// ```text
+    /// C = sum_j w_j c_j loss_j / sum_j w_j        dC/dW = sum_j w_j c_j dloss_j/dW / sum_j w_j
+    /// ```
+    ///
+    /// where c_j is the weight of the class of sample j, or 1. That is scikit-learn's `sample_weight`. A step on samples of weight 0
+    /// alone has the gradient 0. Evaluation gives the weighted means of loss and accuracy, without the weights of classes.
+    ///
+    /// The sum is that of the batch, so that equal weights within a batch change nothing: with one sample in a batch, no weights
+    /// do.
     ///
     /// ```
     /// # use travertine::{Samples, data, engine};
@@ -241,23 +258,11 @@ impl<'d, T: Scalar> Samples<'d, T> {
     /// ```
     ///
     /// # Errors
-    /// Another number of weights than samples; a weight that is not a finite number of at least 0; weights of 0 alone; no memory.
-    pub fn with_weights(self, weights: &[f64]) -> Result<Self> {
-        let wrong = |reason: String| Err(Error::argument("sample weights", reason));
-        let (found, count) = (weights.len(), self.count());
-        if found != count {
-            return wrong(format!("{found} weights for {count} samples; one for each is needed"));
-        }
-        if let Some(i) = weights.iter().position(|w| !(w.is_finite() && *w >= 0.0)) {
-            let weight = weights[i];
-            return wrong(format!(
-                "a weight must be a finite number of at least 0, not {weight} as sample {i} has"
-            ));
-        }
-        if weights.iter().all(|weight| *weight == 0.0) {
-            return wrong("all weights are 0, so that nothing can be learned".to_owned());
-        }
-        self.weigh(weights)
+    /// Another number of weights than samples; a weight that is not a finite number of at least 0; weights of 0 alone, or with a sum
+    /// that is infinite, also those multiplied by the weights before; no memory.
+    pub fn with_weights(mut self, weights: &[f64]) -> Result<Self> {
+        self.weights_mut()?.weigh_samples(weights)?;
+        Ok(self)
     }
 
     /// Epochs take the samples in their order instead of shuffling them.
@@ -275,19 +280,20 @@ impl<'d, T: Scalar> Samples<'d, T> {
         self
     }
 
-    /// Multiplies the weights of the samples.
-    fn weigh(mut self, weights: &[f64]) -> Result<Self> {
-        let before = match &self.weights {
-            Some(weights) => weights.in_memory_order.to_vec()?,
-            None => vec![T::from_f64(1.0); weights.len()],
-        };
-        let product: Vec<T> =
-            before.iter().zip(weights).map(|(a, b)| T::from_f64(a.to_f64() * b)).collect();
-        let in_memory_order =
-            Matrix::from_slice(self.targets.engine(), 1, product.len(), &product)?;
-        let in_epoch_order = in_memory_order.copy()?;
-        self.weights = Some(Weights { in_memory_order, in_epoch_order });
-        Ok(self)
+    fn weights_mut(&mut self) -> Result<&mut Weights> {
+        match &mut self.weights {
+            Some((weights, _)) => Ok(weights),
+            none => {
+                let (engine, count) = (self.targets.engine(), self.targets.columns());
+                let factors = Matrix::zeros(engine, 1, count)?;
+                Ok(&mut none.insert((Weights::new(count), factors)).0)
+            }
+        }
+    }
+
+    /// The weight of each sample, in memory order.
+    pub(crate) fn counts(&self) -> Option<&[f64]> {
+        self.weights.as_ref()?.0.counts()
     }
 
     /// Number of samples.
@@ -313,7 +319,7 @@ impl<'d, T: Scalar> Samples<'d, T> {
     /// Bytes that the samples own in the engine's memory.
     pub fn bytes(&self) -> usize {
         let inputs = if let Inputs::Owned(matrix) = &self.inputs { matrix.bytes() } else { 0 };
-        let weights = self.weights.as_ref().map_or(0, |weights| 2 * weights.in_epoch_order.bytes());
+        let weights = self.weights.as_ref().map_or(0, |(_, factors)| factors.bytes());
         let scores: usize = self.scores.buffers().iter().map(|(_, row)| row.bytes()).sum();
         inputs + self.targets.bytes() + weights + scores + self.indices.bytes()
     }
@@ -353,16 +359,28 @@ impl<'d, T: Scalar> Samples<'d, T> {
         Err(Error::argument(operation, wrong.join("; ")))
     }
 
-    /// Puts the samples in the order of an epoch: a function of the seed and the epoch alone, or that in which they are.
-    pub(crate) fn shuffle(&mut self, seed: u64, epoch: u64) -> Result<()> {
+    /// Puts the samples in the order of an epoch: a function of the seed and the epoch alone, or that in which they are. `batch`: of
+    /// the steps.
+    pub(crate) fn shuffle(&mut self, seed: u64, epoch: u64, batch: usize) -> Result<()> {
         self.order.iter_mut().zip(0..).for_each(|(index, i)| *index = i);
         if self.is_shuffled {
             Philox::new(seed, Purpose::Shuffle, epoch as u32).shuffle(&mut self.order);
         }
+        self.arrange(batch)
+    }
+
+    /// Puts the samples in the order of the memory, and all of them in one batch.
+    pub(crate) fn arrange_in_memory_order(&mut self) -> Result<()> {
+        self.order.iter_mut().zip(0..).for_each(|(index, i)| *index = i);
+        self.arrange(self.count())
+    }
+
+    /// Writes the order, and the factors of losses in it.
+    fn arrange(&mut self, batch: usize) -> Result<()> {
         self.indices.write(&self.order)?;
         match &mut self.weights {
-            Some(Weights { in_memory_order, in_epoch_order }) => {
-                gather(in_memory_order.view(), &self.indices, 0, in_epoch_order.view_mut())
+            Some((weights, factors)) => {
+                factors.view_mut().write_f64(weights.arrange(&self.order, batch))
             }
             None => Ok(()),
         }
@@ -381,12 +399,17 @@ impl<'d, T: Scalar> Samples<'d, T> {
 
     /// Inputs and targets of all samples, their order, and the places for the results of some of them.
     pub(crate) fn all_for(&mut self, range: Range<usize>) -> Result<All<'_, T>> {
-        let weights = self.weights.as_ref().map(|weights| weights.in_epoch_order.view());
+        let weights = self.weights.as_ref().map(|(_, factors)| factors.view());
         let weights = weights.map(|weights| weights.sub_columns(range.clone())).transpose()?;
         let [losses, hits] = self.scores.range_mut(range)?;
         let hits = (self.task == Task::Classes).then_some(hits);
         let results = Results { losses, hits, weights };
         Ok((self.inputs.view(), self.targets.view(), &self.indices, results))
+    }
+
+    /// The sum of the weights of the samples: their number, where they have none.
+    pub(crate) fn weight(&self) -> f64 {
+        self.counts().map_or(self.count() as f64, |counts| counts.iter().sum())
     }
 
     /// Losses and hits of all samples, each `1 x samples`.
@@ -407,7 +430,9 @@ impl<'d, T: Scalar> Samples<'d, T> {
 
     /// Mean loss and accuracy of the first `count` samples of the epoch.
     pub(crate) fn report(&self, count: usize) -> Result<Report> {
-        self.scores.report(count, self.task)
+        // The losses have their factors already.
+        let weights = self.weights.as_ref().and_then(|(weights, _)| weights.counts_in_order());
+        self.scores.report(count, self.task, [None, weights])
     }
 }
 

@@ -176,10 +176,14 @@ fn steps_of_every_optimizer_allocate_nothing() {
 /// An epoch allocates a few vectors for its report; their number does not grow with the steps.
 fn steps_of_an_epoch_allocate_nothing() {
     let cpu = engine::open::<f32>("cpu").unwrap();
-    let epoch = |samples: usize| {
+    let epoch = |samples: usize, weighted: bool| {
+        let weights: Vec<f64> = (0..samples).map(|i| (i % 3) as f64).collect();
         let x = Matrix::from_slice(&cpu, 40, samples, &random(40 * samples, 1)).unwrap();
         let t = Matrix::from_slice(&cpu, 10, samples, &one_hot(10, samples)).unwrap();
         let mut samples = Samples::from_matrices(x, t, Task::Classes).unwrap();
+        if weighted {
+            samples = samples.with_weights(&weights).unwrap();
+        }
         let mut network = network(&cpu, Activation::Relu, Activation::Softmax);
         let sgd = Sgd::new(0.01).unwrap();
         let mut trainer = Trainer::builder(&mut network, Loss::SoftmaxCrossEntropy, sgd)
@@ -193,7 +197,10 @@ fn steps_of_an_epoch_allocate_nothing() {
             trainer.evaluate(&samples).unwrap();
         })
     };
-    assert_eq!(epoch(40), epoch(4002)); // 10 and 1,001 steps, the last one partial
+    for weighted in [false, true] {
+        // 10 and 1,001 steps, the last one partial
+        assert_eq!(epoch(40, weighted), epoch(4002, weighted));
+    }
 }
 
 fn steps_of_layers_that_normalize_allocate_nothing() {

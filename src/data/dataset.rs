@@ -4,6 +4,7 @@ use std::collections::HashSet;
 
 use super::Split;
 use super::split::check_chosen;
+use super::weights;
 use crate::{Error, ErrorKind, Quantiles, Result, Scalar};
 
 /// What a network learns to predict.
@@ -96,6 +97,7 @@ pub struct Dataset<T: Scalar> {
     feature_names: Vec<String>,
     target_name: Option<String>,
     image_size: Option<(usize, usize)>,
+    weights: Option<Vec<f64>>,
 }
 
 impl<T: Scalar> Dataset<T> {
@@ -115,6 +117,7 @@ impl<T: Scalar> Dataset<T> {
             feature_names: Vec::new(),
             target_name: None,
             image_size: None,
+            weights: None,
         })
     }
 
@@ -152,6 +155,32 @@ impl<T: Scalar> Dataset<T> {
             return Err(Error::argument("Dataset::with_image_size", reason));
         }
         Ok(Dataset { image_size: Some((width, height)), ..self })
+    }
+
+    /// Weighs the samples: one of weight 2 counts as if it were there twice, one of weight 0 as if it were not there. Weights stay
+    /// with their samples in splits, selections and deformations. [`Samples`](crate::Samples) take them up, so that training,
+    /// evaluation and reports use them ([`Samples::with_weights`](crate::Samples::with_weights) has the formula); scales of features
+    /// and targets do not.
+    ///
+    /// ```
+    /// use travertine::data::{Dataset, Targets};
+    /// let targets = Targets::Values { values: vec![1.0, 2.0, 3.0], names: vec!["y".into()] };
+    /// let data = Dataset::<f32>::new(1, vec![0.1, 0.2, 0.3], targets)?.with_weights(vec![1.0, 0.0, 2.5])?;
+    /// assert_eq!(data.select(&[2, 0])?.weights(), Some(&[2.5, 1.0][..]));
+    /// # Ok::<(), travertine::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// Another number of weights than samples; a weight that is not a finite number of at least 0; weights of 0 alone; weights with
+    /// a sum that is infinite.
+    pub fn with_weights(self, weights: Vec<f64>) -> Result<Self> {
+        weights::check_weights("Dataset::with_weights", &weights, self.samples())?;
+        Ok(Dataset { weights: Some(weights), ..self })
+    }
+
+    /// The weight of each sample, where they have weights.
+    pub fn weights(&self) -> Option<&[f64]> {
+        self.weights.as_deref()
     }
 
     /// Number of samples, at least 1.
@@ -250,6 +279,7 @@ impl<T: Scalar> Dataset<T> {
             feature_names: self.feature_names.clone(),
             target_name: self.target_name.clone(),
             image_size: self.image_size,
+            weights: weights::select(self.weights(), chosen),
         })
     }
 
@@ -276,7 +306,8 @@ impl<T: Scalar> Dataset<T> {
     pub(super) fn with_features(&self, features: Vec<T>) -> Result<Self> {
         let made = Dataset::new(self.inputs, features, self.targets.clone())?;
         let (feature_names, target_name) = (self.feature_names.clone(), self.target_name.clone());
-        Ok(Dataset { feature_names, target_name, image_size: self.image_size, ..made })
+        let (image_size, weights) = (self.image_size, self.weights.clone());
+        Ok(Dataset { feature_names, target_name, image_size, weights, ..made })
     }
 
     pub(super) fn features_mut(&mut self) -> &mut Vec<T> {

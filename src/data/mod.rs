@@ -44,6 +44,7 @@ mod stream;
 mod table;
 mod target_scale;
 pub(crate) mod text;
+mod weights;
 
 pub use augment::Augmentation;
 pub use coding::{Coding, Cycle, EncodedColumn};
@@ -63,3 +64,4 @@ pub use table::{
 };
 pub use target_scale::TargetScale;
 pub use text::MISSING;
+pub(crate) use weights::check_weights;

@@ -32,6 +32,36 @@ pub fn accuracy(truth: &[u32], predicted: &[u32]) -> Result<f64> {
     Ok(hits as f64 / truth.len() as f64)
 }
 
+/// The share of the samples of which every label is right, where labels do not exclude each other: scikit-learn's `accuracy_score`
+/// of several labels. `truth` (0 or 1) and `probabilities` are `labels x samples`, one sample after the other; a probability above
+/// 0.5 is yes.
+///
+/// ```
+/// let accuracy = travertine::metrics::subset_accuracy(2, &[1.0, 0.0, 1.0, 1.0], &[0.9, 0.2, 0.8, 0.4])?;
+/// assert_eq!(accuracy, 0.5);
+/// # Ok::<(), travertine::Error>(())
+/// ```
+///
+/// # Errors
+/// No samples or labels; not as many probabilities; numbers that are no whole number of samples; a truth that is neither 0 nor 1.
+pub fn subset_accuracy(labels: usize, truth: &[f64], probabilities: &[f64]) -> Result<f64> {
+    check("subset_accuracy", truth.len(), probabilities.len())?;
+    let wrong = |reason: String| Err(Error::argument("subset_accuracy", reason));
+    if labels == 0 || !truth.len().is_multiple_of(labels) {
+        let count = truth.len();
+        return wrong(format!(
+            "{count} numbers are no whole number of samples with {labels} labels"
+        ));
+    }
+    if let Some(truth) = truth.iter().find(|truth| ![0.0, 1.0].contains(*truth)) {
+        return wrong(format!("a label must be 0 or 1, not {truth}"));
+    }
+    let samples = truth.chunks_exact(labels).zip(probabilities.chunks_exact(labels));
+    let is_right =
+        |(t, p): &(&[f64], &[f64])| t.iter().zip(*p).all(|(t, p)| (*t == 1.0) == (*p > 0.5));
+    Ok(samples.filter(is_right).count() as f64 / (truth.len() / labels) as f64)
+}
+
 /// How often class `i` was predicted as class `j`, at `i * classes + j`: `classes x classes`, row by row.
 ///
 /// ```

@@ -7,8 +7,11 @@ mod interval;
 mod probability;
 mod ranking;
 mod regression;
+pub mod weighted;
 
-pub use classification::{ClassScores, accuracy, confusion_matrix, macro_average, per_class};
+pub use classification::{
+    ClassScores, accuracy, confusion_matrix, macro_average, per_class, subset_accuracy,
+};
 pub use interval::{Interval, bootstrap_interval, bootstrap_mean_interval, quantiles};
 pub use probability::{Calibration, CalibrationBin, calibration, log_loss, temperature};
 pub use ranking::{

@@ -33,10 +33,20 @@ const HALVINGS: usize = 50;
 /// No samples; not as many probabilities; a class that is not below `classes`; a probability that is NaN or not in [0, 1];
 /// probabilities of a sample whose sum is not 1, of which scikit-learn only warns: their log-loss is no likelihood.
 pub fn log_loss<T: Scalar>(classes: usize, truth: &[u32], probabilities: &[T]) -> Result<f64> {
+    let losses = log_losses(classes, truth, probabilities)?;
+    Ok(losses.iter().sum::<f64>() / truth.len() as f64)
+}
+
+/// `-ln p` of each sample, as [`log_loss`] has it.
+pub(super) fn log_losses<T: Scalar>(
+    classes: usize,
+    truth: &[u32],
+    probabilities: &[T],
+) -> Result<Vec<f64>> {
     check_probabilities("log_loss", classes, truth, probabilities)?;
     let is_single = size_of::<T>() == size_of::<f32>();
     let epsilon = if is_single { f64::from(f32::EPSILON) } else { f64::EPSILON };
-    let mut sum = 0.0;
+    let mut losses = Vec::with_capacity(truth.len());
     for (i, (&truth, sample)) in truth.iter().zip(probabilities.chunks_exact(classes)).enumerate() {
         let total: f64 = sample.iter().map(|p| p.to_f64()).sum();
         if (total - 1.0).abs() > SUM_TOLERANCE {
@@ -46,9 +56,9 @@ pub fn log_loss<T: Scalar>(classes: usize, truth: &[u32], probabilities: &[T]) -
             );
             return Err(Error::argument("log_loss", reason));
         }
-        sum -= sample[truth as usize].to_f64().clamp(epsilon, 1.0 - epsilon).ln();
+        losses.push(-sample[truth as usize].to_f64().clamp(epsilon, 1.0 - epsilon).ln());
     }
-    Ok(sum / truth.len() as f64)
+    Ok(losses)
 }
 
 /// How well probabilities are calibrated: of the samples that are predicted with 80 %, 80 % should be right.

@@ -19,7 +19,7 @@ use crate::scalar::Scalar;
 /// How good a model is on samples with targets.
 #[derive(Clone, Debug)]
 pub struct Evaluation<T: Scalar> {
-    /// Mean loss and, for classes, accuracy. The loss of one value or of its quantiles is in its unit; that of several is of scaled values.
+    /// Mean loss and, for classes, accuracy; weighted where the samples have weights. The loss of one value or of its quantiles is in its unit; that of several is of scaled values.
     pub report: Report,
     /// What the model predicts for each sample.
     pub predictions: Predictions<T>,
@@ -194,7 +194,8 @@ impl<T: Scalar> Model<T> {
     }
 
     /// Loss, accuracy and predictions for samples with targets, which are read as for [`Model::predict`]. Classes are matched
-    /// by name, whatever their order in `data`.
+    /// by name, whatever their order in `data`. Loss and accuracy are weighted where samples have weights
+    /// ([`Dataset::with_weights`](crate::data::Dataset::with_weights)).
     ///
     /// # Errors
     /// As [`Model::predict`]; samples without targets, with targets of another kind, or of a class that the model does not
@@ -208,7 +209,10 @@ impl<T: Scalar> Model<T> {
                 standardization.apply_to(sample);
             });
         }
-        let standardized = Dataset::new(data.inputs(), features, Targets::None)?;
+        let mut standardized = Dataset::new(data.inputs(), features, Targets::None)?;
+        if let Some(weights) = data.weights() {
+            standardized = standardized.with_weights(weights.to_vec())?;
+        }
         self.judge(predictions, &standardized, targets)
     }
 
@@ -239,7 +243,7 @@ impl<T: Scalar> Model<T> {
         };
         let learned = scale.map_or(Ok(learned.clone()), |scale| scale.apply_to(&learned))?;
         let loss = scale.map_or(self.info.loss, |scale| scale.loss(self.info.loss));
-        let data = Dataset::new(data.inputs(), data.features().to_vec(), learned)?;
+        let data = data.clone().with_targets(learned)?;
         let samples = self.samples(&data)?;
         let is_bounded = scale.is_some_and(|scale| scale.bounds().is_some());
         let mut report = match self.networks.len() {
@@ -281,7 +285,7 @@ impl<T: Scalar> Model<T> {
         let loss_of_rows = (loss.formula(), first_by_row.as_ref());
         fused::loss(loss_of_rows, outputs.view(), targets, losses, None)?;
         fused::hits(outputs.view(), targets, loss.threshold(), hits)?;
-        scores.report(count, samples.task())
+        scores.report(count, samples.task(), [samples.counts(); 2])
     }
 
     /// Refuses samples with features that are not the model's.
@@ -367,7 +371,7 @@ impl<T: Scalar> Model<T> {
                 let inputs =
                     Matrix::from_slice(engine, data.inputs(), data.samples(), data.features())?;
                 let targets = Matrix::from_slice(engine, 1, yes.len(), &yes)?;
-                Samples::from_matrices(inputs, targets, Task::Classes)
+                Samples::from_matrices(inputs, targets, Task::Classes)?.with_weights_of(data)
             }
             _ => Samples::new(engine, data),
         }

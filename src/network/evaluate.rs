@@ -11,7 +11,7 @@ use crate::samples::{Report, Samples, Scores};
 use crate::scalar::Scalar;
 
 impl<T: Scalar> Network<T> {
-    /// Mean loss and, for classes, accuracy.
+    /// Mean loss and, for classes, accuracy; weighted where the samples have weights.
     ///
     /// # Errors
     /// Samples of other sizes than the network's; a device that fails.
@@ -37,7 +37,7 @@ impl<T: Scalar> Network<T> {
                 fused::hits(output, t, loss.threshold(), hits)?;
             }
         }
-        scores.report(count, samples.task())
+        scores.report(count, samples.task(), [samples.counts(); 2])
     }
 }
 

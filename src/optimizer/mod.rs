@@ -3,10 +3,13 @@
 //! One file for each optimizer. [`Optimizer::sink`] says where backward writes the gradient, so that the product which computes
 //! the gradient also writes it there; then the trainer applies [`Optimizer::rule`]. [`Schedule`] changes the learning rate from
 //! step to step, [`Clip`] bounds gradients; both work with every optimizer.
+//!
+//! [`Lbfgs`] is no [`Optimizer`]: it takes no mini-batches and searches along lines, so that it runs a training of its own.
 
 mod adam;
 mod clip;
 mod decay;
+mod lbfgs;
 mod rms_prop;
 mod schedule;
 mod sgd;
@@ -16,6 +19,8 @@ pub use adam::Adam;
 pub use clip::Clip;
 pub(crate) use clip::Clipper;
 pub use decay::WeightDecay;
+pub(crate) use lbfgs::minimize;
+pub use lbfgs::{Lbfgs, LbfgsEnd, LbfgsProgress, LbfgsReport};
 pub use rms_prop::RmsProp;
 pub(crate) use schedule::ScheduleState;
 pub use schedule::{Schedule, ScheduleFunction};

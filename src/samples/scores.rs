@@ -49,15 +49,30 @@ impl<T: Scalar> Scores<T> {
         [("losses", &self.losses), ("hits", &self.hits)]
     }
 
-    /// Mean loss and, for classes, accuracy of the first `samples` samples.
-    pub(crate) fn report(&self, samples: usize, task: Task) -> Result<Report> {
-        let mean = |row: &Matrix<T>| -> Result<f64> {
-            let values = row.view().sub_columns(0..samples)?.to_vec()?;
-            Ok(values.iter().map(|x| x.to_f64()).sum::<f64>() / samples as f64)
+    /// Mean loss and, for classes, accuracy of the first `samples` samples, each with its weight where there are weights.
+    pub(crate) fn report(
+        &self,
+        samples: usize,
+        task: Task,
+        [of_losses, of_hits]: [Option<&[f64]>; 2],
+    ) -> Result<Report> {
+        let first = |row: &Matrix<T>| -> Result<Vec<f64>> {
+            Ok(T::to_f64s(&row.view().sub_columns(0..samples)?.to_vec()?))
         };
-        let accuracy = if task == Task::Classes { Some(mean(&self.hits)?) } else { None };
-        Ok(Report { samples, loss: mean(&self.losses)?, accuracy })
+        let hits = if task == Task::Classes { Some(first(&self.hits)?) } else { None };
+        let accuracy = hits.map(|hits| mean(&hits, of_hits));
+        let weight = of_hits.map_or(samples as f64, |weights| weights[..samples].iter().sum());
+        Ok(Report { samples, weight, loss: mean(&first(&self.losses)?, of_losses), accuracy })
     }
+}
+
+/// `sum w x / sum w`, the plain mean without weights; NaN where all weights are 0.
+fn mean(values: &[f64], weights: Option<&[f64]>) -> f64 {
+    let Some(weights) = weights else {
+        return values.iter().sum::<f64>() / values.len() as f64;
+    };
+    let products = values.iter().zip(weights).map(|(x, w)| x * w);
+    products.sum::<f64>() / weights[..values.len()].iter().sum::<f64>()
 }
 
 /// Loss and accuracy over a data set.
@@ -66,9 +81,12 @@ impl<T: Scalar> Scores<T> {
 pub struct Report {
     /// Number of samples.
     pub samples: usize,
-    /// Mean loss of a sample.
+    /// The sum of the samples' weights: their number, where they have none.
+    pub weight: f64,
+    /// Mean loss of a sample, weighted where samples have weights: `sum w loss / sum w`. Of an epoch of training the mean over its
+    /// steps of these means, each step with the number of its samples.
     pub loss: f64,
-    /// Share of samples whose class is right, where the targets are classes.
+    /// Share of samples whose class is right, where the targets are classes; with weights their share of the weight.
     pub accuracy: Option<f64>,
 }
 
@@ -76,10 +94,11 @@ impl Report {
     /// The report of both data sets together.
     #[must_use]
     pub fn and(self, other: Report) -> Report {
-        let (mine, all) = (self.samples as f64, (self.samples + other.samples) as f64);
-        let mean = |a: f64, b: f64| (a * mine + b * other.samples as f64) / all;
+        let all = self.weight + other.weight;
+        let mean = |a: f64, b: f64| (a * self.weight + b * other.weight) / all;
         Report {
             samples: self.samples + other.samples,
+            weight: all,
             loss: mean(self.loss, other.loss),
             accuracy: self.accuracy.zip(other.accuracy).map(|(a, b)| mean(a, b)),
         }

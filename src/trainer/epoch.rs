@@ -72,7 +72,7 @@ impl<T: Scalar> Trainer<'_, T> {
             self.last_good.keep(&mut self.stepper)?;
             (self.first_step, self.position) = (self.stepper.step, 0);
         }
-        samples.shuffle(self.seed, self.epoch)?;
+        samples.shuffle(self.seed, self.epoch, self.batch())?;
         for first in (self.position..count).step_by(self.batch()) {
             let end = count.min(first + self.batch());
             self.step_on(samples, first..end)?;

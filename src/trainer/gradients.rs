@@ -2,11 +2,11 @@
 
 use super::Trainer;
 use super::collected::zeros_like;
-use super::step::{Pair, Stepper};
+use super::step::{Losses, Pair, Stepper};
 use crate::error::Result;
 use crate::layer::{LayerKind, Pass};
 use crate::loss::Loss;
-use crate::matrix::{Matrix, MatrixMut, MatrixRef};
+use crate::matrix::{Matrix, MatrixRef};
 use crate::network::Network;
 use crate::optimizer::{Optimizer, Sink, Step};
 use crate::samples::Samples;
@@ -22,7 +22,7 @@ pub struct GradientCheck {
 }
 
 /// An optimizer that changes no parameter and keeps the gradient as its state.
-struct Collect;
+pub(super) struct Collect;
 
 impl<T: Scalar> Optimizer<T> for Collect {
     fn describe(&self) -> String {
@@ -126,7 +126,7 @@ impl<T: Scalar> Trainer<'_, T> {
         };
         let mut cost = |value: f64| -> Result<f64> {
             set(T::from_f64(value), &mut self.stepper)?;
-            self.stepper.loss_of((x, t), self.losses.view_mut())?;
+            self.stepper.loss_of((x, t), (self.losses.view_mut(), None))?;
             let losses = self.losses.to_vec()?;
             Ok(losses.iter().map(|x| x.to_f64()).sum::<f64>() / losses.len() as f64)
         };
@@ -138,16 +138,16 @@ impl<T: Scalar> Trainer<'_, T> {
 
 impl<T: Scalar> Stepper<'_, T> {
     /// The losses of a batch as a step computes them, without dropout; nothing but buffers changes.
-    fn loss_of(&mut self, (x, t): Pair<'_, T>, losses: MatrixMut<'_, T>) -> Result<()> {
+    fn loss_of(&mut self, (x, t): Pair<'_, T>, losses: Losses<'_, T>) -> Result<()> {
         self.forward(x, Pass::Look)?;
         self.loss(t, losses)
     }
 
     /// `sinks = scale gradient + keep sinks` for weights and bias of every layer; the parameters stay as they are.
-    fn gradients(
+    pub(super) fn gradients(
         &mut self,
         (x, t): Pair<'_, T>,
-        losses: MatrixMut<'_, T>,
+        losses: Losses<'_, T>,
         sinks: &mut [[Matrix<T>; 2]],
         (scale, keep): (f64, f64),
     ) -> Result<()> {
@@ -205,7 +205,7 @@ impl<T: Scalar> Trainer<'_, T> {
             let keep = if first == 0 { 0.0 } else { 1.0 };
             self.stepper.gradients(
                 batch,
-                losses,
+                (losses, None),
                 &mut gradients,
                 (n as f64 / count as f64, keep),
             )?;

@@ -26,6 +26,7 @@ mod epoch;
 mod evaluate;
 mod factors;
 mod freeze;
+mod full_batch;
 mod gradients;
 mod loss_scale;
 mod max_norm;
@@ -256,7 +257,7 @@ impl<'n, T: Scalar> Trainer<'n, T> {
         Ok(losses.iter().map(|x| x.to_f64()).sum::<f64>() / samples as f64)
     }
 
-    /// Mean loss and, for classes, accuracy. Allocates in the engine only where there are more samples than in any evaluation
+    /// Mean loss and, for classes, accuracy; weighted where the samples have weights. Allocates in the engine only where there are more samples than in any evaluation
     /// before.
     ///
     /// # Errors
@@ -274,7 +275,7 @@ impl<'n, T: Scalar> Trainer<'n, T> {
                 (samples.range(range.clone())?, scores.range_mut(range)?);
             self.stepper.evaluate((x, t), losses, hits)?;
         }
-        scores.report(count, samples.task())
+        scores.report(count, samples.task(), [samples.counts(); 2])
     }
 }
 

@@ -21,8 +21,46 @@ impl<T: Scalar> Trainer<'_, T> {
     /// # Errors
     /// A snapshot of another training, with every difference; nothing is changed then. A device that fails.
     pub fn restore(&mut self, snapshot: &Snapshot<T>, samples: &mut Samples<'_, T>) -> Result<()> {
+        self.take_over(snapshot, Some(samples))
+    }
+
+    /// Goes on with other samples, of any number: parameters, the optimizer's state, schedule, steps and epochs are those of the
+    /// snapshot, and the next epoch begins at its first sample. What one trainer does that gets samples of another data set for
+    /// each epoch, several trainers do so one after the other, bit by bit: training on data that arrives in parts.
+    ///
+    /// ```
+    /// # use travertine::{Activation, Loss, Network, Samples, Trainer, data, engine, optimizer::Adam};
+    /// # let cpu = engine::open::<f32>("cpu")?;
+    /// # let mut network = Network::builder(&cpu, 64).dense(10, Activation::Softmax).build()?;
+    /// # let (monday, tuesday) = data::digits::<f32>()?.split(0.3, 1)?;
+    /// let mut last = None;
+    /// for part in [monday, tuesday] {
+    ///     let mut samples = Samples::new(&cpu, &part)?;
+    ///     let adam = Adam::new(0.001)?;
+    ///     let mut trainer = Trainer::builder(&mut network, Loss::SoftmaxCrossEntropy, adam).batch(32).build()?;
+    ///     if let Some(snapshot) = &last {
+    ///         trainer.continue_from(snapshot)?;
+    ///     }
+    ///     trainer.epoch(&mut samples)?;
+    ///     last = Some(trainer.snapshot(&mut samples)?);
+    /// }
+    /// assert_eq!(last.unwrap().epochs(), 2);
+    /// # Ok::<(), travertine::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// As [`Trainer::restore`]; samples are not compared.
+    pub fn continue_from(&mut self, snapshot: &Snapshot<T>) -> Result<()> {
+        self.take_over(snapshot, None)
+    }
+
+    fn take_over(
+        &mut self,
+        snapshot: &Snapshot<T>,
+        mut samples: Option<&mut Samples<'_, T>>,
+    ) -> Result<()> {
         let mut differences = self.differing_settings(snapshot);
-        differences.extend(self.differing_matrices(snapshot, samples));
+        differences.extend(self.differing_matrices(snapshot, samples.as_deref_mut()));
         let scales = SCALES.map(|name| snapshot.numbers(name).and_then(ScaleState::from_numbers));
         let is_scaled = self.stepper.scaler().is_some();
         if scales.iter().any(|state| state.is_some() != is_scaled) {
@@ -36,7 +74,11 @@ impl<T: Scalar> Trainer<'_, T> {
             let reason = format!("the snapshot is of another training: {}", differences.join("; "));
             return Err(Error::argument("restore", reason));
         }
-        let position = position_of(snapshot, samples.count(), self.batch())?;
+        check_steps(snapshot)?;
+        let position = match &samples {
+            Some(samples) => position_of(snapshot, samples.count(), self.batch())?,
+            None => 0,
+        };
         for (name, mut matrix) in self.named_matrices(samples) {
             matrix.write(snapshot.numbers(&name).unwrap_or_default())?;
         }
@@ -66,7 +108,7 @@ impl<T: Scalar> Trainer<'_, T> {
     fn differing_matrices(
         &mut self,
         snapshot: &Snapshot<T>,
-        samples: &mut Samples<'_, T>,
+        samples: Option<&mut Samples<'_, T>>,
     ) -> Vec<String> {
         let matrices = self.named_matrices(samples).into_iter();
         let differs = matrices.filter_map(|(name, matrix)| {
@@ -80,13 +122,17 @@ impl<T: Scalar> Trainer<'_, T> {
     }
 }
 
-/// The position in the epoch, which must be between two steps.
-fn position_of<T: Scalar>(snapshot: &Snapshot<T>, count: usize, batch: usize) -> Result<usize> {
+fn check_steps<T: Scalar>(snapshot: &Snapshot<T>) -> Result<()> {
     let Snapshot { epoch, step, first_step, .. } = *snapshot;
     if step > MAX_STEPS || first_step > step || epoch > MAX_STEPS {
         let reason = format!("step {step} of epoch {epoch} is no place in a training");
         return Err(Error::argument("restore", reason));
     }
+    Ok(())
+}
+
+/// The position in the epoch, which must be between two steps.
+fn position_of<T: Scalar>(snapshot: &Snapshot<T>, count: usize, batch: usize) -> Result<usize> {
     let position = usize::try_from(snapshot.position).unwrap_or(usize::MAX);
     if position > count || position < count && !position.is_multiple_of(batch) {
         let reason = format!(

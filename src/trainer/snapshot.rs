@@ -86,7 +86,7 @@ impl<T: Scalar> Trainer<'_, T> {
         let read =
             |(name, matrix): (String, MatrixMut<'_, T>)| Ok((name, matrix.as_ref().to_vec()?));
         let tensors: Result<BTreeMap<_, _>> =
-            self.named_matrices(samples).into_iter().map(read).collect();
+            self.named_matrices(Some(samples)).into_iter().map(read).collect();
         let mut tensors = tensors?;
         if let Some(scaler) = self.stepper.scaler() {
             let states = [scaler.state, scaler.last_good].map(|state| state.numbers().to_vec());
@@ -154,7 +154,7 @@ impl<T: Scalar> Trainer<'_, T> {
     /// Every matrix that training goes on from, with its name.
     pub(super) fn named_matrices<'a>(
         &'a mut self,
-        samples: &'a mut Samples<'_, T>,
+        samples: Option<&'a mut Samples<'_, T>>,
     ) -> Vec<(String, MatrixMut<'a, T>)> {
         let mut all = Vec::new();
         let layers = self
@@ -188,8 +188,9 @@ impl<T: Scalar> Trainer<'_, T> {
                     .filter_map(|(name, matrix)| Some((format!("layers.{i}.{name}"), matrix?))),
             );
         }
-        let [losses, hits] = samples.rows_mut();
-        all.extend([("samples.losses".to_owned(), losses), ("samples.hits".to_owned(), hits)]);
+        if let Some([losses, hits]) = samples.map(Samples::rows_mut) {
+            all.extend([("samples.losses".to_owned(), losses), ("samples.hits".to_owned(), hits)]);
+        }
         all
     }
 }

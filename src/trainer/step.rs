@@ -28,6 +28,9 @@ pub(super) type States<T> = Vec<[Vec<Matrix<T>>; 2]>;
 /// Inputs and targets of a batch.
 pub(super) type Pair<'a, T> = (MatrixRef<'a, T>, MatrixRef<'a, T>);
 
+/// A place for the losses of a batch and, where samples have weights, their factors.
+pub(super) type Losses<'a, T> = (MatrixMut<'a, T>, Option<MatrixRef<'a, T>>);
+
 /// What every step uses and changes.
 pub(super) struct Stepper<'n, T: Scalar> {
     pub(super) layers: Vec<Training<'n, T>>,
@@ -196,7 +199,7 @@ impl<'n, T: Scalar> Stepper<'n, T> {
         &mut self,
         x: MatrixRef<'_, T>,
         t: MatrixRef<'_, T>,
-        Results { mut losses, hits, weights }: Results<'_, T>,
+        Results { losses, hits, weights }: Results<'_, T>,
     ) -> Result<()> {
         self.forward(x, Pass::Step)?;
         if let Some(hits) = hits {
@@ -207,27 +210,31 @@ impl<'n, T: Scalar> Stepper<'n, T> {
                 None => fused::hits(output, t, threshold, hits)?,
             }
         }
-        self.loss(t, losses.reborrow())?;
-        if let Some(weights) = weights {
-            let last = self.layers.len() - 1;
-            regularize::weigh(weights, losses)?;
-            regularize::weigh(weights, self.layers[last].loss_operands(x.columns())?.1)?;
-        }
+        self.loss(t, (losses, weights))?;
         self.backward(x)
     }
 
     /// The losses after a forward pass, and the last layer's delta.
-    pub(super) fn loss(&mut self, t: MatrixRef<'_, T>, losses: MatrixMut<'_, T>) -> Result<()> {
+    pub(super) fn loss(
+        &mut self,
+        t: MatrixRef<'_, T>,
+        (mut losses, factors): Losses<'_, T>,
+    ) -> Result<()> {
         let last = self.layers.len() - 1;
         let operands = self.layers[last].loss_operands(t.columns())?;
         let loss = (self.loss.formula(), self.first_by_row.as_ref());
         if let Some(members) = &mut self.members {
-            members.loss(loss, operands, t, losses)?;
+            members.loss(loss, operands, t, losses.reborrow())?;
         } else {
             let (output, delta, fold) = operands;
-            fused::loss(loss, output, t, losses, Some((delta, fold)))?;
+            fused::loss(loss, output, t, losses.reborrow(), Some((delta, fold)))?;
         }
-        self.scale_delta(t.columns())
+        self.scale_delta(t.columns())?;
+        if let Some(factors) = factors {
+            regularize::weigh(factors, losses)?;
+            regularize::weigh(factors, self.layers[last].loss_operands(t.columns())?.1)?;
+        }
+        Ok(())
     }
 
     /// Multiplies the last layer's delta by the scale of the loss, where there is one.

@@ -1,5 +1,5 @@
-//! What programs of one's own reach: losses by their gradients, frozen layers, schedules from functions, weights of samples, early
-//! stopping, snapshots that refuse other trainings.
+//! What programs of one's own reach: losses by their gradients, frozen layers, schedules from functions, early stopping,
+//! snapshots that refuse other trainings.
 
 use std::num::ParseFloatError;
 use std::ops::ControlFlow;
@@ -322,48 +322,6 @@ fn schedules_from_functions() {
         assert!(error.contains("the function gives -1 for step 1"), "{error}");
     }
     assert_eq!(trainer.parameters().unwrap(), before);
-}
-
-/// A weight of 2 is a sample that is there twice, one of 0 a sample that is not there, but for the number that the mean divides by.
-#[test]
-fn weights_of_samples_are_repetitions() {
-    for (words, device) in common::engines::<f64>() {
-        let (x, t) = (random::<f64>(4 * 4, 1), one_hot::<f64>(3, 4));
-        let pick = |picked: &[usize], values: &[f64], rows: usize| {
-            let columns = picked.iter().flat_map(|&i| values[rows * i..rows * (i + 1)].to_vec());
-            matrix(&device, rows, &columns.collect::<Vec<f64>>())
-        };
-        let run = |picked: &[usize], weights: [&[f64]; 2], rate: f64| {
-            let (x, t) = (pick(picked, &x, 4), pick(picked, &t, 3));
-            let mut samples = Samples::from_matrices(x, t, Task::Classes).unwrap();
-            if !weights[0].is_empty() {
-                samples = samples.with_weights(weights[0]).unwrap();
-            }
-            if !weights[1].is_empty() {
-                samples = samples.with_class_weights(weights[1]).unwrap();
-            }
-            let mut network = network(&device, Activation::Softmax);
-            let builder = Trainer::builder(&mut network, Loss::SoftmaxCrossEntropy, sgd(rate));
-            let mut trainer = builder.batch(picked.len()).build().unwrap();
-            let loss = trainer.epoch(&mut samples).unwrap().loss * picked.len() as f64;
-            (loss, trainer.parameters().unwrap().concat())
-        };
-        let close = |(loss, parameters): (f64, Vec<f64>), (other, others): (f64, Vec<f64>)| {
-            assert!((loss - other).abs() < 1e-12 * loss, "{words}: {loss} {other}");
-            assert!(relative(&parameters, &others) < 1e-13, "{words}");
-        };
-        let weighted = run(&[0, 1, 2, 3], [&[2.0, 1.0, 0.0, 1.0], &[]], 0.4);
-        close(weighted.clone(), run(&[0, 0, 1, 3], [&[], &[]], 0.4));
-        // Classes of the samples are 0, 1, 2, 0; weights multiply.
-        let both = run(&[0, 1, 2, 3], [&[2.0, 0.5, 1.0, 1.0], &[0.5, 2.0, 1.0]], 0.4);
-        close(both, run(&[0, 1, 2, 3], [&[1.0, 1.0, 1.0, 0.5], &[]], 0.4));
-    }
-    let device = engine::open::<f64>("cpu").unwrap();
-    let text =
-        |weights: &[f64]| samples(&device).with_weights(weights).map(drop).unwrap_err().to_string();
-    assert!(text(&[1.0]).contains("1 weights for 6 samples"));
-    assert!(text(&[1.0, 1.0, -1.0, 1.0, 1.0, 1.0]).contains("not -1 as sample 2 has"));
-    assert!(text(&[0.0; 6]).contains("all weights are 0"));
 }
 
 #[test]

@@ -301,3 +301,37 @@ fn what_cannot_be_judged_is_refused() {
         assert!(message.contains(part), "no '{part}' in: {message}");
     }
 }
+
+/// Numbers of scikit-learn 1.9 with `sample_weight`; with weights of 1 they are the metrics without.
+#[test]
+fn weighted_metrics_are_those_of_scikit_learn() {
+    use metrics::weighted;
+    let close = |ours: f64, theirs: f64| assert!((ours - theirs).abs() < 1e-14, "{ours} {theirs}");
+    let weights = [1.0, 2.0, 0.5, 3.0];
+    let truth = [1.0, 2.0, 3.0, -1.0, 0.5, 4.0, 2.0, 2.0];
+    let predicted = [1.5, 2.0, 2.0, 0.0, 0.0, 3.0, 2.25, 1.0];
+    close(weighted::r2(2, &truth, &predicted, &weights).unwrap().unwrap(), 0.6022296015180265);
+    let rmse = weighted::root_mean_squared_error(2, &truth, &predicted, &weights).unwrap();
+    close(rmse, 0.7875228934401258);
+    let labels = [0, 1, 0, 2];
+    let probabilities = [0.7, 0.2, 0.1, 0.1, 0.6, 0.3, 0.3, 0.3, 0.4, 0.25, 0.5, 0.25];
+    close(weighted::log_loss(3, &labels, &probabilities, &weights).unwrap(), 0.944491642614362);
+    let classes = [0, 1, 2, 1];
+    close(weighted::accuracy(&labels, &classes, &weights).unwrap(), 0.46153846153846156);
+    let ones = [1.0; 4];
+    close(
+        weighted::r2(2, &truth, &predicted, &ones).unwrap().unwrap(),
+        metrics::r2(2, &truth, &predicted).unwrap().unwrap(),
+    );
+    let constant = weighted::r2(1, &[2.0, 2.0, 5.0, 2.0], &[0.0; 4], &[1.0, 1.0, 0.0, 1.0]);
+    assert_eq!(constant.unwrap(), None);
+    for (result, reason) in [
+        (weighted::accuracy(&labels, &classes, &[1.0]), "1 weights for 4 samples"),
+        (weighted::accuracy(&labels, &classes, &[0.0; 4]), "all weights are 0"),
+        (weighted::log_loss(3, &labels, &probabilities, &[-1.0; 4]), "not -1 as sample 0 has"),
+        (weighted::root_mean_squared_error(3, &truth, &truth, &weights), "no whole number"),
+    ] {
+        let error = result.unwrap_err().to_string();
+        assert!(error.contains(reason), "{error}");
+    }
+}

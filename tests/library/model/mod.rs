@@ -352,3 +352,39 @@ fn summaries_name_what_there_is() {
     assert_eq!(format!("{model:?}"), text);
     assert_eq!(model.info().loss, Loss::SoftmaxCrossEntropy);
 }
+
+/// Of one network, of the mean of two, and with one output for two classes: a weight of 2 is a sample that is there twice.
+#[test]
+fn evaluation_is_weighted() {
+    let values = |values: Vec<f64>| Targets::Values { values, names: vec!["y".to_owned()] };
+    let classes = |labels: Vec<u32>| Targets::Classes {
+        labels,
+        names: ["no", "yes"].map(str::to_owned).to_vec(),
+    };
+    let yes_or_no = {
+        let cpu = cpu::<f32>();
+        let builder = Network::builder(&cpu, 3).dense(1, Activation::Sigmoid);
+        let mut info = ModelInfo::new(Loss::BinaryCrossEntropy);
+        info.classes = vec!["no".to_owned(), "yes".to_owned()];
+        Model::new(builder.seed(2).build().unwrap(), info).unwrap()
+    };
+    let cpu = cpu();
+    let dense = |seed| Network::builder(&cpu, 3).dense(1, Activation::Identity).seed(seed).build();
+    let networks = vec![dense(5).unwrap(), dense(6).unwrap()];
+    let both = Model::ensemble(networks, ModelInfo::new(Loss::Quadratic)).unwrap();
+    let rows = random::<f32>(9, 4);
+    let repeated = [&rows[..3], &rows[..3], &rows[6..]].concat();
+    for (model, targets, repeated_targets) in [
+        (plain_model(), values(vec![1.0, 2.0, 3.0]), values(vec![1.0, 1.0, 3.0])),
+        (both, values(vec![1.0, 2.0, 3.0]), values(vec![1.0, 1.0, 3.0])),
+        (yes_or_no, classes(vec![0, 1, 1]), classes(vec![0, 0, 1])),
+    ] {
+        let weighted = Dataset::new(3, rows.clone(), targets).unwrap();
+        let weighted = weighted.with_weights(vec![2.0, 0.0, 1.0]).unwrap();
+        let repeated = Dataset::new(3, repeated.clone(), repeated_targets).unwrap();
+        let ours = model.evaluate(&weighted).unwrap().report;
+        let theirs = model.evaluate(&repeated).unwrap().report;
+        assert!((ours.loss - theirs.loss).abs() < 1e-6 * theirs.loss, "{ours:?} {theirs:?}");
+        assert_eq!((ours.accuracy, ours.weight), (theirs.accuracy, theirs.weight));
+    }
+}
