@@ -9,6 +9,7 @@ use pyo3::prelude::*;
 mod devices;
 mod fault;
 mod layers;
+mod lbfgs;
 mod model;
 mod network;
 mod table;

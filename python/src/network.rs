@@ -18,6 +18,7 @@ use travertine::{Inference, Loss, MatrixRef, Model, Network as Layers, Scalar, S
 use crate::devices;
 use crate::fault::raised;
 use crate::layers::Shape;
+use crate::lbfgs::{self, Limits, Minimum};
 use crate::training::{self, Data, Options};
 
 /// Rows up to which the buffers of predictions are kept from call to call.
@@ -41,6 +42,13 @@ trait Core: Send {
         data: &Arrays<'_>,
         watch: &Py<PyAny>,
     ) -> PyResult<bool>;
+    fn minimize(
+        &mut self,
+        py: Python<'_>,
+        limits: &Limits,
+        data: &Arrays<'_>,
+        watch: &Py<PyAny>,
+    ) -> PyResult<Minimum>;
     fn predict<'py>(&mut self, x: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>>;
     fn parameters<'py>(&self, py: Python<'py>) -> PyResult<Vec<Bound<'py, PyList>>>;
     fn set_parameters(&mut self, parameters: &Bound<'_, PyList>) -> PyResult<()>;
@@ -80,6 +88,10 @@ fn samples<'py, T: Element>(x: &Bound<'py, PyAny>) -> PyResult<PyReadonlyArray2<
 
 fn slice<'a, T: Element>(x: &'a PyReadonlyArray2<'_, T>) -> PyResult<&'a [T]> {
     x.as_slice().map_err(|_| PyValueError::new_err("expected an aligned array in C order"))
+}
+
+fn weights<'a>(weights: &'a PyReadonlyArray1<'_, f64>) -> PyResult<&'a [f64]> {
+    weights.as_slice().map_err(|_| PyValueError::new_err("expected contiguous weights"))
 }
 
 impl<T: Scalar + Element> Of<T> {
@@ -126,11 +138,11 @@ impl<T: Scalar + Element> Core for Of<T> {
     ) -> PyResult<bool> {
         let (x, t) = (samples::<T>(&arrays.x)?, samples::<T>(&arrays.t)?);
         let validation = arrays.validation.as_ref().map(samples::<T>).transpose()?;
-        let weights = arrays.weights.as_ref().map(PyReadonlyArray1::as_slice).transpose();
+        let weights = arrays.weights.as_ref().map(weights).transpose()?;
         let data = Data {
             x: slice(&x)?,
             t: slice(&t)?,
-            weights: weights.map_err(|_| PyValueError::new_err("expected contiguous weights"))?,
+            weights,
             validation: validation.as_ref().map(slice).transpose()?,
         };
         let outputs = self.layers.outputs();
@@ -141,6 +153,24 @@ impl<T: Scalar + Element> Core for Of<T> {
         self.inference = None;
         let Of { layers, state, loss, .. } = self;
         py.detach(|| training::train(layers, state, *loss, options, &data, &watch))
+    }
+
+    fn minimize(
+        &mut self,
+        py: Python<'_>,
+        limits: &Limits,
+        arrays: &Arrays<'_>,
+        function: &Py<PyAny>,
+    ) -> PyResult<Minimum> {
+        let (x, t) = (samples::<T>(&arrays.x)?, samples::<T>(&arrays.t)?);
+        let weights = arrays.weights.as_ref().map(weights).transpose()?;
+        let data = Data { x: slice(&x)?, t: slice(&t)?, weights, validation: None };
+        let watch = |py: Python<'_>, iterations: u64, cost: f64| {
+            function.call1(py, (iterations, cost))?.extract::<bool>(py)
+        };
+        (self.inference, self.state) = (None, None);
+        let Of { layers, loss, .. } = self;
+        py.detach(|| lbfgs::minimize(layers, *loss, limits, &data, &watch))
     }
 
     fn predict<'py>(&mut self, x: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
@@ -275,6 +305,22 @@ impl Network {
         let mut core = self.core(py)?;
         self.set_trained_by(Some(thread::current().id()));
         let ended = core.fit(py, &options, &data, &watch);
+        self.set_trained_by(None);
+        ended
+    }
+
+    /// Trains on all samples at once by L-BFGS; `data` as of `fit`. After each iteration, `watch(iterations, cost)` answers whether to stop.
+    /// Returns why it ended, the iterations and the cost.
+    fn minimize<'py>(
+        &self,
+        py: Python<'py>,
+        limits: Limits,
+        data: Arrays<'py>,
+        watch: Py<PyAny>,
+    ) -> PyResult<Minimum> {
+        let mut core = self.core(py)?;
+        self.set_trained_by(Some(thread::current().id()));
+        let ended = core.minimize(py, &limits, &data, &watch);
         self.set_trained_by(None);
         ended
     }

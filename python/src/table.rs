@@ -30,7 +30,7 @@ pub(crate) enum Learned {
 }
 
 /// Trains on columns, as of `Model.answer`. `tell` gets each line that the command line would print on standard error. Returns the bytes of
-/// the model, or `None` after Ctrl-C, and the last line of `travertine train --json`.
+/// the model, and the last line of `travertine train --json`.
 #[pyfunction]
 #[pyo3(signature = (columns, learned, options, tell))]
 pub(crate) fn train_table<'py>(
@@ -39,7 +39,7 @@ pub(crate) fn train_table<'py>(
     learned: Learned,
     options: Vec<String>,
     tell: Py<PyAny>,
-) -> PyResult<Option<(Bound<'py, PyBytes>, String)>> {
+) -> PyResult<(Bound<'py, PyBytes>, String)> {
     let targets = match learned {
         Learned::Classes(labels, names) => Targets::Classes { labels, names },
         Learned::Values(values, names) => Targets::Values { values, names },
@@ -66,7 +66,7 @@ pub(crate) fn train_table<'py>(
         }
     });
     match ended {
-        Ok(Ok(Ended::Trained { model, result })) => Ok(Some((PyBytes::new(py, &model), result))),
+        Ok(Ok(Ended::Trained { model, result })) => Ok((PyBytes::new(py, &model), result)),
         Ok(Ok(Ended::Interrupted)) => {
             Err(PyKeyboardInterrupt::new_err("the training was interrupted"))
         }

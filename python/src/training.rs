@@ -95,19 +95,18 @@ pub(crate) fn train<T: Scalar>(
     watch: &Watch<'_, T>,
 ) -> PyResult<bool> {
     let engine = Arc::clone(network.engine());
-    let mut samples = samples(&engine, network, data, options).map_err(raised)?;
+    let samples = samples(&engine, network, data, options.is_classes).map_err(raised)?;
+    let mut samples = if options.shuffle { samples } else { samples.in_order() };
     let validation = data
         .validation
         .map(|x| matrix(&engine, network.inputs(), x))
         .transpose()
         .map_err(raised)?;
-    let (inputs, outputs) = (network.inputs(), network.outputs());
     let lowered = Arc::new(AtomicU64::new(1f64.to_bits()));
     let mut trainer =
         trainer(network, loss, options, (samples.count(), &lowered)).map_err(raised)?;
     if let Some(state) = state.as_ref().filter(|_| options.goes_on) {
-        let carrier = carrier(&engine, (inputs, outputs));
-        trainer.restore(state, &mut carrier.map_err(raised)?).map_err(raised)?;
+        trainer.continue_from(state).map_err(raised)?;
     }
     let mut best = None;
     let mut interruption = None;
@@ -147,8 +146,7 @@ pub(crate) fn train<T: Scalar>(
         trainer.set_parameters(&best).map_err(raised)?;
     }
     if options.goes_on && interruption.is_none() {
-        let carrier = carrier(&engine, (inputs, outputs));
-        *state = Some(trainer.snapshot(&mut carrier.map_err(raised)?).map_err(raised)?);
+        *state = Some(trainer.snapshot(&mut samples).map_err(raised)?);
     }
     let Some(error) = interruption else { return Ok(false) };
     let is_signal = |py: Python<'_>| error.is_instance_of::<PyKeyboardInterrupt>(py);
@@ -160,34 +158,26 @@ fn lower(factor: &AtomicU64) {
     factor.store(lower.to_bits(), Ordering::Relaxed);
 }
 
-/// One sample: between two epochs nothing of the samples belongs to the state of a training, and each part has others.
-fn carrier<T: Scalar>(
-    engine: &Arc<dyn Engine<T>>,
-    (inputs, outputs): (usize, usize),
-) -> Result<Samples<'static, T>> {
-    let zeros = |rows| Matrix::zeros(engine, rows, 1);
-    Samples::from_matrices(zeros(inputs)?, zeros(outputs)?, Task::Values)
-}
-
 /// `rows x samples`
 fn matrix<T: Scalar>(engine: &Arc<dyn Engine<T>>, rows: usize, values: &[T]) -> Result<Matrix<T>> {
     Matrix::from_slice(engine, rows, values.len() / rows, values)
 }
 
-fn samples<T: Scalar>(
+/// The samples on the engine; `is_classes`: whether the targets are one-hot.
+pub(crate) fn samples<T: Scalar>(
     engine: &Arc<dyn Engine<T>>,
     network: &Network<T>,
     data: &Data<'_, T>,
-    options: &Options,
+    is_classes: bool,
 ) -> Result<Samples<'static, T>> {
     let (x, t) =
         (matrix(engine, network.inputs(), data.x)?, matrix(engine, network.outputs(), data.t)?);
-    let task = if options.is_classes { Task::Classes } else { Task::Values };
+    let task = if is_classes { Task::Classes } else { Task::Values };
     let mut samples = Samples::from_matrices(x, t, task)?;
     if let Some(weights) = data.weights {
         samples = samples.with_weights(weights)?;
     }
-    Ok(if options.shuffle { samples } else { samples.in_order() })
+    Ok(samples)
 }
 
 fn trainer<'n, T: Scalar>(

@@ -64,6 +64,30 @@ def test_a_network_without_hidden_layers_is_a_logistic_regression(iris):
     np.testing.assert_allclose(ours.predict_proba(X), theirs.predict_proba(X), atol=0.02)
 
 
+def test_lbfgs_finds_the_minimum_of_scikit_learn(iris):
+    X, y = StandardScaler().fit_transform(iris[0]), iris[1]
+    weights = np.linspace(0.5, 2.0, len(y))
+    ours = MLPClassifier((), solver="lbfgs", alpha=1.0, tol=1e-8, max_iter=1000, **EXACT).fit(X, y, sample_weight=weights)
+    theirs = LogisticRegression(C=1.0, tol=1e-10, max_iter=1000).fit(X, y, sample_weight=weights)
+    np.testing.assert_allclose(ours.predict_proba(X), theirs.predict_proba(X), atol=1e-4)
+    assert ours.loss_curve_ == sorted(ours.loss_curve_, reverse=True) and ours.n_iter_ == len(ours.loss_curve_)
+    single = MLPClassifier((), solver="lbfgs", alpha=1.0, random_state=1).fit(X, y, sample_weight=weights)
+    np.testing.assert_allclose(single.predict_proba(X), theirs.predict_proba(X), atol=0.01)
+
+
+def test_lbfgs_trains_networks(iris, rows):
+    X, y = iris
+    for activation in ["tanh", "relu", "logistic"]:
+        assert MLPClassifier((20,), activation, solver="lbfgs", max_iter=500, random_state=1).fit(X, y).score(X, y) > 0.95
+    X, y = rows
+    regressor = MLPRegressor((20,), solver="lbfgs", max_iter=500, random_state=1).fit(X, y)
+    assert regressor.score(X, y) > 0.99
+    with pytest.warns(ConvergenceWarning, match="lbfgs failed to converge"):
+        MLPRegressor((20,), solver="lbfgs", max_iter=2, precision="float64").fit(X, y)
+    with pytest.raises(ValueError, match="dropout"):
+        MLPRegressor((20,), solver="lbfgs", dropout=0.1).fit(X, y)
+
+
 def test_alpha_shrinks_weights(iris):
     norms = [
         sum(np.abs(coefs).sum() for coefs in MLPClassifier((10,), alpha=alpha, max_iter=300, random_state=1).fit(*iris).coefs_)

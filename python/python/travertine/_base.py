@@ -139,8 +139,9 @@ class BaseMLP(BaseEstimator):
         if is_new:
             self._begin(X.shape[1], sizes, targets.shape[1])
         if self.solver == "lbfgs":
-            raise ValueError("solver='lbfgs' is not there yet; use 'adam' or 'sgd'")
-        self._fit_epochs(dense(X, dtype), targets, weights, incremental=incremental)
+            self._fit_lbfgs(dense(X, dtype), targets, weights)
+        else:
+            self._fit_epochs(dense(X, dtype), targets, weights, incremental=incremental)
         self._read_parameters()
         return self
 
@@ -220,8 +221,7 @@ class BaseMLP(BaseEstimator):
             "goes_on": incremental,
         }
         if weights is not None:
-            # The loss is a mean with these weights.
-            weights = np.ascontiguousarray(weights, dtype=np.float64) / np.mean(weights)
+            weights = np.ascontiguousarray(weights, dtype=np.float64)
         watch = _Watch(self, X.shape[0], options["l2"], (targets_val, weights_val), incremental)
         try:
             interrupted = self._network.fit(
@@ -242,6 +242,45 @@ class BaseMLP(BaseEstimator):
             warnings.warn(
                 f"Stochastic Optimizer: Maximum iterations ({self.max_iter}) reached and the optimization hasn't "
                 "converged yet.",
+                ConvergenceWarning,
+                stacklevel=4,
+            )
+
+    def _fit_lbfgs(self, X: np.ndarray, targets: np.ndarray, weights: np.ndarray | None) -> None:
+        for name, default in [("dropout", 0), ("schedule", None), ("normalization", None)]:
+            if getattr(self, name) != default and not (name == "normalization" and self.normalization == "layer"):
+                raise ValueError(f"solver='lbfgs' trains on all samples at once, without {name}={getattr(self, name)!r}")
+        self.loss_curve_ = []
+        limits = {
+            "alpha": float(self.alpha),
+            "iterations": int(self.max_iter),
+            "evaluations": int(self.max_fun),
+            "tolerance": float(self.tol),
+            "is_classes": self.out_activation_ == "softmax",
+        }
+        data = {
+            "x": X,
+            "t": np.ascontiguousarray(targets, dtype=X.dtype),
+            "weights": None if weights is None else np.ascontiguousarray(weights, dtype=np.float64),
+            "validation": None,
+        }
+
+        def watch(iterations: int, cost: float) -> bool:
+            self.loss_curve_.append(cost)
+            if self.verbose:
+                print(f"Iteration {iterations}, loss = {cost:.8f}")
+            epoch = {"epoch": iterations, "loss": cost, "score": None}
+            return any([callback(epoch) for callback in self.callbacks or []])
+
+        end, self.n_iter_, self.loss_ = self._network.minimize(limits, data, watch)
+        self.best_loss_ = self.loss_
+        self.t_ += self.n_iter_ * X.shape[0]
+        if end == "interrupted":
+            warnings.warn("Training interrupted by user.", stacklevel=4)
+        elif end in ("iterations", "evaluations"):
+            warnings.warn(
+                f"lbfgs failed to converge after {self.n_iter_} iteration(s): it reached the limit of {end}. Increase "
+                "max_iter or max_fun, or scale the data.",
                 ConvergenceWarning,
                 stacklevel=4,
             )
@@ -315,7 +354,7 @@ class BaseMLP(BaseEstimator):
     def __setstate__(self, state: dict[str, Any]) -> None:
         super().__setstate__(state)
         if isinstance(self.__dict__.get("_network"), list):
-            parameters = self._network
+            parameters = self.__dict__["_network"]
             self._network = Network(*self._network_arguments)
             self._network.set_parameters(parameters)
 

@@ -43,6 +43,9 @@ class Model:
     array(['0', '0'], dtype='<U1')
     """
 
+    _model: _travertine.Model
+    _place: tuple[str, int | None]
+
     def __init__(self) -> None:
         raise TypeError("a model comes from Model.load, or from to_model of an estimator")
 
