@@ -56,7 +56,7 @@ def threads_of(n_jobs: int | None) -> int | None:
 
 def seed_of(random_state: Any) -> int:
     """A seed from what scikit-learn takes as ``random_state``."""
-    if isinstance(random_state, Integral) and not isinstance(random_state, bool) and random_state >= 0:
+    if isinstance(random_state, (int, np.integer)) and not isinstance(random_state, bool) and random_state >= 0:
         return int(random_state)
     return int(check_random_state(random_state).randint(np.iinfo(np.int32).max))
 
