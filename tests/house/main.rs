@@ -41,8 +41,16 @@ const ENGINE_FLOORS: &[&[&str]] = &[
 ];
 
 /// The floors of the command line.
-const CLI_FLOORS: &[&[&str]] =
-    &[&["message"], &["args"], &["input"], &["output"], &["train"], &["commands"], &["cli"]];
+const CLI_FLOORS: &[&[&str]] = &[
+    &["message"],
+    &["args"],
+    &["input"],
+    &["output"],
+    &["train"],
+    &["commands"],
+    &["cli"],
+    &["in_memory"],
+];
 
 /// All tests share one reading of each crate.
 static LIBRARY: LazyLock<Crate> = LazyLock::new(|| read("src", 100));

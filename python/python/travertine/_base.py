@@ -136,6 +136,9 @@ class BaseMLP(BaseEstimator):
             sample_weight = _check_sample_weight(sample_weight, X, ensure_non_negative=True)
         targets = self._validate_targets(y, incremental=incremental)
         weights = self._weights(y, sample_weight)
+        if weights is not None and not np.any(weights > 0):
+            # Newer versions of scikit-learn say the same.
+            raise ValueError("Sample weights must contain at least one non-zero number.")
         if is_new:
             self._begin(X.shape[1], sizes, targets.shape[1])
         if self.solver == "lbfgs":

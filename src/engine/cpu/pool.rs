@@ -26,6 +26,13 @@ const SPIN_ITERATIONS: u32 = 2000;
 /// Spins between two readings of the clock, which takes longer than a spin.
 const SPINS_PER_CLOCK: u32 = 64;
 
+/// A wait for workers that is longer than this, and than the caller's own share of the loop, means that the system has taken a worker's core
+/// for another program: the caller finishes what others have left, so that it waits for one index at most.
+const LONG_WAIT: Duration = Duration::from_micros(100);
+/// After such a wait the caller computes alone for this long, then twice as long after each that follows, up to the longest. Otherwise
+/// every loop of a few microseconds would wait for a time slice of a few milliseconds.
+const ALONE: [Duration; 2] = [Duration::from_millis(2), Duration::from_millis(64)];
+
 /// Elements of a matrix below which a second thread costs more than it saves.
 const MIN_PARALLEL_ELEMENTS: usize = 32 * 1024;
 
@@ -40,6 +47,35 @@ pub(super) struct Pool {
     workers: Vec<JoinHandle<()>>,
     /// [`FORKS`] when the workers began.
     forks: usize,
+    crowding: Crowding,
+}
+
+/// Whether other programs use the cores of the workers, as far as waits show it.
+#[derive(Default)]
+struct Crowding {
+    /// Until when the caller computes alone.
+    until: Option<Instant>,
+    /// How long it did so the last time; shorter after each loop without a long wait.
+    pause: Duration,
+}
+
+impl Crowding {
+    /// Whether the caller computes a loop alone that begins now.
+    fn is_on(&mut self, now: impl FnOnce() -> Instant) -> bool {
+        let Some(until) = self.until else { return false };
+        self.until = Some(until).filter(|until| now() < *until);
+        self.until.is_some()
+    }
+
+    /// After a loop that ends now; `own`: the time of the caller's share, `waited`: for workers after it.
+    fn observe(&mut self, now: Instant, own: Duration, waited: Duration) {
+        if waited > LONG_WAIT && waited > own {
+            self.pause = (2 * self.pause).clamp(ALONE[0], ALONE[1]);
+            self.until = Some(now + self.pause);
+        } else {
+            self.pause -= self.pause / 64;
+        }
+    }
 }
 
 /// How often this process, or one that it was forked from, was told to be a fork.
@@ -92,7 +128,8 @@ impl Pool {
             quit: AtomicBool::new(false),
         });
         let workers = Vec::with_capacity(threads.saturating_sub(1));
-        let mut pool = Pool { shared, workers, forks: FORKS.load(SeqCst) };
+        let crowding = Crowding::default();
+        let mut pool = Pool { shared, workers, forks: FORKS.load(SeqCst), crowding };
         for index in 1..threads {
             let shared = Arc::clone(&pool.shared);
             let name = format!("travertine-{index}");
@@ -142,7 +179,7 @@ impl Pool {
         if self.is_of_parent() {
             self.restart();
         }
-        if count <= 1 || self.workers.is_empty() {
+        if count <= 1 || self.workers.is_empty() || self.crowding.is_on(Instant::now) {
             (0..count).for_each(|index| body(0, index));
             return;
         }
@@ -154,12 +191,15 @@ impl Pool {
         shared.taken.iter().for_each(|taken| taken.0.store(0, SeqCst));
         shared.open.store(true, SeqCst);
         shared.generation.fetch_add(1, SeqCst);
-        let closing = Closing(shared);
+        let (closing, begin) = (Closing(shared), Instant::now());
         if shared.sleeping.load(SeqCst) > 0 {
             self.workers.iter().for_each(|worker| worker.thread().unpark());
         }
         shared.take(0, body);
+        let own = begin.elapsed();
         drop(closing);
+        let now = Instant::now();
+        self.crowding.observe(now, own, (now - begin).saturating_sub(own));
         assert!(!shared.panicked.load(SeqCst), "a thread of the cpu engine panicked");
     }
 }
@@ -316,6 +356,25 @@ mod tests {
         assert_eq!(sum.load(SeqCst), 4950);
         assert_eq!(pool.threads(), 3);
         assert!(pool.workers.iter().all(|worker| !before.contains(&worker.thread().id())));
+    }
+
+    #[test]
+    fn a_worker_without_a_core_is_not_waited_for_again() {
+        let (mut crowding, now) = (Crowding::default(), Instant::now());
+        let [micro, milli] = [Duration::from_micros(1), Duration::from_millis(1)];
+        // Loops that are divided well, and a long loop whose last part takes a while.
+        crowding.observe(now, 10 * micro, 2 * micro);
+        crowding.observe(now, 10 * milli, milli);
+        assert!(!crowding.is_on(|| now));
+        crowding.observe(now, 10 * micro, 3 * milli);
+        assert!(crowding.is_on(|| now) && crowding.is_on(|| now + ALONE[0] - micro));
+        crowding.observe(now, 10 * micro, 3 * milli);
+        assert!(crowding.is_on(|| now + ALONE[0]) && !crowding.is_on(|| now + 2 * ALONE[0]));
+        (0..100).for_each(|_| crowding.observe(now, 10 * micro, 3 * milli));
+        assert!(!crowding.is_on(|| now + ALONE[1]), "it never ends");
+        (0..10_000).for_each(|_| crowding.observe(now, 10 * micro, micro));
+        crowding.observe(now, 10 * micro, 3 * milli);
+        assert!(!crowding.is_on(|| now + ALONE[0]), "it is not forgotten");
     }
 
     #[test]
