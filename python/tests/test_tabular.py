@@ -75,6 +75,27 @@ def test_polars_and_arrays_are_tables_too(frame):
     assert from_array.model_.columns == [("x0", "number"), ("x1", "texts")]
 
 
+def test_objects_are_what_they_hold(frame):
+    X, price = frame
+    from datetime import date
+    from decimal import Decimal
+
+    objects = pd.DataFrame(
+        {
+            "decimal": [Decimal(str(value)) for value in price.round(3)],
+            "day": [date(2024, 1, 1 + i % 28) for i in range(len(X))],
+        },
+        dtype=object,
+    )
+    regressor = TabularRegressor(max_iter=40, random_state=1).fit(objects, price)
+    assert regressor.model_.columns == [("decimal", "number"), ("day", "date")] and regressor.score(objects, price) > 0.9
+    with pytest.warns(UserWarning, match="column 'name' has 240 different texts in 240 rows"):
+        TabularRegressor(max_iter=2).fit(X.assign(name=[f"row {i}" for i in range(len(X))]), price)
+    for wrong in [[[1, 2]] * len(X), [pd.Timedelta(days=1)] * len(X)]:
+        with pytest.raises(ValueError, match="column 'odd' has values of (list|Timedelta)"):
+            TabularRegressor().fit(X.assign(odd=wrong), price)
+
+
 def test_quantiles_and_calibration(frame):
     X, price = frame
     regressor = TabularRegressor(quantiles=[0.1, 0.5, 0.9], calibrate=True, max_iter=60, random_state=1).fit(X, price)

@@ -78,6 +78,14 @@ default='relu'
         Each is called after every epoch with a dict of ``epoch``, ``loss`` and ``score``; a true answer ends the training."""
 
 
+def _can_partial_fit(estimator: BaseMLP) -> bool:
+    if estimator.solver == "lbfgs":
+        raise AttributeError(
+            f"partial_fit is only available for stochastic optimizers. {estimator.solver} is not stochastic."
+        )
+    return True
+
+
 class MLPClassifier(ClassifierMixin, BaseMLP):
     __doc__ = f"""A multilayer perceptron for classes; the interface is that of scikit-learn's.
 {_PARAMETERS}
@@ -200,13 +208,6 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         self
         """
         return self._fit(X, y, sample_weight)
-
-    def _can_partial_fit(self) -> bool:
-        if self.solver == "lbfgs":
-            raise AttributeError(
-                f"partial_fit is only available for stochastic optimizers. {self.solver} is not stochastic."
-            )
-        return True
 
     @available_if(_can_partial_fit)
     def partial_fit(self, X: Any, y: Any, sample_weight: Any = None, classes: Any = None) -> MLPClassifier:
@@ -459,13 +460,6 @@ class MLPRegressor(RegressorMixin, BaseMLP):
         self
         """
         return self._fit(X, y, sample_weight)
-
-    def _can_partial_fit(self) -> bool:
-        if self.solver == "lbfgs":
-            raise AttributeError(
-                f"partial_fit is only available for stochastic optimizers. {self.solver} is not stochastic."
-            )
-        return True
 
     @available_if(_can_partial_fit)
     def partial_fit(self, X: Any, y: Any, sample_weight: Any = None) -> MLPRegressor:

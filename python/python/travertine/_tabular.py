@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import os
 import warnings
+from datetime import date
+from decimal import Decimal
 from numbers import Integral, Real
 from typing import Any
 
@@ -133,7 +135,9 @@ class _BaseTabular(BaseEstimator):
             if X.dtype.kind in "cmM":
                 raise ValueError("Complex data not supported" if X.dtype.kind == "c" else "dates need a data frame")
         if reset:
-            self._kinds = [(name, _kind(values)) for name, values in _each(X)]
+            self._kinds = [(name, _kind(name, values)) for name, values in _each(X)]
+            for (name, kind), (_, values) in zip(self._kinds, _each(X), strict=True):
+                _warn_of_identifiers(name, kind, values)
         return X
 
     def _columns(self, X: Any) -> list[tuple[str, str, Any]]:
@@ -392,18 +396,44 @@ def _each(X: Any) -> list[tuple[str, Any]]:
     return [(f"x{i}", X[:, i]) for i in range(X.shape[1])]
 
 
-def _kind(values: Any) -> str:
+def _kind(title: str, values: Any) -> str:
     """'number', 'date' or 'texts', by the type of a column, or by all its values where the type says nothing."""
     name = str(values.dtype).lower()
     if name.startswith(("datetime", "date")):
         return "date"
     if name.startswith(("int", "uint", "float", "bool")):
         return "number"
-    if name == "object":
-        known = [value for value in values if not is_missing(value)]
-        if known and all(isinstance(value, (Real, np.bool_)) for value in known):
-            return "number"
+    if name.startswith("decimal"):
+        return "number"
+    if name.startswith(("str", "string", "category", "categorical", "enum", "<u")):
+        return "texts"
+    known = {type(value) for value in values if not is_missing(value)}
+    if known and all(issubclass(kind, (Real, Decimal, np.bool_)) for kind in known):
+        return "number"
+    if known and all(issubclass(kind, (date, np.datetime64)) for kind in known):
+        return "date"
+    other = sorted(kind.__name__ for kind in known if not issubclass(kind, (str, Real, Decimal, np.bool_)))
+    if other:
+        raise ValueError(
+            f"column '{title}' has values of {', '.join(other)}; numbers, texts, booleans and dates are learned from: convert it, or "
+            "leave it out"
+        )
     return "texts"
+
+
+def _warn_of_identifiers(name: str, kind: str, values: Any) -> None:
+    """Warns of texts that nearly all differ: the command line leaves such a column of a file out."""
+    if kind != "texts":
+        return
+    known = [value for value in values if not is_missing(value)]
+    distinct = len(set(map(str, known)))
+    if distinct > 20 and 2 * distinct > len(known):
+        warnings.warn(
+            f"column '{name}' has {distinct} different texts in {len(known)} rows; nothing is learned from names of rows: leave it "
+            "out, unless rows to come have the same texts",
+            UserWarning,
+            stacklevel=4,
+        )
 
 
 def _known(y: Any) -> Any:

@@ -296,7 +296,7 @@ impl Shared {
 impl Drop for Pool {
     fn drop(&mut self) {
         if self.is_of_parent() {
-            // Nobody ends threads that are not here; their handles are left alone.
+            // These threads are not in this process, so that joining them would wait for ever.
             self.workers.drain(..).for_each(std::mem::forget);
             return;
         }
