@@ -17,6 +17,9 @@ use crate::message;
 pub struct Training {
     /// The samples and what is learned.
     pub frame: Frame,
+    /// How much each sample counts, for training and for the choice of the best epoch, as of
+    /// [`Dataset::with_weights`](travertine::data::Dataset::with_weights).
+    pub weights: Option<Vec<f64>>,
     /// Options of `travertine train`, such as "--quality" and "best".
     pub options: Vec<String>,
     /// The number of a signal that ends the training after its step, or 0: another thread sets it.
@@ -47,8 +50,8 @@ pub fn train(training: Training, tell: impl Fn(&str) + 'static) -> Result<Ended,
     let words = words.into_iter().chain([path.clone().into_os_string()]);
     let words = words.chain(training.options.iter().map(OsString::from));
     let mut cli = Cli::try_read(words).map_err(|error| error.to_string())?;
-    let Training { frame, interrupt, .. } = training;
-    cli.set_memory(Memory { frame: Arc::new(frame), interrupt });
+    let Training { frame, weights, interrupt, .. } = training;
+    cli.set_memory(Memory { frame: Arc::new(frame), weights: weights.map(Arc::from), interrupt });
     let (status, output, fault) = message::captured(Rc::new(tell), || cli.run());
     match status {
         Ok(status) if status == ExitCode::SUCCESS => {

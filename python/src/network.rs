@@ -13,7 +13,9 @@ use pyo3::sync::MutexExt;
 use pyo3::types::{PyBytes, PyDict, PyList};
 use travertine::layer::LayerKind;
 use travertine::model_file::ModelInfo;
-use travertine::{Inference, Loss, MatrixRef, Model, Network as Layers, Scalar, Snapshot};
+use travertine::{
+    Inference, Loss, MatrixRef, Model, Network as Layers, Scalar, Snapshot, model_file,
+};
 
 use crate::devices;
 use crate::fault::raised;
@@ -53,6 +55,8 @@ trait Core: Send {
     fn parameters<'py>(&self, py: Python<'py>) -> PyResult<Vec<Bound<'py, PyList>>>;
     fn set_parameters(&mut self, parameters: &Bound<'_, PyList>) -> PyResult<()>;
     fn model(&self, info: ModelInfo) -> PyResult<Vec<u8>>;
+    fn optimizer_state(&self) -> PyResult<Option<Vec<u8>>>;
+    fn set_optimizer_state(&mut self, state: &[u8]) -> PyResult<()>;
 }
 
 /// The data of a training.
@@ -238,6 +242,17 @@ impl<T: Scalar + Element> Core for Of<T> {
         let model = Model::new(self.layers.copy().map_err(raised)?, info).map_err(raised)?;
         model.to_bytes().map_err(raised)
     }
+
+    fn optimizer_state(&self) -> PyResult<Option<Vec<u8>>> {
+        let bytes = |state| model_file::checkpoint_to_bytes(state, "").map_err(raised);
+        self.state.as_ref().map(bytes).transpose()
+    }
+
+    fn set_optimizer_state(&mut self, state: &[u8]) -> PyResult<()> {
+        let (state, _) = model_file::load_checkpoint_from_bytes(state).map_err(raised)?;
+        self.state = Some(state);
+        Ok(())
+    }
 }
 
 /// `samples x outputs`
@@ -338,6 +353,16 @@ impl Network {
     /// Replaces what [`Network::parameters`] returns.
     fn set_parameters(&self, parameters: &Bound<'_, PyList>) -> PyResult<()> {
         self.core(parameters.py())?.set_parameters(parameters)
+    }
+
+    /// The state of the optimizer that a training which goes on has left, as the bytes of a checkpoint; `None` without one.
+    fn optimizer_state<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyBytes>>> {
+        Ok(self.core(py)?.optimizer_state()?.map(|bytes| PyBytes::new(py, &bytes)))
+    }
+
+    /// Goes on from what [`Network::optimizer_state`] returned; after [`Network::set_parameters`], which forgets it.
+    fn set_optimizer_state(&self, state: &Bound<'_, PyBytes>) -> PyResult<()> {
+        self.core(state.py())?.set_optimizer_state(state.as_bytes())
     }
 
     /// The bytes of a model file; `info`: a dict with `loss`, `classes`, `features`, `targets` and `training`.

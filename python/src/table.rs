@@ -29,14 +29,15 @@ pub(crate) enum Learned {
     Values(Vec<f64>, Vec<String>),
 }
 
-/// Trains on columns, as of `Model.answer`. `tell` gets each line that the command line would print on standard error. Returns the bytes of
+/// Trains on columns, as of `Model.answer`. `weights`: one for each sample. `tell` gets each line that the command line would print on standard error. Returns the bytes of
 /// the model, and the last line of `travertine train --json`.
 #[pyfunction]
-#[pyo3(signature = (columns, learned, options, tell))]
+#[pyo3(signature = (columns, learned, weights, options, tell))]
 pub(crate) fn train_table<'py>(
     py: Python<'py>,
     columns: &Bound<'py, PyList>,
     learned: Learned,
+    weights: Option<Vec<f64>>,
     options: Vec<String>,
     tell: Py<PyAny>,
 ) -> PyResult<(Bound<'py, PyBytes>, String)> {
@@ -45,8 +46,8 @@ pub(crate) fn train_table<'py>(
         Learned::Values(values, names) => Targets::Values { values, names },
     };
     let interrupt = Arc::new(AtomicUsize::new(0));
-    let training =
-        Training { frame: frame(columns, targets)?, options, interrupt: Arc::clone(&interrupt) };
+    let frame = frame(columns, targets)?;
+    let training = Training { frame, weights, options, interrupt: Arc::clone(&interrupt) };
     let tell = move |line: &str| {
         // A function of Python that fails does not end a training.
         let _ = Python::attach(|py| tell.call1(py, (line,)).map(drop));

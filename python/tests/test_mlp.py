@@ -1,6 +1,7 @@
 """What scikit-learn's own tests of its multilayer perceptrons ask for, and what ours add."""
 
 import io
+import pickle
 import re
 from contextlib import redirect_stdout
 
@@ -145,6 +146,27 @@ def test_partial_fit_is_fit_without_shuffling(digits):
             parts.partial_fit(X, y, classes=np.unique(y))
         np.testing.assert_allclose(parts.predict_proba(X), whole.predict_proba(X), rtol=1e-9, atol=1e-12)
         assert len(parts.loss_curve_) == 20
+
+
+@pytest.mark.parametrize("options", [{}, {"solver": "sgd", "momentum": 0.9}, {"normalization": "batch", "precision": "float64"}])
+def test_a_pickle_goes_on_with_the_state_of_the_optimizer(digits, options):
+    X, y = digits
+    first = MLPClassifier((20,), random_state=1, **options)
+    for _ in range(3):
+        first.partial_fit(X[:400], y[:400], classes=np.unique(y))
+    copy = pickle.loads(pickle.dumps(first))
+    weights = MLPClassifier((20,), random_state=1, **options)
+    for estimator in [first, copy]:
+        estimator.partial_fit(X[400:800], y[400:800])
+    for own, theirs in zip(first.coefs_, copy.coefs_, strict=True):
+        assert (own == theirs).all()
+    # The state matters: from the same weights without it, the next steps are others.
+    state = copy.__getstate__()
+    state["_network"] = (state["_network"][0], None)
+    weights.__setstate__(state)
+    for estimator in [copy, weights]:
+        estimator.partial_fit(X[:400], y[:400])
+    assert not (copy.coefs_[0] == weights.coefs_[0]).all()
 
 
 def test_partial_fit_says_what_is_wrong(iris):

@@ -162,3 +162,64 @@ def test_an_interrupt_ends_the_training(tmp_path):
     child.send_signal(signal.SIGINT)
     assert child.communicate(timeout=60)[0] == "interrupted\n"
     assert child.returncode == 0
+
+
+def test_weights_decide_between_samples_that_disagree():
+    random = np.random.default_rng(0)
+    X = pd.DataFrame({"town": random.choice(["Rome", "Oslo"], 600), "size": random.normal(size=600)})
+    heavy = random.random(600) < 0.5
+    y = np.where(heavy, 1.0, 0.0)
+    weights = np.where(heavy, 9.0, 1.0)
+    options = {"max_iter": 40, "random_state": 1}
+    assert abs(TabularRegressor(**options).fit(X, y).predict(X).mean() - 0.5) < 0.1
+    assert abs(TabularRegressor(**options).fit(X, y, sample_weight=weights).predict(X).mean() - 0.9) < 0.05
+    classifier = TabularClassifier(**options).fit(X, y, sample_weight=list(weights))
+    # The recipe smooths labels, which draws probabilities towards a half.
+    assert abs(classifier.predict_proba(X)[:, 1].mean() - 0.9) < 0.08
+    # Five networks, each with the weights of its own samples.
+    best = TabularRegressor(quality="best", max_iter=15, random_state=1).fit(X, y, sample_weight=weights)
+    assert abs(best.predict(X).mean() - 0.9) < 0.06
+
+
+def test_samples_of_weight_0_teach_nothing():
+    random = np.random.default_rng(0)
+    X = random.normal(size=(600, 2))
+    truth = np.where(X[:, 0] > 0, "b", "a")
+    spoiled = np.arange(600) % 2 == 0
+    y = np.where(spoiled, np.where(X[:, 0] > 0, "a", "b"), truth)
+    classifier = TabularClassifier(max_iter=40, random_state=1).fit(X, y, sample_weight=(~spoiled).astype(float))
+    assert classifier.score(X, truth) > 0.95
+
+
+def test_class_weight_balances_classes(frame):
+    random = np.random.default_rng(0)
+    X = random.normal(size=(800, 2))
+    y = (X[:, 0] + random.normal(size=800) > 2.0).astype(int)
+    options = {"max_iter": 40, "random_state": 1}
+    plain = TabularClassifier(**options).fit(X, y).predict(X)
+    balanced = TabularClassifier(class_weight="balanced", **options).fit(X, y).predict(X)
+    by_hand = TabularClassifier(**options).fit(X, y, sample_weight=len(y) / (2 * np.bincount(y))[y]).predict(X)
+    assert balanced[y == 1].mean() > plain[y == 1].mean() + 0.2
+    assert (balanced == by_hand).all()
+
+
+@pytest.mark.parametrize(
+    ("weights", "message"),
+    [
+        (np.ones(5), "sample_weight.shape"),
+        (np.zeros(240), "at least one non-zero number"),
+        (np.full(240, -1.0), "[Nn]egative"),
+        (np.full(240, np.nan), "NaN"),
+        (np.full(240, 1e308), "infinite"),
+    ],
+)
+def test_weights_that_are_none_are_refused(frame, weights, message):
+    X, price = frame
+    with pytest.raises(ValueError, match=message):
+        TabularRegressor(max_iter=2).fit(X, price, sample_weight=weights)
+
+
+def test_calibration_takes_no_weights(frame):
+    X, price = frame
+    with pytest.raises(ValueError, match="without weights"):
+        TabularClassifier(calibrate=True, max_iter=2).fit(X, price > 0, sample_weight=np.ones(len(price)))

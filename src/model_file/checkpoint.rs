@@ -63,6 +63,26 @@ pub fn save_checkpoint<T: Scalar>(
     snapshot: &Snapshot<T>,
     notes: &str,
 ) -> Result<()> {
+    replace_file(path, &checkpoint_to_bytes(snapshot, notes)?)
+}
+
+/// The bytes of the file that [`save_checkpoint`] writes, for a place that is no file.
+///
+/// ```
+/// # use travertine::{Activation, Loss, Network, Samples, Trainer, data, engine, model_file, optimizer::Sgd};
+/// # let cpu = engine::open::<f32>("cpu")?;
+/// # let mut samples = Samples::new(&cpu, &data::digits()?)?;
+/// # let mut network = Network::builder(&cpu, 64).dense(10, Activation::Softmax).build()?;
+/// # let mut trainer = Trainer::builder(&mut network, Loss::SoftmaxCrossEntropy, Sgd::new(0.1)?).batch(32).seed(1).build()?;
+/// let snapshot = trainer.snapshot(&mut samples)?;
+/// let bytes = model_file::checkpoint_to_bytes(&snapshot, "seed 1")?;
+/// assert_eq!(model_file::load_checkpoint_from_bytes(&bytes)?, (snapshot, "seed 1".to_owned()));
+/// # Ok::<(), travertine::Error>(())
+/// ```
+///
+/// # Errors
+/// None is known; those of the serialization are passed on.
+pub fn checkpoint_to_bytes<T: Scalar>(snapshot: &Snapshot<T>, notes: &str) -> Result<Vec<u8>> {
     let bad = |error: String| Error::argument("save checkpoint", error);
     let tensors: Vec<(&String, Vec<u8>)> =
         snapshot.tensors.iter().map(|(name, values)| (name, to_bytes(values))).collect();
@@ -89,9 +109,7 @@ pub fn save_checkpoint<T: Scalar>(
         ));
     }
     let metadata = HashMap::from([(KEY.to_owned(), json)]);
-    let bytes =
-        safetensors::serialize(views, Some(metadata)).map_err(|error| bad(error.to_string()))?;
-    replace_file(path, &bytes)
+    safetensors::serialize(views, Some(metadata)).map_err(|error| bad(error.to_string()))
 }
 
 /// Reads what [`save_checkpoint`] wrote.
@@ -100,15 +118,29 @@ pub fn save_checkpoint<T: Scalar>(
 /// A file that is not a checkpoint of this version and precision, or is damaged: the place is named.
 pub fn load_checkpoint<T: Scalar>(path: impl AsRef<Path>) -> Result<(Snapshot<T>, String)> {
     let path = path.as_ref();
-    let file = path.display().to_string();
-    let bad =
-        |place: &str, expected: &str, found: String| Error::format(&file, place, expected, found);
     // Looks at the lengths before anything is read.
     Source::open(path)?.head()?;
     let bytes = fs::read(path).map_err(|source| Error::io("read", path, source))?;
+    parse(&path.display().to_string(), &bytes)
+}
+
+/// Reads what [`checkpoint_to_bytes`] returned.
+///
+/// # Errors
+/// As [`load_checkpoint`].
+pub fn load_checkpoint_from_bytes<T: Scalar>(bytes: &[u8]) -> Result<(Snapshot<T>, String)> {
+    let mut source = Source::of_bytes(bytes);
+    source.head()?;
+    parse(&source.file(), bytes)
+}
+
+/// `file`: its name in messages.
+fn parse<T: Scalar>(file: &str, bytes: &[u8]) -> Result<(Snapshot<T>, String)> {
+    let bad =
+        |place: &str, expected: &str, found: String| Error::format(file, place, expected, found);
     let checkpoint = "a checkpoint that is whole";
     let parsed = |error: safetensors::SafeTensorError| bad("header", checkpoint, error.to_string());
-    let (_, metadata) = SafeTensors::read_metadata(&bytes).map_err(parsed)?;
+    let (_, metadata) = SafeTensors::read_metadata(bytes).map_err(parsed)?;
     let entry = metadata.metadata().as_ref().and_then(|entries| entries.get(KEY));
     let entry =
         entry.ok_or_else(|| bad("metadata", &format!("an entry '{KEY}'"), "none".to_owned()))?;
@@ -117,7 +149,7 @@ pub fn load_checkpoint<T: Scalar>(path: impl AsRef<Path>) -> Result<(Snapshot<T>
     if json.version != VERSION {
         return Err(bad(KEY, &format!("version {VERSION}"), format!("version {}", json.version)));
     }
-    let mut views = SafeTensors::deserialize(&bytes).map_err(parsed)?.tensors();
+    let mut views = SafeTensors::deserialize(bytes).map_err(parsed)?.tensors();
     views.sort_by(|a, b| a.0.cmp(&b.0));
     let (mut sum, mut tensors) = (Crc::new(), BTreeMap::new());
     for (name, view) in views {

@@ -33,7 +33,9 @@ mod write;
 use std::path::Path;
 use std::sync::Arc;
 
-pub use self::checkpoint::{load_checkpoint, save_checkpoint};
+pub use self::checkpoint::{
+    checkpoint_to_bytes, load_checkpoint, load_checkpoint_from_bytes, save_checkpoint,
+};
 use self::header::Header;
 pub use self::replace::replace_file;
 use self::source::Source;

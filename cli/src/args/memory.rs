@@ -9,6 +9,8 @@ use travertine::data::Frame;
 #[derive(Clone, Debug)]
 pub(crate) struct Memory {
     pub(crate) frame: Arc<Frame>,
+    /// One for each sample.
+    pub(crate) weights: Option<Arc<[f64]>>,
     /// The number of a signal that ends the training after its step, or 0.
     pub(crate) interrupt: Arc<AtomicUsize>,
 }

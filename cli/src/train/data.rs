@@ -144,6 +144,9 @@ impl<T: Scalar> TrainingData<T> {
                 Self::of_table(args, (frame, schema.as_ref()), &train, &held_out)?
             }
         };
+        if let Some(weights) = args.memory.as_ref().and_then(|memory| memory.weights.as_deref()) {
+            data = data.weighted(weights, &train, &held_out)?;
+        }
         if args.samples.is_some() {
             warn_of_absent_classes(data.train.targets());
         }
@@ -204,6 +207,14 @@ impl<T: Scalar> TrainingData<T> {
             target_scale: None,
             deformation: None,
         })
+    }
+
+    /// The same with the weights of all samples; `train` and `held_out` are the numbers of its own.
+    fn weighted(mut self, weights: &[f64], train: &[usize], held_out: &[usize]) -> Result<Self> {
+        let of = |samples: &[usize]| samples.iter().map(|&i| weights[i]).collect();
+        self.train = self.train.with_weights(of(train))?;
+        self.test = self.test.map(|test| test.with_weights(of(held_out))).transpose()?;
+        Ok(self)
     }
 
     /// Samples that are no table, as those to train on.

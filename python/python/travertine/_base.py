@@ -351,15 +351,17 @@ class BaseMLP(BaseEstimator):
     def __getstate__(self) -> dict[str, Any]:
         state = super().__getstate__().copy()
         if "_network" in state:
-            state["_network"] = self._network.parameters()
+            state["_network"] = (self._network.parameters(), self._network.optimizer_state())
         return state
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         super().__setstate__(state)
-        if isinstance(self.__dict__.get("_network"), list):
-            parameters = self.__dict__["_network"]
+        if isinstance(self.__dict__.get("_network"), tuple):
+            parameters, optimizer_state = self.__dict__["_network"]
             self._network = Network(*self._network_arguments)
             self._network.set_parameters(parameters)
+            if optimizer_state is not None:
+                self._network.set_optimizer_state(optimizer_state)
 
     def _model_info(self) -> dict[str, Any]:
         raise NotImplementedError

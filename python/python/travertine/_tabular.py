@@ -13,11 +13,13 @@ from typing import Any
 import numpy as np
 from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
 from sklearn.utils import column_or_1d
+from sklearn.utils.class_weight import compute_sample_weight
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import (
     _check_feature_names,
     _check_n_features,
+    _check_sample_weight,
     check_consistent_length,
     check_is_fitted,
     validate_data,
@@ -56,6 +58,7 @@ _PARAMETERS = """
 _ATTRIBUTES = """
     held_out_ : dict or None
         How good the model is on the samples held out: the metric, its interval, and what a constant and a linear model reach.
+        Each of these samples counts once, whatever its weight.
     n_iter_ : int
         The epoch whose weights the model has.
     notes_ : list of str
@@ -93,7 +96,23 @@ class _BaseTabular(BaseEstimator):
         threads = threads_of(self.n_jobs)
         return options if threads is None else [*options, "--threads", str(threads)]
 
-    def _train(self, X: Any, learned: tuple[list[Any], list[str]], options: list[str]) -> None:
+    def _sample_weight(self, sample_weight: Any, X: Any) -> np.ndarray | None:
+        """The weights as numbers."""
+        if sample_weight is None:
+            return None
+        # The rows of a frame count as those of its first column, whatever the types of the others.
+        rows = X[list(X.columns)[0]] if _is_frame(X) else X
+        weights: np.ndarray = _check_sample_weight(sample_weight, rows, dtype=np.float64, ensure_non_negative=True)
+        if not np.any(weights > 0):
+            # Newer versions of scikit-learn say the same.
+            raise ValueError("Sample weights must contain at least one non-zero number.")
+        return weights
+
+    def _train(
+        self, X: Any, learned: tuple[list[Any], list[str]], weights: np.ndarray | None, options: list[str]
+    ) -> None:
+        if weights is not None and "--calibrate" in options:
+            raise ValueError("calibrate=True counts each sample once; use it without weights")
         self.notes_: list[str] = []
         complaints: list[str] = []
 
@@ -104,7 +123,9 @@ class _BaseTabular(BaseEstimator):
             if self.verbose:
                 print(line)
 
-        model, result = train_table(self._columns(X), learned, self._options() + options, tell)
+        model, result = train_table(
+            self._columns(X), learned, None if weights is None else weights.tolist(), self._options() + options, tell
+        )
         for complaint in complaints:
             warnings.warn(complaint, UserWarning, stacklevel=3)
         precision = {"float32": "f32", "float64": "f64"}[self.precision]
@@ -170,7 +191,9 @@ class TabularClassifier(ClassifierMixin, _BaseTabular):
     __doc__ = f"""Classes from tables as they are: texts, dates and missing values need no preparation.
 {_PARAMETERS}
     calibrate : bool, default=False
-        Whether probabilities are made honest by the samples held out.
+        Whether probabilities are made honest by the samples held out; not with weights.
+    class_weight : dict, 'balanced' or None, default=None
+        Weights of the classes, as in scikit-learn.
 
     Attributes
     ----------
@@ -191,6 +214,7 @@ class TabularClassifier(ClassifierMixin, _BaseTabular):
     _parameter_constraints: dict[str, list[Any]] = {
         **_BaseTabular._parameter_constraints,
         "calibrate": ["boolean"],
+        "class_weight": [dict, StrOptions({"balanced"}), None],
     }
 
     def __init__(
@@ -202,6 +226,7 @@ class TabularClassifier(ClassifierMixin, _BaseTabular):
         held_out: float = 0.2,
         max_iter: int | None = None,
         calibrate: bool = False,
+        class_weight: Any = None,
         random_state: Any = None,
         device: str = "cpu",
         n_jobs: int | None = None,
@@ -214,13 +239,14 @@ class TabularClassifier(ClassifierMixin, _BaseTabular):
         self.held_out = held_out
         self.max_iter = max_iter
         self.calibrate = calibrate
+        self.class_weight = class_weight
         self.random_state = random_state
         self.device = device
         self.n_jobs = n_jobs
         self.precision = precision
         self.verbose = verbose
 
-    def fit(self, X: Any, y: Any) -> TabularClassifier:
+    def fit(self, X: Any, y: Any, sample_weight: Any = None) -> TabularClassifier:
         """Trains the model.
 
         Parameters
@@ -229,6 +255,9 @@ class TabularClassifier(ClassifierMixin, _BaseTabular):
             The rows: numbers, texts, booleans, dates, and gaps.
         y : array-like of shape (n_samples,)
             The classes.
+        sample_weight : array-like of shape (n_samples,), default=None
+            How much each sample counts for the training and for the choice of the best epoch. Random parts and batches are drawn
+            by rows, and scales of columns count each row once, so that a weight of 2 is not the same as a row that is there twice.
 
         Returns
         -------
@@ -242,11 +271,15 @@ class TabularClassifier(ClassifierMixin, _BaseTabular):
         self.classes_, labels = np.unique(y, return_inverse=True)
         if len(self.classes_) < 2:
             raise ValueError(f"there is 1 class, {self.classes_[0]!r}; at least 2 classes are needed to learn from")
+        weights = self._sample_weight(sample_weight, X)
+        if self.class_weight is not None:
+            of_class = compute_sample_weight(self.class_weight, y)
+            weights = of_class if weights is None else weights * of_class
         options = ["--calibrate"] if self.calibrate else []
         if self.quality == "fast" and self.held_out > 0:
             # Every class that has two samples has one to learn from.
             options.append("--stratify")
-        self._train(X, (labels.tolist(), [str(name) for name in self.classes_]), options)
+        self._train(X, (labels.tolist(), [str(name) for name in self.classes_]), weights, options)
         return self
 
     def predict(self, X: Any) -> np.ndarray:
@@ -284,7 +317,7 @@ class TabularRegressor(RegressorMixin, _BaseTabular):
     quantiles : list of float or None, default=None
         Levels such as [0.1, 0.5, 0.9], whose quantiles are predicted instead of the mean.
     calibrate : bool, default=False
-        Whether quantiles are moved so that their shares of the samples held out lie below them.
+        Whether quantiles are moved so that their shares of the samples held out lie below them; not with weights.
 
     Attributes
     ----------
@@ -335,7 +368,7 @@ class TabularRegressor(RegressorMixin, _BaseTabular):
         self.precision = precision
         self.verbose = verbose
 
-    def fit(self, X: Any, y: Any) -> TabularRegressor:
+    def fit(self, X: Any, y: Any, sample_weight: Any = None) -> TabularRegressor:
         """Trains the model.
 
         Parameters
@@ -344,6 +377,9 @@ class TabularRegressor(RegressorMixin, _BaseTabular):
             The rows: numbers, texts, booleans, dates, and gaps.
         y : array-like of shape (n_samples,) or (n_samples, n_values)
             The values.
+        sample_weight : array-like of shape (n_samples,), default=None
+            How much each sample counts for the training and for the choice of the best epoch. Random parts and batches are drawn
+            by rows, and scales of columns count each row once, so that a weight of 2 is not the same as a row that is there twice.
 
         Returns
         -------
@@ -362,7 +398,7 @@ class TabularRegressor(RegressorMixin, _BaseTabular):
         options = ["--calibrate"] if self.calibrate else []
         if self.quantiles is not None:
             options += ["--quantiles", ",".join(str(float(level)) for level in self.quantiles)]
-        self._train(X, (targets.ravel().tolist(), names), options)
+        self._train(X, (targets.ravel().tolist(), names), self._sample_weight(sample_weight, X), options)
         return self
 
     def predict(self, X: Any) -> np.ndarray:
