@@ -21,8 +21,10 @@
 //! ```
 
 mod checkpoint;
+mod decoding;
 mod header;
 mod numbers;
+mod onnx;
 mod read;
 mod replace;
 mod source;
@@ -34,7 +36,9 @@ use std::path::Path;
 use std::sync::Arc;
 
 pub use self::checkpoint::{load_checkpoint, save_checkpoint};
+pub(crate) use self::decoding::Decoding;
 use self::header::Header;
+pub use self::onnx::OnnxOptions;
 pub use self::replace::replace_file;
 use self::source::Source;
 pub use self::weights::{save_weights, sequential_names};
@@ -202,6 +206,15 @@ pub(crate) fn load_all_from_bytes<T: Scalar>(
     engine: &Arc<dyn Engine<T>>,
 ) -> Result<(Vec<Network<T>>, ModelInfo)> {
     read::load_all(&mut Source::of_bytes(bytes), engine)
+}
+
+/// The bytes of the ONNX file of one network or the members of an ensemble.
+pub(crate) fn to_onnx<T: Scalar>(
+    networks: &[Arc<Network<T>>],
+    info: &ModelInfo,
+    options: &OnnxOptions,
+) -> Result<Vec<u8>> {
+    onnx::to_bytes(&networks.iter().map(|network| &**network).collect::<Vec<_>>(), info, options)
 }
 
 /// Refuses networks with different layers, or none, and `info` that does not fit them, as [`save`] does.
