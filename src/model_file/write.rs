@@ -106,7 +106,7 @@ pub(super) fn to_safetensors<T: Scalar>(
 }
 
 /// Not generic, so that no user's crate compiles the serializer.
-fn of_dtype(
+pub(super) fn of_dtype(
     operation: &'static str,
     dtype: Dtype,
     tensors: &[Tensor],

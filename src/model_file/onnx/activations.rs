@@ -25,9 +25,7 @@ pub(super) fn activate(graph: &mut GraphWriter, activation: Activation, x: &str)
             let scaled = graph.mul(&slope, x);
             above_zero(graph, x, x, &scaled)
         }
-        Activation::LeakyRelu(slope) => {
-            graph.apply("LeakyRelu", &[x], vec![float("alpha", slope)])
-        }
+        Activation::LeakyRelu(slope) => graph.apply("LeakyRelu", &[x], vec![float("alpha", slope)]),
         Activation::Elu(alpha) if graph.is_double() => {
             let below = exponential(graph, alpha, x);
             above_zero(graph, x, x, &below)

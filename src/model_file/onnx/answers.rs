@@ -22,13 +22,7 @@ pub(super) fn answer(
     }
 }
 
-fn classes(
-    graph: &mut GraphWriter,
-    info: &ModelInfo,
-    outputs: usize,
-    last: Activation,
-    x: &str,
-) {
+fn classes(graph: &mut GraphWriter, info: &ModelInfo, outputs: usize, last: Activation, x: &str) {
     let decoding = Decoding::of(last, info.loss);
     let mut scores = match decoding {
         Decoding::Probabilities | Decoding::Plain => x.to_owned(),

@@ -48,7 +48,8 @@ pub(super) fn encode(
                         let scaled = |feature: usize, x| {
                             standardization.map_or(x, |scale| scale.scaled(feature, x))
                         };
-                        let table = one_hot(texts.len(), |text, x| scaled(features.start + text, x));
+                        let table =
+                            one_hot(texts.len(), |text, x| scaled(features.start + text, x));
                         categories(graph, texts, table, name)
                     }
                     Coding::Codes(texts) => {
@@ -132,12 +133,7 @@ fn one_hot(texts: usize, scaled: impl Fn(usize, f64) -> f64) -> Vec<f64> {
     (0..=texts).flat_map(row).collect()
 }
 
-fn categories(
-    graph: &mut GraphWriter,
-    texts: &[String],
-    table: Vec<f64>,
-    input: &str,
-) -> String {
+fn categories(graph: &mut GraphWriter, texts: &[String], table: Vec<f64>, input: &str) -> String {
     let codes = find(graph, texts, input);
     let codes = graph.reshape(&codes, &[-1]);
     let table = graph.constant(Number::Double, &[texts.len() + 1, texts.len()], &table);
@@ -169,13 +165,13 @@ fn find(graph: &mut GraphWriter, texts: &[String], input: &str) -> String {
 fn bins(graph: &mut GraphWriter, mean: f64, edges: &[f64], input: &str) -> String {
     let x = without_gaps(graph, input, &[mean]);
     let bins = edges.len() - 1;
-    let mut vector =
-        |values: Vec<f64>| graph.constant(Number::Double, &[values.len()], &values);
+    let mut vector = |values: Vec<f64>| graph.constant(Number::Double, &[values.len()], &values);
     let low = vector(edges[..bins].to_vec());
     let width = vector(edges.windows(2).map(|pair| pair[1] - pair[0]).collect());
     let first = |bin: usize| if bin == 0 { f64::NEG_INFINITY } else { 0.0 };
     let last = |bin: usize| if bin + 1 == bins { f64::INFINITY } else { 1.0 };
-    let (least, most) = (vector((0..bins).map(first).collect()), vector((0..bins).map(last).collect()));
+    let (least, most) =
+        (vector((0..bins).map(first).collect()), vector((0..bins).map(last).collect()));
     let distance = graph.sub(&x, &low);
     let share = graph.div(&distance, &width);
     let share = graph.pair("Max", &share, &least);

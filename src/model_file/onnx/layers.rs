@@ -114,12 +114,7 @@ fn row_means(graph: &mut GraphWriter, x: &str, features: usize) -> String {
 }
 
 /// As [`NumberEmbedding`](crate::layer::NumberEmbedding) says.
-fn embed_numbers(
-    graph: &mut GraphWriter,
-    layer: &LayerDescription,
-    name: &str,
-    x: &str,
-) -> String {
+fn embed_numbers(graph: &mut GraphWriter, layer: &LayerDescription, name: &str, x: &str) -> String {
     let embedded = (layer.outputs - layer.inputs) / EMBEDDED;
     let m = embedded as i64;
     let (weight, bias) = (format!("{name}.weight"), format!("{name}.bias"));
@@ -190,8 +185,7 @@ fn member_heads(
     x: &str,
 ) -> String {
     let members = layer.members as i64;
-    let [inputs, outputs] =
-        [layer.inputs, layer.outputs].map(|rows| (rows / layer.members) as i64);
+    let [inputs, outputs] = [layer.inputs, layer.outputs].map(|rows| (rows / layer.members) as i64);
     // [members, N, inputs] times [members, inputs, outputs]
     let rows = graph.reshape(x, &[-1, members, inputs]);
     let rows = graph.transpose(&rows, &[1, 0, 2]);

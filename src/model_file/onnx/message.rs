@@ -24,7 +24,6 @@ pub(super) mod data_type {
 pub(super) mod attribute_type {
     pub(in crate::model_file) const FLOAT: i32 = 1;
     pub(in crate::model_file) const INT: i32 = 2;
-    pub(in crate::model_file) const STRING: i32 = 3;
     pub(in crate::model_file) const INTS: i32 = 7;
     pub(in crate::model_file) const STRINGS: i32 = 8;
 }

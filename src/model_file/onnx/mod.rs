@@ -8,20 +8,77 @@ mod activations;
 #[cfg(feature = "onnx")]
 mod answers;
 #[cfg(feature = "onnx")]
+mod assemble;
+#[cfg(feature = "onnx")]
 mod columns;
+#[cfg(feature = "onnx")]
+mod constants;
 #[cfg(feature = "onnx")]
 mod export;
 #[cfg(feature = "onnx")]
+mod expression;
+#[cfg(feature = "onnx")]
+mod front;
+#[cfg(feature = "onnx")]
+mod guard;
+#[cfg(feature = "onnx")]
 mod layers;
+#[cfg(feature = "onnx")]
+mod learning;
 #[cfg(feature = "onnx")]
 mod message;
 #[cfg(feature = "onnx")]
+mod nodes;
+#[cfg(feature = "onnx")]
+mod own;
+#[cfg(feature = "onnx")]
+mod read;
+#[cfg(feature = "onnx")]
+mod shapes;
+#[cfg(feature = "onnx")]
+mod tensor;
+#[cfg(feature = "onnx")]
+mod value;
+#[cfg(feature = "onnx")]
 mod writer;
+
+use std::ffi::OsStr;
+use std::fs::File;
+use std::io::Read;
+use std::path::Path;
 
 #[cfg(feature = "onnx")]
 pub(super) use self::export::to_bytes;
+#[cfg(feature = "onnx")]
+pub(super) use self::read::to_safetensors;
 #[cfg(not(feature = "onnx"))]
-pub(super) use self::without::to_bytes;
+pub(super) use self::without::{to_bytes, to_safetensors};
+
+/// Bytes that tell an ONNX file from a model file.
+const START: usize = 9;
+
+/// Whether a file is an ONNX file, by its name or else by its first bytes.
+pub(super) fn is_onnx(path: &Path) -> bool {
+    match path.extension().and_then(OsStr::to_str) {
+        Some(end) if end.eq_ignore_ascii_case("onnx") => true,
+        Some(end) if end.eq_ignore_ascii_case("safetensors") => false,
+        _ => {
+            let mut start = [0; START];
+            let read = File::open(path).and_then(|mut file| file.read_exact(&mut start));
+            read.is_ok() && begins_as_onnx(&start)
+        }
+    }
+}
+
+/// Whether bytes begin with the version of ONNX's format, the first field of its message; a model file begins with the length of a header.
+pub(super) fn begins_as_onnx(bytes: &[u8]) -> bool {
+    const VERSION_FIELD: u8 = 8;
+    const MOST_VERSION: u8 = 100;
+    match bytes.get(..START) {
+        Some(&[VERSION_FIELD, version, .., last]) => version < MOST_VERSION && last != b'{',
+        _ => false,
+    }
+}
 
 /// How a model becomes an ONNX file; see [`Model::to_onnx`](crate::Model::to_onnx).
 ///
@@ -48,6 +105,8 @@ impl Default for OnnxOptions {
 /// A build without the feature.
 #[cfg(not(feature = "onnx"))]
 mod without {
+    use std::path::Path;
+
     use super::OnnxOptions;
     use crate::error::{Error, Result};
     use crate::model_file::ModelInfo;
@@ -59,7 +118,16 @@ mod without {
         _info: &ModelInfo,
         _options: &OnnxOptions,
     ) -> Result<Vec<u8>> {
-        let reason = "this build has no ONNX; build it with the feature `onnx`";
-        Err(Error::argument("to_onnx", reason))
+        Err(Error::argument("to_onnx", REASON))
     }
+
+    pub(in crate::model_file) fn to_safetensors(
+        _bytes: Vec<u8>,
+        _path: Option<&Path>,
+    ) -> Result<Vec<u8>> {
+        Err(Error::argument("load", REASON))
+    }
+
+    const REASON: &str =
+        "this build reads and writes no ONNX files; build it with the feature `onnx`";
 }

@@ -100,7 +100,12 @@ impl GraphWriter {
     }
 
     /// The result of an operator.
-    pub(super) fn apply(&mut self, op: &str, inputs: &[&str], attributes: Vec<Attribute>) -> String {
+    pub(super) fn apply(
+        &mut self,
+        op: &str,
+        inputs: &[&str],
+        attributes: Vec<Attribute>,
+    ) -> String {
         self.of_domain("", op, inputs, attributes)
     }
 

@@ -36,8 +36,10 @@ fn shuffled<T: Scalar>(mut network: Network<T>, seed: u64) -> Network<T> {
         let mut bias = layer.bias_mut();
         let count = bias.rows() * bias.columns();
         if count > 1 {
-            let values: Vec<T> =
-                numbers(seed + 99 + number as u64, count).iter().map(|x| T::from_f64(0.3 * x)).collect();
+            let values: Vec<T> = numbers(seed + 99 + number as u64, count)
+                .iter()
+                .map(|x| T::from_f64(0.3 * x))
+                .collect();
             bias.write(&values).unwrap();
         }
         let columns = layer.statistics().map_or(0, |statistics| statistics.columns());
@@ -62,7 +64,8 @@ fn classes(count: usize) -> Vec<String> {
 fn networks<T: Scalar>(cpu: &Arc<dyn Engine<T>>) -> Vec<Case<T>> {
     let begin = || Network::builder(cpu, INPUTS).seed(3);
     let codes = [Categories { feature: 1, count: 3 }, Categories { feature: 4, count: 2 }];
-    let model = |network: Network<T>, info: ModelInfo| Model::new(shuffled(network, 5), info).unwrap();
+    let model =
+        |network: Network<T>, info: ModelInfo| Model::new(shuffled(network, 5), info).unwrap();
     let values = || ModelInfo::new(Loss::Quadratic);
     let of_classes = |loss, count| ModelInfo { classes: classes(count), ..ModelInfo::new(loss) };
     let mut cases = Vec::new();
@@ -118,7 +121,10 @@ fn networks<T: Scalar>(cpu: &Arc<dyn Engine<T>>) -> Vec<Case<T>> {
     let plain = begin().dense(3, Activation::Identity).build().unwrap();
     cases.push(("scores".into(), 17, model(plain, of_classes(Loss::Quadratic, 3))));
     let ensemble = (0..3).map(|seed| {
-        shuffled(begin().dense(4, Activation::Tanh).dense(2, Activation::Identity).build().unwrap(), seed)
+        shuffled(
+            begin().dense(4, Activation::Tanh).dense(2, Activation::Identity).build().unwrap(),
+            seed,
+        )
     });
     let logits = of_classes(Loss::SoftmaxCrossEntropy, 2);
     cases.push(("ensemble".into(), 17, Model::ensemble(ensemble.collect(), logits).unwrap()));

@@ -1,6 +1,8 @@
 //! ONNX files, in both directions, beside ONNX's checker and ONNX Runtime.
 
 mod export;
+mod import;
+mod nodes;
 
 use std::path::PathBuf;
 use std::process::Command;
