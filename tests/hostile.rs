@@ -12,7 +12,7 @@ use travertine::data::{
     Encoder, Label, RowReader, Schema, Table, TableOptions, Targets, read_frame,
 };
 use travertine::engine::{self, Settings};
-use travertine::model_file::ModelInfo;
+use travertine::model_file::{ModelInfo, OnnxOptions};
 use travertine::random::{Philox, Purpose};
 use travertine::{Activation, Loss, Model, Network};
 
@@ -181,6 +181,10 @@ fn damaged_files_are_read_or_refused() {
     // A survey of many columns takes about a thousand bytes for each, on each core.
     within(8 * MOST_BYTES, strange_tables);
     within(MOST_BYTES, damaged_models);
+    if cfg!(feature = "onnx") {
+        within(MOST_BYTES, damaged_onnx);
+        within(2 * MOST_BYTES, strange_onnx);
+    }
 }
 
 /// Calls `check`, which may use so many bytes.
@@ -286,4 +290,136 @@ fn damaged_models() {
         fs::write(&path, bytes).unwrap();
         let _ = use_model(&path);
     }
+}
+
+/// A file of this library, and files of others.
+fn damaged_onnx() {
+    let cpu = engine::open_with::<f32>("cpu", &Settings::threads(1)).unwrap();
+    let own = Model::load_from_bytes(&good_model(), &cpu).unwrap();
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/onnx");
+    let others = ["classifier_script", "classifier_script_13", "images_export", "keras_classifier"];
+    let others = others.map(|name| fs::read(folder.join(name).with_extension("onnx")).unwrap());
+    let own = own.to_onnx_bytes(&OnnxOptions::default()).unwrap();
+    let good: Vec<Vec<u8>> = [own].into_iter().chain(others).collect();
+    for bytes in &good {
+        Model::load_from_bytes(bytes, &cpu).unwrap_or_else(|error| panic!("{error}"));
+    }
+    damaged("onnx", &good, 2, |_, path, bytes| {
+        // Whatever is read must also answer.
+        let Ok(model) = Model::<f32>::load(path, &cpu) else { return };
+        let _ = Model::<f32>::load_from_bytes(bytes, &cpu);
+        let Ok(mut predictor) = model.predictor(1) else { return };
+        let _ = predictor.predict(&vec![0.5; model.columns().len()]);
+    });
+}
+
+/// A field of a message: its number, and its bytes.
+fn field(number: u64, content: &[u8]) -> Vec<u8> {
+    [varint(number << 3 | 2), varint(content.len() as u64), content.to_vec()].concat()
+}
+
+fn varint(mut value: u64) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    while value > 0x7f {
+        bytes.push(value as u8 | 0x80);
+        value >>= 7;
+    }
+    bytes.push(value as u8);
+    bytes
+}
+
+/// A model of version 8 with opset 17 and this graph.
+fn onnx_model(graph: &[u8]) -> Vec<u8> {
+    let opset = field(8, &[0x10, 17]);
+    [vec![8, 8], field(7, graph), opset].concat()
+}
+
+/// An input `[N, columns]` of floats.
+fn onnx_input(columns: u64) -> Vec<u8> {
+    let dim = |value: u64| field(1, &[vec![8], varint(value)].concat());
+    let shape = [field(1, &field(2, b"N")), dim(columns)].concat();
+    let kind = field(1, &[vec![8, 1], field(2, &shape)].concat());
+    field(11, &[field(1, b"x"), field(2, &kind)].concat())
+}
+
+fn onnx_node(op: &str, inputs: &[&str], output: &str) -> Vec<u8> {
+    let inputs = inputs.iter().flat_map(|name| field(1, name.as_bytes()));
+    let node = inputs.chain(field(2, output.as_bytes())).chain(field(4, op.as_bytes()));
+    field(1, &node.collect::<Vec<_>>())
+}
+
+/// A constant of floats whose values are elsewhere, or nowhere.
+fn onnx_constant(dims: &[u64], location: Option<&str>) -> Vec<u8> {
+    let dims = dims.iter().flat_map(|dim| [vec![8], varint(*dim)].concat());
+    let mut tensor: Vec<u8> = dims.chain([16, 1]).chain(field(8, b"w")).collect();
+    if let Some(location) = location {
+        let entry = [field(1, b"location"), field(2, location.as_bytes())].concat();
+        tensor.extend(field(13, &entry));
+        tensor.extend([0x70, 1]);
+    }
+    field(5, &tensor)
+}
+
+/// Files that no damage makes: each is refused, and what it says is not believed.
+fn strange_onnx() {
+    let folder = Folder::new("strange-onnx");
+    let path = folder.0.join("file.onnx");
+    let output = field(12, &field(1, b"y"));
+    let matmul = onnx_node("MatMul", &["x", "w"], "y");
+    let graph = |parts: &[&[u8]]| onnx_model(&[parts.concat(), output.clone()].concat());
+    let with_constant = |dims: &[u64], location: Option<&str>| {
+        graph(&[&onnx_input(3), &onnx_constant(dims, location), &matmul])
+    };
+    let relu = onnx_node("Relu", &["x"], "y");
+    let names: Vec<String> = (0..60).map(|i| format!("c{i}")).collect();
+    let mut doubling = onnx_node("Concat", &["w", "w"], "c0");
+    for pair in names.windows(2) {
+        doubling.extend(onnx_node("Concat", &[&pair[0], &pair[0]], &pair[1]));
+    }
+    let one = [&[8u8, 1, 16, 1][..], &field(4, &1f32.to_le_bytes()), &field(8, b"w")].concat();
+    let mut chain = onnx_input(16_000);
+    for i in 0..20_000 {
+        let from = if i == 0 { "x".to_owned() } else { format!("v{}", i - 1) };
+        chain.extend(onnx_node("Add", &[&from, "w"], &format!("v{i}")));
+    }
+    let strange: Vec<(Vec<u8>, &str)> = vec![
+        (vec![8; 9], "messages"),
+        (vec![8, 8], "graph"),
+        (onnx_model(&[]), "graph"),
+        (onnx_model(&field(1, &[]).repeat(400_000)), "messages"),
+        (onnx_model(&field(5, &[]).repeat(400_000)), "messages"),
+        (onnx_model(&field(1, &field(5, &[]).repeat(300_000))), "messages"),
+        (onnx_model(&field(1, &field(1, &[]).repeat(300_000))), "messages"),
+        (graph(&[&onnx_input(1 << 40), &relu]), "features"),
+        (graph(&[&onnx_input(u64::MAX), &relu]), "dimensions"),
+        (with_constant(&[1 << 40, 1 << 40], None), "dimensions"),
+        (with_constant(&[3, 1 << 40], None), "values"),
+        (with_constant(&[3, u64::MAX], None), "dimensions"),
+        (with_constant(&[3, 2], Some("../secret")), "beside the model"),
+        (with_constant(&[3, 2], Some("/etc/passwd")), "not in the model's folder"),
+        (with_constant(&[3, 2], Some("missing")), "beside the model"),
+        (with_constant(&[3, 2], Some("")), "not in the model's folder"),
+        (with_constant(&[3, 2], Some("link")), "not in the model's folder"),
+        (with_constant(&[3, 2], Some("short")), "24 bytes"),
+        (with_constant(&[3, 1 << 40], Some("short")), "bytes"),
+        (graph(&[&onnx_input(3), &field(5, &one), &doubling, &relu]), "numbers"),
+        (graph(&[&field(5, &one), &chain]), "numbers"),
+    ];
+    fs::write(folder.0.join("short"), b"short").unwrap();
+    #[cfg(unix)]
+    std::os::unix::fs::symlink("/etc/passwd", folder.0.join("link")).unwrap();
+    let cpu = engine::open_with::<f32>("cpu", &Settings::threads(1)).unwrap();
+    for (number, (bytes, word)) in strange.into_iter().enumerate() {
+        fs::write(&path, &bytes).unwrap();
+        let error = Model::<f32>::load(&path, &cpu).err();
+        let error = error.unwrap_or_else(|| panic!("{number} is read")).to_string();
+        assert!(error.contains(word), "{number}: no '{word}' in: {error}");
+    }
+    // A graph of many subgraphs within each other is skipped or refused, without a deep stack.
+    let mut inner = Vec::new();
+    for _ in 0..5_000 {
+        inner = field(6, &field(1, &field(5, &inner)));
+    }
+    fs::write(&path, onnx_model(&field(1, &field(5, &inner)))).unwrap();
+    assert!(Model::<f32>::load(&path, &cpu).is_err());
 }

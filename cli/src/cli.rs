@@ -12,6 +12,8 @@ use crate::args::memory::Memory;
 use crate::commands::bench::{self, BenchArgs};
 use crate::commands::devices::{self, DevicesArgs};
 use crate::commands::evaluate::{self, EvaluateArgs};
+use crate::commands::export::{self, ExportArgs};
+use crate::commands::import::{self, ImportArgs};
 use crate::commands::inspect::{self, InspectArgs};
 use crate::commands::parity::{self, ParityArgs};
 use crate::commands::predict::{self, PredictArgs};
@@ -48,6 +50,10 @@ enum Command {
     Predict(PredictArgs),
     /// What a model holds and how it was trained, or how a table is read
     Inspect(InspectArgs),
+    /// Write a model as an ONNX file, for other programs
+    Export(ExportArgs),
+    /// Read a model of another program from an ONNX file
+    Import(ImportArgs),
     /// Measure the tile sizes of a device's matrix product, and keep the best
     Tune(TuneArgs),
     /// Train on the CPU and on another device, and report how far their parameters drift apart
@@ -100,6 +106,8 @@ impl Cli {
             Command::Evaluate(args) => evaluate::run(args),
             Command::Predict(args) => predict::run(args),
             Command::Inspect(args) => inspect::run(args),
+            Command::Export(args) => export::run(args),
+            Command::Import(args) => import::run(args),
             Command::Tune(args) => tune::run(args),
             Command::Parity(args) => parity::run(args),
             Command::Bench(args) => bench::run(args),

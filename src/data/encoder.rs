@@ -123,6 +123,11 @@ impl Encoder {
         Encoder { columns: columns.map(column).collect() }
     }
 
+    /// Of columns that are fitted already.
+    pub(crate) fn of_columns(columns: Vec<EncodedColumn>) -> Self {
+        Encoder { columns }
+    }
+
     /// The columns of the table.
     pub fn columns(&self) -> &[EncodedColumn] {
         &self.columns

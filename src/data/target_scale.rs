@@ -48,6 +48,11 @@ impl TargetScale {
         fit.finish()
     }
 
+    /// A scale that is known already.
+    pub(crate) fn of(mean: Vec<f64>, deviation: Vec<f64>, bounds: Vec<[f64; 2]>) -> Self {
+        TargetScale { mean, deviation, bounds: Some(bounds) }
+    }
+
     /// The same scale, with answers no smaller and no greater than any of these targets: a prediction beyond them becomes the
     /// nearest of them. A network answers far outside of what it has seen where a sample is far from all others.
     /// [`TargetScale::undo`] leaves the bounds out.

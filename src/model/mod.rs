@@ -24,7 +24,7 @@ use crate::data::{Encoder, Schema as TableSchema, Task};
 use crate::engine::Engine;
 use crate::error::Result;
 use crate::loss::Quantiles;
-use crate::model_file::{self, ModelInfo};
+use crate::model_file::{self, ModelInfo, OnnxOptions};
 use crate::network::{Network, Prepared};
 use crate::scalar::Scalar;
 
@@ -157,6 +157,46 @@ impl<T: Scalar> Model<T> {
     /// As [`model_file::save`], without those of files.
     pub fn to_bytes(&self) -> Result<Vec<u8>> {
         model_file::bytes_of_all(&self.networks, &self.info)
+    }
+
+    /// Writes the model as an ONNX file, which other programs and ONNX Runtime compute; `path` holds the old or the new file at any moment.
+    ///
+    /// The graph has an input `[N, 1]` for each raw column, by its name: doubles for numbers (NaN where one is missing) and for dates (seconds
+    /// since 1970-01-01), strings for texts. Gaps, standardization, bins, cycles of dates and categories are computed inside it. A
+    /// model without an encoder, and [`OnnxOptions::numbers_only`], have one input `features` instead. It puts out `label` and
+    /// `probabilities` (or `scores`) for classes, else `values` in the units of the data. Names of classes and features are in the metadata,
+    /// with what [`Model::load`] needs to read the same model from this file.
+    ///
+    /// ```
+    /// use travertine::model_file::{ModelInfo, OnnxOptions};
+    /// use travertine::{Activation, Loss, Model, Network, engine};
+    /// let cpu = engine::open::<f32>("cpu")?;
+    /// let network = Network::builder(&cpu, 4).dense(3, Activation::Softmax).seed(1).build()?;
+    /// let mut info = ModelInfo::new(Loss::SoftmaxCrossEntropy);
+    /// info.classes = ["setosa", "versicolor", "virginica"].map(str::to_owned).to_vec();
+    /// # let path = std::env::temp_dir().join(format!("travertine-model-{}.onnx", std::process::id()));
+    /// # if cfg!(feature = "onnx") {
+    /// Model::new(network, info)?.to_onnx(&path, &OnnxOptions::default())?;
+    /// let same = Model::load(&path, &cpu)?;
+    /// assert_eq!(same.classes()[2], "virginica");
+    /// # std::fs::remove_file(path).unwrap();
+    /// # }
+    /// # Ok::<(), travertine::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// An opset that is not supported; a column with the name of a parameter; parameters of 2 GB or more, which the format cannot hold in
+    /// one file; a parameter that is not finite; a folder that is missing, full or not writable; a build without the feature `onnx`.
+    pub fn to_onnx(&self, path: impl AsRef<Path>, options: &OnnxOptions) -> Result<()> {
+        model_file::replace_file(path, &self.to_onnx_bytes(options)?)
+    }
+
+    /// The bytes that [`Model::to_onnx`] writes.
+    ///
+    /// # Errors
+    /// As [`Model::to_onnx`], without those of files.
+    pub fn to_onnx_bytes(&self, options: &OnnxOptions) -> Result<Vec<u8>> {
+        model_file::to_onnx(&self.networks, &self.info, options)
     }
 
     /// The columns of the raw rows that the model predicts from, in their order.

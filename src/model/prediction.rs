@@ -3,11 +3,9 @@
 use std::fmt;
 use std::sync::Arc;
 
-use crate::activation::Activation;
 use crate::data::{TargetScale, Unknown};
-use crate::loss::Loss;
 use crate::metrics::predicted_class;
-use crate::model_file::ModelInfo;
+use crate::model_file::{Decoding, ModelInfo};
 use crate::network::Network;
 use crate::scalar::Scalar;
 
@@ -237,19 +235,6 @@ impl<T: Scalar> fmt::Debug for Predictions<T> {
     }
 }
 
-/// How a network's outputs become scores.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Decoding {
-    /// They are probabilities.
-    Probabilities,
-    /// They are logits; softmax makes them probabilities.
-    Softmax,
-    /// They are logits; the logistic function makes them probabilities.
-    Sigmoid,
-    /// They are no probabilities, and can only be compared.
-    Plain,
-}
-
 /// How a model's outputs become answers.
 #[derive(Debug)]
 pub(super) struct Answers {
@@ -264,12 +249,7 @@ pub(super) struct Answers {
 
 impl Answers {
     pub(super) fn new<T: Scalar>(network: &Network<T>, info: &ModelInfo) -> Self {
-        let decoding = match (network.output_activation(), info.loss) {
-            (Activation::Softmax | Activation::Sigmoid, _) => Decoding::Probabilities,
-            (_, Loss::SoftmaxCrossEntropy) => Decoding::Softmax,
-            (_, Loss::BinaryCrossEntropy) => Decoding::Sigmoid,
-            _ => Decoding::Plain,
-        };
+        let decoding = Decoding::of(network.output_activation(), info.loss);
         Answers {
             classes: info.classes.clone(),
             outputs: network.outputs(),

@@ -21,8 +21,10 @@
 //! ```
 
 mod checkpoint;
+mod decoding;
 mod header;
 mod numbers;
+mod onnx;
 mod read;
 mod replace;
 mod source;
@@ -30,20 +32,23 @@ mod tensors;
 mod weights;
 mod write;
 
+use std::fs;
 use std::path::Path;
 use std::sync::Arc;
 
 pub use self::checkpoint::{
     checkpoint_to_bytes, load_checkpoint, load_checkpoint_from_bytes, save_checkpoint,
 };
+pub(crate) use self::decoding::Decoding;
 use self::header::Header;
+pub use self::onnx::OnnxOptions;
 pub use self::replace::replace_file;
 use self::source::Source;
 pub use self::weights::{save_weights, sequential_names};
 use crate::activation::Activation;
 use crate::data::{Encoder, Schema, Standardization, TargetScale};
 use crate::engine::Engine;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::layer::{Categories, LayerKind};
 use crate::loss::Loss;
 use crate::network::Network;
@@ -176,7 +181,10 @@ pub fn load<T: Scalar>(
     path: impl AsRef<Path>,
     engine: &Arc<dyn Engine<T>>,
 ) -> Result<(Network<T>, ModelInfo)> {
-    read::load(&mut Source::open(path.as_ref())?, engine)
+    match imported(path.as_ref())? {
+        Some(bytes) => read::load(&mut Source::of_bytes(&bytes), engine),
+        None => read::load(&mut Source::open(path.as_ref())?, engine),
+    }
 }
 
 /// As [`load`], for one network or the members of an ensemble.
@@ -184,7 +192,27 @@ pub(crate) fn load_all<T: Scalar>(
     path: impl AsRef<Path>,
     engine: &Arc<dyn Engine<T>>,
 ) -> Result<(Vec<Network<T>>, ModelInfo)> {
-    read::load_all(&mut Source::open(path.as_ref())?, engine)
+    match imported(path.as_ref())? {
+        Some(bytes) => read::load_all(&mut Source::of_bytes(&bytes), engine),
+        None => read::load_all(&mut Source::open(path.as_ref())?, engine),
+    }
+}
+
+/// The model file that an ONNX file is made into; `None` for a file that is a model file already.
+fn imported(path: &Path) -> Result<Option<Vec<u8>>> {
+    if !onnx::is_onnx(path) {
+        return Ok(None);
+    }
+    let bytes = fs::read(path).map_err(|source| Error::io("read", path, source))?;
+    onnx::to_safetensors(bytes, Some(path)).map(Some)
+}
+
+/// As [`imported`], of bytes in memory.
+fn imported_bytes(bytes: &[u8]) -> Result<Option<Vec<u8>>> {
+    match onnx::begins_as_onnx(bytes) {
+        true => onnx::to_safetensors(bytes.to_vec(), None).map(Some),
+        false => Ok(None),
+    }
 }
 
 /// As [`load`], from the bytes of a model file in memory, such as `include_bytes!` or a download.
@@ -195,7 +223,8 @@ pub fn load_from_bytes<T: Scalar>(
     bytes: &[u8],
     engine: &Arc<dyn Engine<T>>,
 ) -> Result<(Network<T>, ModelInfo)> {
-    read::load(&mut Source::of_bytes(bytes), engine)
+    let imported = imported_bytes(bytes)?;
+    read::load(&mut Source::of_bytes(imported.as_deref().unwrap_or(bytes)), engine)
 }
 
 /// As [`load_all`], from the bytes of a model file in memory.
@@ -203,7 +232,17 @@ pub(crate) fn load_all_from_bytes<T: Scalar>(
     bytes: &[u8],
     engine: &Arc<dyn Engine<T>>,
 ) -> Result<(Vec<Network<T>>, ModelInfo)> {
-    read::load_all(&mut Source::of_bytes(bytes), engine)
+    let imported = imported_bytes(bytes)?;
+    read::load_all(&mut Source::of_bytes(imported.as_deref().unwrap_or(bytes)), engine)
+}
+
+/// The bytes of the ONNX file of one network or the members of an ensemble.
+pub(crate) fn to_onnx<T: Scalar>(
+    networks: &[Arc<Network<T>>],
+    info: &ModelInfo,
+    options: &OnnxOptions,
+) -> Result<Vec<u8>> {
+    onnx::to_bytes(&networks.iter().map(|network| &**network).collect::<Vec<_>>(), info, options)
 }
 
 /// Refuses networks with different layers, or none, and `info` that does not fit them, as [`save`] does.
@@ -220,5 +259,9 @@ pub(crate) fn check<T: Scalar>(
 /// # Errors
 /// As [`load`].
 pub fn describe(path: impl AsRef<Path>) -> Result<Description> {
-    Ok(Header::read(&mut Source::open(path.as_ref())?)?.describe())
+    let path = path.as_ref();
+    Ok(match imported(path)? {
+        Some(bytes) => Header::read(&mut Source::of_bytes(&bytes))?.describe(),
+        None => Header::read(&mut Source::open(path)?)?.describe(),
+    })
 }

@@ -14,7 +14,8 @@ pub(super) fn to_bytes<T: Scalar>(values: &[T]) -> Vec<u8> {
     bytes_of(dtype::<T>(), &T::to_f64s(values))
 }
 
-fn bytes_of(dtype: Dtype, values: &[f64]) -> Vec<u8> {
+/// Numbers as bytes of a type, f64 or f32.
+pub(super) fn bytes_of(dtype: Dtype, values: &[f64]) -> Vec<u8> {
     match dtype {
         Dtype::F64 => values.iter().flat_map(|x| x.to_le_bytes()).collect(),
         _ => values.iter().flat_map(|x| (*x as f32).to_le_bytes()).collect(),

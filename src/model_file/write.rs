@@ -31,29 +31,59 @@ pub(super) fn save<T: Scalar>(
 
 /// The bytes of the file.
 pub(super) fn serialize<T: Scalar>(networks: &[&Network<T>], info: &ModelInfo) -> Result<Vec<u8>> {
-    check("save", networks, info)?;
-    let (layers, members) = (descriptions(networks[0]), networks.len());
-    let mut tensors = Vec::new();
-    for (member, network) in networks.iter().enumerate() {
-        for (number, layer) in network.layers().iter().enumerate() {
-            let values = values_of(&**layer)?;
-            if values.iter().flatten().any(|x| !x.is_finite()) {
-                let of_member =
-                    if members > 1 { format!(" of member {member}") } else { String::new() };
-                let reason = format!("a parameter of layer {number}{of_member} is not finite");
-                return Err(Error::argument("save", reason));
+    Parts::of("save", networks, info)?.to_safetensors("save", info)
+}
+
+/// Layers and parameters of one network, or of the members of an ensemble.
+pub(super) struct Parts {
+    pub(super) dtype: Dtype,
+    pub(super) layers: Vec<LayerDescription>,
+    pub(super) members: usize,
+    /// As [`tensors_of`] names them, layer by layer and member by member.
+    pub(super) tensors: Vec<Tensor>,
+}
+
+impl Parts {
+    /// Refuses what [`check`] refuses, and parameters that are not finite.
+    pub(super) fn of<T: Scalar>(
+        operation: &'static str,
+        networks: &[&Network<T>],
+        info: &ModelInfo,
+    ) -> Result<Self> {
+        check(operation, networks, info)?;
+        let (layers, members) = (descriptions(networks[0]), networks.len());
+        let mut tensors = Vec::new();
+        for (member, network) in networks.iter().enumerate() {
+            for (number, layer) in network.layers().iter().enumerate() {
+                let values = values_of(&**layer)?;
+                if values.iter().flatten().any(|x| !x.is_finite()) {
+                    let of_member =
+                        if members > 1 { format!(" of member {member}") } else { String::new() };
+                    let reason = format!("a parameter of layer {number}{of_member} is not finite");
+                    return Err(Error::argument(operation, reason));
+                }
+                let bytes = values.iter().map(|values| to_bytes(values));
+                tensors.extend(
+                    tensors_of((member, members), number, &layers[number]).into_iter().zip(bytes),
+                );
             }
-            let bytes = values.iter().map(|values| to_bytes(values));
-            tensors.extend(
-                tensors_of((member, members), number, &layers[number]).into_iter().zip(bytes),
-            );
         }
+        Ok(Parts { dtype: dtype::<T>(), layers, members, tensors })
     }
-    to_safetensors::<T>("save", &tensors, Some(metadata(&layers, members, info)?))
+
+    /// The bytes of a model file.
+    pub(super) fn to_safetensors(
+        &self,
+        operation: &'static str,
+        info: &ModelInfo,
+    ) -> Result<Vec<u8>> {
+        let metadata = metadata(&self.layers, self.members, info)?;
+        of_dtype(operation, self.dtype, &self.tensors, Some(metadata))
+    }
 }
 
 /// The metadata of the file. Not generic, so that no user's crate compiles the serializer.
-fn metadata(
+pub(super) fn metadata(
     layers: &[LayerDescription],
     members: usize,
     info: &ModelInfo,
@@ -76,7 +106,7 @@ pub(super) fn to_safetensors<T: Scalar>(
 }
 
 /// Not generic, so that no user's crate compiles the serializer.
-fn of_dtype(
+pub(super) fn of_dtype(
     operation: &'static str,
     dtype: Dtype,
     tensors: &[Tensor],

@@ -126,8 +126,8 @@ fn drivers_features_and_globals_keep_to_their_rooms() {
         for driver in ["cudarc", "opencl3", "cl3::"] {
             assert!(in_engine || !code.contains(driver), "{path} names {driver}");
         }
-        // `matrix` has the conversions to ndarray behind a feature, `data` Parquet.
-        let features = in_engine || ["matrix", "data"].contains(&source.room());
+        // `matrix` has the conversions to ndarray behind a feature, `data` Parquet, `model_file` ONNX.
+        let features = in_engine || ["matrix", "data", "model_file"].contains(&source.room());
         assert!(features || !code.contains("cfg(feature"), "{path} has a cfg(feature)");
         for global in
             ["static mut", "LazyLock", "OnceLock", "OnceCell", "lazy_static", "thread_local"]

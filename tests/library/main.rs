@@ -11,4 +11,5 @@ mod model;
 mod model_file;
 mod model_threads;
 mod model_weights;
+mod onnx;
 mod tables;

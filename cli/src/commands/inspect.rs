@@ -1,6 +1,7 @@
 //! `travertine inspect`
 
 use std::collections::BTreeMap;
+use std::ffi::OsStr;
 use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
@@ -56,7 +57,9 @@ fn is_model(path: &Path) -> bool {
     let begins_as_model = File::open(path).and_then(|mut file| file.read_exact(&mut start)).is_ok()
         && start[LENGTH_BYTES] == b'{'
         && start[LENGTH_BYTES - 1] == 0;
-    begins_as_model || path.extension().is_some_and(|end| end.eq_ignore_ascii_case("safetensors"))
+    let is_named =
+        |end: &OsStr| end.eq_ignore_ascii_case("safetensors") || end.eq_ignore_ascii_case("onnx");
+    begins_as_model || path.extension().is_some_and(is_named)
 }
 
 /// The line of `inspect DATA --json`.

@@ -4,6 +4,8 @@ pub(crate) mod bench;
 mod bench_network;
 pub(crate) mod devices;
 pub(crate) mod evaluate;
+pub(crate) mod export;
+pub(crate) mod import;
 pub(crate) mod inspect;
 pub(crate) mod json;
 pub(crate) mod parity;

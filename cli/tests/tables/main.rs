@@ -7,6 +7,7 @@ mod complaints;
 mod dialects;
 mod embedded;
 mod lines;
+mod onnx;
 mod options;
 mod prediction;
 mod public;

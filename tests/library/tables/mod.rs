@@ -1,5 +1,5 @@
 //! Tables that other programs write, read back cell by cell.
 
-mod folder;
+pub(crate) mod folder;
 mod python;
 mod written;

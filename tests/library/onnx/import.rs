@@ -1,0 +1,134 @@
+//! Files of other programs: what this library answers, beside their own outputs.
+
+use std::fs;
+use std::path::Path;
+
+use serde_json::{Map, Value};
+use travertine::{Model, Scalar, engine, model_file};
+
+use super::{python, run};
+use crate::tables::folder::Folder;
+
+/// The producers' files, written by `scripts/onnx-producers`.
+fn producers() -> std::path::PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/onnx")
+}
+
+fn numbers(row: &Value) -> Vec<f64> {
+    row.as_array().unwrap().iter().map(|x| x.as_f64().unwrap_or(f64::NAN)).collect()
+}
+
+/// Probabilities or values of one row, and the class.
+fn answer<T: Scalar>(prediction: &travertine::Prediction<'_, T>) -> (Vec<f64>, Option<String>) {
+    let numbers = match prediction.probabilities() {
+        [] => [prediction.values(), prediction.scores()].concat(),
+        all => all.to_vec(),
+    };
+    (numbers, prediction.class().map(str::to_owned))
+}
+
+/// What a model answers for the rows or records of a case.
+fn answers<T: Scalar>(path: &Path, case: &Value) -> Vec<(Vec<f64>, Option<String>)> {
+    let model = Model::<T>::load(path, &engine::open::<T>("cpu").unwrap())
+        .unwrap_or_else(|error| panic!("{error}"));
+    let mut predictor = model.predictor(1).unwrap();
+    if let Some(records) = case["records"].as_array() {
+        let predict = |record| answer(&predictor.predict_record(record).unwrap());
+        return records.iter().map(predict).collect();
+    }
+    let rows = if case["rows"].is_null() { &case["inputs"] } else { &case["rows"] };
+    let names: Vec<String> = model.columns().iter().map(|column| column.name.clone()).collect();
+    let one = |row: &Value| {
+        let row = numbers(row);
+        if row.iter().all(|x| x.is_finite()) {
+            return answer(&predictor.predict(&row).unwrap());
+        }
+        // A row with gaps is a record.
+        let fields = names.iter().cloned().zip(row.iter().map(|x| match x.is_nan() {
+            true => Value::Null,
+            false => Value::from(*x),
+        }));
+        answer(&predictor.predict_record(&fields.collect::<Map<_, _>>()).unwrap())
+    };
+    rows.as_array().unwrap().iter().map(one).collect()
+}
+
+/// The largest difference to what the producer answers, relative to the larger of 1 and the answer.
+fn difference(path: &Path, case: &Value) -> f64 {
+    let precision = model_file::describe(path).unwrap_or_else(|error| panic!("{error}")).precision;
+    let found = match precision {
+        "f64" => answers::<f64>(path, case),
+        _ => answers::<f32>(path, case),
+    };
+    let expected = case["outputs"].as_array().unwrap();
+    assert_eq!(found.len(), expected.len());
+    let mut worst = 0f64;
+    for (number, ((found, class), expected)) in found.iter().zip(expected).enumerate() {
+        let expected = numbers(expected);
+        assert_eq!(found.len(), expected.len(), "{}", path.display());
+        for (found, expected) in found.iter().zip(expected) {
+            let found = if case["logarithms"] == true { found.ln() } else { *found };
+            worst = worst.max((found - expected).abs() / expected.abs().max(1.0));
+        }
+        if let Some(labels) = case["labels"].as_array() {
+            assert_eq!(class.as_deref(), labels[number].as_str(), "{}", path.display());
+        }
+    }
+    worst
+}
+
+#[test]
+fn files_of_pytorch_and_keras_answer_as_these_did() {
+    let mut count = 0;
+    for entry in fs::read_dir(producers()).unwrap() {
+        let path = entry.unwrap().path();
+        if path.extension().is_none_or(|end| end != "onnx") {
+            continue;
+        }
+        let case = fs::read_to_string(path.with_extension("json")).unwrap();
+        let worst = difference(&path, &serde_json::from_str(&case).unwrap());
+        let name = path.file_stem().unwrap().to_string_lossy().into_owned();
+        eprintln!("{name}: {worst:.1e}");
+        let bound = if name.starts_with("double") { 1e-12 } else { 1e-5 };
+        assert!(worst < bound, "{name}: {worst}");
+        count += 1;
+    }
+    assert!(count >= 20, "{count}");
+}
+
+#[test]
+fn networks_and_pipelines_of_scikit_learn_answer_as_it_does() {
+    let Some(python) = python("skl2onnx, sklearn, pandas") else { return };
+    let folder = Folder::new();
+    run(&python, "sklearn_models.py", &[folder.as_ref()]);
+    let cases = fs::read_to_string(folder.join("cases.json")).unwrap();
+    let cases: Vec<Value> = serde_json::from_str(&cases).unwrap();
+    assert_eq!(cases.len(), 12);
+    for case in &cases {
+        let name = case["file"].as_str().unwrap();
+        let worst = difference(&folder.join(name), case);
+        eprintln!("{name}: {worst:.1e}");
+        // scikit-learn computes in double precision what the file has in single.
+        assert!(worst < 1e-5, "{name}: {worst}");
+    }
+}
+
+/// What is no chain of layers is refused by the node, its operator, and what it would take.
+#[test]
+fn what_is_no_chain_is_refused_by_name() {
+    let Some(python) = python("onnx") else { return };
+    let folder = Folder::new();
+    run(&python, "refused.py", &[folder.as_ref()]);
+    let cases = fs::read_to_string(folder.join("cases.json")).unwrap();
+    let cases: Vec<(String, Vec<String>)> = serde_json::from_str(&cases).unwrap();
+    assert!(cases.len() > 10);
+    let cpu = engine::open::<f32>("cpu").unwrap();
+    for (name, parts) in cases {
+        let error = Model::<f32>::load(folder.join(&name), &cpu).err();
+        let error = error.unwrap_or_else(|| panic!("{name} is read")).to_string();
+        eprintln!("{error}");
+        for part in parts {
+            assert!(error.contains(&part), "{name}: no '{part}' in: {error}");
+        }
+    }
+}
