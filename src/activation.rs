@@ -13,6 +13,10 @@ use crate::ops::fused::Fold;
 use crate::ops::network::Form;
 use crate::scalar::Scalar;
 
+/// For [`Activation::Gelu`] in generated programs: `exp(u^2/2) normal_cdf(-u) / t` for u >= 0, `t = 4 / (4 + u)`, as a polynomial
+/// in `2t - 1`.
+pub(crate) const NORMAL_TAIL: &[f64] = &math::TAIL_F64;
+
 /// `a = f(z)`, the activation of a layer.
 ///
 /// ```
@@ -104,7 +108,7 @@ formula!(
     "x * (sigmoid(y) * (V(1.0) + y * sigmoid(-y)))"
 );
 /// lambda and lambda alpha of selu, whose fixed point of mean and variance is (0, 1).
-const SELU: [f64; 2] = [1.050_700_987_355_480_5, 1.758_099_340_847_376_6];
+pub(crate) const SELU: [f64; 2] = [1.050_700_987_355_480_5, 1.758_099_340_847_376_6];
 formula!(
     Selu = "selu",
     |z, _p| {

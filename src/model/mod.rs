@@ -6,6 +6,7 @@ mod predictor;
 mod reading;
 mod record;
 mod schema;
+mod source;
 mod table;
 
 use std::fmt;

@@ -22,6 +22,7 @@
 
 mod checkpoint;
 mod decoding;
+mod freeze;
 mod header;
 mod numbers;
 mod onnx;
@@ -40,6 +41,8 @@ pub use self::checkpoint::{
     checkpoint_to_bytes, load_checkpoint, load_checkpoint_from_bytes, save_checkpoint,
 };
 pub(crate) use self::decoding::Decoding;
+pub use self::freeze::Language;
+pub(crate) use self::freeze::{RawSamples, SELF_TESTS, SelfTest, raw_samples};
 use self::header::Header;
 pub use self::onnx::OnnxOptions;
 pub use self::replace::replace_file;
@@ -243,6 +246,17 @@ pub(crate) fn to_onnx<T: Scalar>(
     options: &OnnxOptions,
 ) -> Result<Vec<u8>> {
     onnx::to_bytes(&networks.iter().map(|network| &**network).collect::<Vec<_>>(), info, options)
+}
+
+/// The source code of one network or the members of an ensemble; see [`Model::to_source`](crate::Model::to_source).
+pub(crate) fn to_source<T: Scalar>(
+    networks: &[Arc<Network<T>>],
+    info: &ModelInfo,
+    (language, name): (Language, &str),
+    test: &SelfTest,
+) -> Result<String> {
+    let networks: Vec<&Network<T>> = networks.iter().map(|network| &**network).collect();
+    freeze::to_source(&networks, info, (language, name), test)
 }
 
 /// Refuses networks with different layers, or none, and `info` that does not fit them, as [`save`] does.

@@ -1,9 +1,9 @@
 //! `travertine export`
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
-use travertine::model_file::{self, OnnxOptions};
+use travertine::model_file::{self, Language, OnnxOptions};
 use travertine::{Error, Model, Result, Scalar, engine};
 
 use crate::message::{note, wrong};
@@ -14,43 +14,116 @@ use crate::output::file;
 pub(crate) struct ExportArgs {
     /// Model file
     model: PathBuf,
-    /// The file to write, an ONNX file by its ending .onnx
+    /// The file to write, by its ending: .onnx, or source code without dependencies, .c (C99) or .rs (Rust)
     #[arg(long, value_name = "FILE")]
     to: PathBuf,
     /// Version of ONNX's operators, 13 to 23 [default: 17]
     #[arg(long, value_name = "N")]
     opset: Option<u32>,
-    /// One input of numbers that are encoded and standardized already, without the columns of the table
+    /// One input of numbers that are encoded and standardized already, without the columns of the table; for .onnx
     #[arg(long)]
     numbers_only: bool,
+    /// What names in C begin with; of the module in Rust [default: the file's name]
+    #[arg(long, value_name = "NAME")]
+    name: Option<String>,
+}
+
+/// What is written.
+#[derive(Clone, Copy)]
+enum Format {
+    Onnx,
+    Source(Language),
+}
+
+impl Format {
+    fn of(path: &Path) -> Option<Self> {
+        match path.extension()?.to_str()?.to_ascii_lowercase().as_str() {
+            "onnx" => Some(Format::Onnx),
+            "c" => Some(Format::Source(Language::C)),
+            "rs" => Some(Format::Source(Language::Rust)),
+            _ => None,
+        }
+    }
 }
 
 /// Writes a model for other programs.
 pub(crate) fn run(args: &ExportArgs) -> Result<()> {
-    if !args.to.extension().is_some_and(|end| end.eq_ignore_ascii_case("onnx")) {
-        return Err(wrong("--to", "the name of the file must end in .onnx, as model.onnx"));
-    }
+    let Some(format) = Format::of(&args.to) else {
+        let reason = "the name of the file must end in .onnx, .c or .rs, as model.onnx";
+        return Err(wrong("--to", reason));
+    };
+    args.check(format)?;
     file::check_is_not("--to", &args.to, std::slice::from_ref(&args.model))?;
     match model_file::describe(&args.model)?.precision {
-        "f64" => export::<f64>(args),
-        _ => export::<f32>(args),
+        "f64" => export::<f64>(args, format),
+        _ => export::<f32>(args, format),
     }
 }
 
-fn export<T: Scalar>(args: &ExportArgs) -> Result<()> {
-    let model = Model::<T>::load(&args.model, &engine::open("cpu")?)?;
-    let default = OnnxOptions::default();
-    let opset = args.opset.unwrap_or(default.opset);
-    let bytes = model.to_onnx_bytes(&OnnxOptions { opset, numbers_only: args.numbers_only });
-    let bytes = bytes.map_err(|error| match error.to_string() {
-        text if text.contains("numbers_only") => {
-            Error::other(text.replace("(numbers_only)", "by --numbers-only"))
+impl ExportArgs {
+    /// Refuses options of other formats.
+    fn check(&self, format: Format) -> Result<()> {
+        let given = match format {
+            Format::Onnx => [(self.name.is_some(), "--name"), (false, "")],
+            Format::Source(_) => {
+                [(self.opset.is_some(), "--opset"), (self.numbers_only, "--numbers-only")]
+            }
+        };
+        match (given.into_iter().find(|(is_given, _)| *is_given), format) {
+            (None, _) => Ok(()),
+            (Some((_, option)), Format::Onnx) => Err(wrong(option, "is for .c and .rs files")),
+            (Some((_, option)), Format::Source(_)) => Err(wrong(option, "is for .onnx files")),
         }
-        _ => error,
-    })?;
+    }
+
+    /// The name in source code: what was given, else what can be made of the file's name.
+    fn name(&self) -> String {
+        if let Some(name) = &self.name {
+            return name.clone();
+        }
+        let stem = self.to.file_stem().and_then(|stem| stem.to_str()).unwrap_or_default();
+        let letter = |c: char| if c.is_ascii_alphanumeric() { c.to_ascii_lowercase() } else { '_' };
+        let name: String = stem.chars().map(letter).collect();
+        let name = name.trim_matches('_');
+        if name.starts_with(|c: char| c.is_ascii_lowercase()) {
+            name.to_owned()
+        } else {
+            format!("model_{name}").trim_end_matches('_').to_owned()
+        }
+    }
+}
+
+fn export<T: Scalar>(args: &ExportArgs, format: Format) -> Result<()> {
+    let model = Model::<T>::load(&args.model, &engine::open("cpu")?)?;
+    let bytes = match format {
+        Format::Onnx => onnx(args, &model)?,
+        Format::Source(language) => {
+            let (name, is_given) = (args.name(), args.name.is_some());
+            let stem = args.to.file_stem().and_then(|stem| stem.to_str());
+            if !is_given && language == Language::C && stem != Some(name.as_str()) {
+                note(&format!(
+                    "names in {} begin with {name}_; --name chooses another",
+                    args.to.display()
+                ));
+            }
+            model.to_source(language, &name)?.into_bytes()
+        }
+    };
     file::check("--to", &args.to, bytes.len())?;
     if args.to.exists() {
         note(&format!("replaces {}", args.to.display()));
     }
     model_file::replace_file(&args.to, &bytes)
+}
+
+fn onnx<T: Scalar>(args: &ExportArgs, model: &Model<T>) -> Result<Vec<u8>> {
+    let default = OnnxOptions::default();
+    let opset = args.opset.unwrap_or(default.opset);
+    let bytes = model.to_onnx_bytes(&OnnxOptions { opset, numbers_only: args.numbers_only });
+    bytes.map_err(|error| match error.to_string() {
+        text if text.contains("numbers_only") => {
+            Error::other(text.replace("(numbers_only)", "by --numbers-only"))
+        }
+        _ => error,
+    })
 }
