@@ -163,6 +163,10 @@ fn write(writer: &mut SourceWriter, layer: &LayerDescription, own: &Parameters, 
     writer.end_function(None);
 }
 
+/// Inputs whose products are summed before the sum is stored: a compiler that does not keep y in registers loads and stores it
+/// a fourth as often, which halves the time of small layers, or more.
+const INPUTS_AT_ONCE: usize = 4;
+
 /// `y = W x + b`, with W column-major, so that the inner loop goes along both y and W. `offsets`: in front of the places in W, b, x
 /// and y.
 fn dense(
@@ -171,11 +175,21 @@ fn dense(
     (inputs, outputs): (usize, usize),
     [of_w, of_b, of_x, of_y]: [&str; 4],
 ) {
+    let product = |j: &str| format!("{w}[{of_w}({j}) * {outputs} + i] * x[{of_x}{j}]");
     writer.for_each("i", outputs, &[&format!("y[{of_y}i] = {b}[{of_b}i];")]);
-    writer.begin_for("j", inputs);
-    let sum = format!("y[{of_y}i] += {w}[{of_w}j * {outputs} + i] * x[{of_x}j];");
-    writer.for_each("i", outputs, &[&sum]);
-    writer.end();
+    let groups = inputs / INPUTS_AT_ONCE;
+    if groups > 0 {
+        let products: Vec<String> =
+            (0..INPUTS_AT_ONCE).map(|k| product(&format!("{INPUTS_AT_ONCE} * j + {k}"))).collect();
+        writer.begin_for("j", groups);
+        writer.for_each("i", outputs, &[&format!("y[{of_y}i] += {};", products.join(" + "))]);
+        writer.end();
+    }
+    let rest: Vec<String> =
+        (groups * INPUTS_AT_ONCE..inputs).map(|j| product(&j.to_string())).collect();
+    if !rest.is_empty() {
+        writer.for_each("i", outputs, &[&format!("y[{of_y}i] += {};", rest.join(" + "))]);
+    }
 }
 
 /// `gamma (x - mean) / sqrt(variance + epsilon) + beta`
