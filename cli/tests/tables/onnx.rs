@@ -130,6 +130,12 @@ fn what_cannot_be_written_is_refused() {
     folder.run("export t.safetensors --to missing/t.onnx").fails(2, &["--to", "missing"]);
     folder.run("export nothing.safetensors --to t.onnx").fails(2, &["nothing.safetensors"]);
     folder.run("export t.safetensors --to t.onnx --numbers-only --opset 20").ok();
+    // Every command takes it as a model.
+    folder.run("inspect t.onnx").ok();
+    folder.run("evaluate t.onnx t.csv").ok();
+    folder.run("train t.csv --epochs 1 --preset plain --hidden 3 --out a.safetensors").ok();
+    folder.run("export a.safetensors --to a.onnx").ok();
+    folder.run("train t.csv --epochs 1 --preset plain --hidden 3 --init a.onnx").ok();
     folder.run("import t.onnx --out t.onnx").fails(2, &["--out", ".safetensors"]);
     // The name of a column may be that of a parameter.
     let text = rows("layers.0.weight,x,y", 60, |i| format!("{},{i},{}", i % 7, 2 * i));

@@ -31,7 +31,9 @@ pub(super) fn apply(
                 Ok(Value::Label { of: *of, classes: Rc::new(classes) })
             }
             (Value::Rows(x), places) => {
-                let (places, features) = (places.integers()?, own(expressions, x)?);
+                let places = places.integers()?;
+                expressions.spend(8 * places.len())?;
+                let features = own(expressions, x)?;
                 let chosen = places.iter().map(|place| {
                     features.get(usize::try_from(*place).unwrap_or(usize::MAX)).cloned()
                 });

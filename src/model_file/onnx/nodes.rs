@@ -3,6 +3,7 @@
 use super::expression::{Expressions, Op, Part};
 use super::front::{Base, Feature};
 use super::shapes::{arg_max, reshape, select, squeeze, transpose, unsqueeze};
+use super::tensor::MOST_AXES;
 use super::value::{Attributes, Fault, Found, Rows, Value};
 use crate::activation::Activation;
 
@@ -40,6 +41,12 @@ impl Call<'_> {
             Some(axes) => axes.integers().map(Some),
             None => Ok(self.attributes.ints("axes").map(<[i64]>::to_vec)),
         }
+        .and_then(|axes: Option<Vec<i64>>| match axes.as_ref().map_or(0, Vec::len) {
+            count if count > MOST_AXES => {
+                Err(Fault::new(format!("at most {MOST_AXES} axes"), count.to_string()))
+            }
+            _ => Ok(axes),
+        })
     }
 }
 
