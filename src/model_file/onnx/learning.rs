@@ -2,9 +2,10 @@
 
 use std::rc::Rc;
 
+use super::call::Call;
 use super::expression::{Expressions, Op};
 use super::front::{Base, Column, Feature};
-use super::nodes::{Call, raw_column};
+use super::nodes::raw_column;
 use super::value::{Fault, Found, Rows, Value};
 
 pub(super) fn apply(

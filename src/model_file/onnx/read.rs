@@ -9,14 +9,14 @@ use prost::bytes::Bytes;
 use safetensors::Dtype;
 
 use super::assemble::{Built, Outputs, assemble};
+use super::call::Call;
 use super::expression::{Expressions, Id};
 use super::front::{Base, Column, Feature};
 use super::message::{Attribute, Graph, Model, Node, ValueInfo, data_type};
-use super::nodes::{self, Call};
 use super::tensor::{Constant, Data, MOST_AXES, Place, constant, is_double};
 use super::value::{Attributes, Fault, Found, Rows, Value};
 use super::writer::ML_DOMAIN;
-use super::{constants, guard, learning, own};
+use super::{constants, guard, learning, nodes, own};
 use crate::error::{Error, Result};
 use crate::model_file::header::tensors_of;
 use crate::model_file::numbers;

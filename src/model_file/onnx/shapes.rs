@@ -1,9 +1,9 @@
 //! Operators that change the shape of rows, or choose among their numbers.
 
+use super::call::{Call, rows};
 use super::constants::reshaped;
 use super::expression::{Expressions, Op};
 use super::front::Feature;
-use super::nodes::{Call, rows};
 use super::tensor::MOST_AXES;
 use super::value::{Fault, Found, Rows, Value};
 

@@ -234,7 +234,7 @@ fn external(
             (format!("a whole number as the {key} of external data"), format!("'{text}'"))
         }),
     };
-    let bytes = count.checked_mul(element).unwrap_or(usize::MAX) as u64;
+    let bytes = count.saturating_mul(element) as u64;
     let (offset, length) = (number("offset")?.unwrap_or(0), number("length")?.unwrap_or(bytes));
     let io =
         |error: std::io::Error| ("a readable file".to_owned(), format!("'{location}': {error}"));
