@@ -116,6 +116,7 @@ mod documents {
     document!(Tables, "../docs/guide/src/tables.md");
     document!(TrainingWell, "../docs/guide/src/training_well.md");
     document!(Serving, "../docs/guide/src/serving.md");
+    document!(Deploying, "../docs/guide/src/deploying.md");
     document!(Engines, "../docs/guide/src/engines.md");
     document!(Article, "../docs/guide/src/article.md");
     document!(Chain, "../docs/guide/src/chain.md");

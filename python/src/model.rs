@@ -1,11 +1,13 @@
 //! Model files: the class `Model` of the compiled module.
 
+use std::path::Path;
+
 use numpy::{PyArray1, PyArrayMethods, PyReadonlyArray2};
 use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyList};
 use travertine::data::{Dataset, Targets, Task};
-use travertine::model_file::{self, ModelInfo};
+use travertine::model_file::{self, ModelInfo, OnnxOptions};
 use travertine::{Loss, Predictions, Scalar};
 
 use crate::devices;
@@ -64,6 +66,23 @@ fn answers<T: Scalar>(model: &travertine::Model<T>, predictions: &Predictions<T>
     Answers { labels, numbers, width }
 }
 
+/// A model of a precision from a source, by a function of `travertine::Model`.
+macro_rules! model_of {
+    ($precision:expr, $place:expr, $load:ident($source:expr)) => {{
+        let (device, threads) = $place;
+        Ok(Model(match $precision {
+            "f64" => {
+                let engine = devices::open::<f64>(device, threads)?;
+                Precision::F64(travertine::Model::$load($source, &engine)?)
+            }
+            _ => {
+                let engine = devices::open::<f32>(device, threads)?;
+                Precision::F32(travertine::Model::$load($source, &engine)?)
+            }
+        }))
+    }};
+}
+
 impl Model {
     fn of_bytes(
         bytes: &[u8],
@@ -71,16 +90,13 @@ impl Model {
         device: &str,
         threads: Option<usize>,
     ) -> travertine::Result<Self> {
-        Ok(Model(match precision {
-            "f64" => {
-                let engine = devices::open::<f64>(device, threads)?;
-                Precision::F64(travertine::Model::load_from_bytes(bytes, &engine)?)
-            }
-            _ => {
-                let engine = devices::open::<f32>(device, threads)?;
-                Precision::F32(travertine::Model::load_from_bytes(bytes, &engine)?)
-            }
-        }))
+        model_of!(precision, (device, threads), load_from_bytes(bytes))
+    }
+
+    /// Of a file, which may have constants in files beside it.
+    fn of_file(path: &Path, device: &str, threads: Option<usize>) -> travertine::Result<Self> {
+        let description = model_file::describe(path)?;
+        model_of!(description.precision, (device, threads), load(path))
     }
 
     fn answers(&self, py: Python<'_>, x: &Bound<'_, PyAny>) -> PyResult<Answers> {
@@ -125,11 +141,7 @@ impl Model {
         device: &str,
         threads: Option<usize>,
     ) -> PyResult<Self> {
-        py.detach(|| {
-            let description = model_file::describe(&path).map_err(raised)?;
-            let bytes = std::fs::read(&path)?;
-            Model::of_bytes(&bytes, description.precision, device, threads).map_err(raised)
-        })
+        py.detach(|| Model::of_file(&path, device, threads).map_err(raised))
     }
 
     /// The bytes of a model file.
@@ -153,6 +165,18 @@ impl Model {
     /// Writes the model file; `path` holds the old or the new model at any moment.
     fn save(&self, py: Python<'_>, path: std::path::PathBuf) -> PyResult<()> {
         py.detach(|| of_both!(self, model => model.save(&path).map_err(raised)))
+    }
+
+    /// Writes an ONNX file.
+    fn to_onnx(
+        &self,
+        py: Python<'_>,
+        path: std::path::PathBuf,
+        opset: u32,
+        numbers_only: bool,
+    ) -> PyResult<()> {
+        let options = OnnxOptions { opset, numbers_only };
+        py.detach(|| of_both!(self, model => model.to_onnx(&path, &options).map_err(raised)))
     }
 
     /// "f32" or "f64"

@@ -237,6 +237,12 @@ def test_files_are_those_of_the_command_line(iris, tmp_path):
     theirs = [json.loads(line)["class"] for line in command("predict", "cli.safetensors", "x.csv", "--json").splitlines()]
     model = Model.load(tmp_path / "cli.safetensors")
     assert model.predict(X).tolist() == theirs
+    for options in ({}, {"opset": 21, "numbers_only": True}):
+        model.to_onnx(tmp_path / "cli.onnx", **options)
+        same = Model.load(tmp_path / "cli.onnx")
+        assert same.columns == model.columns and same.predict(X).tolist() == theirs
+    with pytest.raises(ValueError, match="13 to 23"):
+        model.to_onnx(tmp_path / "cli.onnx", opset=12)
     (tmp_path / "broken.safetensors").write_bytes((tmp_path / "cli.safetensors").read_bytes()[:1000])
     with pytest.raises(ValueError, match="broken.safetensors"):
         Model.load(tmp_path / "broken.safetensors")

@@ -126,12 +126,39 @@ impl<T: Scalar> Model<T> {
         Ok(Model { networks, info, shared, prepared: Mutex::new(Vec::new()) })
     }
 
-    /// Reads a model file onto an engine. A file of the other precision is converted.
+    /// Reads a model file onto an engine, or an ONNX file, as [`Model::from_onnx`] does. A file of the other precision is converted.
     ///
     /// # Errors
     /// As [`model_file::load`].
     pub fn load(path: impl AsRef<Path>, engine: &Arc<dyn Engine<T>>) -> Result<Self> {
         let (networks, info) = model_file::load_all(path, engine)?;
+        Model::ensemble(networks, info)
+    }
+
+    /// Reads an ONNX file, whatever its name is. A file that [`Model::to_onnx`] wrote is the same model; one of another program must be a chain
+    /// of dense layers, activations, normalizations and operations by constants, as PyTorch, Keras and scikit-learn write networks.
+    /// Operations by constants melt into the layers beside them, or into the standardization.
+    ///
+    /// ```
+    /// # use travertine::{Loss, model_file::{ModelInfo, OnnxOptions}};
+    /// use travertine::{Activation, Model, Network, engine};
+    /// let cpu = engine::open::<f32>("cpu")?;
+    /// # let network = Network::builder(&cpu, 2).dense(1, Activation::Identity).build()?;
+    /// # let path = std::env::temp_dir().join(format!("travertine-from-onnx-{}.onnx", std::process::id()));
+    /// # if cfg!(feature = "onnx") {
+    /// # Model::new(network, ModelInfo::new(Loss::Quadratic))?.to_onnx(&path, &OnnxOptions::default())?;
+    /// let model = Model::from_onnx(&path, &cpu)?;
+    /// println!("{model}");
+    /// # std::fs::remove_file(path).unwrap();
+    /// # }
+    /// # Ok::<(), travertine::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// A file that is damaged, or no such chain: the node, its operator and what it would take are named; constants in files outside of the
+    /// model's folder; a build without the feature `onnx`; otherwise as [`model_file::load`].
+    pub fn from_onnx(path: impl AsRef<Path>, engine: &Arc<dyn Engine<T>>) -> Result<Self> {
+        let (networks, info) = model_file::load_onnx(path.as_ref(), engine)?;
         Model::ensemble(networks, info)
     }
 

@@ -6,6 +6,8 @@
 //! `columns`, the numbers of its m features. One metadata entry, `travertine`, holds as JSON what else it takes to rebuild
 //! the network and to read raw input.
 //!
+//! ONNX files (`.onnx`) are read in the place of model files everywhere; behind the feature `onnx`.
+//!
 //! ```
 //! use travertine::model_file::{self, ModelInfo};
 //! use travertine::{Activation, Loss, Network, engine};
@@ -199,6 +201,16 @@ pub(crate) fn load_all<T: Scalar>(
         Some(bytes) => read::load_all(&mut Source::of_bytes(&bytes), engine),
         None => read::load_all(&mut Source::open(path.as_ref())?, engine),
     }
+}
+
+/// As [`load_all`], of an ONNX file, whatever its name is.
+pub(crate) fn load_onnx<T: Scalar>(
+    path: &Path,
+    engine: &Arc<dyn Engine<T>>,
+) -> Result<(Vec<Network<T>>, ModelInfo)> {
+    let bytes = fs::read(path).map_err(|source| Error::io("read", path, source))?;
+    let bytes = onnx::to_safetensors(bytes, Some(path))?;
+    read::load_all(&mut Source::of_bytes(&bytes), engine)
 }
 
 /// The model file that an ONNX file is made into; `None` for a file that is a model file already.

@@ -1,5 +1,6 @@
 //! Weights under the names of another program, as PyTorch's state dictionaries have them.
 
+use std::io::{Read, Seek};
 use std::path::Path;
 
 use super::numbers::to_bytes;
@@ -18,7 +19,8 @@ impl<T: Scalar> Network<T> {
     /// name for each layer: layer i is read from the tensors `{name}.weight` and `{name}.bias` and, for batch normalization,
     /// `{name}.running_mean` and `{name}.running_var`, for embeddings of numbers `{name}.columns`, for parametric activations from
     /// `{name}.weight` alone, with PyTorch's shapes (weights of dense layers `outputs x inputs`,
-    /// row-major). Numbers may be f64, f32, f16 or bf16. Tensors of other names are ignored.
+    /// row-major). Numbers may be f64, f32, f16 or bf16. Tensors of other names are ignored. An ONNX file counts as the model file that
+    /// it is read as, with the names `layers.0` and so on.
     ///
     /// ```no_run
     /// use travertine::{Activation, Network, engine};
@@ -43,9 +45,20 @@ impl<T: Scalar> Network<T> {
         names: &[S],
     ) -> Result<()> {
         check_names("load_weights", self, names)?;
-        let mut source = Source::open(path.as_ref())?;
+        let path = path.as_ref();
+        match super::imported(path)? {
+            Some(bytes) => self.weights_of(&mut Source::of_bytes(&bytes), names),
+            None => self.weights_of(&mut Source::open(path)?, names),
+        }
+    }
+
+    fn weights_of<R: Read + Seek, S: AsRef<str>>(
+        &mut self,
+        source: &mut Source<R>,
+        names: &[S],
+    ) -> Result<()> {
         let (metadata, offset, _) = source.metadata()?;
-        let mut file = Tensors { source: &mut source, metadata: &metadata, offset };
+        let mut file = Tensors { source, metadata: &metadata, offset };
         let layers = self.layers().iter().zip(names);
         let values: Vec<Vec<Vec<T>>> = layers
             .map(|(layer, name)| {

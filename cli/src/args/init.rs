@@ -1,5 +1,6 @@
 //! `--init`: a rule for the first weights, or a file that has them.
 
+use std::ffi::OsStr;
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
@@ -13,7 +14,7 @@ use crate::message::wrong;
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum FirstWeights {
     Rule(Init),
-    /// A safetensors file, such as a saved model or PyTorch's.
+    /// A safetensors file, such as a saved model or PyTorch's, or an ONNX file.
     File(PathBuf),
 }
 
@@ -22,7 +23,10 @@ impl FromStr for FirstWeights {
 
     fn from_str(text: &str) -> Result<Self> {
         let ending = Path::new(text).extension();
-        if ending.is_some_and(|ending| ending.eq_ignore_ascii_case("safetensors")) {
+        let is_file = |ending: &OsStr| {
+            ["safetensors", "onnx"].iter().any(|name| ending.eq_ignore_ascii_case(name))
+        };
+        if ending.is_some_and(is_file) {
             return Ok(FirstWeights::File(text.into()));
         }
         text.parse().map(FirstWeights::Rule)

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 use travertine::model_file::{self, Language, OnnxOptions};
-use travertine::{Error, Model, Result, Scalar, engine};
+use travertine::{ErrorKind, Model, Result, Scalar, engine};
 
 use crate::message::{note, wrong};
 use crate::output::file;
@@ -12,7 +12,7 @@ use crate::output::file;
 /// `export`
 #[derive(Args, Debug)]
 pub(crate) struct ExportArgs {
-    /// Model file
+    /// Model file, or an ONNX file
     model: PathBuf,
     /// The file to write, by its ending: .onnx, or source code without dependencies, .c (C99) or .rs (Rust)
     #[arg(long, value_name = "FILE")]
@@ -120,9 +120,11 @@ fn onnx<T: Scalar>(args: &ExportArgs, model: &Model<T>) -> Result<Vec<u8>> {
     let default = OnnxOptions::default();
     let opset = args.opset.unwrap_or(default.opset);
     let bytes = model.to_onnx_bytes(&OnnxOptions { opset, numbers_only: args.numbers_only });
-    bytes.map_err(|error| match error.to_string() {
-        text if text.contains("numbers_only") => {
-            Error::other(text.replace("(numbers_only)", "by --numbers-only"))
+    bytes.map_err(|error| match error.kind() {
+        // In the words of this command.
+        ErrorKind::Argument { reason, .. } => {
+            let reason = reason.replace("(numbers_only)", "by --numbers-only");
+            ErrorKind::Argument { operation: "export", reason }.into()
         }
         _ => error,
     })

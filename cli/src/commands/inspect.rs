@@ -25,7 +25,7 @@ const MOST_NAMES: usize = 20;
 /// `inspect`
 #[derive(Args, Debug)]
 pub(crate) struct InspectArgs {
-    /// Model file, or a file with a table
+    /// Model file, an ONNX file, or a file with a table
     file: PathBuf,
     #[command(flatten)]
     table: TableArgs,

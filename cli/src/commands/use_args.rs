@@ -13,7 +13,7 @@ use crate::message::wrong;
 /// A model, and the data that it is used on.
 #[derive(Args, Debug)]
 pub(crate) struct UseArgs {
-    /// Model file
+    /// Model file, or an ONNX file
     pub(crate) model: PathBuf,
     /// digits, mnist:DIR, idx:IMAGES,LABELS, or a file with a table
     pub(crate) data: Source,

@@ -62,12 +62,12 @@ class Model:
 
     @classmethod
     def load(cls, path: str | os.PathLike[str], device: str = "cpu", n_jobs: int | None = None) -> Model:
-        """Reads a model file.
+        """Reads a model file, or an ONNX file: one of this library, or a network of PyTorch, Keras or scikit-learn.
 
         Parameters
         ----------
         path : str or path-like
-            The file.
+            The file; an ONNX file by its ending .onnx.
         device : str, default='cpu'
             Where it computes; see :func:`travertine.devices`.
         n_jobs : int or None, default=None
@@ -89,6 +89,22 @@ class Model:
             The file.
         """
         self._model.save(os.fspath(path))
+
+    def to_onnx(self, path: str | os.PathLike[str], opset: int = 17, numbers_only: bool = False) -> None:
+        """Writes the model as an ONNX file, which ONNX Runtime computes from the raw columns.
+
+        Each column is an input of its own: doubles for numbers and for dates (seconds since 1970-01-01), strings for texts.
+
+        Parameters
+        ----------
+        path : str or path-like
+            The file.
+        opset : int, default=17
+            The version of ONNX's operators, 13 to 23.
+        numbers_only : bool, default=False
+            Whether one input of numbers that are encoded and standardized already takes the place of the columns.
+        """
+        self._model.to_onnx(os.fspath(path), opset, numbers_only)
 
     @property
     def columns(self) -> list[tuple[str, str]]:

@@ -270,7 +270,7 @@ struct End {
     has_two_classes: bool,
     is_log_softmax: bool,
     /// Factors, summands and bounds of values.
-    scale: Option<(Vec<f64>, Vec<f64>, Vec<[f64; 2]>)>,
+    scale: Option<TargetScale>,
 }
 
 impl End {
@@ -288,7 +288,8 @@ impl End {
             }
             [.., (Op::Clip(least, most), width)] => {
                 let bounds = vec![[least.max(f64::MIN), most.min(f64::MAX)]; *width];
-                end.scale = Some((vec![1.0; *width], vec![0.0; *width], bounds));
+                let (mean, deviation) = (vec![0.0; *width], vec![1.0; *width]);
+                end.scale = Some(TargetScale::of(mean, deviation, bounds));
                 ops.pop();
             }
             [.., (Op::Clip(least, most), _), (Op::Affine { scale, shift }, _)]
@@ -297,7 +298,7 @@ impl End {
                 let bound = |x: f64, (s, t): (&f64, &f64)| (s * x + t).clamp(f64::MIN, f64::MAX);
                 let each = || scale.iter().zip(shift);
                 let bounds = each().map(|at| [bound(*least, at), bound(*most, at)]).collect();
-                end.scale = Some((scale.clone(), shift.clone(), bounds));
+                end.scale = Some(TargetScale::of(shift.clone(), scale.clone(), bounds));
                 ops.truncate(ops.len() - 2);
             }
             _ => {}
@@ -338,8 +339,7 @@ impl End {
         info.classes = classes;
         info.features = front.names;
         (info.encoder, info.standardization) = (front.encoder, front.standardization);
-        info.target_scale =
-            self.scale.map(|(scale, shift, bounds)| TargetScale::of(shift, scale, bounds));
+        info.target_scale = self.scale;
         Ok(info)
     }
 }

@@ -43,7 +43,7 @@ pub(super) fn encode(
             coding => {
                 let features = feature..feature + column.features();
                 feature = features.end;
-                let x = match coding {
+                match coding {
                     Coding::Categories(texts) => {
                         let scaled = |feature: usize, x| {
                             standardization.map_or(x, |scale| scale.scaled(feature, x))
@@ -62,8 +62,7 @@ pub(super) fn encode(
                         standardize(graph, standardization, features, &x)
                     }
                     Coding::Mean(_) => name.clone(),
-                };
-                x
+                }
             }
         };
         blocks.push(block);

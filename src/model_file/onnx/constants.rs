@@ -1,6 +1,6 @@
 //! Operators on constants and on shapes, which are computed when a file is read.
 
-use super::tensor::{Constant, Data};
+use super::tensor::{Constant, Data, MOST_AXES};
 use super::value::{Attributes, Fault, Found, Value};
 use std::rc::Rc;
 
@@ -17,6 +17,12 @@ pub(super) fn fold(
         Some(axes) => axes.to_integers(),
         None => attributes.ints("axes").map(<[i64]>::to_vec),
     };
+    let changes_axes = matches!(op, "Squeeze" | "Unsqueeze" | "Reshape");
+    let count = inputs.get(1).map_or(0, |axes| axes.len());
+    let count = count.max(attributes.ints("axes").map_or(0, <[i64]>::len));
+    if changes_axes && count > MOST_AXES {
+        return Err(Fault::new(format!("at most {MOST_AXES} axes"), count.to_string()));
+    }
     Ok(match op {
         "Identity" | "Dropout" => (**first).clone(),
         "Cast" | "CastLike" => cast(first, attributes.int("to", 1)),
@@ -186,6 +192,7 @@ fn concat(inputs: &[Rc<Constant>], attributes: &Attributes<'_>) -> Found<Constan
         .iter()
         .all(|one| std::mem::discriminant(&one.data) == std::mem::discriminant(&first.data));
     if !(0..rank).contains(&axis)
+        || inputs.iter().any(|one| one.shape.len() != first.shape.len())
         || !same_type
         || inputs.iter().any(|one| others(one) != others(first))
     {

@@ -5,9 +5,9 @@
 /// Structures that a file may have, beside one for every 64 bytes of it: a graph of 20 000 nodes.
 const MOST_MESSAGES: usize = 1 << 16;
 const BYTES_PER_MESSAGE: usize = 64;
-/// Numbers that reading may compute, beside eight for every byte of the file.
+/// Numbers that reading may compute, beside two for every byte of the file.
 const MOST_NUMBERS: usize = 1 << 20;
-const NUMBERS_PER_BYTE: usize = 8;
+const NUMBERS_PER_BYTE: usize = 2;
 
 /// Fields that are messages or texts, in each of the messages that have such: of a model, its graph, a node, an attribute, a tensor, an
 /// input's description and so on. What is not listed is one structure at most.

@@ -2,9 +2,10 @@
 
 use std::rc::Rc;
 
+use super::call::Call;
 use super::expression::{Expressions, Op};
 use super::front::{Base, Column, Feature};
-use super::nodes::{Call, raw_column};
+use super::nodes::raw_column;
 use super::value::{Fault, Found, Rows, Value};
 
 pub(super) fn apply(
@@ -31,7 +32,9 @@ pub(super) fn apply(
                 Ok(Value::Label { of: *of, classes: Rc::new(classes) })
             }
             (Value::Rows(x), places) => {
-                let (places, features) = (places.integers()?, own(expressions, x)?);
+                let places = places.integers()?;
+                expressions.spend(8 * places.len())?;
+                let features = own(expressions, x)?;
                 let chosen = places.iter().map(|place| {
                     features.get(usize::try_from(*place).unwrap_or(usize::MAX)).cloned()
                 });

@@ -10,6 +10,8 @@ mod answers;
 #[cfg(feature = "onnx")]
 mod assemble;
 #[cfg(feature = "onnx")]
+mod call;
+#[cfg(feature = "onnx")]
 mod columns;
 #[cfg(feature = "onnx")]
 mod constants;

@@ -1,9 +1,10 @@
 //! Operators on rows of numbers.
 
+use super::call::{Call, rows};
 use super::expression::{Expressions, Op, Part};
 use super::front::{Base, Feature};
 use super::shapes::{arg_max, reshape, select, squeeze, transpose, unsqueeze};
-use super::value::{Attributes, Fault, Found, Rows, Value};
+use super::value::{Fault, Found, Rows, Value};
 use crate::activation::Activation;
 
 /// Beyond it softplus is the identity in single precision.
@@ -12,40 +13,6 @@ const SOFTPLUS_THRESHOLD: f64 = 20.0;
 const SELU: [f64; 2] = [1.673_263_2, 1.050_701];
 /// Rows that an identity matrix may have.
 pub(super) const MOST_SQUARE: usize = 1024;
-
-/// A node, and what its operator depends on.
-pub(super) struct Call<'c> {
-    pub(super) op: &'c str,
-    pub(super) attributes: Attributes<'c>,
-    /// What the file says that an input is; `None` where it is left out.
-    pub(super) inputs: Vec<Option<Value>>,
-    pub(super) opset: i64,
-    /// The number of samples, where the file fixes it.
-    pub(super) batch: Option<usize>,
-}
-
-impl Call<'_> {
-    pub(super) fn input(&self, place: usize) -> Found<&Value> {
-        let value = self.inputs.get(place).and_then(Option::as_ref);
-        value.ok_or_else(|| Fault::new(format!("input {place}"), "none"))
-    }
-
-    pub(super) fn optional(&self, place: usize) -> Option<&Value> {
-        self.inputs.get(place).and_then(Option::as_ref)
-    }
-
-    /// Axes, which are an attribute or an input, as the opset has it.
-    pub(super) fn axes(&self) -> Found<Option<Vec<i64>>> {
-        match self.optional(1) {
-            Some(axes) => axes.integers().map(Some),
-            None => Ok(self.attributes.ints("axes").map(<[i64]>::to_vec)),
-        }
-    }
-}
-
-pub(super) fn rows(of: usize, dims: Vec<usize>) -> Value {
-    Value::Rows(Rows { of, dims })
-}
 
 /// The result of a node whose first input is rows, or whose second is.
 pub(super) fn apply(call: &Call<'_>, expressions: &mut Expressions) -> Found<Value> {

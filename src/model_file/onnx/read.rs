@@ -9,14 +9,14 @@ use prost::bytes::Bytes;
 use safetensors::Dtype;
 
 use super::assemble::{Built, Outputs, assemble};
+use super::call::Call;
 use super::expression::{Expressions, Id};
 use super::front::{Base, Column, Feature};
 use super::message::{Attribute, Graph, Model, Node, ValueInfo, data_type};
-use super::nodes::{self, Call};
-use super::tensor::{Constant, Data, Place, constant, is_double};
+use super::tensor::{Constant, Data, MOST_AXES, Place, constant, is_double};
 use super::value::{Attributes, Fault, Found, Rows, Value};
 use super::writer::ML_DOMAIN;
-use super::{constants, guard, learning, own};
+use super::{constants, guard, learning, nodes, own};
 use crate::error::{Error, Result};
 use crate::model_file::header::tensors_of;
 use crate::model_file::numbers;
@@ -126,10 +126,9 @@ impl<'f> Reader<'f> {
             }
         }
         let outputs = self.outputs(graph)?;
-        let used_as_numbers = (0..self.columns.len()).find(|column| {
-            let chain = self.expressions.chain(outputs.of);
-            self.columns[*column].is_text && self.is_number(&chain, *column)
-        });
+        let chain = self.expressions.chain(outputs.of);
+        let used_as_numbers = (0..self.columns.len())
+            .find(|column| self.columns[*column].is_text && self.is_number(&chain, *column));
         if let Some(column) = used_as_numbers {
             let fault = Fault::new("numbers or categories", "both");
             return Err(self.fault(format!("column '{}'", self.columns[column].name), fault));
@@ -180,6 +179,9 @@ impl<'f> Reader<'f> {
         };
         if let Some(batch) = samples.value.and_then(|rows| usize::try_from(rows).ok()) {
             self.batch = self.batch.or(Some(batch).filter(|batch| *batch > 0));
+        }
+        if rest.len() >= MOST_AXES {
+            return refused(self, format!("at most {MOST_AXES} axes"), shape.dim.len().to_string());
         }
         let mut dims = Vec::new();
         let mut width = 1usize;

@@ -1,9 +1,10 @@
 //! Operators that change the shape of rows, or choose among their numbers.
 
+use super::call::{Call, rows};
 use super::constants::reshaped;
 use super::expression::{Expressions, Op};
 use super::front::Feature;
-use super::nodes::{Call, rows};
+use super::tensor::MOST_AXES;
 use super::value::{Fault, Found, Rows, Value};
 
 pub(super) fn reshape(call: &Call<'_>, x: Rows) -> Found<Value> {
@@ -11,12 +12,16 @@ pub(super) fn reshape(call: &Call<'_>, x: Rows) -> Found<Value> {
         Value::Sizes(sizes) => sizes.clone(),
         shape => shape.integers()?.into_iter().map(Some).collect(),
     };
+    let allows_zero = call.attributes.int("allowzero", 0) != 0;
+    let is_empty = allows_zero && target.contains(&Some(0));
     let refused = || {
         let expected = format!("a shape that keeps the samples of {}", x.shape());
         Fault::new(expected, format!("{target:?}").replace("Some(", "").replace(')', ""))
     };
-    let allows_zero = call.attributes.int("allowzero", 0) != 0;
     let Some((first, rest)) = target.split_first() else { return Err(refused()) };
+    if is_empty || target.len() > MOST_AXES {
+        return Err(refused());
+    }
     // N stays N if it is copied, or what is left when the others make up a sample.
     let keeps = match first {
         None => true,
@@ -121,9 +126,12 @@ pub(super) fn select(call: &Call<'_>, expressions: &mut Expressions, x: Rows) ->
         let bound = |x: i64| (if x < 0 { x + rows } else { x }).clamp(0, rows);
         (bound(*from)..bound(*to)).collect()
     };
+    // Before the features are there.
+    let (all, count) = (features.clone(), count as i64);
+    expressions.spend(8 * (places.len() + all.len()))?;
     let chosen = places.iter().map(|place| {
-        let index = if *place < 0 { place + count as i64 } else { *place };
-        features.get(usize::try_from(index).unwrap_or(usize::MAX)).cloned()
+        let index = if *place < 0 { place + count } else { *place };
+        all.get(usize::try_from(index).unwrap_or(usize::MAX)).cloned()
     });
     let chosen: Option<Vec<Feature>> = chosen.collect();
     let chosen = chosen.filter(|chosen| !chosen.is_empty());

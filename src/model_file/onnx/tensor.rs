@@ -10,6 +10,9 @@ use safetensors::Dtype;
 use super::message::{Tensor, data_type};
 use crate::model_file::numbers::from_bytes;
 
+/// Dimensions of a tensor.
+pub(super) const MOST_AXES: usize = 16;
+
 /// A constant, row-major.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Constant {
@@ -92,17 +95,19 @@ pub(super) fn is_double(tensor: &Tensor) -> bool {
 
 /// The constant that a tensor is; `Err` has what was expected and what was found.
 pub(super) fn constant(tensor: &Tensor, place: &Place) -> Result<Constant, (String, String)> {
-    let mut count = 1usize;
+    let (mut count, mut most) = (1usize, 1usize);
+    let is_small = tensor.dims.len() <= MOST_AXES;
     let mut shape = Vec::with_capacity(tensor.dims.len());
     for &rows in &tensor.dims {
         let rows_in_range = usize::try_from(rows).ok();
-        let product = rows_in_range.and_then(|rows| count.checked_mul(rows));
-        let (Some(rows), Some(product)) = (rows_in_range, product) else {
+        // A dimension of 0 hides none that is too large.
+        let product = rows_in_range.and_then(|rows| most.checked_mul(rows.max(1)));
+        let (Some(rows), Some(product), true) = (rows_in_range, product, is_small) else {
             let expected = "dimensions that a tensor can have".to_owned();
             return Err((expected, format!("{:?}", tensor.dims)));
         };
         shape.push(rows);
-        count = product;
+        (count, most) = (count * rows, product);
     }
     let kind = tensor.data_type.unwrap_or_default();
     let data = if kind == data_type::STRING {
@@ -229,7 +234,7 @@ fn external(
             (format!("a whole number as the {key} of external data"), format!("'{text}'"))
         }),
     };
-    let bytes = count.checked_mul(element).unwrap_or(usize::MAX) as u64;
+    let bytes = count.saturating_mul(element) as u64;
     let (offset, length) = (number("offset")?.unwrap_or(0), number("length")?.unwrap_or(bytes));
     let io =
         |error: std::io::Error| ("a readable file".to_owned(), format!("'{location}': {error}"));
