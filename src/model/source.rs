@@ -2,6 +2,7 @@
 
 use super::{Model, Prediction};
 use crate::error::Result;
+use crate::layer::Categories;
 use crate::model_file::{self, Language, RawSamples, SELF_TESTS, SelfTest};
 use crate::scalar::Scalar;
 
@@ -29,7 +30,10 @@ impl<T: Scalar> Model<T> {
     /// finite; a device that fails.
     pub fn to_source(&self, language: Language, name: &str) -> Result<String> {
         let inputs = self.network().inputs();
-        let scores = match model_file::raw_samples(&self.info, inputs)? {
+        let layers = self.network().layers().iter();
+        let categories: Vec<Categories> =
+            layers.flat_map(|layer| layer.categories().to_vec()).collect();
+        let scores = match model_file::raw_samples(&self.info, inputs, &categories)? {
             RawSamples::Table(frame) => {
                 let predictions = self.predict_table(&self.encode_frame(&frame)?)?;
                 predictions.iter().flat_map(|one| answers(&one).to_vec()).collect()

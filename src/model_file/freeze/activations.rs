@@ -103,8 +103,8 @@ fn needs(activation: Activation) -> &'static [&'static str] {
     }
 }
 
-/// The value of an activation at z, in C and in Rust. `$f` ends the names of functions of C and `$l` its literals; Rust computes in
-/// double precision, which no single-precision number notices.
+/// The value of an activation at z, in C and in Rust. `$t` is the type in C, `$f` ends the names of its functions and `$l` its literals;
+/// Rust computes in double precision, which no single-precision number notices.
 fn body(activation: Activation) -> Option<[String; 2]> {
     let (alpha, [lambda, lambda_alpha]) = match activation {
         Activation::LeakyRelu(p) | Activation::Elu(p) => (p, [0.0; 2]),
@@ -112,7 +112,11 @@ fn body(activation: Activation) -> Option<[String; 2]> {
     };
     let texts = match activation {
         Activation::Identity | Activation::Softmax => return None,
-        Activation::Sigmoid => ["1.0$l / (1.0$l + exp$f(-z))".to_owned(), "1.0 / (1.0 + exp(-z))".to_owned()],
+        // For z < 0 as exp(z) / (1 + exp(z)), which has one rounding error less.
+        Activation::Sigmoid => [
+            "const $t e = exp$f(z < 0.0$l ? z : -z); return (z < 0.0$l ? e : 1.0$l) / (1.0$l + e)".to_owned(),
+            "1.0 / (1.0 + exp(-z))".to_owned(),
+        ],
         Activation::Tanh => [
             "tanh$f(z)".to_owned(),
             "{ let e = expm1(2.0 * if z < 0.0 { -z } else { z }); let t = if e > 1e17 { 1.0 } else { e / (e + 2.0) }; if z < 0.0 { -t } else { t } }".to_owned(),
@@ -130,14 +134,17 @@ fn body(activation: Activation) -> Option<[String; 2]> {
             format!("z * (0.5$l * erfc$f(-z * {:?}$l))", std::f64::consts::FRAC_1_SQRT_2),
             "z * normal_cdf(z)".to_owned(),
         ],
-        Activation::Silu => ["z / (1.0$l + exp$f(-z))".to_owned(), "z / (1.0 + exp(-z))".to_owned()],
+        Activation::Silu => [
+            "const $t e = exp$f(z < 0.0$l ? z : -z); return z * ((z < 0.0$l ? e : 1.0$l) / (1.0$l + e))".to_owned(),
+            "z / (1.0 + exp(-z))".to_owned(),
+        ],
         Activation::Selu => [
             format!("0.0$l < z ? {lambda:?}$l * z : {lambda_alpha:?}$l * expm1$f(z)"),
             format!("if 0.0 < z {{ {lambda:?} * z }} else {{ {lambda_alpha:?} * expm1(z) }}"),
         ],
         // With e = exp(z): tanh(ln(1 + e)) = u / (u + 2), u = e (e + 2), which is 1 from z = 20 on.
         Activation::Mish => [
-            "z > 20.0$l ? z : z * (1.0$l - 2.0$l / (exp$f(z) * (exp$f(z) + 2.0$l) + 2.0$l))".to_owned(),
+            "const $t e = exp$f(z > 20.0$l ? 20.0$l : z); const $t u = e * (e + 2.0$l); return z * (u / (u + 2.0$l))".to_owned(),
             "{ let e = exp(if z > 20.0 { 20.0 } else { z }); let u = e * (e + 2.0); z * (u / (u + 2.0)) }".to_owned(),
         ],
         Activation::Softplus => [
@@ -156,8 +163,11 @@ fn function(writer: &mut SourceWriter, name: &str, [c, rust]: [&str; 2]) {
     match writer.language {
         Language::C => {
             let end = if is_single { "f" } else { "" };
-            let text = c.replace("$f", end).replace("$l", end);
-            writer.raw(&format!("static {of} {own}({of} z)\n{{\n    return {text};\n}}\n"));
+            let text = c.replace("$f", end).replace("$l", end).replace("$t", of);
+            // One statement a line; the last one returns.
+            let text = text.replace("; ", ";\n    ");
+            let text = if text.contains("return ") { text } else { format!("return {text}") };
+            writer.raw(&format!("static {of} {own}({of} z)\n{{\n    {text};\n}}\n"));
         }
         Language::Rust if is_single => writer.raw(&format!(
             "fn {own}(z: f32) -> f32 {{\n    let z = f64::from(z);\n    ({rust}) as f32\n}}\n"

@@ -4,7 +4,8 @@ use super::Language;
 use super::names::{Names, for_comment, literal};
 use super::writer::{Kind, SourceWriter};
 use crate::data::{Coding, EncodedColumn, Encoder, Standardization};
-use crate::model_file::ModelInfo;
+use crate::layer::Categories;
+use crate::model_file::{LayerDescription, ModelInfo};
 
 /// Seconds of a day.
 const DAY: f64 = 86_400.0;
@@ -16,6 +17,8 @@ pub(super) struct Input<'m> {
     /// Names of the features of a model without columns, where it has some.
     features: &'m [String],
     inputs: usize,
+    /// Features of a model without columns that are numbers of categories.
+    categories: Vec<Categories>,
     /// Of the features that a program passes.
     kind: Kind,
 }
@@ -71,7 +74,14 @@ impl Field<'_> {
 type Scale = (f64, f64);
 
 impl<'m> Input<'m> {
-    pub(super) fn of(info: &'m ModelInfo, inputs: usize, number: Kind, names: &mut Names) -> Self {
+    pub(super) fn of(
+        info: &'m ModelInfo,
+        layers: &[LayerDescription],
+        number: Kind,
+        names: &Names,
+    ) -> Self {
+        let inputs = layers[0].inputs;
+        let categories = layers.iter().flat_map(|layer| layer.categories.clone()).collect();
         let columns = info.encoder.as_ref().map_or(&[][..], Encoder::columns);
         let titles: Vec<String> = columns.iter().map(|column| column.name.clone()).collect();
         let fields = Names::fields(&titles);
@@ -86,7 +96,7 @@ impl<'m> Input<'m> {
         let fields = columns.iter().zip(fields).zip(types).map(field).collect();
         let standardization = info.standardization.as_ref();
         let kind = if standardization.is_some() { Kind::Double } else { number };
-        Input { fields, standardization, features: &info.features, inputs, kind }
+        Input { fields, standardization, features: &info.features, inputs, categories, kind }
     }
 
     fn has_row(&self) -> bool {
@@ -412,11 +422,15 @@ impl<'m> Input<'m> {
     pub(super) fn sample(&self, writer: &SourceWriter, number: usize) -> String {
         let double = |x: f64| writer.literal(Kind::Double, x);
         if !self.has_row() {
-            let features: Vec<String> =
-                super::self_test::features(self.standardization, self.inputs, number)
-                    .into_iter()
-                    .map(|x| writer.literal(self.kind, x))
-                    .collect();
+            let features: Vec<String> = super::self_test::features(
+                self.standardization,
+                self.inputs,
+                &self.categories,
+                number,
+            )
+            .into_iter()
+            .map(|x| writer.literal(self.kind, x))
+            .collect();
             return features.join(", ");
         }
         let values = self.fields.iter().map(|field| {

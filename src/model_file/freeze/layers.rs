@@ -239,27 +239,26 @@ fn embed_categories(writer: &mut SourceWriter, w: &str, layer: &LayerDescription
     let (inputs, more) = (layer.inputs, CATEGORY_NUMBERS - 1);
     writer.for_each("i", inputs, &["y[i] = x[i];"]);
     let mut first = 0;
-    let zero = writer.literal(writer.number, 0.0);
+    let (zero, nan) = (writer.literal(writer.number, 0.0), writer.literal(writer.number, f64::NAN));
     for (k, categories) in layer.categories.iter().enumerate() {
         let (feature, count) = (categories.feature, categories.count);
-        let code = format!("code_{k}");
-        let index = if writer.is_c() {
-            format!("(int)x[{feature}]")
-        } else {
-            format!("x[{feature}] as usize")
-        };
+        let (code, x) = (format!("code_{k}"), format!("x[{feature}]"));
+        let (least, most) =
+            (writer.literal(writer.number, 1.0), writer.literal(writer.number, count as f64));
+        let (whole, other) =
+            if writer.is_c() { (format!("(int){x}"), "0") } else { (format!("{x} as usize"), "0") };
+        let index = writer.choice(&format!("{x} >= {least} && {x} <= {most}"), &whole, other);
         writer.index(&code, &index);
-        // What is no category has the vector 0.
-        let is_known = if writer.is_c() {
-            format!("{code} > 0 && {code} <= {count}")
-        } else {
-            format!("(1..={count}).contains(&{code})")
-        };
+        // 0 is no category, and has the vector 0; whatever else is none has NaN.
+        let other = format!("other_{k}");
+        let value = writer.choice(&format!("{x} == {zero}"), &zero, &nan);
+        writer.variable(&other, writer.number, &value, false);
+        let is_known = format!("{code} > 0");
         let known =
             |place: &str| format!("{w}[({first} + {code} - 1) * {CATEGORY_NUMBERS} + {place}]");
-        let chosen = writer.choice(&is_known, &known("0"), &zero);
+        let chosen = writer.choice(&is_known, &known("0"), &other);
         writer.line(&format!("y[{feature}] = {chosen};"));
-        let chosen = writer.choice(&is_known, &known("1 + i"), &zero);
+        let chosen = writer.choice(&is_known, &known("1 + i"), &other);
         writer.for_each("i", more, &[&format!("y[{} + i] = {chosen};", inputs + more * k)]);
         first += count;
     }

@@ -51,10 +51,10 @@ pub(crate) fn to_source<T: Scalar>(
         pairs.map(|(folded, network)| folded.as_ref().unwrap_or(network)).collect();
     // Refuses what a model file would not hold, such as weights that are not finite.
     let layers = write::Parts::of(OPERATION, &networks, info)?.layers;
-    let mut names = Names::new(language, name)
+    let names = Names::new(language, name)
         .ok_or_else(|| Error::argument(OPERATION, names::refusal(name)))?;
     let number = if size_of::<T>() == size_of::<f32>() { Kind::Single } else { Kind::Double };
-    let input = Input::of(info, layers[0].inputs, number, &mut names);
+    let input = Input::of(info, &layers, number, &names);
     let answer = answers::Answer::of(info, &layers, number);
     let mut writer = SourceWriter::new(language, number, names.prefix().to_owned());
     input.declare(&mut writer);

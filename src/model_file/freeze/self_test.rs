@@ -8,6 +8,7 @@ use crate::data::{
     Coding, Column, EncodedColumn, Encoder, Frame, MISSING, Standardization, Targets, Values,
 };
 use crate::error::Result;
+use crate::layer::Categories;
 use crate::model_file::ModelInfo;
 
 /// Samples of a self-test.
@@ -46,7 +47,12 @@ pub(super) fn sample_of(column: &EncodedColumn, number: usize) -> Value {
 }
 
 /// The features of a sample of a model without columns: means, and one deviation beside them.
-pub(super) fn features(scale: Option<&Standardization>, inputs: usize, number: usize) -> Vec<f64> {
+pub(super) fn features(
+    scale: Option<&Standardization>,
+    inputs: usize,
+    categories: &[Categories],
+    number: usize,
+) -> Vec<f64> {
     let feature = |i: usize| {
         let (mean, deviation) =
             scale.map_or((0.5, 0.5), |scale| (scale.mean[i], scale.deviation[i]));
@@ -59,14 +65,22 @@ pub(super) fn features(scale: Option<&Standardization>, inputs: usize, number: u
         };
         f64::from(x as f32)
     };
-    (0..inputs).map(feature).collect()
+    let mut features: Vec<f64> = (0..inputs).map(feature).collect();
+    for &Categories { feature, count } in categories {
+        features[feature] = [1.0, count as f64, 0.0][number.min(2)];
+    }
+    features
 }
 
 /// The samples whose answers a self-test compares with.
-pub(crate) fn raw_samples(info: &ModelInfo, inputs: usize) -> Result<RawSamples> {
+pub(crate) fn raw_samples(
+    info: &ModelInfo,
+    inputs: usize,
+    categories: &[Categories],
+) -> Result<RawSamples> {
     let Some(encoder) = &info.encoder else {
         let scale = info.standardization.as_ref();
-        let all = (0..SELF_TESTS).flat_map(|number| features(scale, inputs, number));
+        let all = (0..SELF_TESTS).flat_map(|number| features(scale, inputs, categories, number));
         return Ok(RawSamples::Features(all.collect()));
     };
     let column = |column: &EncodedColumn| {

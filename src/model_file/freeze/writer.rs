@@ -350,7 +350,7 @@ impl SourceWriter {
                 }
                 all.push_str("\n#![forbid(unsafe_code)]\n");
                 all.push_str(
-                    "#![allow(clippy::all, clippy::pedantic, dead_code, unused_mut, rustfmt::skip)]\n",
+                    "#![allow(clippy::all, clippy::pedantic, dead_code, non_camel_case_types, non_snake_case, unused_mut, unused_parens, rustfmt::skip)]\n",
                 );
                 all.push_str(&self.text);
             }
