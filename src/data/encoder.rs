@@ -124,6 +124,7 @@ impl Encoder {
     }
 
     /// Of columns that are fitted already.
+    #[cfg(feature = "onnx")]
     pub(crate) fn of_columns(columns: Vec<EncodedColumn>) -> Self {
         Encoder { columns }
     }

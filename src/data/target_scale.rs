@@ -49,6 +49,7 @@ impl TargetScale {
     }
 
     /// A scale that is known already.
+    #[cfg(feature = "onnx")]
     pub(crate) fn of(mean: Vec<f64>, deviation: Vec<f64>, bounds: Vec<[f64; 2]>) -> Self {
         TargetScale { mean, deviation, bounds: Some(bounds) }
     }
