@@ -16,6 +16,8 @@ use crate::commands::inspect::{self, InspectArgs};
 use crate::commands::parity::{self, ParityArgs};
 use crate::commands::predict::{self, PredictArgs};
 use crate::commands::reproduce::{self, ReproduceArgs};
+#[cfg(feature = "serve")]
+use crate::commands::serve::{self, ServeArgs};
 use crate::commands::tune::{self, TuneArgs};
 use crate::train;
 use crate::train::args::TrainArgs;
@@ -46,6 +48,9 @@ enum Command {
     Evaluate(EvaluateArgs),
     /// Predictions of a model, one line a sample
     Predict(PredictArgs),
+    /// Answer requests over HTTP with predictions of models
+    #[cfg(feature = "serve")]
+    Serve(ServeArgs),
     /// What a model holds and how it was trained, or how a table is read
     Inspect(InspectArgs),
     /// Measure the tile sizes of a device's matrix product, and keep the best
@@ -99,6 +104,8 @@ impl Cli {
             Command::Devices(args) => devices::run(args),
             Command::Evaluate(args) => evaluate::run(args),
             Command::Predict(args) => predict::run(args),
+            #[cfg(feature = "serve")]
+            Command::Serve(args) => serve::run(args),
             Command::Inspect(args) => inspect::run(args),
             Command::Tune(args) => tune::run(args),
             Command::Parity(args) => parity::run(args),
