@@ -4,6 +4,8 @@
 //! Requests that wait together are computed together; the answer for a row has the same bits whichever rows share its batch. A changed
 //! file is loaded beside the old model, which it then replaces in one step.
 
+#![forbid(unsafe_code)]
+
 mod about;
 mod app;
 mod compute;

@@ -6,7 +6,6 @@ use std::fmt;
 use serde::de::{Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde::ser::{SerializeMap, SerializeSeq, Serializer};
 use serde::{Deserialize, Serialize};
-use travertine::InputColumn;
 
 use crate::fault::Fault;
 
@@ -254,33 +253,5 @@ impl Serialize for Fields<'_, '_> {
         let mut map = serializer.serialize_map(Some(self.0.len()))?;
         self.0.iter().try_for_each(|(name, value)| map.serialize_entry(&**name, value))?;
         map.end()
-    }
-}
-
-/// The values of all columns in their order, as the library reads a record.
-pub(crate) struct Listed<'r, 'a> {
-    pub(crate) columns: &'r [InputColumn],
-    pub(crate) values: &'r [Cell<'a>],
-}
-
-impl Serialize for Listed<'_, '_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut map = serializer.serialize_map(Some(self.values.len()))?;
-        let mut pairs = self.columns.iter().zip(self.values);
-        pairs.try_for_each(|(column, value)| map.serialize_entry(&*column.name, value))?;
-        map.end()
-    }
-}
-
-impl Listed<'_, '_> {
-    /// Refuses another number of values than columns.
-    pub(crate) fn check(&self, number: usize) -> Result<(), Fault> {
-        let (columns, values) = (self.columns.len(), self.values.len());
-        if columns == values {
-            return Ok(());
-        }
-        let expected = format!("{columns} values, one for each column of the model");
-        let field = format!("row {number} (counted from 0)");
-        Err(Fault::input(field, expected, format!("{values} values")))
     }
 }

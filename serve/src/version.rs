@@ -2,18 +2,16 @@
 
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::Ordering::Relaxed;
 
-use tokio::sync::{mpsc, oneshot};
 use travertine::data::{RowReader, TableOptions, Task};
-use travertine::{InputColumn, Model, Predictions, Result, RowEncoder, Scalar, model_file};
+use travertine::{Model, Predictions, Result, RowEncoder, Scalar, model_file};
 
 use crate::about::About;
-use crate::compute::{self, Job};
+use crate::compute::Queue;
 use crate::fault::Fault;
 use crate::metrics::ModelMetrics;
 use crate::options::Engines;
-use crate::rows::{self, Fields, Listed, Row};
+use crate::rows::{self, Fields, Row};
 
 /// Rows of a request.
 pub(crate) enum Input<'a> {
@@ -67,7 +65,7 @@ enum Loaded {
 /// A model and its thread.
 struct Computed<T: Scalar> {
     model: Model<T>,
-    queue: mpsc::Sender<Job<T>>,
+    queue: Queue<T>,
 }
 
 /// A model as it was loaded once.
@@ -76,7 +74,6 @@ pub(crate) struct Version {
     pub(crate) number: u64,
     pub(crate) about: About,
     loaded: Loaded,
-    metrics: Arc<ModelMetrics>,
 }
 
 impl Version {
@@ -96,14 +93,14 @@ impl Version {
             let computed = Computed::<f32>::new(Model::load(path, &(engines.single)()?)?, start)?;
             (About::new(&computed.model), Loaded::Single(computed))
         };
-        Ok(Version { number, about, loaded, metrics: Arc::clone(metrics) })
+        Ok(Version { number, about, loaded })
     }
 
     /// The answers for the rows of a request.
     pub(crate) async fn predict(&self, input: Input<'_>) -> Result<Answers, Fault> {
         match &self.loaded {
-            Loaded::Single(computed) => computed.predict(input, &self.metrics).await,
-            Loaded::Double(computed) => computed.predict(input, &self.metrics).await,
+            Loaded::Single(computed) => computed.predict(input).await,
+            Loaded::Double(computed) => computed.predict(input).await,
         }
     }
 }
@@ -113,25 +110,16 @@ impl<T: Scalar> Computed<T> {
         model: Model<T>,
         (name, capacity, metrics): (&str, usize, &Arc<ModelMetrics>),
     ) -> Result<Self> {
-        let queue = compute::start(&model, name, capacity, Arc::clone(metrics))?;
+        let queue = Queue::start(&model, name, capacity, Arc::clone(metrics))?;
         Ok(Computed { model, queue })
     }
 
-    async fn predict(&self, input: Input<'_>, metrics: &ModelMetrics) -> Result<Answers, Fault> {
+    async fn predict(&self, input: Input<'_>) -> Result<Answers, Fault> {
+        let _under_way = self.queue.enter();
         let (features, warnings) = apart(input.bytes(), || self.encode(input))?;
         let rows = features.len() / self.model.network().inputs();
-        let outputs = if rows == 0 {
-            Vec::new()
-        } else {
-            let (reply, answer) = oneshot::channel();
-            let place = self.queue.reserve().await.map_err(|_| no_thread())?;
-            metrics.queue.fetch_add(1, Relaxed);
-            place.send(Job { features, rows, reply });
-            let outputs = answer.await.map_err(|_| no_thread())?;
-            outputs.map_err(|error| {
-                Fault::unavailable("device", "a device that computes", error.to_string())
-            })?
-        };
+        let outputs =
+            if rows == 0 { Vec::new() } else { self.queue.outputs(features, rows).await? };
         Ok(self.answers(&self.model.decode(&outputs)?, warnings))
     }
 
@@ -140,7 +128,7 @@ impl<T: Scalar> Computed<T> {
         let model = &self.model;
         let mut features = Vec::new();
         match input {
-            Input::Csv(text, max_rows) => return self.encode_csv(text, max_rows),
+            Input::Csv(text, max_rows) => self.encode_csv(text, max_rows),
             Input::Numbers(numbers) => {
                 let encoder = model.row_encoder();
                 for (i, row) in numbers.chunks_exact(model.columns().len()).enumerate() {
@@ -152,7 +140,7 @@ impl<T: Scalar> Computed<T> {
                 let mut encoder = model.row_encoder();
                 encoder.accept_unknown_categories(true);
                 for (i, row) in rows.iter().enumerate() {
-                    encode_row(&mut encoder, model.columns(), (i, row), &mut features)?;
+                    encode_row(&mut encoder, (i, row), &mut features)?;
                 }
                 Ok((features, warnings(&encoder)))
             }
@@ -201,17 +189,12 @@ impl<T: Scalar> Computed<T> {
 
 fn encode_row<T: Scalar>(
     encoder: &mut RowEncoder,
-    columns: &[InputColumn],
     (number, row): (usize, &Row<'_>),
     features: &mut Vec<T>,
 ) -> Result<(), Fault> {
     match row {
         Row::Record(fields) => encoder.encode_record(Some(number), &Fields(fields), features)?,
-        Row::List(values) => {
-            let listed = Listed { columns, values };
-            listed.check(number)?;
-            encoder.encode_record(Some(number), &listed, features)?;
-        }
+        Row::List(values) => encoder.encode_values(Some(number), values, features)?,
     }
     Ok(())
 }
@@ -233,8 +216,4 @@ fn warnings(encoder: &RowEncoder) -> Vec<String> {
         }
     }
     warnings
-}
-
-fn no_thread() -> Fault {
-    Fault::unavailable("model", "a thread that computes", "one that has ended")
 }

@@ -25,12 +25,8 @@ use crate::scalar::Scalar;
 /// encoder.encode_record(None, &serde_json::json!({"area": 80, "rooms": 3}), &mut features)?;
 /// encoder.encode_row(None, &[80.0, 3.0], &mut features)?;
 /// let mut predictor = model.predictor(2)?;
-/// let predictions = predictor.predict_encoded(&features)?;
-/// assert_eq!(predictions.outputs()[0], predictions.outputs()[1]);
-/// assert_eq!(predictor.predict(&[80.0, 3.0])?.outputs(), &predictions_of(&model)?[..1]);
-/// # fn predictions_of(model: &Model<f32>) -> travertine::Result<Vec<f32>> {
-/// #     Ok(model.predictor(1)?.predict(&[80.0, 3.0])?.outputs().to_vec())
-/// # }
+/// let predicted = predictor.predict_encoded(&features)?.outputs().to_vec();
+/// assert_eq!(predicted, [predictor.predict(&[80.0, 3.0])?.outputs(); 2].concat());
 /// # Ok::<(), travertine::Error>(())
 /// ```
 pub struct RowEncoder {
@@ -88,6 +84,24 @@ impl RowEncoder {
         appended(self.raw.len(), features, |features| self.write_record(record, origin, features))
     }
 
+    /// Appends the features of a row of values in the order of [`Model::columns`](super::Model::columns), each of which is read
+    /// as in a record; `number`: as for [`RowEncoder::encode_record`].
+    ///
+    /// # Errors
+    /// Another number of values than columns; otherwise as
+    /// [`Predictor::predict_record`](super::Predictor::predict_record); nothing is appended then.
+    pub fn encode_values<T: Scalar, V: Serialize>(
+        &mut self,
+        number: Option<usize>,
+        values: &[V],
+        features: &mut Vec<T>,
+    ) -> Result<()> {
+        let origin = Origin { noun: "row", number };
+        appended(self.raw.len(), features, |features| {
+            self.write(origin, features, |writer| writer.write_values(values))
+        })
+    }
+
     /// Appends the features of a row of numbers in the order of [`Model::columns`](super::Model::columns); `number`: as for
     /// [`RowEncoder::encode_record`].
     ///
@@ -118,6 +132,15 @@ impl RowEncoder {
         origin: Origin,
         features: &mut [T],
     ) -> Result<()> {
+        self.write(origin, features, |writer| writer.write(record))
+    }
+
+    fn write<T: Scalar>(
+        &mut self,
+        origin: Origin,
+        features: &mut [T],
+        write: impl FnOnce(&mut RecordWriter<'_>) -> Result<()>,
+    ) -> Result<()> {
         self.raw.fill(0.0);
         self.seen.fill(false);
         self.fits.fill(Fit::Known);
@@ -129,7 +152,7 @@ impl RowEncoder {
             accepts_unknown: self.accepts_unknown,
             fits: &mut self.fits,
         };
-        writer.write(record)?;
+        write(&mut writer)?;
         for (unseen, fit) in self.unseen.iter_mut().zip(&self.fits) {
             match fit {
                 Fit::Known => {}

@@ -137,7 +137,12 @@ fn wrong_rows_are_refused_with_field_expected_and_found() {
         "one value",
         "a second one",
     );
-    predict("[[1, 2, \"Bern\"]]").refused(400, "row 0 (counted from 0)", "4 values", "3 values");
+    predict("[[1, 2, \"Bern\"]]").refused(
+        400,
+        "row 0 (counted from 0), length",
+        "4, one value",
+        "3",
+    );
     predict("[1, 2]").refused(400, "body", "a JSON object", "integer");
     predict("7").refused(400, "body", "a JSON object", "integer");
     predict("{\"sepal\": NaN}").refused(400, "body", "a JSON object", "column 11");

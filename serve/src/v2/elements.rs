@@ -201,9 +201,9 @@ mod tests {
 
     #[test]
     fn whole_numbers_have_signs() {
-        let read = |name: &str, bytes: &[u8]| {
+        fn read<'b>(name: &str, bytes: &'b [u8]) -> Cell<'b> {
             Datatype::named(name).unwrap().read("data", bytes, 1).unwrap().remove(0)
-        };
+        }
         assert_eq!(read("INT8", &[0xfe]), Cell::Integer(-2));
         assert_eq!(read("UINT8", &[0xfe]), Cell::Integer(254));
         assert_eq!(read("INT64", &[0, 0, 0, 0, 0, 0, 0, 0x80]), Cell::Integer(i64::MIN.into()));
