@@ -12,9 +12,13 @@ use crate::served::Reloaded;
 use crate::signals::Hangup;
 
 /// Looks at the files again and again.
-pub(crate) async fn watch(app: Arc<App>, engines: Engines, every: Duration, note: fn(&str)) {
+pub(crate) async fn watch(
+    app: Arc<App>,
+    (mut hangup, every): (Hangup, Duration),
+    engines: Engines,
+    note: fn(&str),
+) {
     let engines = Arc::new(engines);
-    let mut hangup = Hangup::new();
     loop {
         let in_any_case = tokio::select! {
             () = hangup.came() => true,

@@ -23,7 +23,7 @@ use crate::options::Options;
 use crate::patience::Patient;
 use crate::reload;
 use crate::routes::router;
-use crate::signals::Signals;
+use crate::signals::{Hangup, Signals};
 
 /// Bytes of a request's head, at most.
 const MOST_HEAD_BYTES: usize = 64 << 10;
@@ -38,14 +38,16 @@ pub(crate) async fn serve(options: Options, app: Arc<App>) -> Result<()> {
         source,
     };
     let listener = TcpListener::bind(address).await.map_err(failed)?;
+    // Before anyone knows the address: a signal that no one listens to would end the program.
     let mut signals = Signals::new().map_err(failed)?;
+    let hangup = Hangup::new().map_err(failed)?;
     let (ending, ended) = watch::channel(false);
     let places = Arc::new(Semaphore::new(app.limits.connections));
     let router = router(Arc::clone(&app));
     (options.ready)(listener.local_addr().map_err(failed)?);
-    let reload_app = Arc::clone(&app);
+    let looks = (hangup, options.watch);
     let reloads =
-        tokio::spawn(reload::watch(reload_app, options.engines, options.watch, options.note));
+        tokio::spawn(reload::watch(Arc::clone(&app), looks, options.engines, options.note));
     loop {
         let stream = tokio::select! {
             accepted = listener.accept() => match accepted {

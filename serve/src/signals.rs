@@ -46,23 +46,21 @@ impl Signals {
 /// The signal that reloads the models.
 pub(crate) struct Hangup {
     #[cfg(unix)]
-    signal: Option<Signal>,
+    signal: Signal,
 }
 
 impl Hangup {
-    pub(crate) fn new() -> Self {
-        Hangup {
+    pub(crate) fn new() -> io::Result<Self> {
+        Ok(Hangup {
             #[cfg(unix)]
-            signal: signal(SignalKind::hangup()).ok(),
-        }
+            signal: signal(SignalKind::hangup())?,
+        })
     }
 
     /// Waits for it; for ever where the system has no such signal.
     pub(crate) async fn came(&mut self) {
         #[cfg(unix)]
-        if let Some(signal) = &mut self.signal
-            && signal.recv().await.is_some()
-        {
+        if self.signal.recv().await.is_some() {
             return;
         }
         std::future::pending::<()>().await;
