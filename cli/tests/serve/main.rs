@@ -1,5 +1,5 @@
 //! `travertine serve` as clients see it: over the loopback, from the program itself.
-#![cfg(unix)]
+#![cfg(all(unix, feature = "serve"))]
 
 mod behavior;
 mod client;
