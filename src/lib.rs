@@ -90,7 +90,7 @@ pub use loss::{Loss, Quantiles};
 pub use matrix::{Matrix, MatrixMut, MatrixRef};
 pub use model::{
     Evaluation, Importance, InputColumn, InputKind, Model, ModelTable, Prediction, Predictions,
-    Predictor,
+    Predictor, RowEncoder,
 };
 pub use network::{Builder, Inference, Network};
 pub use samples::{Report, Samples};

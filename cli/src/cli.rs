@@ -18,6 +18,8 @@ use crate::commands::inspect::{self, InspectArgs};
 use crate::commands::parity::{self, ParityArgs};
 use crate::commands::predict::{self, PredictArgs};
 use crate::commands::reproduce::{self, ReproduceArgs};
+#[cfg(feature = "serve")]
+use crate::commands::serve::{self, ServeArgs};
 use crate::commands::tune::{self, TuneArgs};
 use crate::train;
 use crate::train::args::TrainArgs;
@@ -48,6 +50,9 @@ enum Command {
     Evaluate(EvaluateArgs),
     /// Predictions of a model, one line a sample
     Predict(PredictArgs),
+    /// Answer requests over HTTP with predictions of models
+    #[cfg(feature = "serve")]
+    Serve(ServeArgs),
     /// What a model holds and how it was trained, or how a table is read
     Inspect(InspectArgs),
     /// Write a model as an ONNX file, for other programs
@@ -105,6 +110,8 @@ impl Cli {
             Command::Devices(args) => devices::run(args),
             Command::Evaluate(args) => evaluate::run(args),
             Command::Predict(args) => predict::run(args),
+            #[cfg(feature = "serve")]
+            Command::Serve(args) => serve::run(args),
             Command::Inspect(args) => inspect::run(args),
             Command::Export(args) => export::run(args),
             Command::Import(args) => import::run(args),

@@ -5,6 +5,7 @@ mod prediction;
 mod predictor;
 mod reading;
 mod record;
+mod row_encoder;
 mod schema;
 mod source;
 mod table;
@@ -16,6 +17,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 pub use self::importance::Importance;
 pub use self::prediction::{Prediction, Predictions};
 pub use self::predictor::Predictor;
+pub use self::row_encoder::RowEncoder;
 pub use self::schema::{InputColumn, InputKind};
 pub use self::table::{Evaluation, ModelTable};
 
@@ -295,6 +297,11 @@ impl<T: Scalar> Model<T> {
     pub fn predictor(&self, batch: usize) -> Result<Predictor<T>> {
         let place = (self.network().engine(), self.network().inputs());
         Predictor::new(&self.shared, place, &self.prepared()?, batch)
+    }
+
+    /// What encodes raw rows apart from the network, for servers.
+    pub fn row_encoder(&self) -> RowEncoder {
+        RowEncoder::new(&self.shared, self.network().inputs())
     }
 
     /// The networks as predictors run them, made at the first call.

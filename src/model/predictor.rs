@@ -6,8 +6,8 @@ use serde::Serialize;
 
 use super::Shared;
 use super::prediction::{Prediction, Predictions};
-use super::record::RecordWriter;
-use super::schema::{Fit, Origin};
+use super::row_encoder::RowEncoder;
+use super::schema::Origin;
 use crate::engine::Engine;
 use crate::error::{Error, Result};
 use crate::matrix::{Matrix, MatrixRef};
@@ -52,16 +52,8 @@ pub struct Predictor<T: Scalar> {
     batch: usize,
     /// `inputs x batch`
     features: Vec<T>,
-    /// The features of one sample before they are standardized.
-    raw: Vec<f64>,
-    /// For each column, whether the record in progress had it.
-    seen: Vec<bool>,
-    /// For each column, what became of its value in the record in progress.
-    fits: Vec<Fit>,
-    /// For each column, the texts that training did not see, and the numbers far outside of it.
-    unseen: Vec<[u64; 2]>,
+    encoder: RowEncoder,
     predictions: Predictions<T>,
-    accepts_unknown: bool,
 }
 
 impl<T: Scalar> Predictor<T> {
@@ -73,18 +65,13 @@ impl<T: Scalar> Predictor<T> {
     ) -> Result<Self> {
         let members = prepared.iter().map(|prepared| Inference::new(Arc::clone(prepared), batch));
         let members = members.collect::<Result<Vec<_>>>()?;
-        let columns = shared.schema.columns().len();
         Ok(Predictor {
             shared: Arc::clone(shared),
             runner: Runner::new((engine, inputs), members, shared.answers.outputs() * batch)?,
             batch,
             features: vec![T::default(); inputs * batch],
-            raw: vec![0.0; inputs],
-            seen: vec![false; columns],
-            fits: vec![Fit::Known; columns],
-            unseen: vec![[0; 2]; columns],
+            encoder: RowEncoder::new(shared, inputs),
             predictions: Predictions::with_capacity(&shared.answers, batch),
-            accepts_unknown: false,
         })
     }
 
@@ -96,20 +83,18 @@ impl<T: Scalar> Predictor<T> {
     /// Whether a text that training did not see is accepted, as belonging to no category, and counted; by default it is an
     /// error. The program's `predict` accepts such texts.
     pub fn accept_unknown_categories(&mut self, accept: bool) {
-        self.accepts_unknown = accept;
+        self.encoder.accept_unknown_categories(accept);
     }
 
     /// How many texts that training did not see were accepted so far.
     pub fn unknown_categories(&self) -> u64 {
-        self.unseen.iter().map(|[unknown, _]| unknown).sum()
+        self.unseen().map(|(_, unknown, _)| unknown).sum()
     }
 
     /// What records had so far that training did not see: for each column with any of it, its name, how many texts were
     /// accepted, and how many numbers and dates were far outside those of the training.
     pub fn unseen(&self) -> impl Iterator<Item = (&str, u64, u64)> {
-        let columns = self.shared.schema.columns().iter().zip(&self.unseen);
-        let counts = columns.map(|(column, &[unknown, outside])| (&*column.name, unknown, outside));
-        counts.filter(|(_, unknown, outside)| unknown + outside > 0)
+        self.encoder.unseen()
     }
 
     /// The prediction for one raw row: numbers in the units of the training data, in the order of
@@ -184,7 +169,7 @@ impl<T: Scalar> Predictor<T> {
 
     fn write_row(&mut self, sample: usize, row: &[f64], origin: Origin) -> Result<()> {
         let features = part(&mut self.features, sample, self.runner.inputs);
-        self.shared.schema.write_numbers(row, features, origin)
+        self.encoder.write_row(row, origin, features)
     }
 
     fn write_record<R: Serialize + ?Sized>(
@@ -193,27 +178,26 @@ impl<T: Scalar> Predictor<T> {
         record: &R,
         origin: Origin,
     ) -> Result<()> {
-        self.raw.fill(0.0);
-        self.seen.fill(false);
-        self.fits.fill(Fit::Known);
-        let mut writer = RecordWriter {
-            schema: &self.shared.schema,
-            origin,
-            features: &mut self.raw,
-            seen: &mut self.seen,
-            accepts_unknown: self.accepts_unknown,
-            fits: &mut self.fits,
-        };
-        writer.write(record)?;
-        for (unseen, fit) in self.unseen.iter_mut().zip(&self.fits) {
-            match fit {
-                Fit::Known => {}
-                Fit::Unknown => unseen[0] += 1,
-                Fit::Outside => unseen[1] += 1,
-            }
-        }
         let features = part(&mut self.features, sample, self.runner.inputs);
-        self.shared.schema.standardize_into(&self.raw, features, origin)
+        self.encoder.write_record(record, origin, features)
+    }
+
+    /// The predictions for up to `batch` samples that [`RowEncoder`] encoded, with the same bits as those of their rows.
+    ///
+    /// # Errors
+    /// No samples, more than the batch, or a length that is not a whole number of samples; a device that fails.
+    pub fn predict_encoded(&mut self, features: &[T]) -> Result<&Predictions<T>> {
+        let inputs = self.runner.inputs;
+        let samples = features.len() / inputs;
+        if !features.len().is_multiple_of(inputs) || !(1..=self.batch).contains(&samples) {
+            let (found, batch) = (features.len(), self.batch);
+            let reason = format!("{found} features are no 1 to {batch} samples of {inputs}");
+            return Err(Error::argument("predict_encoded", reason));
+        }
+        self.predictions.clear();
+        self.runner.run(features, self.predictions.more(samples))?;
+        self.predictions.finish();
+        Ok(&self.predictions)
     }
 
     /// The prediction for the one sample that was written.

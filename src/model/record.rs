@@ -35,6 +35,20 @@ impl RecordWriter<'_> {
         }
     }
 
+    /// Writes the values of all columns in their order.
+    pub(super) fn write_values<V: Serialize>(&mut self, values: &[V]) -> Result<()> {
+        let columns = self.seen.len();
+        if values.len() != columns {
+            let expected = format!("{columns}, one value for each column");
+            let found = values.len().to_string();
+            return Err(Error::format(self.origin.to_string(), "length", expected, found));
+        }
+        let mut pairs = values.iter().enumerate();
+        pairs
+            .try_for_each(|(column, value)| self.write_column(Some(column), value))
+            .map_err(|refused| refused.0)
+    }
+
     /// The error for the first column that the record lacks; it counts the others.
     fn lacking(&self, column: usize) -> Error {
         let others = self.seen.iter().filter(|seen| !**seen).count() - 1;

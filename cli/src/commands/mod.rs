@@ -11,5 +11,7 @@ pub(crate) mod json;
 pub(crate) mod parity;
 pub(crate) mod predict;
 pub(crate) mod reproduce;
+#[cfg(feature = "serve")]
+pub(crate) mod serve;
 pub(crate) mod tune;
 pub(crate) mod use_args;

@@ -320,3 +320,47 @@ fn rows_of_numbers_are_checked() {
     let error = predictor.predict_records(&records).unwrap_err();
     assert_eq!(format_parts(&error)[..2], ["record 1 (counted from 0)", "column 'c'"]);
 }
+
+#[test]
+fn rows_are_encoded_apart_from_the_network() {
+    let (model, _file) = table_model("encoder.csv");
+    let (mut encoder, mut features) = (model.row_encoder(), Vec::<f64>::new());
+    encoder.encode_record(None, &json!({"color": "red", "age": 35}), &mut features).unwrap();
+    // As in `a_record_is_encoded_standardized_and_named`.
+    let mean = 121.0 / 3.0;
+    let squares = [30.0, mean, 50.0, 41.0].map(|x: f64| (x - mean).powi(2));
+    let age = (35.0 - mean) / (squares.iter().sum::<f64>() / 4.0).sqrt();
+    assert!(common::relative(&features, &[age, 0.0, 0.0, 1.0]) < 1e-12, "{features:?}");
+
+    // What is refused leaves nothing behind.
+    let before = features.clone();
+    let old = json!({"age": "old", "color": "red"});
+    let error = encoder.encode_record(Some(7), &old, &mut features).unwrap_err();
+    let place = ["record 7 (counted from 0)", "column 'age'"];
+    assert_eq!(format_parts(&error), [place[0], place[1], "a finite number", "the text \"old\""]);
+    let error = encoder.encode_values(Some(1), &[json!(35)], &mut features).unwrap_err();
+    let expected = ["row 1 (counted from 0)", "length", "2, one value for each column", "1"];
+    assert_eq!(format_parts(&error), expected);
+    let pink = [json!(35), json!("pink")];
+    encoder.encode_values(None, &pink, &mut features).unwrap_err();
+    encoder.encode_row(None, &[35.0, 1.0], &mut features).unwrap_err();
+    assert_eq!(features, before);
+
+    encoder.encode_values(None, &[json!(35), json!("red")], &mut features).unwrap();
+    assert_eq!(features, [&before[..], &before].concat());
+    encoder.accept_unknown_categories(true);
+    encoder.encode_values(None, &pink, &mut features).unwrap();
+    assert_eq!(features[8..], [before[0], 0.0, 0.0, 0.0]);
+    assert_eq!(encoder.unseen().collect::<Vec<_>>(), [("color", 1, 0)]);
+
+    let mut predictor = model.predictor(3).unwrap();
+    let found = predictor.predict_encoded(&features).unwrap().outputs().to_vec();
+    let expected = reference(model.network(), &[age, 0.0, 0.0, 1.0]);
+    assert!(common::relative(&found[..2], &expected) < 1e-12, "{found:?} {expected:?}");
+    assert_eq!(found[..2], found[2..4]);
+    assert_ne!(found[..2], found[4..]);
+    for count in [0, 1, 5, 16] {
+        let error = predictor.predict_encoded(&vec![0.0; count]).unwrap_err().to_string();
+        assert!(error.contains(&format!("{count} features are no 1 to 3 samples of 4")), "{error}");
+    }
+}
