@@ -6,6 +6,7 @@ mod columns;
 mod complaints;
 mod dialects;
 mod embedded;
+mod freeze;
 mod lines;
 mod onnx;
 mod options;

@@ -131,7 +131,8 @@ fn body(activation: Activation) -> Option<[String; 2]> {
             format!("if 0.0 < z {{ z }} else {{ {alpha:?} * expm1(z) }}"),
         ],
         Activation::Gelu => [
-            format!("z * (0.5$l * erfc$f(-z * {:?}$l))", std::f64::consts::FRAC_1_SQRT_2),
+            // In double precision: in the tail, an error of z would be a hundred times as large in the result.
+            format!("($t)(z * (0.5 * erfc(-z * {:?})))", std::f64::consts::FRAC_1_SQRT_2),
             "z * normal_cdf(z)".to_owned(),
         ],
         Activation::Silu => [

@@ -52,7 +52,7 @@ impl<'m> Answer<'m> {
     }
 
     /// The names of the classes.
-    pub(super) fn declare(&self, writer: &mut SourceWriter, _info: &ModelInfo) {
+    pub(super) fn declare(&self, writer: &mut SourceWriter) {
         if self.classes.is_empty() {
             return;
         }
@@ -87,10 +87,7 @@ impl<'m> Answer<'m> {
         writer.begin_for("i", outputs);
         let value = own(writer, "i");
         let value = match self.decoding {
-            Decoding::Sigmoid => {
-                let exp = if writer.is_c() { "exp" } else { "exp" };
-                format!("1.0 / (1.0 + {exp}(-({value})))")
-            }
+            Decoding::Sigmoid => format!("1.0 / (1.0 + exp(-({value})))"),
             _ => value,
         };
         writer.line(&format!("answers[{place}] = {value};"));

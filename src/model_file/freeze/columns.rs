@@ -2,6 +2,7 @@
 
 use super::Language;
 use super::names::{Names, for_comment, literal};
+use super::samples;
 use super::writer::{Kind, SourceWriter};
 use crate::data::{Coding, EncodedColumn, Encoder, Standardization};
 use crate::layer::Categories;
@@ -422,21 +423,17 @@ impl<'m> Input<'m> {
     pub(super) fn sample(&self, writer: &SourceWriter, number: usize) -> String {
         let double = |x: f64| writer.literal(Kind::Double, x);
         if !self.has_row() {
-            let features: Vec<String> = super::self_test::features(
-                self.standardization,
-                self.inputs,
-                &self.categories,
-                number,
-            )
-            .into_iter()
-            .map(|x| writer.literal(self.kind, x))
-            .collect();
+            let features: Vec<String> =
+                samples::features(self.standardization, self.inputs, &self.categories, number)
+                    .into_iter()
+                    .map(|x| writer.literal(self.kind, x))
+                    .collect();
             return features.join(", ");
         }
         let values = self.fields.iter().map(|field| {
-            let value = match super::self_test::sample_of(field.column, number) {
-                super::self_test::Value::Number(x) => double(x),
-                super::self_test::Value::Text(code) => field.value(writer.language, code),
+            let value = match samples::sample_of(field.column, number) {
+                samples::Value::Number(x) => double(x),
+                samples::Value::Text(code) => field.value(writer.language, code),
             };
             if writer.is_c() { value } else { format!("{}: {value}", field.name) }
         });

@@ -8,6 +8,7 @@ mod answers;
 mod columns;
 mod layers;
 mod names;
+mod samples;
 mod self_test;
 mod writer;
 
@@ -20,7 +21,7 @@ use crate::layer::LayerKind;
 use crate::network::Network;
 use crate::scalar::Scalar;
 
-pub(crate) use self::self_test::{RawSamples, SELF_TESTS, raw_samples};
+pub(crate) use self::samples::{RawSamples, SELF_TESTS, raw_samples};
 
 const OPERATION: &str = "to_source";
 
@@ -58,7 +59,7 @@ pub(crate) fn to_source<T: Scalar>(
     let answer = answers::Answer::of(info, &layers, number);
     let mut writer = SourceWriter::new(language, number, names.prefix().to_owned());
     input.declare(&mut writer);
-    answer.declare(&mut writer, info);
+    answer.declare(&mut writer);
     activations::declare(&mut writer, &layers, &input, &answer);
     input.encoder(&mut writer);
     for (member, network) in networks.iter().enumerate() {
@@ -130,7 +131,7 @@ fn predict(
             writer.for_each("i", outputs, &[&format!("sums[i] += {from}[i];")]);
         }
     }
-    let last = if layers.len() % 2 == 0 { "a" } else { "b" };
+    let last = if layers.len().is_multiple_of(2) { "a" } else { "b" };
     let last = match members {
         1 => last,
         _ => {
