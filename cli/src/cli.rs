@@ -53,9 +53,16 @@ enum Command {
     /// Answer requests over HTTP with predictions of models
     #[cfg(feature = "serve")]
     Serve(ServeArgs),
+    /// Answer requests over HTTP (this program was built without the feature `serve`)
+    #[cfg(not(feature = "serve"))]
+    #[command(disable_help_flag = true)]
+    Serve {
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true, hide = true)]
+        _arguments: Vec<std::ffi::OsString>,
+    },
     /// What a model holds and how it was trained, or how a table is read
     Inspect(InspectArgs),
-    /// Write a model as an ONNX file, for other programs
+    /// Write a model for other programs: an ONNX file, or source code in C or Rust
     Export(ExportArgs),
     /// Read a model of another program from an ONNX file
     Import(ImportArgs),
@@ -112,6 +119,11 @@ impl Cli {
             Command::Predict(args) => predict::run(args),
             #[cfg(feature = "serve")]
             Command::Serve(args) => serve::run(args),
+            #[cfg(not(feature = "serve"))]
+            Command::Serve { .. } => Err(wrong(
+                "serve",
+                "this program was built without its server; build it with the feature: cargo install --path cli --features serve",
+            )),
             Command::Inspect(args) => inspect::run(args),
             Command::Export(args) => export::run(args),
             Command::Import(args) => import::run(args),

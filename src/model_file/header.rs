@@ -2,7 +2,6 @@
 //! against the length of the file, before a parameter is read.
 
 use std::collections::HashSet;
-use std::io::{Read, Seek};
 
 use safetensors::{Dtype, tensor::Metadata};
 use serde::{Deserialize, Serialize};
@@ -97,7 +96,7 @@ pub(super) fn tensors_of(
 }
 
 impl Header {
-    pub(super) fn read<R: Read + Seek>(source: &mut Source<R>) -> Result<Header> {
+    pub(super) fn read(source: &mut Source<'_>) -> Result<Header> {
         let file = source.file();
         let (tensors, offset, bytes) = source.metadata()?;
         let json = parse(&file, &tensors)?;

@@ -1,6 +1,5 @@
 //! From a file to a network.
 
-use std::io::{Read, Seek};
 use std::sync::Arc;
 
 use super::header::{Header, tensors_of};
@@ -14,8 +13,8 @@ use crate::network::Network;
 use crate::scalar::Scalar;
 
 /// The one network of a file.
-pub(super) fn load<T: Scalar, R: Read + Seek>(
-    source: &mut Source<R>,
+pub(super) fn load<T: Scalar>(
+    source: &mut Source<'_>,
     engine: &Arc<dyn Engine<T>>,
 ) -> Result<(Network<T>, ModelInfo)> {
     let header = Header::read(source)?;
@@ -29,8 +28,8 @@ pub(super) fn load<T: Scalar, R: Read + Seek>(
 }
 
 /// All networks of a file.
-pub(super) fn load_all<T: Scalar, R: Read + Seek>(
-    source: &mut Source<R>,
+pub(super) fn load_all<T: Scalar>(
+    source: &mut Source<'_>,
     engine: &Arc<dyn Engine<T>>,
 ) -> Result<(Vec<Network<T>>, ModelInfo)> {
     let header = Header::read(source)?;
@@ -38,8 +37,8 @@ pub(super) fn load_all<T: Scalar, R: Read + Seek>(
     Ok((networks.collect::<Result<_>>()?, header.info))
 }
 
-fn member<T: Scalar, R: Read + Seek>(
-    source: &mut Source<R>,
+fn member<T: Scalar>(
+    source: &mut Source<'_>,
     header: &Header,
     number: usize,
     engine: &Arc<dyn Engine<T>>,

@@ -11,27 +11,29 @@ use crate::error::{Error, Result};
 /// The longest header that the format allows.
 const LONGEST_HEADER: u64 = 100_000_000;
 
-/// A model file, or the bytes of one in memory.
-pub(super) struct Source<R> {
+/// What is read at any place.
+trait Reader: Read + Seek {}
+
+impl<R: Read + Seek> Reader for R {}
+
+/// A model file, or the bytes of one in memory. The reader is not a type parameter, so that a user's crate does not compile what reads
+/// headers, once for each type.
+pub(super) struct Source<'b> {
     /// The name in messages.
     pub(super) path: PathBuf,
-    pub(super) reader: R,
+    reader: Box<dyn Reader + 'b>,
 }
 
-impl Source<File> {
+impl<'b> Source<'b> {
     pub(super) fn open(path: &Path) -> Result<Self> {
         let reader = File::open(path).map_err(|source| Error::io("read", path, source))?;
-        Ok(Source { path: path.to_owned(), reader })
+        Ok(Source { path: path.to_owned(), reader: Box::new(reader) })
     }
-}
 
-impl<'b> Source<Cursor<&'b [u8]>> {
     pub(super) fn of_bytes(bytes: &'b [u8]) -> Self {
-        Source { path: PathBuf::from("model bytes"), reader: Cursor::new(bytes) }
+        Source { path: PathBuf::from("model bytes"), reader: Box::new(Cursor::new(bytes)) }
     }
-}
 
-impl<R> Source<R> {
     pub(super) fn file(&self) -> String {
         self.path.display().to_string()
     }
@@ -39,9 +41,7 @@ impl<R> Source<R> {
     pub(super) fn failed(&self, source: io::Error) -> Error {
         Error::io("read", &self.path, source)
     }
-}
 
-impl<R: Read + Seek> Source<R> {
     /// At most `count` bytes from `offset` on. No more is allocated than the file has.
     pub(super) fn bytes(&mut self, offset: u64, count: u64) -> io::Result<Vec<u8>> {
         let mut bytes = Vec::new();
@@ -79,8 +79,7 @@ impl<R: Read + Seek> Source<R> {
     }
 }
 
-/// The header, which stands behind its length in `head`, of a file of `bytes` bytes. Not generic, so that no user's crate
-/// compiles the parser.
+/// The header, which stands behind its length in `head`, of a file of `bytes` bytes.
 fn parse(file: &str, head: &[u8], bytes: u64) -> Result<Metadata> {
     // Parsing it as metadata checks that the tensors are contiguous and as long as their shapes say.
     let tensors: Metadata = serde_json::from_slice(&head[8..]).map_err(|error| {

@@ -1,7 +1,5 @@
 //! The tensors of a layer, out of a file and into one.
 
-use std::io::{Read, Seek};
-
 use safetensors::tensor::Metadata;
 
 use super::numbers::from_bytes;
@@ -84,14 +82,14 @@ pub(super) fn write<T: Scalar>(layer: &mut dyn Layer<T>, values: &[Vec<T>]) -> R
 }
 
 /// The tensors of a file.
-pub(super) struct Tensors<'s, R> {
-    pub(super) source: &'s mut Source<R>,
+pub(super) struct Tensors<'s, 'b> {
+    pub(super) source: &'s mut Source<'b>,
     pub(super) metadata: &'s Metadata,
     /// Bytes in front of the tensors.
     pub(super) offset: u64,
 }
 
-impl<R: Read + Seek> Tensors<'_, R> {
+impl Tensors<'_, '_> {
     /// The values of tensors with these names and shapes, as [`tensors_of`] returns them for one layer of this kind and number of inputs.
     pub(super) fn values<T: Scalar>(
         &mut self,

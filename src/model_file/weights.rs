@@ -1,6 +1,5 @@
 //! Weights under the names of another program, as PyTorch's state dictionaries have them.
 
-use std::io::{Read, Seek};
 use std::path::Path;
 
 use super::numbers::to_bytes;
@@ -52,11 +51,7 @@ impl<T: Scalar> Network<T> {
         }
     }
 
-    fn weights_of<R: Read + Seek, S: AsRef<str>>(
-        &mut self,
-        source: &mut Source<R>,
-        names: &[S],
-    ) -> Result<()> {
+    fn weights_of<S: AsRef<str>>(&mut self, source: &mut Source<'_>, names: &[S]) -> Result<()> {
         let (metadata, offset, _) = source.metadata()?;
         let mut file = Tensors { source, metadata: &metadata, offset };
         let layers = self.layers().iter().zip(names);

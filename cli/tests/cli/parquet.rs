@@ -45,3 +45,13 @@ fn a_program_without_parquet_tells_how_to_get_it() {
     folder.run("train digits --hidden none --epochs 1 --out m").ok();
     folder.run("predict m digits --out p.parquet").fails(2, &["--out", "--features parquet"]);
 }
+
+/// Beside the test above, which also needs a program without a feature.
+#[cfg(not(feature = "serve"))]
+#[test]
+fn a_program_without_parquet_or_its_server_says_how_to_get_the_server() {
+    let folder = Folder::new();
+    for arguments in ["serve m.safetensors --listen 127.0.0.1:0", "serve", "serve --help"] {
+        folder.run(arguments).fails(2, &["without its server", "--features serve"]);
+    }
+}
