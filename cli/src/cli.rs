@@ -120,7 +120,7 @@ impl Cli {
             #[cfg(feature = "serve")]
             Command::Serve(args) => serve::run(args),
             #[cfg(not(feature = "serve"))]
-            Command::Serve { .. } => Err(wrong(
+            Command::Serve { .. } => Err(crate::message::wrong(
                 "serve",
                 "this program was built without its server; build it with the feature: cargo install --path cli --features serve",
             )),
