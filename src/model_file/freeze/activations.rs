@@ -112,9 +112,10 @@ fn body(activation: Activation) -> Option<[String; 2]> {
     };
     let texts = match activation {
         Activation::Identity | Activation::Softmax => return None,
-        // For z < 0 as exp(z) / (1 + exp(z)), which has one rounding error less.
+        // For z < 0 as exp(z) / (1 + exp(z)), which has one rounding error less. The quotient is in double precision, so that the
+        // result has two rounding errors in all.
         Activation::Sigmoid => [
-            "const $t e = exp$f(z < 0.0$l ? z : -z); return (z < 0.0$l ? e : 1.0$l) / (1.0$l + e)".to_owned(),
+            "const $t e = exp$f(z < 0.0$l ? z : -z); return ($t)((z < 0.0$l ? e : 1.0) / (1.0 + e))".to_owned(),
             "1.0 / (1.0 + exp(-z))".to_owned(),
         ],
         Activation::Tanh => [
@@ -136,7 +137,7 @@ fn body(activation: Activation) -> Option<[String; 2]> {
             "z * normal_cdf(z)".to_owned(),
         ],
         Activation::Silu => [
-            "const $t e = exp$f(z < 0.0$l ? z : -z); return z * ((z < 0.0$l ? e : 1.0$l) / (1.0$l + e))".to_owned(),
+            "const $t e = exp$f(z < 0.0$l ? z : -z); return ($t)(z * ((z < 0.0$l ? e : 1.0) / (1.0 + e)))".to_owned(),
             "z / (1.0 + exp(-z))".to_owned(),
         ],
         Activation::Selu => [
@@ -145,7 +146,7 @@ fn body(activation: Activation) -> Option<[String; 2]> {
         ],
         // With e = exp(z): tanh(ln(1 + e)) = u / (u + 2), u = e (e + 2), which is 1 from z = 20 on.
         Activation::Mish => [
-            "const $t e = exp$f(z > 20.0$l ? 20.0$l : z); const $t u = e * (e + 2.0$l); return z * (u / (u + 2.0$l))".to_owned(),
+            "const $t e = exp$f(z > 20.0$l ? 20.0$l : z); const double u = e * (e + 2.0); return ($t)(z * (u / (u + 2.0)))".to_owned(),
             "{ let e = exp(if z > 20.0 { 20.0 } else { z }); let u = e * (e + 2.0); z * (u / (u + 2.0)) }".to_owned(),
         ],
         Activation::Softplus => [
