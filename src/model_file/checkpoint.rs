@@ -71,7 +71,8 @@ pub fn save_checkpoint<T: Scalar>(
 /// ```
 /// # use travertine::{Activation, Loss, Network, Samples, Trainer, data, engine, model_file, optimizer::Sgd};
 /// # let cpu = engine::open::<f32>("cpu")?;
-/// # let mut samples = Samples::new(&cpu, &data::digits()?)?;
+/// # let digits = data::digits()?;
+/// # let mut samples = Samples::new(&cpu, &digits)?;
 /// # let mut network = Network::builder(&cpu, 64).dense(10, Activation::Softmax).build()?;
 /// # let mut trainer = Trainer::builder(&mut network, Loss::SoftmaxCrossEntropy, Sgd::new(0.1)?).batch(32).seed(1).build()?;
 /// let snapshot = trainer.snapshot(&mut samples)?;

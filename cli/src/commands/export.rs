@@ -106,7 +106,14 @@ fn export<T: Scalar>(args: &ExportArgs, format: Format) -> Result<()> {
                     args.to.display()
                 ));
             }
-            model.to_source(language, &name)?.into_bytes()
+            // In the words of this command.
+            let text = model.to_source(language, &name).map_err(|error| match error.kind() {
+                ErrorKind::Argument { reason, .. } if reason.starts_with(&format!("'{name}'")) => {
+                    wrong("--name", reason)
+                }
+                _ => error,
+            });
+            text?.into_bytes()
         }
     };
     file::check("--to", &args.to, bytes.len())?;

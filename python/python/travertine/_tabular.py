@@ -193,7 +193,8 @@ class TabularClassifier(ClassifierMixin, _BaseTabular):
     calibrate : bool, default=False
         Whether probabilities are made honest by the samples held out; not with weights.
     class_weight : dict, 'balanced' or None, default=None
-        Weights of the classes, as in scikit-learn.
+        Weights of the classes, as in scikit-learn. The first epoch of the highest weighted accuracy on the samples held out is
+        kept: beside far heavier classes, a class hardly counts for that choice.
 
     Attributes
     ----------
