@@ -5,6 +5,7 @@ mod bad_input;
 mod baseline;
 mod bench;
 mod broken_drivers;
+mod browser;
 mod checkpoint;
 #[cfg(target_os = "linux")]
 mod cuda;

@@ -3,11 +3,11 @@
 use std::fs;
 use std::io::Read;
 use std::path::Path;
-use std::process::Command;
 
 use flate2::read::ZlibDecoder;
 use serde_json::Value;
 
+use crate::browser::chromium;
 use crate::run::Folder;
 
 /// What the page is like in a frame of a telephone's width and in one of a desk's.
@@ -38,32 +38,6 @@ addEventListener('message', event => {
   document.title = 'SEEN' + JSON.stringify(seen) + 'END';
 });
 </script>"#;
-
-/// Headless Chromium, unless there is none: said aloud, and a failure where it must be there.
-fn chromium(folder: &Folder, arguments: &[&str]) -> Option<String> {
-    let program = std::env::var("TRAVERTINE_CHROMIUM").unwrap_or("chromium".to_owned());
-    if Command::new(&program).arg("--version").output().is_err() {
-        let must = std::env::var("TRAVERTINE_ENSURE_CHROMIUM").is_ok();
-        assert!(!must, "there is no {program}, and TRAVERTINE_ENSURE_CHROMIUM is set");
-        eprintln!("LEFT OUT: looking at reports in a browser; there is no {program}");
-        return None;
-    }
-    let mut command = Command::new(program);
-    command.args([
-        "--headless",
-        "--no-sandbox",
-        "--disable-gpu",
-        "--hide-scrollbars",
-        "--virtual-time-budget=5000",
-    ]);
-    let output = command
-        .arg(format!("--user-data-dir={}", folder.join("profile").display()))
-        .args(arguments)
-        .output()
-        .unwrap();
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    Some(String::from_utf8(output.stdout).unwrap())
-}
 
 /// What a browser makes of the page: narrow first.
 fn seen(folder: &Folder, page: &str) -> Option<Vec<Value>> {

@@ -2,6 +2,8 @@
 #![cfg(all(unix, feature = "serve"))]
 
 mod behavior;
+#[path = "../cli/browser.rs"]
+mod browser;
 mod client;
 mod hostile;
 mod page;

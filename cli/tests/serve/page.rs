@@ -1,9 +1,8 @@
 //! The page at `/` in a browser: a form of the model's columns, and the prediction while a person types.
 
-use std::process::Command;
-
 use serde_json::{Value, json};
 
+use crate::browser::chromium;
 use crate::client::Server;
 use crate::run::Folder;
 use crate::{flowers, predicted};
@@ -40,26 +39,6 @@ const TYPE: &str = r#"<script>
   document.title = 'SEEN' + JSON.stringify({ first, fields, small, wrong, large, far, beyond }) + 'END';
 })();
 </script>"#;
-
-/// Headless Chromium, unless there is none: said aloud, and a failure where it must be there.
-fn chromium(folder: &Folder, arguments: &[&str]) -> Option<String> {
-    let program = std::env::var("TRAVERTINE_CHROMIUM").unwrap_or("chromium".to_owned());
-    if Command::new(&program).arg("--version").output().is_err() {
-        let must = std::env::var("TRAVERTINE_ENSURE_CHROMIUM").is_ok();
-        assert!(!must, "there is no {program}, and TRAVERTINE_ENSURE_CHROMIUM is set");
-        eprintln!("LEFT OUT: looking at the page in a browser; there is no {program}");
-        return None;
-    }
-    let output = Command::new(program)
-        .args(["--headless", "--no-sandbox", "--disable-gpu", "--hide-scrollbars"])
-        .args(["--virtual-time-budget=20000"])
-        .arg(format!("--user-data-dir={}", folder.join("profile").display()))
-        .args(arguments)
-        .output()
-        .unwrap();
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    Some(String::from_utf8(output.stdout).unwrap())
-}
 
 #[test]
 fn a_person_types_and_sees_the_prediction() {
