@@ -78,6 +78,7 @@ mod network;
 pub mod notation;
 pub mod ops;
 pub mod optimizer;
+pub mod processes;
 pub mod random;
 mod samples;
 mod scalar;

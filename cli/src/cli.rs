@@ -9,6 +9,7 @@ use travertine::Result;
 
 use crate::args::device::Precision;
 use crate::args::memory::Memory;
+use crate::args::processes::is_superfluous;
 use crate::commands::bench::{self, BenchArgs};
 use crate::commands::devices::{self, DevicesArgs};
 use crate::commands::evaluate::{self, EvaluateArgs};
@@ -79,7 +80,11 @@ enum Command {
 impl Cli {
     /// The arguments of a command line. Ends the process where they are wrong.
     pub(crate) fn read(arguments: impl IntoIterator<Item = OsString>) -> Self {
-        Cli::try_read(arguments).unwrap_or_else(|error| error.exit())
+        Cli::try_read(arguments).unwrap_or_else(|error| match is_superfluous() {
+            // Process 0 prints the same.
+            true => std::process::exit(error.exit_code()),
+            false => error.exit(),
+        })
     }
 
     /// As [`Cli::read`], but returns what is wrong.
@@ -114,6 +119,7 @@ impl Cli {
                 Precision::F64 => return train::run::<f64>(args),
                 _ => return train::run::<f32>(args),
             },
+            _ if is_superfluous() => Ok(()),
             Command::Devices(args) => devices::run(args),
             Command::Evaluate(args) => evaluate::run(args),
             Command::Predict(args) => predict::run(args),

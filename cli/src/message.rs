@@ -4,6 +4,7 @@ use std::cell::RefCell;
 use std::io::{self, Write};
 use std::process::ExitCode;
 use std::rc::Rc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 use travertine::ErrorKind;
 
@@ -33,8 +34,28 @@ pub(crate) fn captured<R>(
     (result, output, fault)
 }
 
+/// Whether this process prints nothing, because another one of its group prints the same.
+static IS_SILENT: AtomicBool = AtomicBool::new(false);
+
+/// Prints nothing from now on.
+pub(crate) fn be_silent() {
+    IS_SILENT.store(true, Relaxed);
+}
+
+/// Prints again.
+pub(crate) fn speak() {
+    IS_SILENT.store(false, Relaxed);
+}
+
+pub(crate) fn is_silent() -> bool {
+    IS_SILENT.load(Relaxed)
+}
+
 /// Standard output, or what takes its place.
 pub(crate) fn standard_output() -> Box<dyn Write> {
+    if is_silent() {
+        return Box::new(io::sink());
+    }
     let is_captured = CAPTURE.with_borrow(Option::is_some);
     if is_captured { Box::new(Captured) } else { Box::new(io::stdout()) }
 }
@@ -60,6 +81,7 @@ pub(crate) fn note(text: &str) {
     let tell = CAPTURE.with_borrow(|capture| capture.as_ref().map(|one| Rc::clone(&one.tell)));
     match tell {
         Some(tell) => tell(text),
+        None if is_silent() => {}
         None => drop(writeln!(io::stderr(), "{text}")),
     }
 }
@@ -83,8 +105,13 @@ fn end(error: &travertine::Error, text: &str) -> ExitCode {
     CAPTURE.with_borrow_mut(|capture| {
         capture.iter_mut().for_each(|capture| capture.fault = Some(text.to_owned()));
     });
-    note(&format!("error: {text}"));
+    fault(text);
     ExitCode::from(if error.is_input() { 2 } else { 1 })
+}
+
+/// Prints an error.
+pub(crate) fn fault(text: &str) {
+    note(&format!("error: {text}"));
 }
 
 /// An option with a wrong value, or in a wrong place: exit status 2.

@@ -41,6 +41,7 @@ mod npy;
 mod split;
 mod standardization;
 mod stream;
+mod stream_share;
 mod table;
 mod target_scale;
 pub(crate) mod text;

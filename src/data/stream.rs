@@ -10,11 +10,13 @@ use std::thread;
 
 use super::encoder_fit::EncoderFit;
 use super::frame::{Frame, FrameBuilder};
+use super::stream_share::gather;
 use super::table::in_order;
 use super::target_scale::TargetFit;
 use super::{
     Dataset, Encoder, Schema, Split, Standardization, Table, TableOptions, TargetScale, Targets,
 };
+use crate::processes::{Group, slices_of};
 use crate::random::{Philox, Purpose};
 use crate::{Error, Result, Scalar};
 
@@ -62,6 +64,8 @@ pub struct Stream<T: Scalar> {
     target_scale: Option<TargetScale>,
     /// One block, as an example of all.
     example: Dataset<T>,
+    /// The processes that read its buffers together.
+    group: Group,
 }
 
 #[derive(Clone, Copy)]
@@ -141,9 +145,17 @@ impl<T: Scalar> Stream<T> {
             standardize: options.standardize,
             target_scale,
             example: Dataset::new(1, vec![T::default()], Targets::None)?,
+            group: Group::alone(),
         };
         stream.example = stream.first_block()?;
         Ok(stream)
+    }
+
+    /// Reads its buffers together with the processes of a group: each reads some of the blocks of a buffer, and gets all samples of it. Then
+    /// [`Stream::epoch`] and [`Stream::held_out`] are collective.
+    #[must_use]
+    pub fn with_processes(self, group: &Group) -> Self {
+        Stream { group: group.clone(), ..self }
     }
 
     /// The samples to train on of the first block that has some.
@@ -252,7 +264,9 @@ impl<T: Scalar> Stream<T> {
             let (give, take) = sync_channel(0);
             scope.spawn(move || {
                 for blocks in order.chunks(self.blocks_per_buffer) {
-                    let buffer = self.buffer(blocks, held_out);
+                    let rank = self.group.rank();
+                    let own = slices_of(blocks.len(), self.group.size(), rank..rank + 1);
+                    let buffer = self.buffer(&blocks[own], held_out);
                     let failed = buffer.is_err();
                     if give.send(buffer).is_err() || failed {
                         return;
@@ -260,7 +274,12 @@ impl<T: Scalar> Stream<T> {
                 }
             });
             for buffer in take {
-                if let Some(buffer) = buffer?
+                let own = buffer?;
+                let buffer = match self.group.size() {
+                    1 => own,
+                    _ => gather(&self.group, own.as_ref(), &self.example)?,
+                };
+                if let Some(buffer) = buffer
                     && use_buffer(buffer)?.is_break()
                 {
                     break;

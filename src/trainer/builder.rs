@@ -6,6 +6,7 @@ use super::loss_scale::LossScale;
 use crate::loss::Loss;
 use crate::network::Network;
 use crate::optimizer::{Clip, Optimizer, Schedule};
+use crate::processes::Group;
 use crate::scalar::Scalar;
 
 /// Samples in a step, unless [`TrainerBuilder::batch`] sets another number.
@@ -45,6 +46,8 @@ pub struct TrainerBuilder<'n, T: Scalar> {
     pub(super) loss_scale: Option<LossScale>,
     pub(super) factors: Option<Vec<[Factors; 2]>>,
     pub(super) fading: Schedule,
+    pub(super) slices: Option<usize>,
+    pub(super) processes: Group,
 }
 
 impl<'n, T: Scalar> TrainerBuilder<'n, T> {
@@ -66,6 +69,8 @@ impl<'n, T: Scalar> TrainerBuilder<'n, T> {
             loss_scale: None,
             factors: None,
             fading: Schedule::Constant,
+            slices: None,
+            processes: Group::alone(),
         }
     }
 
@@ -121,6 +126,43 @@ impl<'n, T: Scalar> TrainerBuilder<'n, T> {
     #[must_use]
     pub fn fade_regularization(self, schedule: Schedule) -> Self {
         TrainerBuilder { fading: schedule, ..self }
+    }
+
+    /// The processes that share the steps; by default this one alone. Each has the same network, settings and samples, which the first
+    /// epoch compares, and makes the same calls: epochs, steps, evaluations. A step's batch is cut into slices
+    /// ([`TrainerBuilder::slices`]), each of which one process computes.
+    ///
+    /// ```no_run
+    /// # use travertine::{Activation, Loss, Network, Samples, Trainer, data, engine, optimizer::Sgd};
+    /// use travertine::processes::Group;
+    /// // mpiexec -n 4 this-program
+    /// let group = Group::from_launcher()?;
+    /// # let cpu = engine::open::<f32>("cpu")?;
+    /// # let digits = data::digits()?;
+    /// # let mut samples = Samples::new(&cpu, &digits)?;
+    /// # let mut network = Network::builder(&cpu, 64).dense(10, Activation::Softmax).seed(1).build()?;
+    /// let mut trainer = Trainer::builder(&mut network, Loss::SoftmaxCrossEntropy, Sgd::new(0.1)?)
+    ///     .batch(64)
+    ///     .processes(&group)
+    ///     .build()?;
+    /// let report = trainer.epoch(&mut samples)?;
+    /// if group.is_first() {
+    ///     println!("{}", report.loss);
+    /// }
+    /// # Ok::<(), travertine::Error>(())
+    /// ```
+    #[must_use]
+    pub fn processes(self, group: &Group) -> Self {
+        TrainerBuilder { processes: group.clone(), ..self }
+    }
+
+    /// Parts of a batch whose gradients are computed one by one and then added up in a fixed order; by default 8 where MPI connects
+    /// processes, else 1. The bits of a training depend on the number of slices, and not on the number of processes, which must
+    /// divide it. Training then needs memory for
+    /// every gradient, and for up to `log2(slices) + 1` sums of them.
+    #[must_use]
+    pub fn slices(self, slices: impl Into<Option<usize>>) -> Self {
+        TrainerBuilder { slices: slices.into(), ..self }
     }
 
     /// A scale for gradients on their way back, for factors in half precision

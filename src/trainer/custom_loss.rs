@@ -41,7 +41,7 @@ impl<T: Scalar> Trainer<'_, T> {
     /// ```
     ///
     /// # Errors
-    /// A network with members; an x that does not fit; those of `loss`, with the parameters as they were; a device that fails.
+    /// A network with members; a trainer with slices or with several processes; an x that does not fit; those of `loss`, with the parameters as they were; a device that fails.
     pub fn step_with(
         &mut self,
         x: MatrixRef<'_, T>,
@@ -52,6 +52,10 @@ impl<T: Scalar> Trainer<'_, T> {
         if self.stepper.members.is_some() {
             let reason =
                 "a network with members has a loss for each member, not one for its outputs";
+            return Err(Error::argument("step with", reason));
+        }
+        if self.stepper.slices.is_some() {
+            let reason = "a loss of one's own is for the whole batch; build the trainer with one slice and one process";
             return Err(Error::argument("step with", reason));
         }
         self.stepper.schedule.check(self.stepper.step)?;

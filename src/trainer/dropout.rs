@@ -7,6 +7,9 @@ use crate::ops::regularize;
 use crate::random::{Philox, Purpose};
 use crate::scalar::Scalar;
 
+/// The place of the slice in the number of a stream, above that of the layer.
+const SLICE_BITS: u32 = 12;
+
 /// Dropout (Srivastava et al. 2014): in training, each input of a layer becomes 0 with probability p; else it is multiplied by
 /// 1 / (1 - p), so that inference needs no scaling. Rates are from 0 to less than 1.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -89,14 +92,16 @@ impl<T: Scalar> InputDropout<T> {
         [("dropout.draws", &self.draws), ("dropout.output", &self.output)]
     }
 
-    /// An input `inputs x samples` after this step's dropout, with a factor of the rate.
+    /// An input `inputs x samples` after the dropout of this step and slice, with a factor of the rate.
     pub(super) fn forward(
         &mut self,
-        (step, factor): (u64, f64),
+        (step, slice): (u64, usize),
+        factor: f64,
         input: MatrixRef<'_, T>,
     ) -> Result<MatrixRef<'_, T>> {
         let samples = input.columns();
-        let stream = Philox::new(self.seed, Purpose::Dropout, step as u32).of_layer(self.layer);
+        let number = self.layer | slice << SLICE_BITS;
+        let stream = Philox::new(self.seed, Purpose::Dropout, step as u32).of_layer(number);
         self.current = self.rate * factor;
         regularize::drop_out(
             &stream,

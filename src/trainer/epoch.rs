@@ -38,7 +38,7 @@ impl<T: Scalar> Trainer<'_, T> {
     }
 
     /// As [`Trainer::epoch_with`], until `watch` breaks off after a step: then there is no report, and the next call goes on with
-    /// the step after it. So another thread can stop a training:
+    /// the step after it. Where it breaks off in one process of a group, all break off. So another thread can stop a training:
     ///
     /// ```
     /// # use std::ops::ControlFlow;
@@ -72,17 +72,20 @@ impl<T: Scalar> Trainer<'_, T> {
             self.last_good.keep(&mut self.stepper)?;
             (self.first_step, self.position) = (self.stepper.step, 0);
         }
+        self.agree_on_begin(samples)?;
         samples.shuffle(self.seed, self.epoch, self.batch())?;
         for first in (self.position..count).step_by(self.batch()) {
             let end = count.min(first + self.batch());
             self.step_on(samples, first..end)?;
             self.position = end;
-            if watch(Progress { done: end, samples })?.is_break() {
+            let breaks = watch(Progress { done: end, samples })?.is_break();
+            if self.group.any(breaks)? {
                 return Ok(None);
             }
         }
         self.position = 0;
         self.refuse_divergence(samples, self.first_step)?;
+        self.agree_on_end(samples)?;
         self.epoch += 1;
         samples.report(count).map(Some)
     }
@@ -101,6 +104,10 @@ impl<T: Scalar> Trainer<'_, T> {
     fn run_on(&mut self, samples: &mut Samples<'_, T>, range: Range<usize>) -> Result<()> {
         let (first, n) = (range.start, range.len());
         self.stepper.schedule.check(self.stepper.step)?;
+        if let Some(slices) = &self.stepper.slices {
+            let own = slices.own_samples(n);
+            return self.run_slices_on(samples, range, own);
+        }
         let (x, t, order, results) = samples.all_for(range.clone())?;
         if self.stepper.takes_in_one_kernel((x, t), &results) {
             return self.stepper.run_in_one_kernel((x, t), Some((order, first)), results);
@@ -110,6 +117,24 @@ impl<T: Scalar> Trainer<'_, T> {
         let (_, _, _, results) = samples.all_for(range)?;
         let (x, t) = (self.x.front(inputs, n), self.t.front(outputs, n));
         self.stepper.run_layers(x, t, results)
+    }
+
+    /// `own`: the samples of this process within the range.
+    fn run_slices_on(
+        &mut self,
+        samples: &mut Samples<'_, T>,
+        range: Range<usize>,
+        own: Range<usize>,
+    ) -> Result<()> {
+        if !own.is_empty() {
+            self.gather(samples, range.start + own.start..range.start + own.end)?;
+        }
+        let (inputs, outputs, n) = (self.x.rows(), self.t.rows(), range.len());
+        // A process without samples of a small batch reads none of these.
+        let columns = own.len().max(1);
+        let pair = (self.x.front(inputs, columns), self.t.front(outputs, columns));
+        let (_, _, _, results) = samples.all_for(range)?;
+        self.stepper.run_slices(n, pair, results)
     }
 
     /// Copies a range of the samples' order into the mini-batch.

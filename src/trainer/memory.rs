@@ -4,6 +4,7 @@ use std::fmt;
 
 use super::Trainer;
 use super::collected::Collected;
+use super::slices::Slices;
 use super::step::Stepper;
 use crate::matrix::Matrix;
 use crate::scalar::Scalar;
@@ -66,7 +67,8 @@ impl<T: Scalar> Trainer<'_, T> {
         let collected = stepper.collected.iter().flat_map(Collected::buffers);
         let members = stepper.members.iter().flat_map(|members| members.buffers());
         let members = members.map(|(name, matrix)| (name.to_owned(), matrix));
-        let others = collected.chain(stepper.regularization_buffers()).chain(members);
+        let slices = stepper.slices.iter().flat_map(Slices::buffers);
+        let others = collected.chain(stepper.regularization_buffers()).chain(members).chain(slices);
         others.for_each(|(name, matrix)| plan.add(name, matrix));
         for (name, row) in self.evaluation.iter().flat_map(|scores| scores.buffers()) {
             plan.add(format!("evaluation.{name}"), row);

@@ -9,6 +9,7 @@ use crate::loss::Loss;
 use crate::matrix::{Matrix, MatrixRef};
 use crate::network::Network;
 use crate::optimizer::Optimizer;
+use crate::processes::Group;
 use crate::samples::{Report, Results, Samples, Scores};
 use crate::scalar::Scalar;
 
@@ -32,9 +33,11 @@ mod loss_scale;
 mod max_norm;
 mod members;
 mod memory;
+mod processes;
 mod restore;
 mod rollback;
 mod settings;
+mod slices;
 mod snapshot;
 mod step;
 
@@ -73,6 +76,10 @@ pub struct Trainer<'n, T: Scalar> {
     /// The settings that decide the bytes of the training, without those that change on the way.
     settings: Settings,
     seed: u64,
+    /// The processes that share the steps.
+    group: Group,
+    /// Whether they have compared what they begin with.
+    has_agreed: bool,
     /// Epochs done.
     epoch: u64,
     /// The step that the epoch began with.
@@ -97,7 +104,8 @@ impl<'n, T: Scalar> TrainerBuilder<'n, T> {
     /// # Errors
     /// A batch of 0; a loss whose parameter is out of range, or that cannot be learned with the network's output layer; a schedule of no steps or with a factor out of range; a clip or a
     /// largest norm that is not above 0; a rate of dropout below 0 or not below 1; dropout or a largest norm of hidden layers where
-    /// there are none; a loss scale that is no power of 2 from 1 to 2^100, or doubles after no step or more than 2^24; no memory.
+    /// there are none; a loss scale that is no power of 2 from 1 to 2^100, or doubles after no step or more than 2^24;
+    /// no slice, more slices than samples in a batch, or a number of them that the processes do not divide; no memory.
     pub fn build(self) -> Result<Trainer<'n, T>> {
         self.loss.refuse_output(self.network.output_activation(), self.network.outputs())?;
         self.assemble()
@@ -113,7 +121,7 @@ impl<'n, T: Scalar> TrainerBuilder<'n, T> {
         let zeros = |rows, columns| Matrix::zeros(&engine, rows, columns);
         let (x, t, losses) =
             (zeros(network.inputs(), batch)?, zeros(network.outputs(), batch)?, zeros(1, batch)?);
-        let settings = settings_of(&self);
+        let (settings, group) = (settings_of(&self)?, self.processes.clone());
         let stepper = Stepper::new(self)?;
         let last_good = LastGood::new(&stepper)?;
         Ok(Trainer {
@@ -121,6 +129,8 @@ impl<'n, T: Scalar> TrainerBuilder<'n, T> {
             last_good,
             settings,
             seed,
+            group,
+            has_agreed: false,
             epoch: 0,
             first_step: 0,
             position: 0,
@@ -173,6 +183,11 @@ impl<'n, T: Scalar> Trainer<'n, T> {
     /// The largest number of samples in a step.
     pub fn batch(&self) -> usize {
         self.x.columns()
+    }
+
+    /// The processes that share the steps.
+    pub fn processes(&self) -> &Group {
+        &self.group
     }
 
     /// Epochs done.
@@ -257,7 +272,7 @@ impl<'n, T: Scalar> Trainer<'n, T> {
         Ok(losses.iter().map(|x| x.to_f64()).sum::<f64>() / samples as f64)
     }
 
-    /// Mean loss and, for classes, accuracy; weighted where the samples have weights. Allocates in the engine only where there are more samples than in any evaluation
+    /// Mean loss and, for classes, accuracy; weighted where the samples have weights. Processes of a group evaluate parts of the samples, and all get the report of all. Allocates in the engine only where there are more samples than in any evaluation
     /// before.
     ///
     /// # Errors
@@ -265,16 +280,19 @@ impl<'n, T: Scalar> Trainer<'n, T> {
     pub fn evaluate(&mut self, samples: &Samples<'_, T>) -> Result<Report> {
         let (count, batch) = (samples.count(), self.batch());
         self.check_samples("evaluate", samples)?;
-        let scores = match self.evaluation.take().filter(|scores| scores.capacity() >= count) {
-            Some(scores) => self.evaluation.insert(scores),
-            None => self.evaluation.insert(Scores::new(self.x.engine(), count)?),
+        let own = self.own_evaluation(count);
+        let mut scores = match self.evaluation.take().filter(|scores| scores.capacity() >= count) {
+            Some(scores) => scores,
+            None => Scores::new(self.x.engine(), count)?,
         };
-        for first in (0..count).step_by(batch) {
-            let range = first..count.min(first + batch);
+        for first in own.clone().step_by(batch) {
+            let range = first..own.end.min(first + batch);
             let ([x, t], [losses, hits]) =
                 (samples.range(range.clone())?, scores.range_mut(range)?);
             self.stepper.evaluate((x, t), losses, hits)?;
         }
+        self.gather_scores(&mut scores, count)?;
+        let scores = self.evaluation.insert(scores);
         scores.report(count, samples.task(), [samples.counts(); 2])
     }
 }

@@ -15,7 +15,7 @@ impl<T: Scalar> Trainer<'_, T> {
     /// is the same, bit by bit, on an engine of the same kind.
     ///
     /// A snapshot contains the settings that decide these bits: network, loss, optimizer with its numbers, batch, seed, schedule,
-    /// clip, dropout, largest norm, loss scale, factors, fading, frozen layers. All that it contains are compared; what a snapshot lacks, as
+    /// clip, dropout, largest norm, loss scale, factors, fading, slices, frozen layers. The number of processes is none of them. All that it contains are compared; what a snapshot lacks, as
     /// those in older files do, is not checked. The data itself is not compared, but for the number of samples.
     ///
     /// # Errors
@@ -88,7 +88,7 @@ impl<T: Scalar> Trainer<'_, T> {
         }
         (self.epoch, self.stepper.step) = (snapshot.epoch, snapshot.step);
         (self.first_step, self.position) = (snapshot.first_step, position);
-        self.last_samples = 0;
+        (self.last_samples, self.has_agreed) = (0, false);
         self.stepper.schedule.set_state(snapshot.schedule);
         Ok(())
     }

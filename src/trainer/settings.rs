@@ -3,6 +3,8 @@
 use super::builder::TrainerBuilder;
 use super::dropout::Dropout;
 use super::factors::Factors;
+use super::slices;
+use crate::error::Result;
 use crate::layer::{Layer, LayerKind};
 use crate::network::Network;
 use crate::optimizer::Clip;
@@ -14,7 +16,7 @@ pub(super) type Settings = Vec<(&'static str, String)>;
 const NONE: &str = "none";
 
 /// The settings of a trainer.
-pub(super) fn settings_of<T: Scalar>(builder: &TrainerBuilder<'_, T>) -> Settings {
+pub(super) fn settings_of<T: Scalar>(builder: &TrainerBuilder<'_, T>) -> Result<Settings> {
     let TrainerBuilder { clip, dropout, max_norm, loss_scale, factors, fading, .. } = builder;
     let or_none = |text: Option<String>| text.unwrap_or_else(|| NONE.to_owned());
     let clip = clip.map(|clip| match clip {
@@ -27,7 +29,8 @@ pub(super) fn settings_of<T: Scalar>(builder: &TrainerBuilder<'_, T>) -> Setting
         format!("initial {}, growth interval {}", scale.initial, scale.growth_interval)
     });
     let factors = factors.as_ref().map(|factors| Factors::describe(factors));
-    vec![
+    let slices = slices::count(builder.slices, &builder.processes, builder.batch)?;
+    Ok(vec![
         ("network", network(builder.network)),
         ("loss", builder.loss.to_string()),
         ("optimizer", builder.optimizer.describe()),
@@ -40,7 +43,8 @@ pub(super) fn settings_of<T: Scalar>(builder: &TrainerBuilder<'_, T>) -> Setting
         ("loss_scale", or_none(loss_scale)),
         ("factors", or_none(factors)),
         ("regularization_fades", fading.to_string()),
-    ]
+        ("slices", slices.to_string()),
+    ])
 }
 
 /// `"64 -> 100 relu -> 10 softmax"`

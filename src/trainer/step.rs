@@ -10,6 +10,7 @@ use super::factors::Factors;
 use super::loss_scale::Scaler;
 use super::max_norm::MaxNorm;
 use super::members::{MemberLosses, trained_layers};
+use super::slices::{self, Slices};
 use crate::activation::Activation;
 use crate::error::{Error, Result};
 use crate::layer::{LayerKind, Pass, Role, Training};
@@ -49,6 +50,10 @@ pub(super) struct Stepper<'n, T: Scalar> {
     pub(super) frozen: Vec<bool>,
     /// The last layer's, as the loss demands it.
     pub(super) output_role: Role,
+    /// Where the batch is cut into slices.
+    pub(super) slices: Option<Slices<T>>,
+    /// The slice whose gradient is computed.
+    pub(super) slice: usize,
     /// Of every layer, where the engine computes a step in one kernel.
     forms: Option<Vec<Form>>,
     /// The most samples of a step.
@@ -65,6 +70,7 @@ pub(super) struct Stepper<'n, T: Scalar> {
 impl<'n, T: Scalar> Stepper<'n, T> {
     pub(super) fn new(builder: TrainerBuilder<'n, T>) -> Result<Self> {
         let forms = forms_for_one_kernel(&builder);
+        let slices = slices::count(builder.slices, &builder.processes, builder.batch)?;
         let TrainerBuilder { network, loss, optimizer, batch, seed, .. } = builder;
         let (loss, schedule) = (loss.validate()?, ScheduleState::new(builder.schedule)?);
         validate_fading(&builder.fading)?;
@@ -78,9 +84,12 @@ impl<'n, T: Scalar> Stepper<'n, T> {
         let max_norm = builder.max_norm.map(|most| MaxNorm::new(most, &layers)).transpose()?;
         let first = Step { number: 0, factor: 1.0, decay: 1.0 };
         let in_place = matches!(optimizer.sink(first), Sink::Parameters { .. });
-        let differ = in_place && builder.factors.is_some();
-        let collected = Collected::new((builder.clip, builder.loss_scale), differ, &layers)?;
+        let collects = slices > 1 || in_place && builder.factors.is_some();
+        let collected = Collected::new((builder.clip, builder.loss_scale), collects, &layers)?;
+        let slices = Slices::new(slices, &builder.processes, batch, &layers)?;
         Ok(Stepper {
+            slice: 0,
+            slices,
             frozen: vec![false; layers.len()],
             output_role: role_of_output(loss, network_output),
             layers,
@@ -142,6 +151,14 @@ impl<'n, T: Scalar> Stepper<'n, T> {
         results: Results<'_, T>,
     ) -> Result<()> {
         self.schedule.check(self.step)?;
+        if let Some(slices) = &self.slices {
+            let own = slices.own_samples(x.columns());
+            // A process without samples of a small batch reads none of these.
+            let columns =
+                own.start.min(x.columns() - 1)..own.end.max(own.start + 1).min(x.columns());
+            let pair = (x.sub_columns(columns.clone())?, t.sub_columns(columns)?);
+            return self.run_slices(x.columns(), pair, results);
+        }
         if self.takes_in_one_kernel((x, t), &results) {
             self.run_in_one_kernel((x, t), None, results)
         } else {
@@ -199,9 +216,19 @@ impl<'n, T: Scalar> Stepper<'n, T> {
         &mut self,
         x: MatrixRef<'_, T>,
         t: MatrixRef<'_, T>,
-        Results { losses, hits, weights }: Results<'_, T>,
+        results: Results<'_, T>,
     ) -> Result<()> {
         self.forward(x, Pass::Step)?;
+        self.score((x, t), results)?;
+        self.backward(x)
+    }
+
+    /// The hits and losses after a forward pass, and the last layer's delta.
+    pub(super) fn score(
+        &mut self,
+        (x, t): Pair<'_, T>,
+        Results { losses, hits, weights }: Results<'_, T>,
+    ) -> Result<()> {
         if let Some(hits) = hits {
             let last = &self.layers[self.layers.len() - 1];
             let (output, threshold) = (last.output(x.columns())?, self.loss.threshold());
@@ -210,8 +237,7 @@ impl<'n, T: Scalar> Stepper<'n, T> {
                 None => fused::hits(output, t, threshold, hits)?,
             }
         }
-        self.loss(t, (losses, weights))?;
-        self.backward(x)
+        self.loss(t, (losses, weights))
     }
 
     /// The losses after a forward pass, and the last layer's delta.
@@ -254,7 +280,8 @@ impl<'n, T: Scalar> Stepper<'n, T> {
                 None => x,
             };
             if let (Pass::Step, Some(dropout)) = (pass, &mut self.dropouts[i]) {
-                input = dropout.forward((self.step, self.fading.factor(self.step)), input)?;
+                let fading = self.fading.factor(self.step);
+                input = dropout.forward((self.step, self.slice), fading, input)?;
             }
             let pass = if self.frozen[i] { Pass::Inference } else { pass };
             after[0].forward_as(pass, input)?;
@@ -266,7 +293,7 @@ impl<'n, T: Scalar> Stepper<'n, T> {
     pub(super) fn backward(&mut self, x: MatrixRef<'_, T>) -> Result<()> {
         let step = self.next_step();
         let rule = self.optimizer.rule(step);
-        let lowest = self.frozen.iter().take_while(|is_frozen| **is_frozen).count();
+        let lowest = self.lowest_trained();
         for i in (lowest..self.layers.len()).rev() {
             if i > lowest {
                 self.propagate(i, x.columns())?;
@@ -275,6 +302,18 @@ impl<'n, T: Scalar> Stepper<'n, T> {
                 self.descend(i, x, (step, rule.as_ref()))?;
             }
         }
+        self.finish_step()
+    }
+
+    /// The lowest layer that is trained.
+    pub(super) fn lowest_trained(&self) -> usize {
+        self.frozen.iter().take_while(|is_frozen| **is_frozen).count()
+    }
+
+    /// Updates parameters whose gradients are collected, and bounds weights.
+    pub(super) fn finish_step(&mut self) -> Result<()> {
+        let step = self.next_step();
+        let rule = self.optimizer.rule(step);
         self.update_collected(step, rule.as_ref())?;
         if let Some(max_norm) = &mut self.max_norm {
             max_norm.bound(&mut self.layers, &self.frozen)?;
@@ -284,7 +323,7 @@ impl<'n, T: Scalar> Stepper<'n, T> {
     }
 
     /// The delta of the layer in front of layer i.
-    fn propagate(&mut self, i: usize, samples: usize) -> Result<()> {
+    pub(super) fn propagate(&mut self, i: usize, samples: usize) -> Result<()> {
         let (before, after) = self.layers.split_at_mut(i);
         let previous = &mut before[i - 1];
         after[0].propagate(&mut **previous, samples)?;
@@ -301,18 +340,13 @@ impl<'n, T: Scalar> Stepper<'n, T> {
         x: MatrixRef<'_, T>,
         (step, rule): (Step, Option<&UpdateRule>),
     ) -> Result<()> {
-        let scale = self.scale();
-        let (before, after) = self.layers.split_at_mut(i);
-        let layer = &mut after[0];
-        let input = match (&self.dropouts[i], before.last()) {
-            (Some(dropout), _) => dropout.output(x.columns())?,
-            (None, Some(previous)) => previous.output(x.columns())?,
-            (None, None) => x,
-        };
-        if let Some(Collected { gradients, .. }) = &mut self.collected {
-            let sinks = gradients[i].each_mut().map(Matrix::view_mut);
-            return layer.gradient(input, sinks, 1.0 / scale, 0.0);
+        if let Some(mut collected) = self.collected.take() {
+            let sinks = collected.gradients[i].each_mut().map(Matrix::view_mut);
+            let done = self.gradient_of(i, x, sinks, 1.0 / self.scale());
+            self.collected = Some(collected);
+            return done;
         }
+        let (layer, input) = layer_and_input(i, x, &mut self.layers, &self.dropouts)?;
         let states = &mut self.states[i];
         match self.optimizer.sink(step) {
             Sink::Parameters { scale, keep } => layer.descend(input, scale, keep)?,
@@ -323,6 +357,18 @@ impl<'n, T: Scalar> Stepper<'n, T> {
         }
         let factors = self.factors.as_deref();
         Update { optimizer: &*self.optimizer, step, rule, factors }.apply(i, layer, states)
+    }
+
+    /// `sinks = scale gradient` for weights and bias of layer i.
+    pub(super) fn gradient_of(
+        &mut self,
+        i: usize,
+        x: MatrixRef<'_, T>,
+        sinks: [MatrixMut<'_, T>; 2],
+        scale: f64,
+    ) -> Result<()> {
+        let (layer, input) = layer_and_input(i, x, &mut self.layers, &self.dropouts)?;
+        layer.gradient(input, sinks, scale, 0.0)
     }
 
     /// Gives the collected gradients to the optimizer, unless the step is skipped.
@@ -339,6 +385,22 @@ impl<'n, T: Scalar> Stepper<'n, T> {
     }
 }
 
+/// Layer i and its input, as its forward pass had it.
+fn layer_and_input<'l, 'n, T: Scalar>(
+    i: usize,
+    x: MatrixRef<'l, T>,
+    layers: &'l mut [Training<'n, T>],
+    dropouts: &'l [Option<InputDropout<T>>],
+) -> Result<(&'l mut Training<'n, T>, MatrixRef<'l, T>)> {
+    let (before, after) = layers.split_at_mut(i);
+    let input = match (&dropouts[i], before.last()) {
+        (Some(dropout), _) => dropout.output(x.columns())?,
+        (None, Some(previous)) => previous.output(x.columns())?,
+        (None, None) => x,
+    };
+    Ok((&mut after[0], input))
+}
+
 /// The forms of all layers if the engine computes every step of this trainer in one kernel: a small network of dense layers, plain
 /// gradients, and a loss with at most one number.
 fn forms_for_one_kernel<T: Scalar>(builder: &TrainerBuilder<'_, T>) -> Option<Vec<Form>> {
@@ -346,8 +408,14 @@ fn forms_for_one_kernel<T: Scalar>(builder: &TrainerBuilder<'_, T>) -> Option<Ve
         network, loss, batch, clip, dropout, max_norm, loss_scale, factors, ..
     } = builder;
     let drops = dropout.is_some_and(|dropout| dropout.drops());
-    let is_plain =
-        clip.is_none() && !drops && max_norm.is_none() && loss_scale.is_none() && factors.is_none();
+    let is_one =
+        slices::count(builder.slices, &builder.processes, *batch).is_ok_and(|one| one == 1);
+    let is_plain = is_one
+        && clip.is_none()
+        && !drops
+        && max_norm.is_none()
+        && loss_scale.is_none()
+        && factors.is_none();
     let logits = loss.is_fused_with(network.output_activation());
     let forms = network.whole(logits, *batch, true)?;
     (is_plain && loss.has_at_most_one_number()).then_some(forms)

@@ -111,6 +111,9 @@ pub(crate) struct DeviceArgs {
         value_name = "small|never|always"
     )]
     fusion: NetworkFusion,
+    /// The number of this process among those on this machine, and of the processes on its cores.
+    #[arg(skip = (0, 1))]
+    place: (usize, usize),
 }
 
 impl DeviceArgs {
@@ -119,10 +122,27 @@ impl DeviceArgs {
         DeviceArgs { no_tune: true, ..self.clone() }
     }
 
+    /// Shares cores and GPUs with other processes of a group: this is process `number` on this machine, and `sharers` run on its cores.
+    pub(crate) fn share(&mut self, number: usize, sharers: usize) {
+        self.place = (number, sharers);
+        if sharers > 1 && self.threads.is_none() {
+            let cores = std::thread::available_parallelism().map_or(1, usize::from);
+            self.threads = Some((cores / sharers).max(1));
+        }
+    }
+
+    /// The device of this process: of a machine's GPUs each process has its own.
+    fn name(&self) -> String {
+        match (self.device.as_str(), self.place) {
+            ("cuda", (number, sharers)) if sharers > 1 => format!("cuda:{number}"),
+            (name, _) => name.to_owned(),
+        }
+    }
+
     /// Opens the device, and prints its warnings.
     pub(crate) fn open<T: Scalar>(&self, precision: Precision) -> Result<Arc<dyn Engine<T>>> {
         let settings = self.settings(precision);
-        let engine = match self.device.as_str() {
+        let engine = match self.name().as_str() {
             "auto" => fastest(&settings)?,
             name => engine::open_with(name, &settings)?,
         };

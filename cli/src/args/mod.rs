@@ -12,6 +12,7 @@ pub(crate) mod network;
 pub(crate) mod optimizer;
 pub(crate) mod preset;
 pub(crate) mod probe;
+pub(crate) mod processes;
 pub(crate) mod regularization;
 pub(crate) mod schedule;
 pub(crate) mod source;

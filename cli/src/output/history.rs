@@ -37,6 +37,8 @@ pub(crate) struct EpochRecord {
 /// The files that the records go to.
 pub(crate) struct History {
     needs_gradient_norms: bool,
+    /// Whether this process writes them.
+    is_written: bool,
     file: Option<PathBuf>,
     /// Opened by the first record: what fails before leaves existing files alone. Beside it, columns for gradient norms.
     open: Option<(File, usize)>,
@@ -59,12 +61,18 @@ impl History {
         }
         Ok(History {
             needs_gradient_norms: args.has_any(),
+            is_written: true,
             file: args.history.clone(),
             open: None,
             tensorboard: args.tensorboard.clone(),
             events: None,
             replaces_events: false,
         })
+    }
+
+    /// Writes nothing, if another process does.
+    pub(crate) fn written_if(self, is_written: bool) -> Self {
+        History { is_written, ..self }
     }
 
     /// Removes what it has written: the training begins anew, and its next record is its first.
@@ -81,12 +89,15 @@ impl History {
 
     /// Whether records have gradient norms, which take a pass over the samples.
     pub(crate) fn needs_gradient_norms(&self) -> bool {
-        self.needs_gradient_norms
+        self.needs_gradient_norms && self.is_written
     }
 
     /// Writes the last of these records, so that it can be read while training goes on; the first time all of them, which
     /// include those of the training that this one continues.
     pub(crate) fn write(&mut self, records: &[EpochRecord]) -> Result<()> {
+        if !self.is_written {
+            return Ok(());
+        }
         if let Some(path) = &self.file {
             let refused = |source| {
                 let path = path.clone();

@@ -8,6 +8,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
 use travertine::{Report, Result};
 
+use crate::message::is_silent;
 use crate::output::curve::Curve;
 use crate::output::text::{digits, percent, short};
 use crate::output::{Output, rounded};
@@ -61,7 +62,7 @@ impl Display {
     /// For so many epochs of so many samples. `factor`: from a loss of the trainer to one in the unit of the data, `plain`:
     /// lines alone, no bar, no curve.
     pub(crate) fn new(epochs: usize, samples: usize, factor: f64, plain: bool) -> Self {
-        let has_bar = !plain && io::stderr().is_terminal();
+        let has_bar = !plain && !is_silent() && io::stderr().is_terminal();
         Display {
             bar: has_bar.then(|| bar((epochs as u64).saturating_mul(samples as u64))),
             curve: Curve::new(epochs, samples),

@@ -16,6 +16,7 @@ use crate::args::memory::Memory;
 use crate::args::names::Hidden;
 use crate::args::optimizer::OptimizerArgs;
 use crate::args::preset::{Preset, Quality};
+use crate::args::processes::ProcessesArgs;
 use crate::args::regularization::RegularizationArgs;
 use crate::args::schedule::ScheduleArgs;
 use crate::args::source::Source;
@@ -69,6 +70,8 @@ pub(crate) struct TrainArgs {
     /// Decides initial weights, split, order and deformations: the same seed gives the same model
     #[arg(long, default_value_t = 1)]
     pub(crate) seed: u64,
+    #[command(flatten)]
+    pub(crate) processes: ProcessesArgs,
     #[command(flatten)]
     pub(crate) device: DeviceArgs,
     /// Precision of all numbers

@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
 use serde::{Deserialize, Serialize};
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::flag;
+use travertine::processes::Group;
 use travertine::{ErrorKind, Result, Samples, Scalar, Snapshot, Trainer, model_file};
 
 use crate::args::checkpoint::{CheckpointArgs, CheckpointFolder, OnError};
@@ -49,6 +50,8 @@ pub(crate) struct CheckpointWriter {
     folder: Option<PathBuf>,
     every: Option<u64>,
     continues_on_error: bool,
+    /// Whether this process writes them.
+    is_written: bool,
     /// Everything that decides the bytes of the model, by name.
     training: Vec<(String, String)>,
     signals: Signals,
@@ -74,11 +77,17 @@ impl CheckpointWriter {
             folder: folder.map(Path::to_owned),
             every: args.every.map(|every| every as u64),
             continues_on_error: args.on_checkpoint_error == OnError::Continue,
+            is_written: true,
             training,
             signals: signals.clone(),
         };
         let resumed = if found.is_empty() { None } else { Some(writer.resume(&found, rate)?) };
         Ok((writer, resumed))
+    }
+
+    /// Writes nothing, if another process does.
+    pub(crate) fn written_if(self, is_written: bool) -> Self {
+        CheckpointWriter { is_written, ..self }
     }
 
     /// Refuses a checkpoint of a training that is longer than `epochs`.
@@ -120,7 +129,7 @@ impl CheckpointWriter {
     /// Removes the checkpoints of a training that begins anew with this learning rate.
     pub(crate) fn begin_anew(&mut self, rate: LearningRate) -> Result<()> {
         self.set_rate(rate);
-        let Some(folder) = &self.folder else { return Ok(()) };
+        let Some(folder) = self.folder.as_ref().filter(|_| self.is_written) else { return Ok(()) };
         checkpoints(folder)?.iter().try_for_each(|path| file::remove(path))
     }
 
@@ -169,6 +178,18 @@ impl CheckpointWriter {
         self.folder.is_some() && self.every.is_none()
     }
 
+    /// Tells all processes of a group of a signal that has come to one of them. Collective.
+    pub(crate) fn share_signal(&self, group: &Group) -> Result<()> {
+        if group.size() == 1 {
+            return Ok(());
+        }
+        let own = self.signal().unwrap_or_default();
+        let all = group.all_gather(&[own as u8])?;
+        let come = all.iter().flatten().copied().find(|signal| *signal != 0);
+        self.signals.0.store(come.unwrap_or_default().into(), Relaxed);
+        Ok(())
+    }
+
     /// The signal that has come, if any.
     pub(crate) fn signal(&self) -> Option<usize> {
         Some(self.signals.0.load(Relaxed)).filter(|&signal| signal != 0)
@@ -183,7 +204,9 @@ impl CheckpointWriter {
         progress: &Progress,
         best: Option<&[Vec<T>]>,
     ) -> Result<Option<PathBuf>> {
-        let Some(folder) = &self.folder else { return Ok(None) };
+        let Some(folder) = self.folder.as_ref().filter(|_| self.is_written) else {
+            return Ok(None);
+        };
         let mut snapshot = trainer.snapshot(samples)?;
         for (i, values) in best.into_iter().flatten().enumerate() {
             snapshot.attach(best_name(i), values.clone());

@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use travertine::engine::Engine;
 use travertine::{Report, Result, Samples, Scalar};
 
@@ -18,6 +18,7 @@ use crate::train::attempt::{self, Watch};
 use crate::train::augment::MemoryFeed;
 use crate::train::data::TrainingData;
 use crate::train::output_layer::OutputLayer;
+use crate::train::plan::agree;
 use crate::train::preset;
 use crate::train::recipe::Recipe;
 use crate::train::session::{End, Monitor, Session};
@@ -28,15 +29,15 @@ pub(crate) fn run<T: Scalar>(args: &TrainArgs, folds: usize) -> Result<ExitCode>
     let engine = args.device.open::<T>(args.precision)?;
     Recipe::new(args)?;
     let args = &resolved::<T>(args, folds)?;
-    let mut recipe = Recipe::new(args)?;
+    let mut recipe = Recipe::new(args)?.of_task();
     loop {
-        let (reports, divergence) = match each_fold(args, folds, (&recipe, &engine), &mut out) {
+        let (scores, divergence) = match each_fold(args, folds, (&recipe, &engine), &mut out) {
             Ok(done) => done,
             Err(error) => return attempt::explain(error, recipe.rate()),
         };
         // All folds have the same rate: what they test is one recipe.
         let Some(restart) = recipe.lower_rate(divergence) else {
-            print_mean(&reports, args.epochs, args.seed, &mut out)?;
+            print_mean(&scores, args.epochs, args.seed, &mut out)?;
             return Ok(ExitCode::SUCCESS);
         };
         restart.print(&mut out)?;
@@ -60,24 +61,72 @@ fn each_fold<T: Scalar>(
     folds: usize,
     (recipe, engine): (&Recipe, &Arc<dyn Engine<T>>),
     out: &mut Output,
-) -> Result<(Vec<Report>, Option<String>)> {
-    let mut reports = Vec::with_capacity(folds);
+) -> Result<(Vec<Score>, Option<String>)> {
+    let (rank, size) = (args.processes.group.rank(), args.processes.group.size());
+    let (mut scores, mut own) = (Vec::with_capacity(folds), FoldEnd::None);
     for (fold, data) in (1..).zip(TrainingData::<T>::folds(&args.data, args.seed, folds)?) {
-        let data = data?;
-        recipe.check(!data.classes().is_empty())?;
-        let output = OutputLayer::new(&args.layers, &data)?;
-        if fold == 1 && !recipe.rate().is_lowered() {
-            note(&format!("{}: {}; {folds} folds", args.data.source.name(), data.describe()));
+        // Each process trains one fold of a round.
+        let place = (fold - 1) % size;
+        if fold == 1 || place == rank {
+            let data = data?;
+            recipe.check(!data.classes().is_empty())?;
+            let output = OutputLayer::new(&args.layers, &data)?;
+            if fold == 1 && !recipe.rate().is_lowered() {
+                note(&format!("{}: {}; {folds} folds", args.data.source.name(), data.describe()));
+                let network = recipe.network(engine, &data, output.activation)?;
+                agree(args, (recipe, &data, &output), &network)?;
+            }
+            if place == rank {
+                own = train(recipe, engine, data, &output)?;
+            }
         }
-        let (last, divergence) = train(recipe, engine, data, &output)?;
-        if divergence.is_some() {
-            return Ok((reports, divergence));
+        if place + 1 < size && fold < folds {
+            continue;
         }
-        let Some(Epoch { train, test: Some(test), .. }) = last else { continue };
-        print_fold(fold, folds, &train, &test, out)?;
-        reports.push(test);
+        let round = args.processes.exchange(std::mem::take(&mut own))?;
+        for (fold, end) in (fold - place..).zip(round) {
+            match end {
+                FoldEnd::Diverged(reason) => return Ok((scores, Some(reason))),
+                FoldEnd::Trained { train, test } => {
+                    print_fold(fold, folds, (train, test), out)?;
+                    scores.push(test);
+                }
+                FoldEnd::None => {}
+            }
+        }
     }
-    Ok((reports, None))
+    Ok((scores, None))
+}
+
+/// How the training of a fold ended, as the processes tell each other.
+#[derive(Default, Serialize, Deserialize)]
+enum FoldEnd {
+    /// There was none to train, or it had no epoch.
+    #[default]
+    None,
+    Trained {
+        train: Score,
+        test: Score,
+    },
+    /// The reason, where the learning rate can be lowered.
+    Diverged(String),
+}
+
+/// Loss and accuracy; JSON has no infinite loss, so it is kept in bits.
+#[derive(Clone, Copy, Serialize, Deserialize)]
+struct Score {
+    loss: u64,
+    accuracy: Option<f64>,
+}
+
+impl Score {
+    fn of(report: &Report) -> Self {
+        Score { loss: report.loss.to_bits(), accuracy: report.accuracy }
+    }
+
+    fn loss(self) -> f64 {
+        f64::from_bits(self.loss)
+    }
 }
 
 /// Keeps the last epoch.
@@ -91,13 +140,13 @@ impl Monitor for LastEpoch {
     }
 }
 
-/// Trains on one fold. Returns its last epoch, and how it diverged if the learning rate can be lowered.
+/// Trains on one fold.
 fn train<T: Scalar>(
     recipe: &Recipe,
     engine: &Arc<dyn Engine<T>>,
     mut data: TrainingData<T>,
     output: &OutputLayer,
-) -> Result<(Option<Epoch>, Option<String>)> {
+) -> Result<FoldEnd> {
     output.set_targets(&mut data)?;
     let TrainingData { train, test: Some(test), deformation, .. } = &data else {
         return Err(wrong("--folds", "needs samples to test on"));
@@ -113,9 +162,13 @@ fn train<T: Scalar>(
         .factor(output.factor)
         .run(&mut memory)?;
     let (outcome, divergence) = watch.judge(outcome);
-    match outcome.end {
-        End::Failure { error, .. } if divergence.is_none() => Err(error),
-        _ => Ok((last.0, divergence)),
+    match (outcome.end, divergence, last.0) {
+        (_, Some(reason), _) => Ok(FoldEnd::Diverged(reason)),
+        (End::Failure { error, .. }, ..) => Err(error),
+        (_, _, Some(Epoch { train, test: Some(test), .. })) => {
+            Ok(FoldEnd::Trained { train: Score::of(&train), test: Score::of(&test) })
+        }
+        _ => Ok(FoldEnd::None),
     }
 }
 
@@ -134,20 +187,19 @@ struct FoldResult {
 fn print_fold(
     fold: usize,
     folds: usize,
-    train: &Report,
-    test: &Report,
+    (train, test): (Score, Score),
     out: &mut Output,
 ) -> Result<()> {
     let result = FoldResult {
         task: "fold",
         fold,
         folds,
-        train_loss: train.loss,
+        train_loss: train.loss(),
         train_accuracy: train.accuracy,
-        test_loss: test.loss,
+        test_loss: test.loss(),
         test_accuracy: test.accuracy,
     };
-    let [train, test] = [train, test].map(|report| figures(report.loss, report.accuracy));
+    let [train, test] = [train, test].map(|score| figures(score.loss(), score.accuracy));
     out.print(&result, &format!("fold {fold}/{folds}: {train}; test {test}"))
 }
 
@@ -164,14 +216,14 @@ struct CrossValidationResult {
     seed: u64,
 }
 
-fn print_mean(reports: &[Report], epochs: usize, seed: u64, out: &mut Output) -> Result<()> {
-    let losses: Vec<f64> = reports.iter().map(|report| report.loss).collect();
-    let accuracies: Vec<f64> = reports.iter().filter_map(|report| report.accuracy).collect();
+fn print_mean(scores: &[Score], epochs: usize, seed: u64, out: &mut Output) -> Result<()> {
+    let losses: Vec<f64> = scores.iter().map(|score| score.loss()).collect();
+    let accuracies: Vec<f64> = scores.iter().filter_map(|score| score.accuracy).collect();
     let (loss, loss_deviation) = mean_and_deviation(&losses).unwrap_or((f64::NAN, f64::NAN));
     let accuracy = mean_and_deviation(&accuracies);
     let result = CrossValidationResult {
         task: "cross-validate",
-        folds: reports.len(),
+        folds: scores.len(),
         epochs,
         test_loss: loss,
         test_loss_deviation: loss_deviation,
@@ -183,7 +235,7 @@ fn print_mean(reports: &[Report], epochs: usize, seed: u64, out: &mut Output) ->
         format!(", accuracy {} \u{b1} {}", percent(Some(mean)), percent(Some(deviation)))
     });
     let loss = format!("test loss {} \u{b1} {}{accuracy}", digits(loss), digits(loss_deviation));
-    out.print(&result, &format!("{} folds: {loss}", reports.len()))
+    out.print(&result, &format!("{} folds: {loss}", scores.len()))
 }
 
 /// Mean and standard deviation of a sample (divided by n - 1); `None` without values.

@@ -8,7 +8,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Instant;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use travertine::data::{Dataset, Split, Targets};
 use travertine::engine::Engine;
 use travertine::{Error, Matrix, Model, Network, Report, Result, Samples, Scalar};
@@ -29,7 +29,7 @@ use crate::train::attempt::{self, Watch};
 use crate::train::augment::MemoryFeed;
 use crate::train::data::{TrainingData, in_order};
 use crate::train::output_layer::OutputLayer;
-use crate::train::plan::Files;
+use crate::train::plan::{Files, agree};
 use crate::train::preset;
 use crate::train::recipe::Recipe;
 use crate::train::record::{checkpoint_metadata, model_info};
@@ -56,6 +56,22 @@ enum Ending<T: Scalar> {
     Signal(usize),
 }
 
+/// The same, as processes tell each other.
+#[derive(Serialize, Deserialize)]
+enum Told {
+    Trained { kept: EpochRecord, records: Vec<EpochRecord> },
+    Diverged(String),
+    Signal(usize),
+}
+
+/// A member before its training goes on.
+struct Begun<T: Scalar> {
+    data: TrainingData<T>,
+    recipe: Recipe,
+    network: Network<T>,
+    resumed: Option<Resumed<T>>,
+}
+
 /// What every member is trained by.
 struct Course<'a, T: Scalar> {
     args: &'a TrainArgs,
@@ -71,8 +87,8 @@ struct Course<'a, T: Scalar> {
     /// The files that record each member's epochs.
     histories: Vec<History>,
     signals: Signals,
-    /// Of the members that have begun.
-    checkpoints: Vec<CheckpointWriter>,
+    /// Of the members that have begun in this process.
+    checkpoints: Vec<Option<CheckpointWriter>>,
 }
 
 /// Answers for samples to test on, given the member that has not seen them, and the samples that it was trained on.
@@ -96,7 +112,8 @@ pub(crate) fn run<T: Scalar>(args: &TrainArgs) -> Result<ExitCode> {
     args.data.hold_out_nothing();
     let mut data = TrainingData::<T>::load(&args.data, args.seed)?;
     let args = preset::resolve(preset, &args, &data);
-    let mut recipe = Recipe::new(&args)?;
+    // Each network is a task of one process.
+    let mut recipe = Recipe::new(&args)?.of_task();
     recipe.check(!data.classes().is_empty())?;
     let output = OutputLayer::new(&args.layers, &data)?;
     if args.calibrate {
@@ -120,12 +137,18 @@ pub(crate) fn run<T: Scalar>(args: &TrainArgs) -> Result<ExitCode> {
     let network = recipe.network(&engine, &data, output.activation)?;
     let files = Files::new(&args.data, args.out.as_deref(), &args.history);
     files.check_model(MEMBERS * network.parameters() * size_of::<T>())?;
-    let histories = (1..=MEMBERS).map(|number| files.history_of(number)).collect::<Result<_>>()?;
+    let (rank, size) = (args.processes.group.rank(), args.processes.group.size());
+    let history =
+        |number: usize| Ok(files.history_of(number + 1)?.written_if(number % size == rank));
+    let histories = (0..MEMBERS).map(history).collect::<Result<_>>()?;
     let begin = Instant::now();
     if let Some(limit) = args.time_limit {
         let first = data.part(&splits[0].train, &splits[0].held_out)?;
-        recipe = time_limit::shorten(recipe, (limit, MEMBERS), &engine, (&first, &output))?;
+        let (group, rounds) =
+            (&args.processes.group, MEMBERS.div_ceil(args.processes.group.size()));
+        recipe = time_limit::shorten(recipe, (limit, rounds), group, &engine, (&first, &output))?;
     }
+    agree(&args, (&recipe, &data, &output), &network)?;
     let signals = Signals::of(args.data.memory.as_ref())?;
     let mut course = Course {
         args: &args,
@@ -138,12 +161,14 @@ pub(crate) fn run<T: Scalar>(args: &TrainArgs) -> Result<ExitCode> {
         files,
         histories,
         signals,
-        checkpoints: Vec::new(),
+        checkpoints: vec![None; MEMBERS],
     };
     let members = course.train(&mut out);
     let rate = course.recipe.rate();
     let seconds = begin.elapsed().as_secs_f64();
     let finish = |members| match members {
+        // Process 0 has all members, and saves them.
+        Ok(_) if rank > 0 => Ok(ExitCode::SUCCESS),
         Ok(members) => course.finish(members, &judged, seconds, &mut out),
         Err(signal) => Ok(ExitCode::from(128 + signal as u8)),
     };
@@ -182,17 +207,20 @@ impl<T: Scalar> Course<'_, T> {
         loop {
             let mut members = Vec::with_capacity(MEMBERS);
             let mut divergence = None;
-            for number in 0..MEMBERS {
-                match self.member(number)? {
-                    Ending::Trained(member) => {
-                        self.print_member(number, &member.kept, out)?;
-                        members.push(member);
+            let size = self.args.processes.group.size();
+            'rounds: for first in (0..MEMBERS).step_by(size) {
+                for (number, end) in (first..).zip(self.round(first)?) {
+                    match end {
+                        Ending::Trained(member) => {
+                            self.print_member(number, &member.kept, out)?;
+                            members.push(member);
+                        }
+                        Ending::Diverged(reason) => {
+                            divergence = Some(reason);
+                            break 'rounds;
+                        }
+                        Ending::Signal(signal) => return Ok(Err(signal)),
                     }
-                    Ending::Diverged(reason) => {
-                        divergence = Some(reason);
-                        break;
-                    }
-                    Ending::Signal(signal) => return Ok(Err(signal)),
                 }
             }
             let Some(restart) = self.recipe.lower_rate(divergence) else { return Ok(Ok(members)) };
@@ -200,17 +228,87 @@ impl<T: Scalar> Course<'_, T> {
             self.histories.iter_mut().try_for_each(History::begin_anew)?;
             // The first one's go last: a training that is killed meanwhile resumes with the rate that they name.
             let rate = self.recipe.rate();
-            self.checkpoints.iter_mut().rev().try_for_each(|writer| writer.begin_anew(rate))?;
+            let begun = self.checkpoints.iter_mut().flatten();
+            begun.rev().try_for_each(|writer| writer.begin_anew(rate))?;
         }
     }
 
-    /// The checkpoint that a member continues from, if any; its learning rate is then everyone's.
+    /// Trains one member in every process, from `first` on. Only process 0 has the networks of the others afterwards.
+    fn round(&mut self, first: usize) -> Result<Vec<Ending<T>>> {
+        let group = self.args.processes.group.clone();
+        let own = first + group.rank();
+        let begun = if own < MEMBERS { Some(self.begin(own)?) } else { None };
+        self.agree_on_rate(begun.as_ref().and_then(|begun| begun.resumed.as_ref()))?;
+        let end = begun.map(|begun| self.member(own, begun)).transpose()?;
+        if group.size() == 1 {
+            return Ok(end.into_iter().collect());
+        }
+        let (told, parameters) = match &end {
+            Some(Ending::Trained(Member { network, kept, records })) => {
+                let told = Told::Trained { kept: kept.clone(), records: records.clone() };
+                (Some(told), numbers_of(network)?)
+            }
+            Some(Ending::Diverged(reason)) => (Some(Told::Diverged(reason.clone())), Vec::new()),
+            Some(Ending::Signal(signal)) => (Some(Told::Signal(*signal)), Vec::new()),
+            None => (None, Vec::new()),
+        };
+        let told = self.args.processes.exchange(told)?;
+        let parameters = group.all_gather(&parameters)?;
+        let mut ends = Vec::with_capacity(told.len());
+        for (number, (told, parameters)) in (first..).zip(told.into_iter().zip(&parameters)) {
+            ends.push(match told {
+                Some(Told::Trained { kept, records }) => {
+                    let (_, _, mut network) = self.untrained(number)?;
+                    set_numbers(&mut network, parameters)?;
+                    Ending::Trained(Member { network, kept, records })
+                }
+                Some(Told::Diverged(reason)) => Ending::Diverged(reason),
+                Some(Told::Signal(signal)) => Ending::Signal(signal),
+                None => break,
+            });
+        }
+        Ok(ends)
+    }
+
+    /// A learning rate that a checkpoint has lowered is that of all members.
+    fn agree_on_rate(&mut self, resumed: Option<&Resumed<T>>) -> Result<()> {
+        let own = resumed.map(|resumed| resumed.rate.value());
+        let rates = self.args.processes.exchange(own)?;
+        let mut rates = rates.into_iter().flatten();
+        let Some(rate) = rates.next() else { return Ok(()) };
+        if let Some(other) = rates.find(|other| *other != rate) {
+            let reason = format!(
+                "the networks' checkpoints are of the learning rates {rate} and {other}, as the training was ended while it began anew; remove those of one of them"
+            );
+            return Err(wrong("--resume", reason));
+        }
+        self.recipe.set_rate(self.recipe.rate().resumed(rate));
+        Ok(())
+    }
+
+    /// What a member is trained by, and its network before training.
+    fn untrained(&self, number: usize) -> Result<(TrainingData<T>, Recipe, Network<T>)> {
+        let split = &self.splits[number];
+        let data = self.data.part(&split.train, &split.held_out)?;
+        let recipe = self.recipe.clone().with_seed(self.args.seed.wrapping_add(number as u64));
+        let network = recipe.network(&self.engine, &data, self.output.activation)?;
+        Ok((data, recipe, network))
+    }
+
+    /// Prepares a member, or reads how far it is.
+    fn begin(&mut self, number: usize) -> Result<Begun<T>> {
+        let (data, recipe, network) = self.untrained(number)?;
+        let resumed = self.resume(number, (&recipe, &data, &network))?;
+        Ok(Begun { data, recipe, network, resumed })
+    }
+
+    /// The checkpoint that a member continues from, if any.
     fn resume(
         &mut self,
         number: usize,
         (recipe, data, network): (&Recipe, &TrainingData<T>, &Network<T>),
     ) -> Result<Option<Resumed<T>>> {
-        if number < self.checkpoints.len() {
+        if self.checkpoints[number].is_some() {
             // It has begun before, with a rate that was too high.
             return Ok(None);
         }
@@ -219,21 +317,16 @@ impl<T: Scalar> Course<'_, T> {
         let metadata = checkpoint_metadata(recipe, data, &self.output, network, kept)?;
         let (args, rate) = (args.of_network(number + 1), recipe.rate());
         let (writer, resumed) = CheckpointWriter::open(&args, metadata, rate, &self.signals)?;
-        self.checkpoints.push(writer);
+        self.checkpoints[number] = Some(writer);
         if let Some(resumed) = &resumed {
             CheckpointWriter::check_length(resumed, recipe.epochs())?;
-            self.recipe.set_rate(resumed.rate);
         }
         Ok(resumed)
     }
 
     /// Trains a member, or continues its training.
-    fn member(&mut self, number: usize) -> Result<Ending<T>> {
-        let split = &self.splits[number];
-        let data = self.data.part(&split.train, &split.held_out)?;
-        let mut recipe = self.recipe.clone().with_seed(self.args.seed.wrapping_add(number as u64));
-        let mut network = recipe.network(&self.engine, &data, self.output.activation)?;
-        let resumed = self.resume(number, (&recipe, &data, &network))?;
+    fn member(&mut self, number: usize, begun: Begun<T>) -> Result<Ending<T>> {
+        let Begun { data, mut recipe, mut network, resumed } = begun;
         recipe.set_rate(self.recipe.rate());
         let Course { args, engine, output, histories, checkpoints, .. } = self;
         let test = data.test.as_ref().map(|test| Samples::new(engine, test)).transpose()?;
@@ -249,7 +342,7 @@ impl<T: Scalar> Course<'_, T> {
             .factor(factor)
             .patience(args.checkpoint.early_stopping)
             .keep_epoch(args.checkpoint.keep_epoch)
-            .checkpoints(checkpoints[number].clone());
+            .checkpoints(checkpoints[number].clone().unwrap_or_default());
         resumed.map_or(Ok(()), |resumed| session.resume(resumed, &mut memory))?;
         let outcome = session.run(&mut memory)?;
         let (outcome, divergence) = watch.judge(outcome);
@@ -476,4 +569,36 @@ impl Monitor for MemberMonitor<'_> {
     fn epoch(&mut self, _epoch: &Epoch, records: &[EpochRecord]) -> Result<()> {
         self.history.write(records)
     }
+}
+
+/// Weights, bias and statistics of all layers, in bytes. f64 holds every f32 exactly.
+fn numbers_of<T: Scalar>(network: &Network<T>) -> Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    for layer in network.layers() {
+        for matrix in [layer.weights(), layer.bias()].into_iter().chain(layer.statistics()) {
+            let numbers = matrix.to_vec()?.into_iter().map(T::to_f64);
+            bytes.extend(numbers.flat_map(f64::to_le_bytes));
+        }
+    }
+    Ok(bytes)
+}
+
+/// Writes what [`numbers_of`] returned.
+fn set_numbers<T: Scalar>(network: &mut Network<T>, bytes: &[u8]) -> Result<()> {
+    let words = bytes.chunks_exact(size_of::<f64>());
+    let mut numbers =
+        words.map(|word| T::from_f64(f64::from_le_bytes(word.try_into().unwrap_or_default())));
+    let mut next =
+        |rows: usize, columns: usize| numbers.by_ref().take(rows * columns).collect::<Vec<_>>();
+    for layer in network.layers_mut() {
+        let (rows, columns) = (layer.weights().rows(), layer.weights().columns());
+        layer.weights_mut().write(&next(rows, columns))?;
+        let (rows, columns) = (layer.bias().rows(), layer.bias().columns());
+        layer.bias_mut().write(&next(rows, columns))?;
+        if let Some(mut statistics) = layer.statistics_mut() {
+            let (rows, columns) = (statistics.rows(), statistics.columns());
+            statistics.write(&next(rows, columns))?;
+        }
+    }
+    Ok(())
 }

@@ -16,7 +16,7 @@ use self::plan::Plan;
 use self::rate::Restart;
 use self::session::{End, Monitor, Outcome};
 use crate::args::preset::Quality;
-use crate::message::{counted, note, warn};
+use crate::message::{self, counted, note, warn};
 use crate::output::history::{EpochRecord, History};
 use crate::output::progress::{Display, Epoch, figures};
 use crate::output::report::{self, Story};
@@ -46,6 +46,18 @@ mod time_limit;
 
 /// Trains a network, saves it and prints the result.
 pub(crate) fn run<T: Scalar>(args: &TrainArgs) -> Result<ExitCode> {
+    let mut args = args.clone();
+    // A program that gives a table in memory is no process of a launcher's.
+    if args.data.memory.is_none() {
+        args.processes.join()?;
+        let group = &args.processes.group;
+        args.device.share(group.on_this_host().0, args.processes.sharers()?);
+    }
+    args.processes.end(run_in_group::<T>(&args), message::with_options)
+}
+
+/// The training, in every process of the group.
+fn run_in_group<T: Scalar>(args: &TrainArgs) -> Result<ExitCode> {
     if let Some(folds) = args.folds {
         return cross_validate::run::<T>(args, folds);
     }
@@ -57,7 +69,9 @@ pub(crate) fn run<T: Scalar>(args: &TrainArgs) -> Result<ExitCode> {
     let (checkpoints, resumed) = plan.checkpoints()?;
     let display =
         Display::new(plan.recipe.epochs(), plan.samples(), plan.output.factor, args.plain);
-    let mut monitor = TrainMonitor { display, history: plan.files.history()?, out: &mut out };
+    let history = plan.files.history()?.written_if(args.processes.group.is_first());
+    plan.agree(args)?;
+    let mut monitor = TrainMonitor { display, history, out: &mut out };
     let outcome = plan.run(checkpoints, resumed, &mut monitor)?;
     drop(monitor);
     let rate = plan.recipe.rate();
@@ -111,6 +125,9 @@ fn finish<T: Scalar>(
         End::Done => None,
     };
     let Some(last) = &progress.last else { return failure.map_or(Ok(ExitCode::SUCCESS), Err) };
+    if !args.processes.group.is_first() {
+        return failure.map_or(Ok(ExitCode::SUCCESS), Err);
+    }
     let (path, folder) = (plan.files.model.clone(), plan.files.report().map(Path::to_owned));
     let is_chosen = plan.chooses_epoch().then_some(records.len());
     let (model, judge) = plan.into_model(last.epoch)?;

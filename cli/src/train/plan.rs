@@ -83,7 +83,8 @@ impl<T: Scalar> Plan<T> {
         let mut args = args.clone();
         preset::encode(preset, &mut args);
         let open = |mebibytes| stream::open(&args.data, args.seed, mebibytes);
-        let stream = args.stream.map(open).transpose()?;
+        let group = &args.processes.group;
+        let stream = args.stream.map(open).transpose()?.map(|stream| stream.with_processes(group));
         let mut data = match &stream {
             Some(stream) => TrainingData::of_stream(&args.data, stream)?,
             None => TrainingData::load(&args.data, args.seed)?,
@@ -128,7 +129,7 @@ impl<T: Scalar> Plan<T> {
             return Err(wrong(option, reason));
         }
         if let Some(limit) = args.time_limit {
-            recipe = time_limit::shorten(recipe, (limit, 1), &engine, (&data, &output))?;
+            recipe = time_limit::shorten(recipe, (limit, 1), group, &engine, (&data, &output))?;
         }
         let source = args.data.source.clone();
         let checkpoints = args.checkpoint.clone();
@@ -173,7 +174,13 @@ impl<T: Scalar> Plan<T> {
             CheckpointWriter::check_length(resumed, self.recipe.epochs())
         })?;
         opened.1.iter().for_each(|resumed| self.recipe.set_rate(resumed.rate));
-        Ok(opened)
+        let (writer, resumed) = opened;
+        Ok((writer.written_if(self.recipe.group().is_first()), resumed))
+    }
+
+    /// Refuses to begin where another process has other data or options. Collective.
+    pub(crate) fn agree(&self, args: &TrainArgs) -> Result<()> {
+        agree(args, (&self.recipe, &self.data, &self.output), &self.network)
     }
 
     /// Trains the network; begins anew with a smaller learning rate where a default diverges.
@@ -248,6 +255,29 @@ impl<T: Scalar> Judge<T> {
         let how = (self.seed, model.gives_probabilities());
         held_out::judge(&unseen.targets, (&ours, linear.as_deref()), &unseen.constant, how)
     }
+}
+
+/// Refuses to begin where another process has other data or options. Collective.
+pub(crate) fn agree<T: Scalar>(
+    args: &TrainArgs,
+    (recipe, data, output): (&Recipe, &TrainingData<T>, &OutputLayer),
+    network: &Network<T>,
+) -> Result<()> {
+    if args.processes.group.size() == 1 {
+        return Ok(());
+    }
+    let kept = (args.checkpoint.early_stopping, args.checkpoint.keep_epoch);
+    let mut facts = checkpoint_metadata(recipe, data, output, network, kept)?;
+    // Each process may have its own of a machine's devices of one kind.
+    for (_, device) in facts.iter_mut().filter(|(name, _)| name == "device") {
+        device.truncate(device.find(':').unwrap_or(device.len()));
+    }
+    facts.extend([
+        ("options".to_owned(), args.given.iter().cloned().collect::<Vec<_>>().join(", ")),
+        ("epochs".to_owned(), recipe.epochs().to_string()),
+        ("every".to_owned(), format!("{:?}", args.checkpoint.every)),
+    ]);
+    args.processes.group.agree("train", &facts)
 }
 
 fn describe_stream<T: Scalar>(stream: &Stream<T>, mebibytes: usize) -> String {

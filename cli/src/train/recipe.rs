@@ -5,12 +5,14 @@ use std::sync::Arc;
 use travertine::data::Dataset;
 use travertine::engine::Engine;
 use travertine::optimizer::Schedule;
+use travertine::processes::Group;
 use travertine::{Activation, Builder, Loss, Matrix, Network, Result, Samples, Scalar, Trainer};
 
 use crate::args::device::Precision;
 use crate::args::init::FirstWeights;
 use crate::args::names::{Hidden, Normalization};
 use crate::args::optimizer::OptimizerArgs;
+use crate::args::processes::ProcessesArgs;
 use crate::args::regularization::RegularizationArgs;
 use crate::args::schedule::{EpochSchedule, ScheduleArgs};
 use crate::message::wrong;
@@ -36,6 +38,7 @@ pub(crate) struct Recipe {
     epochs: usize,
     seed: u64,
     precision: Precision,
+    processes: ProcessesArgs,
 }
 
 /// Samples that `--fit-init` looks at, at most.
@@ -64,12 +67,23 @@ impl Recipe {
             epochs: args.epochs,
             seed: args.seed,
             precision: args.precision,
+            processes: args.processes.clone(),
         })
     }
 
     /// The same recipe with another seed.
     pub(crate) fn with_seed(self, seed: u64) -> Self {
         Recipe { seed, ..self }
+    }
+
+    /// The same recipe for a network that this process trains by itself.
+    pub(crate) fn of_task(self) -> Self {
+        Recipe { processes: self.processes.of_task(), ..self }
+    }
+
+    /// The processes that share a training.
+    pub(crate) fn group(&self) -> &Group {
+        &self.processes.group
     }
 
     /// The same recipe with another number of epochs.
@@ -207,6 +221,7 @@ impl Recipe {
             .schedule(self.schedule_in_steps(samples))
             .clip(self.schedule.clip())
             .factors(factors);
+        let trainer = self.processes.of_trainer(trainer);
         self.precision.of_trainer(self.regularization.of_trainer(trainer, steps as u64)).build()
     }
 
@@ -247,7 +262,9 @@ impl Recipe {
     /// The entries of optimizer, schedule and regularization.
     pub(crate) fn metadata(&self) -> Entries {
         let optimizer = self.optimizer.metadata(self.rate.value()).into_iter();
-        optimizer.chain(self.schedule.metadata()).chain(self.regularization.metadata()).collect()
+        let slices = self.processes.slices().map(|slices| ("slices", slices.to_string()));
+        let schedule = self.schedule.metadata().into_iter().chain(slices);
+        optimizer.chain(schedule).chain(self.regularization.metadata()).collect()
     }
 
     /// The entries of a checkpoint that decide the bytes of a model beside [`Recipe::metadata`]; `samples`: to train on.

@@ -283,6 +283,9 @@ impl<'a, T: Scalar> Session<'a, T> {
                 Ok(if stops { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })
             })?;
             self.progress.seconds_of_part += start.elapsed().as_secs_f64();
+            if part.is_none() {
+                self.checkpoints.share_signal(self.trainer.processes())?;
+            }
             match part {
                 Some(report) => return Ok(Some(report)),
                 None if self.checkpoints.signal().is_some() => return Ok(None),

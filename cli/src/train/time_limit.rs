@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use travertine::engine::Engine;
+use travertine::processes::Group;
 use travertine::{Result, Samples, Scalar};
 
 use crate::message::{counted, note, warn};
@@ -19,17 +20,20 @@ const TIMED: f64 = 0.5;
 const PLANNED: f64 = 0.9;
 
 /// The recipe with as many epochs as fit into the limit, in seconds, for so many networks, but no more than it has; says how many,
-/// and why.
+/// and why. Collective.
 pub(crate) fn shorten<T: Scalar>(
     recipe: Recipe,
     (limit, networks): (f64, usize),
+    group: &Group,
     engine: &Arc<dyn Engine<T>>,
     (data, output): (&TrainingData<T>, &OutputLayer),
 ) -> Result<Recipe> {
     let begin = Instant::now();
-    let epoch = time_epoch(&recipe, engine, data, output)?;
+    let epoch = time_epoch(&recipe, group, engine, (data, output))?;
     let left = (limit * PLANNED - begin.elapsed().as_secs_f64()).max(0.0) / networks as f64;
-    let (fit, epochs) = ((left / epoch) as usize, recipe.epochs());
+    let fit = group.broadcast(&((left / epoch) as u64).to_le_bytes())?;
+    let fit = u64::from_le_bytes(fit.try_into().unwrap_or_default()) as usize;
+    let epochs = recipe.epochs();
     if fit >= epochs {
         return Ok(recipe);
     }
@@ -48,14 +52,19 @@ pub(crate) fn shorten<T: Scalar>(
 /// Seconds that an epoch and its test take, measured with a network of its own.
 fn time_epoch<T: Scalar>(
     recipe: &Recipe,
+    group: &Group,
     engine: &Arc<dyn Engine<T>>,
-    data: &TrainingData<T>,
-    output: &OutputLayer,
+    (data, output): (&TrainingData<T>, &OutputLayer),
 ) -> Result<f64> {
     let samples = data.train.samples();
     let mut network = recipe.network(engine, data, output.activation)?;
     let mut trainer = recipe.trainer(&mut network, output.learned_loss, samples)?;
     let mut train = recipe.training_samples(engine, &data.train)?;
+    // Of several processes the first decides.
+    let decided = |seconds: f64| -> Result<f64> {
+        let bytes = group.broadcast(&seconds.to_le_bytes())?;
+        Ok(f64::from_le_bytes(bytes.try_into().unwrap_or_default()))
+    };
     let (mut steps, mut seconds) = (0u32, 0.0);
     // The first step also compiles kernels and fills caches.
     let mut start: Option<Instant> = None;
@@ -74,7 +83,7 @@ fn time_epoch<T: Scalar>(
             progress.report()?;
             Ok(ControlFlow::Break(()))
         });
-        seconds = start.map_or(0.0, |start| start.elapsed().as_secs_f64());
+        seconds = decided(start.map_or(0.0, |start| start.elapsed().as_secs_f64()))?;
         // Divergence is reported by the training itself; here only the time counts.
         if run.is_err() {
             break;
@@ -91,5 +100,5 @@ fn time_epoch<T: Scalar>(
         }
         None => 0.0,
     };
-    Ok(step * samples.div_ceil(recipe.batch(samples)) as f64 + tested)
+    decided(step * samples.div_ceil(recipe.batch(samples)) as f64 + tested)
 }

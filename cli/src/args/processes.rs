@@ -1,0 +1,134 @@
+//! Options of a training by several processes, and the group of them.
+
+use std::process::ExitCode;
+use std::time::Duration;
+use std::{env, thread};
+
+use clap::Args;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use travertine::processes::{DEFAULT_SLICES, Group, launched};
+use travertine::{Error, Result, Scalar, TrainerBuilder};
+
+use crate::args::values::at_least_one;
+use crate::message::{self, be_silent, wrong};
+
+/// The time that process 0 has to print an error before the others print theirs, which often is the same.
+const FIRST_SPEAKS: Duration = Duration::from_millis(1500);
+
+/// How processes that `mpiexec` or `srun` has started share a training.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct ProcessesArgs {
+    /// Parts of a step's samples whose gradients are computed one by one and added up in a fixed order; the number of processes divides
+    /// it. The bytes of a model depend on it, and not on the number of processes [default: 8 under mpiexec, else 1]
+    #[arg(long, value_name = "N", value_parser = at_least_one)]
+    slices: Option<usize>,
+    /// Refuse to train without MPI
+    #[arg(long)]
+    require_mpi: bool,
+    /// This process alone, until it has joined the others.
+    #[arg(skip = Group::alone())]
+    pub(crate) group: Group,
+}
+
+impl ProcessesArgs {
+    /// Finds the processes that the launcher has started together with this one. Of these, process 0 prints and writes files.
+    pub(crate) fn join(&mut self) -> Result<()> {
+        let launched = launched();
+        if launched.by.is_none() && self.require_mpi {
+            let reason = "no launcher has started this program; begin the command with `mpiexec -n 4` or `srun`";
+            return Err(wrong("--require-mpi", reason));
+        }
+        if launched.rank > 0 {
+            be_silent();
+        }
+        // Of one process without MPI there is nothing to connect.
+        if launched.by.is_none() || launched.size == Some(1) && !self.require_mpi && !self.has_mpi()
+        {
+            return Ok(());
+        }
+        self.group = Group::mpi()?;
+        if !self.group.is_first() {
+            be_silent();
+        }
+        Ok(())
+    }
+
+    /// How many processes run on the same cores as this one. Collective.
+    pub(crate) fn sharers(&self) -> Result<usize> {
+        if self.group.size() == 1 {
+            return Ok(1);
+        }
+        let host = self.group.host(self.group.rank()).unwrap_or_default();
+        let own = format!("{host} {}", allowed_cores());
+        let all = self.group.all_gather(own.as_bytes())?;
+        Ok(all.iter().filter(|other| **other == own.as_bytes()).count())
+    }
+
+    fn has_mpi(&self) -> bool {
+        travertine::processes::mpi_library().is_ok()
+    }
+
+    /// Ends the training in every process, where it has failed in this one.
+    pub(crate) fn end(
+        &self,
+        done: Result<ExitCode>,
+        explain: impl Fn(&Error) -> String,
+    ) -> Result<ExitCode> {
+        let error = match done {
+            Err(error) if self.group.size() > 1 => error,
+            done => return done,
+        };
+        let text = explain(&error);
+        if self.group.is_first() {
+            message::fault(&text);
+        } else {
+            thread::sleep(FIRST_SPEAKS);
+            message::speak();
+            message::fault(&format!("{}: {text}", self.group.describe(self.group.rank())));
+        }
+        self.group.abort(if error.is_input() { 2 } else { 1 })
+    }
+
+    /// What each process has, by rank. Collective.
+    pub(crate) fn exchange<S: Serialize + DeserializeOwned>(&self, own: S) -> Result<Vec<S>> {
+        if self.group.size() == 1 {
+            return Ok(vec![own]);
+        }
+        let broken = |error: serde_json::Error| wrong("processes", error.to_string());
+        let own = serde_json::to_vec(&own).map_err(broken)?;
+        let all = self.group.all_gather(&own)?;
+        all.iter().map(|bytes| serde_json::from_slice(bytes).map_err(broken)).collect()
+    }
+
+    /// Where each network is a task of one process: what its trainer is built from.
+    pub(crate) fn of_task(&self) -> Self {
+        ProcessesArgs { group: Group::alone(), ..self.clone() }
+    }
+
+    /// The number of slices of a batch, where it is not 1.
+    pub(crate) fn slices(&self) -> Option<usize> {
+        let default = self.group.is_mpi().then_some(DEFAULT_SLICES);
+        self.slices.or(default).filter(|slices| *slices > 1)
+    }
+
+    /// Adds the group and the slices to a trainer.
+    pub(crate) fn of_trainer<'n, T: Scalar>(
+        &self,
+        trainer: TrainerBuilder<'n, T>,
+    ) -> TrainerBuilder<'n, T> {
+        trainer.slices(self.slices).processes(&self.group)
+    }
+}
+
+/// The cores that the launcher has bound this process to, as Linux lists them: "0-7". Elsewhere nothing is known.
+fn allowed_cores() -> String {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let list = status.lines().find_map(|line| line.strip_prefix("Cpus_allowed_list:"));
+    list.unwrap_or_default().trim().to_owned()
+}
+
+/// Whether this process is not the first of those that a launcher has started, for a command that one process does alone.
+pub(crate) fn is_superfluous() -> bool {
+    launched().rank > 0 && env::var_os("TRAVERTINE_MPI").is_none_or(|value| value != "off")
+}

@@ -1,0 +1,309 @@
+//! Sums over the slices of a batch in a fixed binary tree, so that their bits do not depend on the number of processes.
+//!
+//! The tree of n slices has the first 2^k of them on its left, the largest power of two below n, and the others on its right. A process
+//! has consecutive slices: it adds up the largest subtrees within them. Then process i gets the i-th part of each of these sums, adds
+//! them up the rest of the tree, and all gather the parts. With one subtree a process, each sends `2 (R - 1) / R` of the numbers, as
+//! every good reduction does.
+
+use std::ops::Range;
+use std::slice;
+
+use super::Group;
+use crate::error::Result;
+use crate::scalar::{Family, Scalar};
+
+/// Numbers that are added up at a time, which fit into the L1 cache.
+const BLOCK: usize = 1024;
+
+/// The samples of consecutive slices in a batch: slice s of S has those from `floor(s n / S)` to `floor((s + 1) n / S)`.
+pub(crate) fn slices_of(samples: usize, slices: usize, which: Range<usize>) -> Range<usize> {
+    let first = |slice: usize| (slice as u128 * samples as u128 / slices as u128) as usize;
+    first(which.start)..first(which.end)
+}
+
+/// The two subtrees of consecutive slices, at least two.
+fn children(node: &Range<usize>) -> [Range<usize>; 2] {
+    let middle = node.start + node.len().next_power_of_two() / 2;
+    [node.start..middle, middle..node.end]
+}
+
+/// The largest subtrees of `node` within `own`, in the order of the slices.
+fn subtrees_within(node: Range<usize>, own: &Range<usize>, found: &mut Vec<Range<usize>>) {
+    if node.start >= own.end || node.end <= own.start {
+        return;
+    }
+    if own.start <= node.start && node.end <= own.end {
+        return found.push(node);
+    }
+    children(&node).into_iter().for_each(|child| subtrees_within(child, own, found));
+}
+
+/// The sum of the slices of a subtree: `add` gets the sums of the left and of the right side.
+pub(crate) fn sum_tree<S>(node: &Range<usize>, of: &mut impl TreeSum<S>) -> Result<S> {
+    if node.len() == 1 {
+        return of.slice(node.start);
+    }
+    let [left, right] = children(node);
+    let (left, right) = (sum_tree(&left, of)?, sum_tree(&right, of)?);
+    of.add(left, right)
+}
+
+/// What [`sum_tree`] adds up.
+pub(crate) trait TreeSum<S> {
+    /// That of one slice.
+    fn slice(&mut self, slice: usize) -> Result<S>;
+    /// The sum of both.
+    fn add(&mut self, left: S, right: S) -> Result<S>;
+}
+
+/// The exchange of sums between the processes of a group.
+pub(crate) struct Exchange<T> {
+    group: Group,
+    slices: usize,
+    /// The subtrees that each process adds up by itself.
+    subtrees: Vec<Vec<Range<usize>>>,
+    /// Numbers of a sum.
+    length: usize,
+    /// For each subtree of this process its sum.
+    own: Vec<Vec<T>>,
+    /// This process's part of the k-th sum of every process that has so many.
+    received: Vec<Vec<T>>,
+    /// Sums of subtrees that wait for their other side, `BLOCK` numbers each.
+    waiting: Vec<T>,
+    /// This process's part of the sum of all, and the whole sum.
+    part: Vec<T>,
+    sum: Vec<T>,
+}
+
+/// A sum that this process has received a part of.
+#[derive(Clone)]
+struct Piece<'a, T> {
+    node: &'a Range<usize>,
+    numbers: &'a [T],
+}
+
+impl<T: Scalar> Exchange<T> {
+    /// Of sums of `length` numbers over `slices` slices, a multiple of the number of processes.
+    pub(crate) fn new(group: &Group, slices: usize, length: usize) -> Self {
+        let (rank, size) = (group.rank(), group.size());
+        let subtrees: Vec<Vec<Range<usize>>> = (0..size)
+            .map(|rank| {
+                let mut found = Vec::new();
+                subtrees_within(0..slices, &own_slices(slices, size, rank), &mut found);
+                found
+            })
+            .collect();
+        let zeros = |length: usize| vec![T::default(); length];
+        let is_alone = size == 1;
+        let part = part_of(length, size, rank).len();
+        let rounds = subtrees.iter().map(Vec::len).max().unwrap_or_default();
+        let with_round = |round: usize| subtrees.iter().filter(|own| own.len() > round).count();
+        let received =
+            (0..rounds).map(|round| zeros(if is_alone { 0 } else { part * with_round(round) }));
+        let levels = slices.next_power_of_two().trailing_zeros() as usize;
+        Exchange {
+            own: subtrees[rank].iter().map(|_| zeros(if is_alone { 0 } else { length })).collect(),
+            received: received.collect(),
+            waiting: zeros(levels * BLOCK),
+            part: zeros(if is_alone { 0 } else { part }),
+            sum: zeros(if is_alone { 0 } else { length }),
+            group: group.clone(),
+            slices,
+            subtrees,
+            length,
+        }
+    }
+
+    /// The slices of this process.
+    pub(crate) fn own_slices(&self) -> Range<usize> {
+        own_slices(self.slices, self.group.size(), self.group.rank())
+    }
+
+    /// The subtrees that this process adds up by itself.
+    pub(crate) fn own_subtrees(&self) -> &[Range<usize>] {
+        &self.subtrees[self.group.rank()]
+    }
+
+    /// Whether there are other processes to exchange with.
+    pub(crate) fn has_others(&self) -> bool {
+        self.group.size() > 1
+    }
+
+    /// The place for the sum of the k-th own subtree.
+    pub(crate) fn own_sum(&mut self, k: usize) -> &mut [T] {
+        &mut self.own[k]
+    }
+
+    /// The sum of all slices, from the own sums of all processes. Collective.
+    pub(crate) fn run(&mut self) -> Result<&[T]> {
+        let group = self.group.clone();
+        let Some(mpi) = group.link() else { return Ok(&self.sum) };
+        let (rank, size) = (self.group.rank(), self.group.size());
+        let bytes = |numbers: usize| numbers * size_of::<T>();
+        let parts: Vec<usize> =
+            (0..size).map(|rank| bytes(part_of(self.length, size, rank).len())).collect();
+        for (round, received) in self.received.iter_mut().enumerate() {
+            let own = self.own.get(round).map_or(&[][..], Vec::as_slice);
+            let sent = if own.is_empty() { vec![0; size] } else { parts.clone() };
+            let has = |subtrees: &Vec<_>| if subtrees.len() > round { parts[rank] } else { 0 };
+            let counts: Vec<usize> = self.subtrees.iter().map(has).collect();
+            mpi.all_to_all(as_bytes(own), &sent, as_bytes_mut(received), &counts)?;
+        }
+        self.add_up();
+        mpi.all_gather_into(as_bytes(&self.part), as_bytes_mut(&mut self.sum), &parts)?;
+        Ok(&self.sum)
+    }
+
+    /// This process's part of the sum of all slices.
+    fn add_up(&mut self) {
+        let length = self.part.len();
+        for first in (0..length).step_by(BLOCK) {
+            let block = first..length.min(first + BLOCK);
+            let mut pieces = Vec::new();
+            for (rank, subtrees) in self.subtrees.iter().enumerate() {
+                for (round, node) in subtrees.iter().enumerate() {
+                    let before =
+                        self.subtrees[..rank].iter().filter(|other| other.len() > round).count();
+                    let place = before * length;
+                    let numbers = &self.received[round][place + block.start..place + block.end];
+                    pieces.push(Piece { node, numbers });
+                }
+            }
+            let mut pieces = pieces.into_iter();
+            let (next, root) = (&mut pieces, 0..self.slices);
+            add_block(&root, next, &mut self.part[block], &mut self.waiting);
+        }
+    }
+}
+
+/// Writes the sum of a subtree, of pieces that come in the order of the slices.
+fn add_block<'a, T: Scalar>(
+    node: &Range<usize>,
+    pieces: &mut (impl Iterator<Item = Piece<'a, T>> + Clone),
+    sum: &mut [T],
+    waiting: &mut [T],
+) {
+    if let Some(piece) = pieces.clone().next().filter(|piece| piece.node == node) {
+        pieces.next();
+        return sum.copy_from_slice(piece.numbers);
+    }
+    let [left, right] = children(node);
+    add_block(&left, pieces, sum, waiting);
+    let (of_right, waiting) = waiting.split_at_mut(BLOCK);
+    let of_right = &mut of_right[..sum.len()];
+    add_block(&right, pieces, of_right, waiting);
+    add(sum, of_right);
+}
+
+/// `sum += other`
+fn add<T: Scalar>(sum: &mut [T], other: &[T]) {
+    struct Add;
+    impl Family for Add {
+        type Of<T: Scalar> = fn(&mut [T], &[T]);
+    }
+    let f32: fn(&mut [f32], &[f32]) =
+        |sum, other| sum.iter_mut().zip(other).for_each(|(sum, x)| *sum += x);
+    let f64: fn(&mut [f64], &[f64]) =
+        |sum, other| sum.iter_mut().zip(other).for_each(|(sum, x)| *sum += x);
+    T::pick::<Add>(f32, f64)(sum, other);
+}
+
+/// The slices of a process.
+fn own_slices(slices: usize, size: usize, rank: usize) -> Range<usize> {
+    let each = slices / size;
+    rank * each..(rank + 1) * each
+}
+
+/// The part of `length` numbers that a process adds up.
+fn part_of(length: usize, size: usize, rank: usize) -> Range<usize> {
+    slices_of(length, size, rank..rank + 1)
+}
+
+fn as_bytes<T: Scalar>(numbers: &[T]) -> &[u8] {
+    // SAFETY: a scalar is an f32 or an f64, which have no padding.
+    unsafe { slice::from_raw_parts(numbers.as_ptr().cast(), size_of_val(numbers)) }
+}
+
+fn as_bytes_mut<T: Scalar>(numbers: &mut [T]) -> &mut [u8] {
+    // SAFETY: a scalar is an f32 or an f64, which have no padding, and all bits of which are a number.
+    unsafe { slice::from_raw_parts_mut(numbers.as_mut_ptr().cast(), size_of_val(numbers)) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn slices_cover_the_batch_in_order() {
+        for (samples, slices) in [(512, 8), (10, 8), (3, 8), (7, 3), (1, 1)] {
+            let all = (0..slices).map(|slice| slices_of(samples, slices, slice..slice + 1));
+            assert!(all.clone().map(|slice| slice.len()).max() <= Some(samples.div_ceil(slices)));
+            let samples_of_all: Vec<usize> = all.flatten().collect();
+            assert_eq!(samples_of_all, (0..samples).collect::<Vec<_>>());
+        }
+    }
+
+    /// The tree as text, from the pieces of any number of processes.
+    fn text(node: Range<usize>, pieces: &[Range<usize>]) -> String {
+        struct Text;
+        impl TreeSum<String> for Text {
+            fn slice(&mut self, slice: usize) -> Result<String> {
+                Ok(slice.to_string())
+            }
+            fn add(&mut self, left: String, right: String) -> Result<String> {
+                Ok(format!("({left} {right})"))
+            }
+        }
+        if pieces.contains(&node) {
+            return sum_tree(&node, &mut Text).unwrap();
+        }
+        let [left, right] = children(&node);
+        format!("({} {})", text(left, pieces), text(right, pieces))
+    }
+
+    #[test]
+    fn the_tree_is_the_same_for_every_number_of_processes() {
+        for slices in [1, 2, 3, 6, 8, 12, 60] {
+            let trees: Vec<String> = (1..=slices)
+                .filter(|size| slices % size == 0)
+                .map(|size| {
+                    let mut pieces = Vec::new();
+                    for rank in 0..size {
+                        subtrees_within(0..slices, &own_slices(slices, size, rank), &mut pieces);
+                    }
+                    text(0..slices, &pieces)
+                })
+                .collect();
+            assert!(trees.iter().all(|tree| *tree == trees[0]), "{trees:?}");
+        }
+        assert_eq!(text(0..6, &[0..6]), "(((0 1) (2 3)) (4 5))");
+    }
+
+    #[test]
+    fn powers_of_two_have_one_subtree_a_process() {
+        for size in [1, 2, 4, 8] {
+            let exchange = |rank| {
+                let mut found = Vec::new();
+                subtrees_within(0..8, &own_slices(8, size, rank), &mut found);
+                found.len()
+            };
+            assert!((0..size).all(|rank| exchange(rank) == 1));
+        }
+    }
+
+    #[test]
+    fn blocks_are_added_in_the_order_of_the_tree() {
+        // Sums that round differently in another order.
+        let leaves: Vec<[f32; 2]> =
+            (0..6).map(|i| [1e8 / (i as f32 + 0.7), -1e-3 * i as f32]).collect();
+        let nodes: Vec<Range<usize>> = (0..6).map(|i| i..i + 1).collect();
+        let pieces = nodes.iter().zip(&leaves).map(|(node, leaf)| Piece { node, numbers: leaf });
+        let (mut sum, mut waiting) = ([0.0; 2], vec![0.0; 3 * BLOCK]);
+        add_block(&(0..6), &mut pieces.collect::<Vec<_>>().into_iter(), &mut sum, &mut waiting);
+        let expected: [f32; 2] = std::array::from_fn(|i| {
+            let x = |leaf: usize| leaves[leaf][i];
+            ((x(0) + x(1)) + (x(2) + x(3))) + (x(4) + x(5))
+        });
+        assert_eq!(sum, expected);
+    }
+}
