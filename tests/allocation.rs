@@ -76,6 +76,7 @@ fn nothing_is_allocated_and_nothing_lost() {
     steps_of_embeddings_allocate_nothing();
     steps_of_parametric_activations_allocate_nothing();
     steps_of_members_allocate_nothing();
+    steps_of_slices_allocate_nothing();
     a_thousand_inferences_allocate_nothing();
     inferences_of_threads_that_share_an_engine_allocate_nothing();
     the_engine_allocates_what_the_plan_says_and_frees_all();
@@ -170,6 +171,31 @@ fn steps_of_every_optimizer_allocate_nothing() {
                 assert_eq!(counting.counts().allocations, planned.allocations, "{what}");
             }
         }
+    }
+}
+
+fn steps_of_slices_allocate_nothing() {
+    let counting = Arc::new(Counting::new(started(2)));
+    let engine: Arc<dyn Engine<f32>> = counting.clone();
+    let x = Matrix::from_slice(&engine, 40, 32, &random(40 * 32, 1)).unwrap();
+    let t = Matrix::from_slice(&engine, 10, 32, &one_hot(10, 32)).unwrap();
+    for slices in [2, 3, 8] {
+        let before = counting.counts().live_bytes;
+        let mut network = network(&engine, Activation::Relu, Activation::Softmax);
+        let parameters = network.parameters() * size_of::<f32>();
+        let adam = Adam::new(0.01).unwrap();
+        let mut trainer = Trainer::builder(&mut network, Loss::SoftmaxCrossEntropy, adam)
+            .batch(32)
+            .slices(slices)
+            .build()
+            .unwrap();
+        let planned = counting.counts();
+        let plan = trainer.memory_plan().bytes();
+        assert_eq!(planned.live_bytes - before, parameters + plan, "{slices} slices");
+        let count =
+            allocations_of(|| (0..100).for_each(|_| trainer.step(x.view(), t.view()).unwrap()));
+        assert_eq!(count, 0, "{slices} slices");
+        assert_eq!(counting.counts().allocations, planned.allocations, "{slices} slices");
     }
 }
 

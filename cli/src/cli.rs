@@ -119,6 +119,7 @@ impl Cli {
                 Precision::F64 => return train::run::<f64>(args),
                 _ => return train::run::<f32>(args),
             },
+            Command::Bench(args) => return bench::run(args),
             _ if is_superfluous() => Ok(()),
             Command::Devices(args) => devices::run(args),
             Command::Evaluate(args) => evaluate::run(args),
@@ -135,7 +136,6 @@ impl Cli {
             Command::Import(args) => import::run(args),
             Command::Tune(args) => tune::run(args),
             Command::Parity(args) => parity::run(args),
-            Command::Bench(args) => bench::run(args),
             Command::Reproduce(args) => reproduce::run(args),
         }
         .map(|()| ExitCode::SUCCESS)

@@ -21,12 +21,13 @@ use crate::error::{Error, Result};
 
 pub use launcher::{Launched, launched};
 use mpi::Mpi;
-pub(crate) use tree::{Exchange, TreeSum, slices_of, sum_tree};
+pub use tree::Exchange;
+pub(crate) use tree::{TreeSum, slices_of, sum_tree};
 
 /// Slices of a batch where MPI connects the processes, unless another number is chosen.
 pub const DEFAULT_SLICES: usize = 8;
 
-/// The most differences that an error lists.
+/// The most processes that an error describes.
 const LISTED: usize = 8;
 
 /// Some processes that work together; a value, which is cheap to clone.
@@ -177,7 +178,9 @@ impl Group {
         let all = self.all_gather(&own)?;
         let mut differences = Vec::new();
         for (rank, other) in all.iter().enumerate().skip(1).filter(|(_, other)| **other != all[0]) {
-            differences.extend(self.differences(&all[0], (rank, other)));
+            let found = Self::differences(&all[0], other);
+            let (zero, other) = (self.describe(0), self.describe(rank));
+            differences.push(format!("{other} differs from {zero}: {}", found.join("; ")));
         }
         if differences.is_empty() {
             return Ok(());
@@ -185,13 +188,13 @@ impl Group {
         let more = differences.len().saturating_sub(LISTED);
         differences.truncate(LISTED);
         if more > 0 {
-            differences.push(format!("{more} more differences"));
+            differences.push(format!("{more} more processes differ"));
         }
-        Err(Error::argument(operation, format!("the processes differ: {}", differences.join("; "))))
+        Err(Error::argument(operation, differences.join("; ")))
     }
 
-    /// Facts of process 0 beside those of another one.
-    fn differences(&self, first: &[u8], (rank, other): (usize, &[u8])) -> Vec<String> {
+    /// Facts of another process beside those of process 0.
+    fn differences(first: &[u8], other: &[u8]) -> Vec<String> {
         let (first, other) = (facts(first), facts(other));
         let value = |facts: &[(String, String)], name: &str| {
             let found = facts.iter().find(|(own, _)| own == name);
@@ -207,8 +210,7 @@ impl Group {
         });
         let different = names.into_iter().filter_map(|name| {
             let (here, there) = (value(&first, name), value(&other, name));
-            let (zero, other) = (self.describe(0), self.describe(rank));
-            (here != there).then(|| format!("{name} is {here} in {zero}, and {there} in {other}"))
+            (here != there).then(|| format!("{name} is {there}, not {here}"))
         });
         different.collect()
     }

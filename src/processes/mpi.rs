@@ -314,10 +314,15 @@ fn load() -> Result<(Library, PathBuf)> {
         // SAFETY: the file is the user's MPI, whose initializers this process trusts as the launcher does.
         match unsafe { Library::new(&path) } {
             Ok(library) => return Ok((library, path)),
-            Err(error) => reasons.push(error.to_string()),
+            Err(error) => {
+                let cause = std::error::Error::source(&error)
+                    .map_or(String::new(), |cause| format!(": {cause}"));
+                reasons.push(format!("{error}{cause}"));
+            }
         }
     }
-    let reason = reasons.pop().unwrap_or_else(|| "no library was found".to_owned());
+    // The first is the file that was meant; where none is named, the others are the same in other words.
+    let reason = reasons.into_iter().next().unwrap_or_else(|| "no library was found".to_owned());
     Err(unavailable(format!("its library cannot be opened: {reason}"), CURE))
 }
 

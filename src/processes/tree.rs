@@ -56,8 +56,17 @@ pub(crate) trait TreeSum<S> {
     fn add(&mut self, left: S, right: S) -> Result<S>;
 }
 
-/// The exchange of sums between the processes of a group.
-pub(crate) struct Exchange<T> {
+/// The exchange of sums between the processes of a group, over the slices of which each has as many: what a step of training does with
+/// gradients. The bits of the sum do not depend on the number of processes.
+///
+/// ```
+/// use travertine::processes::{Exchange, Group};
+/// let mut exchange = Exchange::<f32>::new(&Group::alone(), 1, 3);
+/// exchange.own_sum(0).copy_from_slice(&[1.0, 2.0, 3.0]);
+/// assert_eq!(exchange.run()?, [1.0, 2.0, 3.0]);
+/// # Ok::<(), travertine::Error>(())
+/// ```
+pub struct Exchange<T> {
     group: Group,
     slices: usize,
     /// The subtrees that each process adds up by itself.
@@ -84,7 +93,7 @@ struct Piece<'a, T> {
 
 impl<T: Scalar> Exchange<T> {
     /// Of sums of `length` numbers over `slices` slices, a multiple of the number of processes.
-    pub(crate) fn new(group: &Group, slices: usize, length: usize) -> Self {
+    pub fn new(group: &Group, slices: usize, length: usize) -> Self {
         let (rank, size) = (group.rank(), group.size());
         let subtrees: Vec<Vec<Range<usize>>> = (0..size)
             .map(|rank| {
@@ -119,8 +128,8 @@ impl<T: Scalar> Exchange<T> {
         own_slices(self.slices, self.group.size(), self.group.rank())
     }
 
-    /// The subtrees that this process adds up by itself.
-    pub(crate) fn own_subtrees(&self) -> &[Range<usize>] {
+    /// The consecutive slices whose sums this process gives: for a power of two of slices, all of its own together.
+    pub fn own_subtrees(&self) -> &[Range<usize>] {
         &self.subtrees[self.group.rank()]
     }
 
@@ -130,14 +139,19 @@ impl<T: Scalar> Exchange<T> {
     }
 
     /// The place for the sum of the k-th own subtree.
-    pub(crate) fn own_sum(&mut self, k: usize) -> &mut [T] {
+    pub fn own_sum(&mut self, k: usize) -> &mut [T] {
+        // One process alone that adds up elsewhere needs no memory for it.
+        self.own[k].resize(self.length, T::default());
         &mut self.own[k]
     }
 
     /// The sum of all slices, from the own sums of all processes. Collective.
-    pub(crate) fn run(&mut self) -> Result<&[T]> {
+    ///
+    /// # Errors
+    /// An MPI that fails, as after the loss of a process.
+    pub fn run(&mut self) -> Result<&[T]> {
         let group = self.group.clone();
-        let Some(mpi) = group.link() else { return Ok(&self.sum) };
+        let Some(mpi) = group.link() else { return Ok(&self.own[0]) };
         let (rank, size) = (self.group.rank(), self.group.size());
         let bytes = |numbers: usize| numbers * size_of::<T>();
         let parts: Vec<usize> =

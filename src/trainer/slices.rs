@@ -11,7 +11,7 @@ use super::collected::zeros_like;
 use super::step::{Pair, Stepper};
 use crate::error::{Error, Result};
 use crate::layer::{LayerKind, Pass, Training};
-use crate::matrix::{Matrix, MatrixRef};
+use crate::matrix::{Matrix, MatrixMut, MatrixRef};
 use crate::ops;
 use crate::processes::{DEFAULT_SLICES, Exchange, Group, TreeSum, slices_of, sum_tree};
 use crate::samples::Results;
@@ -249,12 +249,12 @@ impl<T: Scalar> Stepper<'_, T> {
     ) -> Result<()> {
         slices.keep_statistics(&self.layers)?;
         let own = slices.own_samples(samples);
-        let (nodes, exchanges) =
-            (slices.exchange.own_subtrees().to_vec(), slices.exchange.has_others());
-        for (k, node) in nodes.iter().enumerate() {
+        let exchanges = slices.exchange.has_others();
+        for k in 0..slices.exchange.own_subtrees().len() {
+            let node = slices.exchange.own_subtrees()[k].clone();
             let (stepper, own) = (&mut *self, own.clone());
             let mut step = Step { stepper, slices: &mut *slices, pair, own, weights, samples };
-            let mut sum = sum_tree(node, &mut step)?;
+            let mut sum = sum_tree(&node, &mut step)?;
             if !exchanges {
                 self.take_sum(&mut sum, losses.reborrow(), hits)?;
                 slices.free.push(sum);
@@ -293,8 +293,8 @@ impl<T: Scalar> Stepper<'_, T> {
     fn take_sum(
         &mut self,
         sum: &mut Sum<T>,
-        losses: crate::matrix::MatrixMut<'_, T>,
-        hits: Option<crate::matrix::MatrixMut<'_, T>>,
+        losses: MatrixMut<'_, T>,
+        hits: Option<MatrixMut<'_, T>>,
     ) -> Result<()> {
         if let Some(collected) = &mut self.collected {
             std::mem::swap(&mut collected.gradients, &mut sum.gradients);

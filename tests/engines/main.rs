@@ -28,6 +28,7 @@ mod sample_weights;
 mod scale;
 mod schedules;
 mod series;
+mod slices;
 mod special;
 mod training;
 mod whole_network;

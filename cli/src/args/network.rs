@@ -5,7 +5,7 @@ use clap::Args;
 use crate::args::values::at_least_one;
 
 /// A network to measure or compare.
-#[derive(Args, Debug)]
+#[derive(Args, Clone, Debug)]
 pub(crate) struct NetworkArgs {
     /// Sizes of inputs and layers, or nielsen, lecun, ciresan, tiny, seed [default: 784-300-100-10]
     #[arg(long)]

@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 use tempfile::TempDir;
+use travertine::ErrorKind;
 use travertine::engine::{self, Device};
 
 /// The time that the drivers of an engine have to answer.
@@ -65,8 +66,34 @@ impl DeviceLine {
     }
 }
 
+/// What connects processes, which is asked for as an engine is.
+pub(crate) const MPI: &str = "mpi";
+
+/// The library of MPI, as a line of `devices`.
+fn mpi() -> DeviceLine {
+    let missing = match travertine::processes::mpi_library() {
+        Ok(name) => {
+            return DeviceLine {
+                usable: true,
+                reason: None,
+                cure: None,
+                ..DeviceLine::broken(MPI, name, String::new(), "")
+            };
+        }
+        Err(error) => error,
+    };
+    let (reason, cure) = match missing.kind() {
+        ErrorKind::Unavailable { reason, cure, .. } => (reason.clone(), cure.as_str()),
+        _ => (missing.to_string(), ""),
+    };
+    DeviceLine::broken(MPI, "training by several processes".to_owned(), reason, cure)
+}
+
 /// The devices of one engine, asked in this process.
 pub(crate) fn here(engine: &str) -> Vec<DeviceLine> {
+    if engine == MPI {
+        return vec![mpi()];
+    }
     engine::probe_one(engine).into_iter().map(DeviceLine::from).collect()
 }
 

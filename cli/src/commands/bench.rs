@@ -1,5 +1,6 @@
 //! `travertine bench`
 
+use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -7,13 +8,15 @@ use clap::{Args, ValueEnum};
 use serde::Serialize;
 use travertine::engine::Device;
 use travertine::optimizer::Optimizer;
+use travertine::processes::{Exchange, Group};
 use travertine::{Network, Result, Scalar, Trainer};
 
 use crate::args::device::{DeviceArgs, Precision};
 use crate::args::network::NetworkArgs;
 use crate::args::optimizer::OptimizerArgs;
+use crate::args::processes::{ProcessesArgs, is_superfluous};
 use crate::commands::bench_network::{BenchNetwork, name};
-use crate::message::{warn, wrong};
+use crate::message::{warn, with_options, wrong};
 use crate::output::text::short;
 use crate::output::{Output, rounded};
 
@@ -32,10 +35,12 @@ enum BenchTask {
     Train,
     /// Inference of the article's 10000-5000-1000-10, batch 10000
     Article,
+    /// The sum of as many numbers as the network has parameters, among the processes that mpiexec has started
+    Exchange,
 }
 
 /// `bench`
-#[derive(Args, Debug)]
+#[derive(Args, Clone, Debug)]
 pub(crate) struct BenchArgs {
     /// What to time
     #[arg(value_enum)]
@@ -44,6 +49,8 @@ pub(crate) struct BenchArgs {
     network: NetworkArgs,
     #[command(flatten)]
     optimizer: OptimizerArgs,
+    #[command(flatten)]
+    processes: ProcessesArgs,
     #[command(flatten)]
     device: DeviceArgs,
     /// Precision of all numbers
@@ -62,6 +69,7 @@ struct BenchResult<'a> {
     net: String,
     batch: usize,
     threads: Option<usize>,
+    processes: usize,
     device: &'a str,
     precision: &'static str,
     us: f64,
@@ -69,17 +77,29 @@ struct BenchResult<'a> {
     percent_of_peak: Option<f64>,
 }
 
-/// Times inference or training.
-pub(crate) fn run(args: &BenchArgs) -> Result<()> {
-    match args.precision {
-        Precision::F64 => bench::<f64>(args),
-        _ => bench::<f32>(args),
+/// Times inference, training or an exchange.
+pub(crate) fn run(args: &BenchArgs) -> Result<ExitCode> {
+    let mut args = args.clone();
+    if matches!(args.task, BenchTask::Train | BenchTask::Exchange) {
+        args.processes.join()?;
+        let group = &args.processes.group;
+        args.device.share(group.on_this_host().0, args.processes.sharers()?);
+    } else if is_superfluous() {
+        return Ok(ExitCode::SUCCESS);
     }
+    let done = match args.precision {
+        Precision::F64 => bench::<f64>(&args),
+        _ => bench::<f32>(&args),
+    };
+    args.processes.end(done.map(|()| ExitCode::SUCCESS), with_options)
 }
 
 fn bench<T: Scalar>(args: &BenchArgs) -> Result<()> {
     let mut out = Output::new(args.json);
     let shape = shape(args)?;
+    if args.task == BenchTask::Exchange {
+        return exchange::<T>(args, &shape, &mut out);
+    }
     let engine = args.device.open::<T>(args.precision)?;
     let mut network = shape.network(&engine)?;
     let optimizer = args.optimizer.build(LEARNING_RATE)?;
@@ -87,7 +107,7 @@ fn bench<T: Scalar>(args: &BenchArgs) -> Result<()> {
     let before = engine.peak_flops();
     let trains = args.task == BenchTask::Train;
     let seconds = if trains {
-        time_training(&mut network, &shape, args.precision, optimizer)
+        time_training(&mut network, &shape, args, optimizer)
     } else {
         time_inference(&network, &shape)
     }?;
@@ -100,6 +120,7 @@ fn bench<T: Scalar>(args: &BenchArgs) -> Result<()> {
         net: name(&shape.sizes),
         batch: shape.batch,
         threads: device.threads,
+        processes: args.processes.group.size(),
         device: &device.name,
         precision: args.precision.name(),
         us: rounded(seconds * 1e6, 3),
@@ -123,7 +144,7 @@ fn time_inference<T: Scalar>(network: &Network<T>, shape: &BenchNetwork) -> Resu
     let engine = network.engine();
     let input = shape.input(engine)?;
     let mut inference = network.inference(shape.batch)?;
-    median(|| {
+    median(&Group::alone(), || {
         inference.run(input.view())?;
         engine.synchronize()
     })
@@ -132,14 +153,15 @@ fn time_inference<T: Scalar>(network: &Network<T>, shape: &BenchNetwork) -> Resu
 fn time_training<T: Scalar>(
     network: &mut Network<T>,
     shape: &BenchNetwork,
-    precision: Precision,
+    args: &BenchArgs,
     optimizer: Box<dyn Optimizer<T>>,
 ) -> Result<f64> {
     let engine = Arc::clone(network.engine());
     let (input, target) = (shape.input(&engine)?, shape.target(&engine)?);
     let trainer = Trainer::builder(network, shape.loss, optimizer).batch(shape.batch).seed(1);
-    let mut trainer = precision.of_trainer(trainer).build()?;
-    let seconds = median(|| {
+    let trainer = args.processes.of_trainer(trainer);
+    let mut trainer = args.precision.of_trainer(trainer).build()?;
+    let seconds = median(&args.processes.group, || {
         trainer.step(input.view(), target.view())?;
         engine.synchronize()
     })?;
@@ -149,14 +171,46 @@ fn time_training<T: Scalar>(
     Ok(seconds)
 }
 
-/// Seconds of a call: the median after two calls to warm up, or one if calls are long.
-fn median(mut call: impl FnMut() -> Result<()>) -> Result<f64> {
+/// The line of `bench exchange --json`.
+#[derive(Serialize)]
+struct ExchangeResult {
+    peer: &'static str,
+    task: &'static str,
+    processes: usize,
+    bytes: usize,
+    sent: usize,
+    us: f64,
+}
+
+/// Times the sum that a step of training makes of the gradients of all processes.
+fn exchange<T: Scalar>(args: &BenchArgs, shape: &BenchNetwork, out: &mut Output) -> Result<()> {
+    let group = &args.processes.group;
+    let length: usize = shape.sizes.windows(2).map(|pair| (pair[0] + 1) * pair[1]).sum();
+    let mut exchange = Exchange::<T>::new(group, group.size(), length);
+    let seconds = median(group, || exchange.run().map(drop))?;
+    let (processes, bytes) = (group.size(), length * size_of::<T>());
+    // Each process sends all numbers but its own part, and its part of the sum to all others.
+    let sent = 2 * bytes / processes * (processes - 1);
+    let us = rounded(seconds * 1e6, 3);
+    let result =
+        ExchangeResult { peer: "travertine", task: "exchange", processes, bytes, sent, us };
+    let (rate, bytes) = (short(sent as f64 / seconds), short(bytes as f64));
+    out.print(
+        &result,
+        &format!("exchange of {bytes}B, {processes} processes: {us:.2} us, each sends {rate}B/s"),
+    )
+}
+
+/// Seconds of a call: the median after two calls to warm up, or one if calls are long. Of several processes the first decides how many
+/// calls there are.
+fn median(group: &Group, mut call: impl FnMut() -> Result<()>) -> Result<f64> {
+    let decided = |own: bool| -> Result<bool> { Ok(group.broadcast(&[u8::from(own)])? == [1]) };
     let mut timed = || -> Result<f64> {
         let start = Instant::now();
         call()?;
         Ok(start.elapsed().as_secs_f64())
     };
-    let is_long = timed()? > BUDGET_SECONDS / 2.0;
+    let is_long = decided(timed()? > BUDGET_SECONDS / 2.0)?;
     let fewest = if is_long { 3 } else { 5 };
     if !is_long {
         timed()?;
@@ -164,7 +218,7 @@ fn median(mut call: impl FnMut() -> Result<()>) -> Result<f64> {
     let mut times = Vec::with_capacity(MOST_CALLS);
     let start = Instant::now();
     while times.len() < MOST_CALLS
-        && (times.len() < fewest || start.elapsed().as_secs_f64() < BUDGET_SECONDS)
+        && (times.len() < fewest || decided(start.elapsed().as_secs_f64() < BUDGET_SECONDS)?)
     {
         times.push(timed()?);
     }
@@ -180,10 +234,16 @@ fn describe(
     let attained = peak.map_or("the device's peak is not known".to_owned(), |peak| {
         format!("{:.1} % of the attainable {}FLOP/s", 100.0 * flops / peak, short(peak))
     });
-    let threads = device.threads.map_or(String::new(), |threads| format!(", threads {threads}"));
+    let of_each = if result.processes > 1 { " in each" } else { "" };
+    let threads =
+        device.threads.map_or(String::new(), |threads| format!(", threads {threads}{of_each}"));
+    let processes = match result.processes {
+        1 => String::new(),
+        processes => format!(", {processes} processes"),
+    };
     let BenchResult { task, net, batch, precision, device, .. } = result;
     let (us, flops) = (seconds * 1e6, short(flops));
     format!(
-        "{task} {net}, batch {batch}, {precision}, {device}{threads}: {us:.2} us, {flops}FLOP/s, {attained}"
+        "{task} {net}, batch {batch}, {precision}, {device}{processes}{threads}: {us:.2} us, {flops}FLOP/s, {attained}"
     )
 }

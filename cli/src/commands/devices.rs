@@ -31,7 +31,7 @@ pub(crate) fn run(args: &DevicesArgs) -> Result<()> {
         probe::reply(engine);
     }
     let mut out = Output::new(args.json);
-    for engine in engine::names() {
+    for engine in engine::names().chain([probe::MPI]) {
         for line in probe::apart(engine, Duration::from_secs(args.limit as u64)) {
             out.print(&line, &describe(&line))?;
         }

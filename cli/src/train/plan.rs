@@ -25,7 +25,7 @@ use crate::train::held_out::{self, Judgement};
 use crate::train::output_layer::OutputLayer;
 use crate::train::preset;
 use crate::train::recipe::Recipe;
-use crate::train::record::{checkpoint_metadata, model_info};
+use crate::train::record::{checkpoint_metadata, fingerprint, model_info};
 use crate::train::session::{Monitor, Outcome, Session};
 use crate::train::stream::{self, StreamFeed};
 use crate::train::time_limit;
@@ -268,6 +268,7 @@ pub(crate) fn agree<T: Scalar>(
     }
     let kept = (args.checkpoint.early_stopping, args.checkpoint.keep_epoch);
     let mut facts = checkpoint_metadata(recipe, data, output, network, kept)?;
+    facts.iter_mut().for_each(|(name, _)| *name = name.replace('_', " "));
     // Each process may have its own of a machine's devices of one kind.
     for (_, device) in facts.iter_mut().filter(|(name, _)| name == "device") {
         device.truncate(device.find(':').unwrap_or(device.len()));
@@ -275,6 +276,7 @@ pub(crate) fn agree<T: Scalar>(
     facts.extend([
         ("options".to_owned(), args.given.iter().cloned().collect::<Vec<_>>().join(", ")),
         ("epochs".to_owned(), recipe.epochs().to_string()),
+        ("columns".to_owned(), fingerprint(format!("{:?}", data.encoder).bytes().map(f64::from))),
         ("every".to_owned(), format!("{:?}", args.checkpoint.every)),
     ]);
     args.processes.group.agree("train", &facts)

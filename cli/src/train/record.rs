@@ -66,7 +66,7 @@ fn describe_samples<T: Scalar>(data: &Dataset<T>) -> Result<String> {
 }
 
 /// FNV-1a over the bits of numbers, which distinguishes data sets.
-fn fingerprint<T: Scalar>(numbers: impl IntoIterator<Item = T>) -> String {
+pub(crate) fn fingerprint<T: Scalar>(numbers: impl IntoIterator<Item = T>) -> String {
     let mix = |sum: u64, x: T| (sum ^ x.to_f64().to_bits()).wrapping_mul(0x0000_0100_0000_01b3);
     format!("{:016x}", numbers.into_iter().fold(0xcbf2_9ce4_8422_2325, mix))
 }

@@ -20,6 +20,8 @@ mod optimizers;
 mod output_folder;
 mod parquet;
 mod preset;
+#[cfg(target_os = "linux")]
+mod processes;
 mod raw;
 mod regularization;
 mod report;

@@ -50,7 +50,7 @@ pub(crate) trait Vector:
     fn min(self, other: Self) -> Self;
     fn abs(self) -> Self;
     fn sqrt(self) -> Self;
-    /// `self / (sqrt(square) + offset)` for a positive normal square, within 2.5 units in the last place; NaN for NaN. Faster than
+    /// `self / (sqrt(square) + offset)` for a positive square that is normal or infinite, within 2.5 units in the last place; NaN for NaN. Faster than
     /// its parts where the instruction set approximates inverse roots.
     #[inline(always)]
     fn over_root(self, square: Self, offset: Self) -> Self {

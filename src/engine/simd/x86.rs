@@ -125,10 +125,12 @@ macro_rules! x86 {
                 #[inline(always)]
                 fn over_root(self, square: Self, offset: Self) -> Self {
                     // An infinite x has the inverse root 0, and their product would be NaN.
-                    let x = Self::splat(<$t>::MAX).min(square);
+                    let largest = Self::splat(<$t>::MAX);
+                    let x = largest.min(square);
                     let r = $name(unsafe { $inverse_root(x.0) });
                     let root = x * r;
-                    (self + self) / root.mul_add((-root).mul_add(r, Self::splat(3.0)), offset + offset)
+                    let twice = root.mul_add((-root).mul_add(r, Self::splat(3.0)), offset + offset);
+                    (self + self) / Self::select(largest.less(square), square, twice)
                 }
             )?
         }

@@ -182,6 +182,10 @@ fn over_roots() {
                 run(&[f32::NAN, 1.0], &[1.0, f32::NAN]).iter().all(|y| y.is_nan()),
                 "{isa:?}: NaN goes"
             );
+            // The mean of squares of gradients above 1e19.
+            let infinite = run(&[0.7, -1.3e3, f32::INFINITY], &[f32::INFINITY; 3]);
+            assert_eq!(infinite[..2], [0.0, 0.0], "{isa:?}");
+            assert!(infinite[2].is_nan(), "{isa:?}");
         }
     }
 }

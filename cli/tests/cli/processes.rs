@@ -1,0 +1,313 @@
+//! Training by several processes, which MPICH's `mpiexec` starts.
+
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+use std::{fs, thread};
+
+use crate::run::{Folder, Run};
+
+/// `mpiexec` of MPICH, where it is installed. It comes with the library that the program opens.
+fn mpiexec() -> Option<PathBuf> {
+    let beside = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../target/python/bin/mpiexec");
+    let path = std::env::var_os("TRAVERTINE_MPIEXEC").map_or(beside, PathBuf::from);
+    if path.exists() {
+        return Some(path);
+    }
+    let ensured = std::env::var_os("TRAVERTINE_ENSURE_MPI").is_some();
+    assert!(!ensured, "there is no {}", path.display());
+    eprintln!("skipped: there is no {}; `pip install mpich` has it", path.display());
+    None
+}
+
+/// `mpiexec` and its arguments, with each `PROGRAM` replaced; a colon is between different processes.
+fn command(mpiexec: &PathBuf, folder: &Folder, arguments: &str) -> Command {
+    let mut command = Command::new(mpiexec);
+    let program = env!("CARGO_BIN_EXE_travertine");
+    command.args(
+        arguments.split_whitespace().map(|word| if word == "PROGRAM" { program } else { word }),
+    );
+    // The library is found beside `mpiexec`, whatever the tests were started with.
+    command.current_dir(&**folder).env("XDG_CACHE_HOME", &**folder).env_remove("TRAVERTINE_MPI");
+    command
+}
+
+fn run(mpiexec: &PathBuf, folder: &Folder, arguments: &str) -> Run {
+    Run::new(arguments, command(mpiexec, folder, arguments).output().unwrap())
+}
+
+/// The message of a run that failed as bad input does. `mpiexec` may print about it on standard output.
+fn refused(run: Run) -> String {
+    assert_eq!(run.status, Some(2), "{}: {}", run.arguments, run.err);
+    run.err
+}
+
+/// Trains with each number of processes. Returns the bytes of the models.
+fn models(mpiexec: &PathBuf, folder: &Folder, sizes: &[usize], options: &str) -> Vec<Vec<u8>> {
+    let model = |size: &usize| {
+        let train =
+            format!("-n {size} PROGRAM train {options} --plain --out model-{size}.safetensors");
+        run(mpiexec, folder, &train).ok();
+        fs::read(folder.join(&format!("model-{size}.safetensors"))).unwrap()
+    };
+    sizes.iter().map(model).collect()
+}
+
+fn are_the_same(mpiexec: &PathBuf, folder: &Folder, sizes: &[usize], options: &str) {
+    let models = models(mpiexec, folder, sizes, options);
+    assert!(models.iter().all(|model| *model == models[0]), "{options}");
+}
+
+/// A table of a number, a text with gaps, and a label of three classes.
+fn table(rows: usize) -> String {
+    let row = |i: usize| {
+        let text = ["red", "green", "", "blue"][i * 7 % 4];
+        format!("{},{text},{}\n", (i * i) % 101, ["a", "b", "c"][(i * i + i / 3) % 3])
+    };
+    std::iter::once("size,color,class\n".to_owned()).chain((0..rows).map(row)).collect()
+}
+
+const DIGITS: &str = "digits --samples 400 --hidden 24 --epochs 2 --batch 50";
+
+#[test]
+fn any_number_of_processes_writes_the_same_model() {
+    let Some(mpiexec) = mpiexec() else { return };
+    let folder = Folder::new();
+    are_the_same(&mpiexec, &folder, &[1, 2, 4, 8], DIGITS);
+    for options in [
+        "--optimizer momentum --clip-norm 0.5 --max-norm 2",
+        "--optimizer adam --weight-decay 0.01 --precision f64",
+        "--dropout 0.3 --input-dropout 0.1 --class-weights balanced",
+        "--normalization batch --label-smoothing 0.1",
+        "--normalization layer --members 3 --early-stopping 1 --held-out 0.2",
+    ] {
+        are_the_same(&mpiexec, &folder, &[1, 2, 4], &format!("{DIGITS} {options}"));
+    }
+    are_the_same(&mpiexec, &folder, &[1, 2, 3, 6], &format!("{DIGITS} --slices 6"));
+}
+
+#[test]
+fn tables_streams_and_ensembles_are_the_same_for_any_number_of_processes() {
+    let Some(mpiexec) = mpiexec() else { return };
+    let folder = Folder::new();
+    folder.write("t.csv", table(600));
+    for options in [
+        "t.csv --epochs 2",
+        "t.csv --preset tabm --epochs 1",
+        "t.csv --quality best --epochs 1",
+        "t.csv --stream 1 --epochs 2 --batch 64 --held-out 0.2",
+    ] {
+        are_the_same(&mpiexec, &folder, &[1, 2, 4], options);
+    }
+}
+
+#[test]
+fn slices_are_those_of_one_process_without_mpi() {
+    let Some(mpiexec) = mpiexec() else { return };
+    let folder = Folder::new();
+    let models = models(&mpiexec, &folder, &[2], DIGITS);
+    folder.run(&format!("train {DIGITS} --slices 8 --out alone.safetensors")).ok();
+    assert!(models[0] == fs::read(folder.join("alone.safetensors")).unwrap());
+    // Without slices the sums have another order.
+    folder.run(&format!("train {DIGITS} --out whole.safetensors")).ok();
+    assert!(models[0] != fs::read(folder.join("whole.safetensors")).unwrap());
+}
+
+#[test]
+fn folds_are_shared_out_and_printed_in_order() {
+    let Some(mpiexec) = mpiexec() else { return };
+    let folder = Folder::new();
+    let train = "train digits --samples 300 --hidden 16 --epochs 2 --folds 5 --json";
+    let alone = folder.run(train).ok();
+    let three = run(&mpiexec, &folder, &format!("-n 3 PROGRAM {train}")).ok();
+    assert_eq!(three.out, alone.out);
+    assert_eq!(alone.out.lines().count(), 6);
+}
+
+#[test]
+fn process_0_alone_prints_and_writes_files() {
+    let Some(mpiexec) = mpiexec() else { return };
+    let folder = Folder::new();
+    let files = "--history h.csv --tensorboard events --report report --checkpoint points";
+    let train = format!("-n 4 PROGRAM train {DIGITS} --plain {files} --out m.safetensors");
+    let trained = run(&mpiexec, &folder, &train).ok();
+    assert_eq!(trained.out.matches("epoch 1/2").count(), 1, "{}", trained.out);
+    assert_eq!(trained.err.matches("samples to train on").count(), 1, "{}", trained.err);
+    assert_eq!(fs::read_to_string(folder.join("h.csv")).unwrap().lines().count(), 3);
+    assert_eq!(fs::read_dir(folder.join("events")).unwrap().count(), 1);
+    // What one process does alone is done once.
+    let judged = run(&mpiexec, &folder, "-n 3 PROGRAM evaluate m.safetensors digits --json").ok();
+    assert_eq!(judged.out, folder.run("evaluate m.safetensors digits --json").ok().out);
+}
+
+/// A training that takes long, in the background.
+fn begin(mpiexec: &PathBuf, folder: &Folder) -> Child {
+    let train = "train digits --hidden 300,300 --epochs 500 --batch 64 --plain --every 10 --checkpoint points";
+    let mut command =
+        command(mpiexec, folder, &format!("-n 4 PROGRAM {train} --out m.safetensors"));
+    let child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+    let begin = Instant::now();
+    while fs::read_dir(folder.join("points")).map_or(0, Iterator::count) < 2 {
+        assert!(begin.elapsed() < Duration::from_secs(120), "there is no checkpoint");
+        thread::sleep(Duration::from_millis(20));
+    }
+    child
+}
+
+/// The processes of the training in this folder, by the rank that their environment has.
+fn process_of_rank(folder: &Folder, rank: usize) -> Option<u32> {
+    let is_it = |pid: &u32| {
+        let cwd = fs::read_link(format!("/proc/{pid}/cwd"));
+        let environment = fs::read(format!("/proc/{pid}/environ")).unwrap_or_default();
+        let has_rank = |entry: &[u8]| entry == format!("PMI_RANK={rank}").as_bytes();
+        cwd.is_ok_and(|cwd| cwd == fs::canonicalize(&**folder).unwrap())
+            && environment.split(|byte| *byte == 0).any(has_rank)
+    };
+    let entries = fs::read_dir("/proc").unwrap().flatten();
+    entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok()).find(is_it)
+}
+
+fn kill(signal: &str, pid: u32) {
+    assert!(Command::new("kill").args([signal, &pid.to_string()]).status().unwrap().success());
+}
+
+/// Resumes with 1, 2 and 8 processes, and expects the bytes of a training that nothing disturbed.
+fn resumes(mpiexec: &PathBuf, folder: &Folder) {
+    let train = "PROGRAM train digits --hidden 300,300 --batch 64 --plain --every 10";
+    let points = fs::read_dir(folder.join("points")).unwrap().flatten();
+    let last = points.filter_map(|entry| {
+        let name = entry.file_name().into_string().unwrap();
+        name.strip_prefix("step-")?.strip_suffix(".safetensors")?.parse::<usize>().ok()
+    });
+    // 1,438 samples are 23 steps an epoch.
+    let epochs = last.max().unwrap() / 23 + 2;
+    let options = format!("--epochs {epochs} --checkpoint whole --out whole.safetensors");
+    run(mpiexec, folder, &format!("-n 4 {train} {options}")).ok();
+    let whole = fs::read(folder.join("whole.safetensors")).unwrap();
+    for size in [1, 2, 8] {
+        fs::create_dir(folder.join(&format!("points-{size}"))).unwrap();
+        for entry in fs::read_dir(folder.join("points")).unwrap().flatten() {
+            let copy = folder.join(&format!("points-{size}")).join(entry.file_name());
+            fs::copy(entry.path(), copy).unwrap();
+        }
+        let options = format!("--epochs {epochs} --resume points-{size} --out resumed.safetensors");
+        run(mpiexec, folder, &format!("-n {size} {train} {options}")).ok();
+        assert!(whole == fs::read(folder.join("resumed.safetensors")).unwrap(), "{size} processes");
+    }
+}
+
+#[test]
+fn a_killed_process_ends_all_and_the_training_resumes_with_any_number() {
+    let Some(mpiexec) = mpiexec() else { return };
+    let folder = Folder::new();
+    let training = begin(&mpiexec, &folder);
+    let begin = Instant::now();
+    kill("-KILL", process_of_rank(&folder, 2).unwrap());
+    let ended = training.wait_with_output().unwrap();
+    assert!(!ended.status.success());
+    assert!(begin.elapsed() < Duration::from_secs(10), "{:?}", begin.elapsed());
+    assert!((0..4).all(|rank| process_of_rank(&folder, rank).is_none()));
+    assert!(!folder.join("m.safetensors").exists());
+    resumes(&mpiexec, &folder);
+}
+
+#[test]
+fn a_signal_to_one_process_ends_all_with_a_checkpoint() {
+    let Some(mpiexec) = mpiexec() else { return };
+    let folder = Folder::new();
+    let training = begin(&mpiexec, &folder);
+    kill("-TERM", process_of_rank(&folder, 3).unwrap());
+    let ended = training.wait_with_output().unwrap();
+    assert_eq!(ended.status.code(), Some(143));
+    let err = String::from_utf8_lossy(&ended.stderr);
+    assert!(err.contains("stopped by signal 15 after step"), "{err}");
+    resumes(&mpiexec, &folder);
+}
+
+#[test]
+fn processes_that_differ_are_refused_with_what_differs() {
+    let Some(mpiexec) = mpiexec() else { return };
+    let folder = Folder::new();
+    folder.write("a.csv", table(100));
+    folder.write("b.csv", table(100).replace("red", "rot"));
+    folder.write("c.csv", table(101));
+    let options = "--epochs 1 --batch 16 --out m.safetensors";
+    let pair = |first: &str, second: &str| {
+        let both =
+            format!("-n 1 PROGRAM train {first} {options} : -n 1 PROGRAM train {second} {options}");
+        refused(run(&mpiexec, &folder, &both))
+    };
+    let seeds = pair("a.csv --seed 1", "a.csv --seed 2");
+    assert!(seeds.contains("seed is 2, not 1"), "{}", seeds);
+    assert!(seeds.contains("process 1 of 2 on "), "{}", seeds);
+    let rates = pair("a.csv --learning-rate 0.1", "a.csv --learning-rate 0.2");
+    assert!(rates.contains("learning rate is 0.2, not 0.1"), "{}", rates);
+    // The texts have the same codes, so that the schema alone tells them apart.
+    for other in ["b.csv", "c.csv"] {
+        fs::copy(folder.join(other), folder.join("other.csv")).unwrap();
+        let data = pair("a.csv", "other.csv");
+        assert!(data.contains("differs from process 0 of 2"), "{other}: {}", data);
+    }
+    let precision = pair("a.csv", "a.csv --precision f64");
+    assert!(precision.contains("precision is f64, not f32"), "{}", precision);
+    assert!(!folder.join("m.safetensors").exists());
+}
+
+#[test]
+fn what_fails_in_one_process_ends_all_and_says_where() {
+    let Some(mpiexec) = mpiexec() else { return };
+    let folder = Folder::new();
+    folder.write("a.csv", table(100));
+    let both = "-n 1 PROGRAM train a.csv --epochs 1 : -n 1 PROGRAM train none.csv --epochs 1";
+    let failed = refused(run(&mpiexec, &folder, both));
+    assert!(failed.contains("error: process 1 of 2 on "), "{}", failed);
+    assert!(failed.contains("none.csv"), "{}", failed);
+    // What fails in all is said once.
+    let all = refused(run(&mpiexec, &folder, "-n 3 PROGRAM train none.csv"));
+    assert_eq!(all.matches("error: ").count(), 1, "{}", all);
+    let usage = refused(run(&mpiexec, &folder, "-n 3 PROGRAM train digits --epoch 1"));
+    assert_eq!(usage.matches("error: ").count(), 1, "{}", usage);
+}
+
+#[test]
+fn numbers_of_processes_that_do_not_divide_the_slices_are_refused() {
+    let Some(mpiexec) = mpiexec() else { return };
+    let folder = Folder::new();
+    let three = refused(run(&mpiexec, &folder, &format!("-n 3 PROGRAM train {DIGITS}")));
+    let wanted = "8 slices cannot be shared out evenly among 3 processes; start 2 or 4 processes, or choose 9 slices";
+    assert!(three.contains(wanted), "{three}");
+    let few = refused(run(&mpiexec, &folder, "-n 2 PROGRAM train digits --batch 4 --epochs 1"));
+    assert!(few.contains("a batch of 4 samples cannot have 8 slices"), "{few}");
+}
+
+#[test]
+fn an_mpi_that_is_missing_or_old_is_refused_with_the_cure() {
+    let folder = Folder::new();
+    let alone = refused(folder.run("train digits --require-mpi --epochs 1"));
+    assert!(alone.contains("no launcher has started this program"), "{alone}");
+    let Some(mpiexec) = mpiexec() else { return };
+    let library = mpiexec.parent().unwrap().join("../lib/libmpi.so.12");
+    for (path, wanted) in [
+        ("/none/libmpi_abi.so", "cannot be opened"),
+        (library.to_str().unwrap(), "binary interface"),
+    ] {
+        let mut command = command(&mpiexec, &folder, "-n 2 PROGRAM train digits --epochs 1");
+        let run = Run::new(path, command.env("TRAVERTINE_MPI", path).output().unwrap());
+        let error = refused(run);
+        assert!(error.contains(wanted) && error.contains("pip install mpich"), "{error}");
+    }
+    let device = command(&mpiexec, &folder, "-n 1 PROGRAM devices --json").output().unwrap();
+    let device = Run::new("devices", device).ok();
+    let mpi = device.out.lines().find(|line| line.contains("\"device\":\"mpi\"")).unwrap();
+    assert!(mpi.contains("\"usable\":true") && mpi.contains("MPICH"), "{mpi}");
+}
+
+#[test]
+fn time_limits_are_decided_by_one_process() {
+    let Some(mpiexec) = mpiexec() else { return };
+    let folder = Folder::new();
+    folder.write("t.csv", table(600));
+    for options in ["t.csv --time-limit 2", "t.csv --time-limit 2 --quality best"] {
+        run(&mpiexec, &folder, &format!("-n 2 PROGRAM train {options} --out m.safetensors")).ok();
+    }
+}
