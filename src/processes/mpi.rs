@@ -28,6 +28,10 @@ const MAX_LIBRARY_VERSION_STRING: usize = 8192;
 
 const THREAD_SERIALIZED: c_int = 2048;
 
+/// Programs between a launcher and this one, at most.
+#[cfg(target_os = "linux")]
+const MOST_ANCESTORS: usize = 4;
+
 type Handle = *mut c_void;
 /// `MPI_Count` and `MPI_Aint`
 type Count = isize;
@@ -331,22 +335,29 @@ fn candidates() -> Vec<PathBuf> {
     if let Some(path) = env::var_os(LIBRARY).filter(|path| path != "off") {
         return vec![path.into()];
     }
-    let programs = [parent_program(), in_path("mpiexec")].into_iter().flatten();
+    let programs = ancestors().into_iter().chain(in_path("mpiexec"));
     let folders = programs.filter_map(|program| Some(program.parent()?.parent()?.to_owned()));
     let folders = folders.flat_map(|folder| [folder.join("lib"), folder.join("lib64")]);
     let beside = folders.flat_map(|folder| NAMES.map(|name| folder.join(name)));
     beside.filter(|path| path.exists()).chain(NAMES.map(PathBuf::from)).collect()
 }
 
-/// The program that has started this one.
+/// The programs that have started this one, the nearest first: a launcher's among them, where it has started a script.
 #[cfg(target_os = "linux")]
-fn parent_program() -> Option<PathBuf> {
-    std::fs::read_link(format!("/proc/{}/exe", std::os::unix::process::parent_id())).ok()
+fn ancestors() -> Vec<PathBuf> {
+    let parent_of = |process: &u32| {
+        let status = std::fs::read_to_string(format!("/proc/{process}/status")).ok()?;
+        let parent = status.lines().find_map(|line| line.strip_prefix("PPid:"))?;
+        parent.trim().parse::<u32>().ok().filter(|parent| *parent > 1)
+    };
+    let processes = std::iter::successors(parent_of(&std::process::id()), parent_of);
+    let programs = processes.take(MOST_ANCESTORS);
+    programs.filter_map(|process| std::fs::read_link(format!("/proc/{process}/exe")).ok()).collect()
 }
 
 #[cfg(not(target_os = "linux"))]
-fn parent_program() -> Option<PathBuf> {
-    None
+fn ancestors() -> Vec<PathBuf> {
+    Vec::new()
 }
 
 fn in_path(program: &str) -> Option<PathBuf> {

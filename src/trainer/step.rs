@@ -340,9 +340,10 @@ impl<'n, T: Scalar> Stepper<'n, T> {
         x: MatrixRef<'_, T>,
         (step, rule): (Step, Option<&UpdateRule>),
     ) -> Result<()> {
+        let scale = self.scale();
         if let Some(mut collected) = self.collected.take() {
             let sinks = collected.gradients[i].each_mut().map(Matrix::view_mut);
-            let done = self.gradient_of(i, x, sinks, 1.0 / self.scale());
+            let done = self.gradient_of(i, x, sinks, 1.0 / scale);
             self.collected = Some(collected);
             return done;
         }

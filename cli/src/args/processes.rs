@@ -14,7 +14,9 @@ use crate::args::values::at_least_one;
 use crate::message::{self, be_silent, wrong};
 
 /// The time that process 0 has to print an error before the others print theirs, which often is the same.
-const FIRST_SPEAKS: Duration = Duration::from_millis(1500);
+const FIRST_SPEAKS: Duration = Duration::from_secs(3);
+/// The time that a launcher has to pass an error on before it ends all processes.
+const PASSED_ON: Duration = Duration::from_millis(500);
 
 /// How processes that `mpiexec` or `srun` has started share a training.
 #[derive(Args, Clone, Debug)]
@@ -87,6 +89,7 @@ impl ProcessesArgs {
             message::speak();
             message::fault(&format!("{}: {text}", self.group.describe(self.group.rank())));
         }
+        thread::sleep(PASSED_ON);
         self.group.abort(if error.is_input() { 2 } else { 1 })
     }
 

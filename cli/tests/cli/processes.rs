@@ -79,7 +79,8 @@ fn any_number_of_processes_writes_the_same_model() {
         "--optimizer adam --weight-decay 0.01 --precision f64",
         "--dropout 0.3 --input-dropout 0.1 --class-weights balanced",
         "--normalization batch --label-smoothing 0.1",
-        "--normalization layer --members 3 --early-stopping 1 --held-out 0.2",
+        "--normalization layer --early-stopping 1",
+        "--members 3 --keep-epoch loss --optimizer rmsprop",
     ] {
         are_the_same(&mpiexec, &folder, &[1, 2, 4], &format!("{DIGITS} {options}"));
     }
