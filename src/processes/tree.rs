@@ -9,11 +9,14 @@ use std::ops::Range;
 use std::slice;
 
 use super::Group;
-use crate::error::Result;
+use super::mpi::Mpi;
+use crate::error::{Error, Result};
 use crate::scalar::{Family, Scalar};
 
 /// Numbers that are added up at a time, which fit into the L1 cache.
 const BLOCK: usize = 1024;
+/// Bytes that are exchanged at a time, which with what is received fit into the L2 cache.
+const EXCHANGED: usize = 1 << 20;
 
 /// The samples of consecutive slices in a batch: slice s of S has those from `floor(s n / S)` to `floor((s + 1) n / S)`.
 pub(crate) fn slices_of(samples: usize, slices: usize, which: Range<usize>) -> Range<usize> {
@@ -61,9 +64,9 @@ pub(crate) trait TreeSum<S> {
 ///
 /// ```
 /// use travertine::processes::{Exchange, Group};
-/// let mut exchange = Exchange::<f32>::new(&Group::alone(), 1, 3);
-/// exchange.own_sum(0).copy_from_slice(&[1.0, 2.0, 3.0]);
-/// assert_eq!(exchange.run()?, [1.0, 2.0, 3.0]);
+/// let (mut exchange, mut sum) = (Exchange::<f32>::new(&Group::alone(), 1), [0.0; 3]);
+/// exchange.sum(&[&[1.0, 2.0, 3.0]], &mut sum)?;
+/// assert_eq!(sum, [1.0, 2.0, 3.0]);
 /// # Ok::<(), travertine::Error>(())
 /// ```
 pub struct Exchange<T> {
@@ -71,17 +74,12 @@ pub struct Exchange<T> {
     slices: usize,
     /// The subtrees that each process adds up by itself.
     subtrees: Vec<Vec<Range<usize>>>,
-    /// Numbers of a sum.
-    length: usize,
-    /// For each subtree of this process its sum.
-    own: Vec<Vec<T>>,
-    /// This process's part of the k-th sum of every process that has so many.
+    /// This process's part of a block of the k-th sum of every process that has so many.
     received: Vec<Vec<T>>,
     /// Sums of subtrees that wait for their other side, `BLOCK` numbers each.
     waiting: Vec<T>,
-    /// This process's part of the sum of all, and the whole sum.
+    /// This process's part of a block of the sum of all.
     part: Vec<T>,
-    sum: Vec<T>,
 }
 
 /// A sum that this process has received a part of.
@@ -92,9 +90,9 @@ struct Piece<'a, T> {
 }
 
 impl<T: Scalar> Exchange<T> {
-    /// Of sums of `length` numbers over `slices` slices, a multiple of the number of processes.
-    pub fn new(group: &Group, slices: usize, length: usize) -> Self {
-        let (rank, size) = (group.rank(), group.size());
+    /// Of sums over `slices` slices, a multiple of the number of processes.
+    pub fn new(group: &Group, slices: usize) -> Self {
+        let size = group.size();
         let subtrees: Vec<Vec<Range<usize>>> = (0..size)
             .map(|rank| {
                 let mut found = Vec::new();
@@ -102,24 +100,18 @@ impl<T: Scalar> Exchange<T> {
                 found
             })
             .collect();
-        let zeros = |length: usize| vec![T::default(); length];
-        let is_alone = size == 1;
-        let part = part_of(length, size, rank).len();
+        let zeros = |length: usize| vec![T::default(); if size > 1 { length } else { 0 }];
+        let part = EXCHANGED.div_ceil(size * size_of::<T>());
         let rounds = subtrees.iter().map(Vec::len).max().unwrap_or_default();
         let with_round = |round: usize| subtrees.iter().filter(|own| own.len() > round).count();
-        let received =
-            (0..rounds).map(|round| zeros(if is_alone { 0 } else { part * with_round(round) }));
         let levels = slices.next_power_of_two().trailing_zeros() as usize;
         Exchange {
-            own: subtrees[rank].iter().map(|_| zeros(if is_alone { 0 } else { length })).collect(),
-            received: received.collect(),
+            received: (0..rounds).map(|round| zeros(part * with_round(round))).collect(),
             waiting: zeros(levels * BLOCK),
-            part: zeros(if is_alone { 0 } else { part }),
-            sum: zeros(if is_alone { 0 } else { length }),
+            part: zeros(part),
             group: group.clone(),
             slices,
             subtrees,
-            length,
         }
     }
 
@@ -138,39 +130,60 @@ impl<T: Scalar> Exchange<T> {
         self.group.size() > 1
     }
 
-    /// The place for the sum of the k-th own subtree.
-    pub fn own_sum(&mut self, k: usize) -> &mut [T] {
-        // One process alone that adds up elsewhere needs no memory for it.
-        self.own[k].resize(self.length, T::default());
-        &mut self.own[k]
-    }
-
-    /// The sum of all slices, from the own sums of all processes. Collective.
+    /// Writes the sum of all slices into `to`. `own`: for each of the own subtrees its sum, as long as `to`, which is as long in every
+    /// process. Collective.
     ///
     /// # Errors
-    /// An MPI that fails, as after the loss of a process.
-    pub fn run(&mut self) -> Result<&[T]> {
+    /// Another number of own sums or of numbers in them; an MPI that fails, as after the loss of a process.
+    pub fn sum(&mut self, own: &[&[T]], to: &mut [T]) -> Result<()> {
+        if own.len() != self.own_subtrees().len() || own.iter().any(|own| own.len() != to.len()) {
+            let reason = format!(
+                "this process has {} sums of {} numbers to give",
+                self.own_subtrees().len(),
+                to.len()
+            );
+            return Err(Error::argument("exchange", reason));
+        }
         let group = self.group.clone();
-        let Some(mpi) = group.link() else { return Ok(&self.own[0]) };
+        let Some(mpi) = group.link() else {
+            to.copy_from_slice(own[0]);
+            return Ok(());
+        };
+        let block = EXCHANGED / size_of::<T>();
+        for (i, to) in to.chunks_mut(block).enumerate() {
+            let numbers = i * block..i * block + to.len();
+            self.sum_block(mpi, own, numbers, to)?;
+        }
+        Ok(())
+    }
+
+    /// The sum of some of the numbers.
+    fn sum_block(
+        &mut self,
+        mpi: &Mpi,
+        own: &[&[T]],
+        numbers: Range<usize>,
+        to: &mut [T],
+    ) -> Result<()> {
         let (rank, size) = (self.group.rank(), self.group.size());
-        let bytes = |numbers: usize| numbers * size_of::<T>();
-        let parts: Vec<usize> =
-            (0..size).map(|rank| bytes(part_of(self.length, size, rank).len())).collect();
+        let length = |rank: usize| part_of(to.len(), size, rank).len();
+        let parts: Vec<usize> = (0..size).map(|rank| length(rank) * size_of::<T>()).collect();
         for (round, received) in self.received.iter_mut().enumerate() {
-            let own = self.own.get(round).map_or(&[][..], Vec::as_slice);
+            let own = own.get(round).map_or(&[][..], |own| &own[numbers.clone()]);
             let sent = if own.is_empty() { vec![0; size] } else { parts.clone() };
             let has = |subtrees: &Vec<_>| if subtrees.len() > round { parts[rank] } else { 0 };
             let counts: Vec<usize> = self.subtrees.iter().map(has).collect();
+            let senders = self.subtrees.iter().filter(|own| own.len() > round).count();
+            let received = &mut received[..senders * length(rank)];
             mpi.all_to_all(as_bytes(own), &sent, as_bytes_mut(received), &counts)?;
         }
-        self.add_up();
-        mpi.all_gather_into(as_bytes(&self.part), as_bytes_mut(&mut self.sum), &parts)?;
-        Ok(&self.sum)
+        self.add_up(length(rank));
+        let part = &self.part[..length(rank)];
+        mpi.all_gather_into(as_bytes(part), as_bytes_mut(to), &parts)
     }
 
     /// This process's part of the sum of all slices.
-    fn add_up(&mut self) {
-        let length = self.part.len();
+    fn add_up(&mut self, length: usize) {
         for first in (0..length).step_by(BLOCK) {
             let block = first..length.min(first + BLOCK);
             let mut pieces = Vec::new();

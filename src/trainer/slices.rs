@@ -17,6 +17,8 @@ use crate::processes::{DEFAULT_SLICES, Exchange, Group, TreeSum, slices_of, sum_
 use crate::samples::Results;
 use crate::scalar::Scalar;
 
+/// Elements of a matrix that is exchanged by itself.
+const LARGE: usize = 1 << 14;
 /// The most slices: each has a stream of random numbers of its own in each layer.
 const MAX_SLICES: usize = 1 << 12;
 
@@ -27,6 +29,10 @@ pub(super) struct Slices<T: Scalar> {
     exchange: Exchange<T>,
     /// Sums that are not in use.
     free: Vec<Sum<T>>,
+    /// Those of the own subtrees.
+    own: Vec<Sum<T>>,
+    /// The small matrices of each own sum one after the other, and of the sum of all.
+    packed: Vec<Vec<T>>,
     /// The running statistics from before the step, `features x 2`
     before: Vec<Option<Matrix<T>>>,
 }
@@ -79,16 +85,16 @@ impl<T: Scalar> Slices<T> {
         if count == 1 {
             return Ok(None);
         }
-        let mut first = Sum::new(layers, batch)?;
-        let exchange = Exchange::new(group, count, first.matrices().map(elements).sum());
+        let exchange = Exchange::new(group, count);
         let longest = exchange.own_subtrees().iter().map(|node| node.len()).max().unwrap_or(1);
-        // One for the slice, and one for each level of the tree that waits for its right side.
-        let buffers = 1 + longest.next_power_of_two().trailing_zeros() as usize;
-        let mut free = (1..buffers).map(|_| Sum::new(layers, batch)).collect::<Result<Vec<_>>>()?;
-        free.push(first);
+        // One for each own sum, and one for each level of the tree that waits for its right side.
+        let levels = longest.next_power_of_two().trailing_zeros() as usize;
+        let buffers = exchange.own_subtrees().len() + levels;
+        let free = (0..buffers).map(|_| Sum::new(layers, batch)).collect::<Result<_>>()?;
+        let own = Vec::with_capacity(exchange.own_subtrees().len());
         let copy = |layer: &Training<'_, T>| normalizes(layer).map(MatrixRef::copy).transpose();
         let before = layers.iter().map(copy).collect::<Result<_>>()?;
-        Ok(Some(Slices { count, batch, exchange, free, before }))
+        Ok(Some(Slices { count, batch, exchange, free, own, packed: Vec::new(), before }))
     }
 
     /// The samples of this process in a batch of `samples`.
@@ -98,7 +104,7 @@ impl<T: Scalar> Slices<T> {
 
     /// Names and matrices of the memory of this.
     pub(super) fn buffers(&self) -> impl Iterator<Item = (String, &Matrix<T>)> {
-        let sums = self.free.iter().enumerate().flat_map(|(k, sum)| {
+        let sums = self.free.iter().chain(&self.own).enumerate().flat_map(|(k, sum)| {
             let named = sum.named();
             named.into_iter().map(move |(name, matrix)| (format!("slices.{k}.{name}"), matrix))
         });
@@ -138,6 +144,12 @@ impl<T: Scalar> Sum<T> {
         gradients.iter_mut().flatten().chain(statistics.iter_mut().flatten()).chain(scores)
     }
 
+    /// The i-th of [`Sum::matrices`].
+    fn matrix(&self, i: usize) -> Option<&Matrix<T>> {
+        let Sum { gradients, statistics, scores } = self;
+        gradients.iter().flatten().chain(statistics.iter().flatten()).chain(scores).nth(i)
+    }
+
     fn named(&self) -> Vec<(String, &Matrix<T>)> {
         let mut named = Vec::new();
         for (i, (gradients, statistics)) in self.gradients.iter().zip(&self.statistics).enumerate()
@@ -153,8 +165,8 @@ impl<T: Scalar> Sum<T> {
     }
 }
 
-fn elements<T: Scalar>(matrix: &mut Matrix<T>) -> usize {
-    matrix.rows() * matrix.columns()
+fn nothing() -> Error {
+    Error::argument("exchange", "a process has no slices")
 }
 
 /// The running statistics of a batch normalization.
@@ -249,44 +261,73 @@ impl<T: Scalar> Stepper<'_, T> {
     ) -> Result<()> {
         slices.keep_statistics(&self.layers)?;
         let own = slices.own_samples(samples);
-        let exchanges = slices.exchange.has_others();
         for k in 0..slices.exchange.own_subtrees().len() {
             let node = slices.exchange.own_subtrees()[k].clone();
             let (stepper, own) = (&mut *self, own.clone());
             let mut step = Step { stepper, slices: &mut *slices, pair, own, weights, samples };
-            let mut sum = sum_tree(&node, &mut step)?;
-            if !exchanges {
-                self.take_sum(&mut sum, losses.reborrow(), hits)?;
-                slices.free.push(sum);
-                return Ok(());
-            }
-            let mut place = slices.exchange.own_sum(k);
-            for matrix in sum.matrices() {
-                let (own, behind) = place.split_at_mut(elements(matrix));
-                matrix.view().read(own)?;
-                place = behind;
-            }
-            slices.free.push(sum);
+            let sum = sum_tree(&node, &mut step)?;
+            slices.own.push(sum);
         }
-        let mut rest = slices.exchange.run()?;
-        let mut next = |elements: usize| {
-            let (own, behind) = rest.split_at(elements);
-            rest = behind;
-            own
+        let done = if slices.exchange.has_others() {
+            self.exchange(slices, losses.reborrow(), hits)
+        } else {
+            self.take_sum(&mut slices.own[0], losses.reborrow(), hits)
         };
-        for gradient in self.collected.iter_mut().flat_map(|all| all.gradients.iter_mut().flatten())
-        {
-            let elements = elements(gradient);
-            gradient.view_mut().write(next(elements))?;
+        slices.free.append(&mut slices.own);
+        done
+    }
+
+    /// The sum over the slices of all processes becomes the step's. Large matrices are exchanged where they are, if the engine computes in
+    /// the host's memory; all others in one piece. Collective.
+    fn exchange(
+        &mut self,
+        slices: &mut Slices<T>,
+        mut losses: MatrixMut<'_, T>,
+        hits: Option<MatrixMut<'_, T>>,
+    ) -> Result<()> {
+        let Slices { exchange, own, before, packed, batch, .. } = slices;
+        let mut all: Vec<MatrixMut<'_, T>> = Vec::new();
+        if let Some(collected) = &mut self.collected {
+            all.extend(collected.gradients.iter_mut().flatten().map(Matrix::view_mut));
         }
-        for (layer, before) in self.layers.iter_mut().zip(&slices.before) {
-            if let (Some(mut now), Some(_)) = (layer.parts_mut().statistics, before) {
-                let elements = now.rows() * now.columns();
-                now.write(next(elements))?;
+        for (layer, before) in self.layers.iter_mut().zip(before) {
+            all.extend(layer.parts_mut().statistics.filter(|_| before.is_some()));
+        }
+        // The rows of losses and hits are as long as a batch.
+        let (samples, rows) = (losses.columns(), all.len()..all.len() + 2);
+        packed.resize_with(own.len() + 1, Vec::new);
+        packed.iter_mut().for_each(Vec::clear);
+        let mut packed_ones = Vec::new();
+        for i in 0..rows.end {
+            let ours: Vec<&Matrix<T>> = own.iter().filter_map(|sum| sum.matrix(i)).collect();
+            let in_memory: Option<Vec<&[T]>> =
+                ours.iter().map(|matrix| matrix.as_slice()).collect();
+            if let (Some(ours), Some(to)) = (in_memory, all.get_mut(i))
+                && ours[0].len() >= LARGE
+                && let Some(to) = to.reborrow().into_mut_slice()
+            {
+                exchange.sum(&ours, to)?;
+                continue;
             }
+            for (packed, matrix) in packed.iter_mut().zip(&ours) {
+                let first = packed.len();
+                packed.resize(first + matrix.rows() * matrix.columns(), T::default());
+                matrix.view().read(&mut packed[first..])?;
+            }
+            packed_ones.push(i);
         }
-        losses.write(&next(slices.batch)[..samples])?;
-        hits.map_or(Ok(()), |mut hits| hits.write(&next(slices.batch)[..samples]))
+        let (sum, ours) = packed.split_last_mut().ok_or_else(nothing)?;
+        sum.resize(ours[0].len(), T::default());
+        exchange.sum(&ours.iter().map(Vec::as_slice).collect::<Vec<_>>(), sum)?;
+        let mut rest = &sum[..sum.len() - 2 * *batch];
+        for i in packed_ones.into_iter().filter(|i| !rows.contains(i)) {
+            let (of_one, behind) = rest.split_at(all[i].rows() * all[i].columns());
+            all[i].write(of_one)?;
+            rest = behind;
+        }
+        let (of_losses, of_hits) = sum[sum.len() - 2 * *batch..].split_at(*batch);
+        losses.write(&of_losses[..samples])?;
+        hits.map_or(Ok(()), |mut hits| hits.write(&of_hits[..samples]))
     }
 
     /// The sum of all slices becomes the step's, without a copy of the gradients.

@@ -186,8 +186,9 @@ struct ExchangeResult {
 fn exchange<T: Scalar>(args: &BenchArgs, shape: &BenchNetwork, out: &mut Output) -> Result<()> {
     let group = &args.processes.group;
     let length: usize = shape.sizes.windows(2).map(|pair| (pair[0] + 1) * pair[1]).sum();
-    let mut exchange = Exchange::<T>::new(group, group.size(), length);
-    let seconds = median(group, || exchange.run().map(drop))?;
+    let mut exchange = Exchange::<T>::new(group, group.size());
+    let (own, mut sum) = (vec![T::default(); length], vec![T::default(); length]);
+    let seconds = median(group, || exchange.sum(&[&own], &mut sum))?;
     let (processes, bytes) = (group.size(), length * size_of::<T>());
     // Each process sends all numbers but its own part, and its part of the sum to all others.
     let sent = 2 * bytes / processes * (processes - 1);
