@@ -43,6 +43,7 @@
 //! * [`Activation`], [`Loss`], [`Init`]: formulas and their derivatives.
 //! * [`layer`]: layers and their training attachments; [`optimizer`]: the rules by which gradients change parameters.
 //! * [`Network`] infers, [`Trainer`] trains, [`check_gradients`] compares gradients with central differences.
+//! * [`processes`]: several processes that train one network.
 //! * [`data`] reads data sets, [`Samples`] are a data set where the engine computes, [`metrics`] compare predictions with
 //!   targets.
 //! * [`Model`]: a network with all that raw input needs, to be saved, loaded and served; [`model_file`] has the format.
@@ -118,6 +119,7 @@ mod documents {
     document!(TrainingWell, "../docs/guide/src/training_well.md");
     document!(Serving, "../docs/guide/src/serving.md");
     document!(Deploying, "../docs/guide/src/deploying.md");
+    document!(Processes, "../docs/guide/src/processes.md");
     document!(Engines, "../docs/guide/src/engines.md");
     document!(Article, "../docs/guide/src/article.md");
     document!(Chain, "../docs/guide/src/chain.md");

@@ -15,8 +15,10 @@ use crate::scalar::{Family, Scalar};
 
 /// Numbers that are added up at a time, which fit into the L1 cache.
 const BLOCK: usize = 1024;
-/// Bytes that are exchanged at a time, which with what is received fit into the L2 cache.
+/// Bytes that are exchanged at a time: with what is received they fit into the L2 cache, but each process sends no less than 256 KiB to
+/// each other one, because many small messages are slow.
 const EXCHANGED: usize = 1 << 20;
+const EXCHANGED_WITH_EACH: usize = 1 << 18;
 
 /// The samples of consecutive slices in a batch: slice s of S has those from `floor(s n / S)` to `floor((s + 1) n / S)`.
 pub(crate) fn slices_of(samples: usize, slices: usize, which: Range<usize>) -> Range<usize> {
@@ -100,15 +102,12 @@ impl<T: Scalar> Exchange<T> {
                 found
             })
             .collect();
-        let zeros = |length: usize| vec![T::default(); if size > 1 { length } else { 0 }];
-        let part = EXCHANGED.div_ceil(size * size_of::<T>());
         let rounds = subtrees.iter().map(Vec::len).max().unwrap_or_default();
-        let with_round = |round: usize| subtrees.iter().filter(|own| own.len() > round).count();
         let levels = slices.next_power_of_two().trailing_zeros() as usize;
         Exchange {
-            received: (0..rounds).map(|round| zeros(part * with_round(round))).collect(),
-            waiting: zeros(levels * BLOCK),
-            part: zeros(part),
+            received: vec![Vec::new(); rounds],
+            waiting: vec![T::default(); levels * BLOCK],
+            part: Vec::new(),
             group: group.clone(),
             slices,
             subtrees,
@@ -125,9 +124,9 @@ impl<T: Scalar> Exchange<T> {
         &self.subtrees[self.group.rank()]
     }
 
-    /// Whether there are other processes to exchange with.
-    pub(crate) fn has_others(&self) -> bool {
-        self.group.size() > 1
+    /// The number of processes.
+    pub(crate) fn processes(&self) -> usize {
+        self.group.size()
     }
 
     /// Writes the sum of all slices into `to`. `own`: for each of the own subtrees its sum, as long as `to`, which is as long in every
@@ -149,7 +148,7 @@ impl<T: Scalar> Exchange<T> {
             to.copy_from_slice(own[0]);
             return Ok(());
         };
-        let block = EXCHANGED / size_of::<T>();
+        let block = EXCHANGED.max(EXCHANGED_WITH_EACH * group.size()) / size_of::<T>();
         for (i, to) in to.chunks_mut(block).enumerate() {
             let numbers = i * block..i * block + to.len();
             self.sum_block(mpi, own, numbers, to)?;
@@ -174,9 +173,12 @@ impl<T: Scalar> Exchange<T> {
             let has = |subtrees: &Vec<_>| if subtrees.len() > round { parts[rank] } else { 0 };
             let counts: Vec<usize> = self.subtrees.iter().map(has).collect();
             let senders = self.subtrees.iter().filter(|own| own.len() > round).count();
+            // As long as the longest block so far.
+            received.resize(received.len().max(senders * length(rank)), T::default());
             let received = &mut received[..senders * length(rank)];
             mpi.all_to_all(as_bytes(own), &sent, as_bytes_mut(received), &counts)?;
         }
+        self.part.resize(self.part.len().max(length(rank)), T::default());
         self.add_up(length(rank));
         let part = &self.part[..length(rank)];
         mpi.all_gather_into(as_bytes(part), as_bytes_mut(to), &parts)
@@ -303,7 +305,9 @@ mod tests {
                 .collect();
             assert!(trees.iter().all(|tree| *tree == trees[0]), "{trees:?}");
         }
-        assert_eq!(text(0..6, &[0..6]), "(((0 1) (2 3)) (4 5))");
+        let mut whole = Vec::new();
+        subtrees_within(0..6, &(0..6), &mut whole);
+        assert_eq!(text(0..6, &whole), "(((0 1) (2 3)) (4 5))");
     }
 
     #[test]

@@ -11,7 +11,7 @@ use crate::network::Network;
 use crate::optimizer::Optimizer;
 use crate::processes::Group;
 use crate::samples::{Report, Results, Samples, Scores};
-use crate::scalar::Scalar;
+use crate::scalar::{Family, Scalar};
 
 use self::rollback::LastGood;
 use self::settings::{Settings, settings_of};
@@ -37,6 +37,7 @@ mod processes;
 mod restore;
 mod rollback;
 mod settings;
+mod sliced_step;
 mod slices;
 mod snapshot;
 mod step;
@@ -113,16 +114,33 @@ impl<'n, T: Scalar> TrainerBuilder<'n, T> {
 
     /// As [`TrainerBuilder::build`], with any output layer.
     pub(super) fn assemble(self) -> Result<Trainer<'n, T>> {
-        if self.batch == 0 {
+        struct All;
+        impl Family for All {
+            type Of<T: Scalar> = Assemble<T>;
+        }
+        T::pick::<All>(ASSEMBLE_F32, ASSEMBLE_F64)(self)
+    }
+}
+
+/// [`TrainerBuilder::assemble`] for one scalar.
+type Assemble<T> = for<'n> fn(TrainerBuilder<'n, T>) -> Result<Trainer<'n, T>>;
+
+/// Compiled here, and not in every crate that trains: that of statics is, unlike that of generic functions.
+static ASSEMBLE_F32: Assemble<f32> = |builder| Trainer::assemble(builder);
+static ASSEMBLE_F64: Assemble<f64> = |builder| Trainer::assemble(builder);
+
+impl<'n, T: Scalar> Trainer<'n, T> {
+    fn assemble(builder: TrainerBuilder<'n, T>) -> Result<Self> {
+        if builder.batch == 0 {
             return Err(Error::argument("trainer", "a batch must have at least one sample"));
         }
-        let (network, batch, seed) = (&*self.network, self.batch, self.seed);
+        let (network, batch, seed) = (&*builder.network, builder.batch, builder.seed);
         let engine = Arc::clone(network.engine());
         let zeros = |rows, columns| Matrix::zeros(&engine, rows, columns);
         let (x, t, losses) =
             (zeros(network.inputs(), batch)?, zeros(network.outputs(), batch)?, zeros(1, batch)?);
-        let (settings, group) = (settings_of(&self)?, self.processes.clone());
-        let stepper = Stepper::new(self)?;
+        let (settings, group) = (settings_of(&builder)?, builder.processes.clone());
+        let stepper = Stepper::new(builder)?;
         let last_good = LastGood::new(&stepper)?;
         Ok(Trainer {
             stepper,
@@ -141,9 +159,7 @@ impl<'n, T: Scalar> TrainerBuilder<'n, T> {
             evaluation: None,
         })
     }
-}
 
-impl<'n, T: Scalar> Trainer<'n, T> {
     /// Begins the description of a trainer that makes this loss small with this optimizer.
     pub fn builder(
         network: &'n mut Network<T>,

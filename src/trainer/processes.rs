@@ -6,7 +6,24 @@ use super::Trainer;
 use crate::error::{Error, Result};
 use crate::processes::slices_of;
 use crate::samples::{Samples, Scores};
-use crate::scalar::Scalar;
+use crate::scalar::{Family, Scalar};
+
+/// Functions of this file for one scalar.
+type Compare<T> = fn(&Trainer<'_, T>, &Samples<'_, T>) -> Result<()>;
+type Gather<T> = fn(&Trainer<'_, T>, &mut Scores<T>, usize) -> Result<()>;
+
+struct Comparison;
+impl Family for Comparison {
+    type Of<T: Scalar> = Compare<T>;
+}
+
+// Compiled here, and not in every crate that trains.
+static BEGIN_F32: Compare<f32> = |trainer, samples| trainer.compare_begin(samples);
+static BEGIN_F64: Compare<f64> = |trainer, samples| trainer.compare_begin(samples);
+static END_F32: Compare<f32> = |trainer, samples| trainer.compare_end(samples);
+static END_F64: Compare<f64> = |trainer, samples| trainer.compare_end(samples);
+static GATHER_F32: Gather<f32> = |trainer, scores, count| trainer.complete(scores, count);
+static GATHER_F64: Gather<f64> = |trainer, scores, count| trainer.complete(scores, count);
 
 impl<T: Scalar> Trainer<'_, T> {
     /// Refuses to begin where another process has other settings, samples or parameters; once for a trainer and its state. Collective.
@@ -14,6 +31,12 @@ impl<T: Scalar> Trainer<'_, T> {
         if self.has_agreed || self.group.size() == 1 {
             return Ok(());
         }
+        T::pick::<Comparison>(BEGIN_F32, BEGIN_F64)(self, samples)?;
+        self.has_agreed = true;
+        Ok(())
+    }
+
+    fn compare_begin(&self, samples: &Samples<'_, T>) -> Result<()> {
         let mut facts = vec![
             ("version", env!("CARGO_PKG_VERSION").to_owned()),
             ("precision", T::NAME.to_owned()),
@@ -31,9 +54,7 @@ impl<T: Scalar> Trainer<'_, T> {
             ("fingerprint of the samples", samples_fingerprint(samples)?),
             ("fingerprint of the parameters", self.parameters_fingerprint()?),
         ]);
-        self.agree("epoch", facts)?;
-        self.has_agreed = true;
-        Ok(())
+        self.agree("epoch", facts)
     }
 
     /// Refuses to go on after an epoch where another process has arrived at other losses or parameters. Collective.
@@ -41,6 +62,10 @@ impl<T: Scalar> Trainer<'_, T> {
         if self.group.size() == 1 {
             return Ok(());
         }
+        T::pick::<Comparison>(END_F32, END_F64)(self, samples)
+    }
+
+    fn compare_end(&self, samples: &Samples<'_, T>) -> Result<()> {
         let facts = [
             ("steps", self.stepper.step.to_string()),
             ("fingerprint of the losses", fingerprint(&samples.losses()?)),
@@ -79,10 +104,17 @@ impl<T: Scalar> Trainer<'_, T> {
 
     /// Completes losses and hits with those of the other processes. Collective.
     pub(super) fn gather_scores(&self, scores: &mut Scores<T>, count: usize) -> Result<()> {
-        let size = self.group.size();
-        if size == 1 {
+        struct Gathering;
+        impl Family for Gathering {
+            type Of<T: Scalar> = Gather<T>;
+        }
+        if self.group.size() == 1 {
             return Ok(());
         }
+        T::pick::<Gathering>(GATHER_F32, GATHER_F64)(self, scores, count)
+    }
+
+    fn complete(&self, scores: &mut Scores<T>, count: usize) -> Result<()> {
         let own = self.own_evaluation(count);
         for mut row in scores.rows_mut() {
             let values = match own.is_empty() {

@@ -48,7 +48,7 @@ fn models(mpiexec: &PathBuf, folder: &Folder, sizes: &[usize], options: &str) ->
         let train =
             format!("-n {size} PROGRAM train {options} --plain --out model-{size}.safetensors");
         run(mpiexec, folder, &train).ok();
-        fs::read(folder.join(&format!("model-{size}.safetensors"))).unwrap()
+        fs::read(folder.join(format!("model-{size}.safetensors"))).unwrap()
     };
     sizes.iter().map(model).collect()
 }
@@ -186,9 +186,9 @@ fn resumes(mpiexec: &PathBuf, folder: &Folder) {
     run(mpiexec, folder, &format!("-n 4 {train} {options}")).ok();
     let whole = fs::read(folder.join("whole.safetensors")).unwrap();
     for size in [1, 2, 8] {
-        fs::create_dir(folder.join(&format!("points-{size}"))).unwrap();
+        fs::create_dir(folder.join(format!("points-{size}"))).unwrap();
         for entry in fs::read_dir(folder.join("points")).unwrap().flatten() {
-            let copy = folder.join(&format!("points-{size}")).join(entry.file_name());
+            let copy = folder.join(format!("points-{size}")).join(entry.file_name());
             fs::copy(entry.path(), copy).unwrap();
         }
         let options = format!("--epochs {epochs} --resume points-{size} --out resumed.safetensors");
