@@ -8,6 +8,7 @@
 use std::ops::Range;
 
 use super::collected::zeros_like;
+use super::devices::Devices;
 use super::step::{Pair, Stepper};
 use crate::error::{Error, Result};
 use crate::layer::{LayerKind, Pass, Training};
@@ -27,6 +28,10 @@ pub(super) struct Slices<T: Scalar> {
     count: usize,
     batch: usize,
     exchange: Exchange<T>,
+    /// Whether a step has asked for `devices`.
+    has_asked: bool,
+    /// The exchange between the devices of the processes, where they are connected.
+    devices: Option<Devices<T>>,
     /// Sums that are not in use.
     free: Vec<Sum<T>>,
     /// Those of the own subtrees.
@@ -94,7 +99,8 @@ impl<T: Scalar> Slices<T> {
         let own = Vec::with_capacity(exchange.own_subtrees().len());
         let copy = |layer: &Training<'_, T>| normalizes(layer).map(MatrixRef::copy).transpose();
         let before = layers.iter().map(copy).collect::<Result<_>>()?;
-        Ok(Some(Slices { count, batch, exchange, free, own, packed: Vec::new(), before }))
+        let (has_asked, devices, packed) = (false, None, Vec::new());
+        Ok(Some(Slices { count, batch, exchange, has_asked, devices, free, own, packed, before }))
     }
 
     /// The samples of this process in a batch of `samples`.
@@ -112,7 +118,21 @@ impl<T: Scalar> Slices<T> {
         let before = before.filter_map(|(i, matrix)| {
             Some((format!("layers.{i}.statistics.before"), matrix.as_ref()?))
         });
-        sums.chain(before)
+        let pieces = self.devices.iter().flat_map(Devices::buffers).enumerate();
+        let pieces = pieces.map(|(k, piece)| (format!("slices.received.{k}"), piece));
+        sums.chain(before).chain(pieces)
+    }
+
+    /// Whether the devices of the processes exchange sums by themselves. Collective in the first step.
+    fn has_devices(&mut self) -> Result<bool> {
+        if !self.has_asked {
+            let sum = self.own.first_mut().ok_or_else(nothing)?;
+            let engine = sum.scores[0].engine().clone();
+            let lengths = sum.matrices().map(|matrix| matrix.rows() * matrix.columns());
+            self.devices = Devices::connect(&engine, &self.exchange, lengths)?;
+            self.has_asked = true;
+        }
+        Ok(self.devices.is_some())
     }
 
     fn keep_statistics(&mut self, layers: &[Training<'_, T>]) -> Result<()> {
@@ -277,9 +297,22 @@ impl<T: Scalar> Stepper<'_, T> {
         done
     }
 
-    /// The sum over the slices of all processes becomes the step's. Large matrices are exchanged where they are, if the engine computes in
-    /// the host's memory; all others in one piece. Collective.
+    /// The sum over the slices of all processes becomes the step's. Collective.
     fn exchange(
+        &mut self,
+        slices: &mut Slices<T>,
+        losses: MatrixMut<'_, T>,
+        hits: Option<MatrixMut<'_, T>>,
+    ) -> Result<()> {
+        match slices.has_devices()? {
+            true => self.exchange_on_devices(slices, losses, hits),
+            false => self.exchange_on_hosts(slices, losses, hits),
+        }
+    }
+
+    /// As [`Stepper::exchange`], through the memory of the hosts. Large matrices are exchanged where they are, if the engine computes in
+    /// the host's memory; all others in one piece. Collective.
+    fn exchange_on_hosts(
         &mut self,
         slices: &mut Slices<T>,
         mut losses: MatrixMut<'_, T>,
@@ -328,6 +361,41 @@ impl<T: Scalar> Stepper<'_, T> {
         let (of_losses, of_hits) = sum[sum.len() - 2 * *batch..].split_at(*batch);
         losses.write(&of_losses[..samples])?;
         hits.map_or(Ok(()), |mut hits| hits.write(&of_hits[..samples]))
+    }
+
+    /// As [`Stepper::exchange`], between devices that are connected. Collective.
+    fn exchange_on_devices(
+        &mut self,
+        slices: &mut Slices<T>,
+        losses: MatrixMut<'_, T>,
+        hits: Option<MatrixMut<'_, T>>,
+    ) -> Result<()> {
+        let Slices { exchange, devices, own, before, .. } = slices;
+        let Some(devices) = devices else { return Ok(()) };
+        let samples = 0..losses.columns();
+        let own: Vec<Vec<MatrixRef<'_, T>>> = own
+            .iter()
+            .map(|sum| {
+                let matrices = (0..).map_while(|i| sum.matrix(i).map(Matrix::view));
+                let mut all: Vec<_> = matrices.collect();
+                all.truncate(all.len() - sum.scores.len());
+                let scores = sum.scores.iter().take(1 + usize::from(hits.is_some()));
+                for row in scores {
+                    all.push(row.view().sub_columns(samples.clone())?);
+                }
+                Ok(all)
+            })
+            .collect::<Result<_>>()?;
+        let mut to: Vec<MatrixMut<'_, T>> = Vec::new();
+        if let Some(collected) = &mut self.collected {
+            to.extend(collected.gradients.iter_mut().flatten().map(Matrix::view_mut));
+        }
+        for (layer, before) in self.layers.iter_mut().zip(before) {
+            to.extend(layer.parts_mut().statistics.filter(|_| before.is_some()));
+        }
+        to.push(losses);
+        to.extend(hits);
+        devices.sum(exchange, &own, to)
     }
 
     /// The sum of all slices becomes the step's, without a copy of the gradients.
