@@ -343,7 +343,7 @@ mod tests {
                 .collect();
             assert!(trees.iter().all(|tree| *tree == trees[0]), "{trees:?}");
         }
-        assert_eq!(text(0..6, &[0..6]), "(((0 1) (2 3)) (4 5))");
+        assert_eq!(text(0..6, std::slice::from_ref(&(0..6))), "(((0 1) (2 3)) (4 5))");
     }
 
     #[test]
