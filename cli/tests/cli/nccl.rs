@@ -115,7 +115,7 @@ fn a_call_of_nccl_that_fails_ends_all_with_its_text() {
         let failed = run(&set_up, &arguments, &[(name, code), ("NCCL_AFTER", "3")]);
         assert_eq!(failed.status, Some(1), "{name}: {}", failed.err);
         let message = format!("code {code}");
-        for part in parts.into_iter().chain(["cuda:0", &*message, "as HOST_NCCL wants it"]) {
+        for part in parts.into_iter().chain(["cuda:", &*message, "as HOST_NCCL wants it"]) {
             assert!(failed.err.contains(part), "{name}: no '{part}' in {}", failed.err);
         }
         // In one process alone: the other waits for it and is ended.
