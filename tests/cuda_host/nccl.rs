@@ -1,5 +1,5 @@
-//! NCCL between processes of one machine. A message is a file in a folder that the unique id names; it is written and read when the
-//! stream comes to it. What NCCL leaves undefined, or waits for without end, is an error here.
+//! NCCL between processes of one machine. A message is a file in a folder that the unique id names. What a stream has to do before
+//! a group is done first; the messages are read when the stream comes to them. What NCCL leaves undefined, or waits for without end, is an error here.
 
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -12,7 +12,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use std::{fs, thread};
 
 use super::memory::is_memory;
-use super::work::{Work, submit};
+use super::work::{Work, stream_of, submit};
 use super::{CURRENT, FIRST_CONTEXT, LAUNCH_FAILED, complain, in_context, lock, lose, setting};
 
 const UNHANDLED_CUDA_ERROR: u32 = 1;
@@ -119,12 +119,25 @@ fn wait_for(is_there: impl Fn() -> bool) -> Result<(), String> {
     Ok(())
 }
 
-/// What a stream does when it comes to a group. All is sent before something is received: NCCL does both at the same time.
-pub unsafe fn run(messages: &[Message]) {
-    let (sent, received): (Vec<_>, Vec<_>) = messages.iter().partition(|message| message.is_sent);
-    let sent = sent.into_iter().try_for_each(|message| unsafe { message.send() });
-    let mut received = received.into_iter();
-    let done = sent.and_then(|()| received.try_for_each(|message| unsafe { message.receive() }));
+/// What a stream does when it comes to messages.
+pub unsafe fn receive(messages: &[Message]) {
+    stop_at_error(messages.iter().try_for_each(|message| unsafe { message.receive() }));
+}
+
+/// Does what comes before a group in its stream, sends, and leaves it to the stream to receive. A GPU goes on by itself; here nothing does
+/// while the host waits for another process, which may wait for these messages.
+unsafe fn start(messages: Vec<Message>, stream: usize) -> u32 {
+    lock(&stream_of(stream)).finish();
+    let (sent, received): (Vec<_>, Vec<_>) =
+        messages.into_iter().partition(|message| message.is_sent);
+    stop_at_error(sent.iter().try_for_each(|message| unsafe { message.send() }));
+    match unsafe { submit(Work::Messages(received), stream) } {
+        0 => 0,
+        _ => failed(UNHANDLED_CUDA_ERROR, "the stream takes no work"),
+    }
+}
+
+fn stop_at_error(done: Result<(), String>) {
     if let Err(error) = done {
         complain(&format!("NCCL: {error}"));
         lose(LAUNCH_FAILED);
@@ -264,10 +277,7 @@ super::calls! {
             let overlap = |other: &&Message| (!message.is_sent || !other.is_sent) && message.overlaps(other);
             if messages[..i].iter().any(|other| overlap(&other)) { complain("NCCL: messages of a group overlap"); }
         }
-        match submit(Work::Messages(messages), stream) {
-            0 => 0,
-            _ => failed(UNHANDLED_CUDA_ERROR, "the stream takes no work"),
-        }
+        start(messages, stream)
     }
     ncclSend(from: u64, count: usize, kind: c_int, peer: c_int, communicator: usize, stream: usize) {
         ask(true, (from, count, kind), peer, communicator, stream)

@@ -184,7 +184,7 @@ impl Work {
             Work::Set { to, byte, bytes } => {
                 return unsafe { (*to as *mut u8).write_bytes(*byte, *bytes) };
             }
-            Work::Messages(messages) => return unsafe { nccl::run(messages) },
+            Work::Messages(messages) => return unsafe { nccl::receive(messages) },
             Work::Free(address) => {
                 if !lock(&MEMORY).free(*address) {
                     complain(&format!("{address:#x} is given back and was not allocated"));
