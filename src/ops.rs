@@ -6,6 +6,7 @@
 pub(crate) mod blend;
 mod check;
 pub(crate) mod embedding;
+pub(crate) mod exchange;
 pub(crate) mod fused;
 pub(crate) mod lookup;
 pub(crate) mod members;

@@ -12,10 +12,11 @@ use super::embedding::{Embed, EmbedGradient};
 use super::formula::{Map, Zip};
 use super::interface::{Engine, Sealed};
 use super::lookup::{LookUp, LookUpGradient};
-use super::memory::{Handle, Span};
+use super::memory::{Handle, Message, Span};
 use super::network::{NetworkForward, NetworkStep};
 use super::normalize::{Normalize, NormalizePropagate};
 use crate::error::Result;
+use crate::processes::Group;
 use crate::random::Philox;
 use crate::scalar::Scalar;
 
@@ -126,6 +127,10 @@ impl<T: Scalar> Engine<T> for Counting<T> {
         self.inner.end_step()
     }
 
+    fn connect(&self, group: &Group) -> Result<bool> {
+        self.inner.connect(group)
+    }
+
     fn tune(&self) -> Result<Vec<TunedTile>> {
         self.inner.tune()
     }
@@ -146,6 +151,7 @@ impl<T: Scalar> Engine<T> for Counting<T> {
         write(from: &[T], to: Span);
         read(from: Span, to: &mut [T]);
         write_indices(from: &[u32], to: Handle);
+        exchange(sent: &[Message], received: &[Message]);
         map(f: &'static Map, p: [f64; 4], x: Span, y: Span);
         zip(f: &'static Zip, p: [f64; 4], x: Span, y: Span, z: Span);
         uniform(stream: &Philox, to: Span);

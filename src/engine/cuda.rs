@@ -1,6 +1,6 @@
 //! The CUDA engine: which devices there are, and how one is opened.
 //!
-//! Driver, compiler (NVRTC) and library of products (cuBLASLt) are opened at run time, so that nothing of CUDA is needed to build. cudarc declares
+//! Driver, compiler (NVRTC), library of products (cuBLASLt) and NCCL are opened at run time, so that nothing of CUDA is needed to build. cudarc declares
 //! their calls. We use its `sys` and `result` modules: the safe module allocates for each launch and records events that one stream does not
 //! need. Three properties of cudarc shape the code. It panics where a library or symbol is missing, so libraries and versions are checked before
 //! all other calls. Result codes are enums, for which an unknown code would be undefined behavior, so the newest version of CUDA is
@@ -25,6 +25,7 @@ mod driver;
 mod failure;
 mod graph;
 mod launch;
+mod nccl;
 mod nvrtc;
 mod staging;
 #[cfg(test)]
@@ -37,7 +38,15 @@ const F16_CAPABILITY: i32 = 70;
 
 pub(super) fn probe() -> Vec<Device> {
     match devices::find() {
-        Ok(found) => found.into_iter().map(|found| found.device).collect(),
+        Ok(found) => {
+            // NCCL is large and for groups of processes alone, so an engine that is opened does not look for it.
+            let nccl = nccl::find().map_or(String::new(), |version| format!(", NCCL {version}"));
+            let with_nccl = |found: Found| {
+                let driver = found.device.driver.map(|driver| driver + &nccl);
+                Device { driver, ..found.device }
+            };
+            found.into_iter().map(with_nccl).collect()
+        }
         Err(missing) => vec![Device {
             name: "cuda".to_owned(),
             description: "CUDA".to_owned(),

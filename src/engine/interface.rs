@@ -8,10 +8,11 @@ use super::device::{Device, TunedTile};
 use super::embedding::{Embed, EmbedGradient};
 use super::formula::{Map, Zip};
 use super::lookup::{LookUp, LookUpGradient};
-use super::memory::{Handle, Span};
+use super::memory::{Handle, Message, Span};
 use super::network::{NetworkForward, NetworkStep};
 use super::normalize::{Normalize, NormalizePropagate};
 use crate::error::Result;
+use crate::processes::Group;
 use crate::random::Philox;
 use crate::scalar::Scalar;
 
@@ -86,6 +87,21 @@ pub trait Engine<T: Scalar>: Sealed + Send + Sync {
     /// Starts the delayed calls.
     #[doc(hidden)]
     fn end_step(&self) -> Result<()> {
+        Ok(())
+    }
+
+    /// Connects the devices of all processes of a group for [`Engine::exchange`]. False where they cannot be connected, which is the same in
+    /// all processes. The group is the only one of this process that has several members. Collective, whatever the engines: each takes
+    /// part in the vote that this implementation shows.
+    #[doc(hidden)]
+    fn connect(&self, group: &Group) -> Result<bool> {
+        let is_missing = true;
+        group.any(is_missing).map(|_| false)
+    }
+    /// Sends and receives messages all at once. What is received overlaps no other message. The n-th message from one process to
+    /// another has the same length in both. Only if [`Engine::connect`] has returned true. Collective.
+    #[doc(hidden)]
+    unsafe fn exchange(&self, _sent: &[Message], _received: &[Message]) -> Result<()> {
         Ok(())
     }
 

@@ -1,4 +1,4 @@
-//! Memory of engines: names of allocations, and matrices in them.
+//! Memory of engines: names of allocations, and matrices and messages in them.
 
 use std::ffi::c_void;
 
@@ -27,6 +27,19 @@ pub struct Span {
     pub row_stride: usize,
     /// Distance between columns, in elements.
     pub column_stride: usize,
+}
+
+/// Adjacent bytes of an allocation that go to a process of a group, or come from one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Message {
+    /// The number of the process, which may be this one.
+    pub process: usize,
+    /// The allocation.
+    pub handle: Handle,
+    /// Bytes of the allocation before the first.
+    pub offset: usize,
+    /// Number of bytes, at least 1.
+    pub bytes: usize,
 }
 
 impl Span {

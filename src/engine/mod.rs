@@ -74,7 +74,7 @@ pub use formula::{Map, Update, UpdateRule, Zip};
 #[doc(hidden)]
 pub use lookup::{CATEGORY_NUMBERS, LookUp, LookUpGradient};
 #[doc(hidden)]
-pub use memory::{Handle, Span};
+pub use memory::{Handle, Message, Span};
 #[doc(hidden)]
 pub use network::{MOST_LAYERS, NetworkForward, NetworkLayer, NetworkStep};
 #[doc(hidden)]

@@ -124,6 +124,30 @@ impl<T: Scalar> Exchange<T> {
         &self.subtrees[self.group.rank()]
     }
 
+    /// The processes that exchange.
+    pub(crate) fn group(&self) -> &Group {
+        &self.group
+    }
+
+    /// The process of each subtree that one process adds up by itself, in the order of the slices.
+    pub(crate) fn owners(&self) -> impl Iterator<Item = usize> {
+        self.subtrees.iter().enumerate().flat_map(|(rank, own)| own.iter().map(move |_| rank))
+    }
+
+    /// The additions of the tree above these subtrees: the second is added to the first, whose number then is that of the sum. The
+    /// last sum is the first subtree's.
+    pub(crate) fn additions(&self) -> Vec<[usize; 2]> {
+        let nodes: Vec<&Range<usize>> = self.subtrees.iter().flatten().collect();
+        let (mut next, mut additions) = (0, Vec::new());
+        additions_of(&(0..self.slices), &nodes, &mut next, &mut additions);
+        additions
+    }
+
+    /// The part of `length` numbers that a process adds up.
+    pub(crate) fn part(&self, length: usize, rank: usize) -> Range<usize> {
+        part_of(length, self.group.size(), rank)
+    }
+
     /// The number of processes.
     pub(crate) fn processes(&self) -> usize {
         self.group.size()
@@ -224,6 +248,22 @@ fn add_block<'a, T: Scalar>(
     add(sum, of_right);
 }
 
+/// Appends the additions of a subtree, of nodes that come in the order of the slices. Returns the node that has the sum.
+fn additions_of(
+    node: &Range<usize>,
+    nodes: &[&Range<usize>],
+    next: &mut usize,
+    additions: &mut Vec<[usize; 2]>,
+) -> usize {
+    if nodes[*next] == node {
+        *next += 1;
+        return *next - 1;
+    }
+    let [left, right] = children(node).map(|child| additions_of(&child, nodes, next, additions));
+    additions.push([left, right]);
+    left
+}
+
 /// `sum += other`
 fn add<T: Scalar>(sum: &mut [T], other: &[T]) {
     struct Add;
@@ -319,6 +359,24 @@ mod tests {
                 found.len()
             };
             assert!((0..size).all(|rank| exchange(rank) == 1));
+        }
+    }
+
+    #[test]
+    fn additions_are_those_of_the_tree() {
+        for (slices, size) in [(8, 2), (8, 8), (6, 2), (6, 3), (12, 4), (60, 5)] {
+            let mut nodes = Vec::new();
+            for rank in 0..size {
+                subtrees_within(0..slices, &own_slices(slices, size, rank), &mut nodes);
+            }
+            let mut additions = Vec::new();
+            additions_of(&(0..slices), &nodes.iter().collect::<Vec<_>>(), &mut 0, &mut additions);
+            let mut texts: Vec<String> =
+                nodes.iter().map(|node| text(node.clone(), std::slice::from_ref(node))).collect();
+            for [left, right] in additions {
+                texts[left] = format!("({} {})", texts[left], texts[right]);
+            }
+            assert_eq!(texts[0], text(0..slices, &nodes));
         }
     }
 

@@ -130,7 +130,8 @@ impl<'n, T: Scalar> TrainerBuilder<'n, T> {
 
     /// The processes that share the steps; by default this one alone. Each has the same network, settings and samples, which the first
     /// epoch compares, and makes the same calls: epochs, steps, evaluations. A step's batch is cut into slices
-    /// ([`TrainerBuilder::slices`]), each of which one process computes.
+    /// ([`TrainerBuilder::slices`]), each of which one process computes. Where every process has a CUDA device of its own, NCCL connects the
+    /// devices if it is installed; the first step asks for it. The bits are the same.
     ///
     /// ```no_run
     /// # use travertine::{Activation, Loss, Network, Samples, Trainer, data, engine, optimizer::Sgd};
@@ -159,7 +160,7 @@ impl<'n, T: Scalar> TrainerBuilder<'n, T> {
     /// Parts of a batch whose gradients are computed one by one and then added up in a fixed order; by default 8 where MPI connects
     /// processes, else 1. The bits of a training depend on the number of slices, and not on the number of processes, which must
     /// divide it. Training then needs memory for
-    /// every gradient, and for up to `log2(slices) + 1` sums of them.
+    /// every gradient, and for up to `log2(slices) + 1` sums of them; NCCL needs one more.
     #[must_use]
     pub fn slices(self, slices: impl Into<Option<usize>>) -> Self {
         TrainerBuilder { slices: slices.into(), ..self }

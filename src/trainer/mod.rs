@@ -21,6 +21,7 @@ mod builder;
 mod checks;
 mod collected;
 mod custom_loss;
+mod devices;
 mod dropout;
 mod early_stopping;
 mod epoch;

@@ -2,9 +2,9 @@
 
 use std::ops::Range;
 
-use super::slices::{Slices, Sum, normalizes};
+use super::slices::{Slices, Sum, normalizes, nothing};
 use super::step::{Pair, Stepper};
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::layer::Pass;
 use crate::matrix::{Matrix, MatrixMut, MatrixRef};
 use crate::ops;
@@ -139,9 +139,22 @@ impl<T: Scalar> Stepper<'_, T> {
         done
     }
 
-    /// The sum over the slices of all processes becomes the step's. Large matrices are exchanged where they are, if the engine computes in
-    /// the host's memory; all others in one piece. Collective.
+    /// The sum over the slices of all processes becomes the step's. Collective.
     fn exchange(
+        &mut self,
+        slices: &mut Slices<T>,
+        losses: MatrixMut<'_, T>,
+        hits: Option<MatrixMut<'_, T>>,
+    ) -> Result<()> {
+        match slices.has_devices()? {
+            true => self.exchange_on_devices(slices, losses, hits),
+            false => self.exchange_on_hosts(slices, losses, hits),
+        }
+    }
+
+    /// As [`Stepper::exchange`], through the memory of the hosts. Large matrices are exchanged where they are, if the engine computes in
+    /// the host's memory; all others in one piece. Collective.
+    fn exchange_on_hosts(
         &mut self,
         slices: &mut Slices<T>,
         mut losses: MatrixMut<'_, T>,
@@ -193,6 +206,41 @@ impl<T: Scalar> Stepper<'_, T> {
         hits.map_or(Ok(()), |mut hits| hits.write(&of_hits[..samples]))
     }
 
+    /// As [`Stepper::exchange`], between devices that are connected. Collective.
+    fn exchange_on_devices(
+        &mut self,
+        slices: &mut Slices<T>,
+        losses: MatrixMut<'_, T>,
+        hits: Option<MatrixMut<'_, T>>,
+    ) -> Result<()> {
+        let Slices { exchange, devices, own, before, .. } = slices;
+        let Some(devices) = devices else { return Ok(()) };
+        let samples = 0..losses.columns();
+        let own: Vec<Vec<MatrixRef<'_, T>>> = own
+            .iter()
+            .map(|sum| {
+                let matrices = (0..).map_while(|i| sum.matrix(i).map(Matrix::view));
+                let mut all: Vec<_> = matrices.collect();
+                all.truncate(all.len() - sum.scores.len());
+                let scores = sum.scores.iter().take(1 + usize::from(hits.is_some()));
+                for row in scores {
+                    all.push(row.view().sub_columns(samples.clone())?);
+                }
+                Ok(all)
+            })
+            .collect::<Result<_>>()?;
+        let mut to: Vec<MatrixMut<'_, T>> = Vec::new();
+        if let Some(collected) = &mut self.collected {
+            to.extend(collected.gradients.iter_mut().flatten().map(Matrix::view_mut));
+        }
+        for (layer, before) in self.layers.iter_mut().zip(before) {
+            to.extend(layer.parts_mut().statistics.filter(|_| before.is_some()));
+        }
+        to.push(losses);
+        to.extend(hits);
+        devices.sum(exchange, &own, to)
+    }
+
     /// The sum of all slices becomes the step's, without a copy of the gradients.
     fn take_sum(
         &mut self,
@@ -237,8 +285,4 @@ impl<T: Scalar> Stepper<'_, T> {
         }
         Ok(())
     }
-}
-
-fn nothing() -> Error {
-    Error::argument("exchange", "a process has no slices")
 }

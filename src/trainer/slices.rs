@@ -8,6 +8,7 @@
 use std::ops::Range;
 
 use super::collected::zeros_like;
+use super::devices::Devices;
 use crate::error::{Error, Result};
 use crate::layer::{LayerKind, Training};
 use crate::matrix::{Matrix, MatrixRef};
@@ -23,6 +24,10 @@ pub(super) struct Slices<T: Scalar> {
     pub(super) count: usize,
     pub(super) batch: usize,
     pub(super) exchange: Exchange<T>,
+    /// Whether a step has asked for `devices`.
+    has_asked: bool,
+    /// The exchange between the devices of the processes, where they are connected.
+    pub(super) devices: Option<Devices<T>>,
     /// Sums that are not in use.
     pub(super) free: Vec<Sum<T>>,
     /// Those of the own subtrees.
@@ -90,7 +95,8 @@ impl<T: Scalar> Slices<T> {
         let own = Vec::with_capacity(exchange.own_subtrees().len());
         let copy = |layer: &Training<'_, T>| normalizes(layer).map(MatrixRef::copy).transpose();
         let before = layers.iter().map(copy).collect::<Result<_>>()?;
-        Ok(Some(Slices { count, batch, exchange, free, own, packed: Vec::new(), before }))
+        let (has_asked, devices, packed) = (false, None, Vec::new());
+        Ok(Some(Slices { count, batch, exchange, has_asked, devices, free, own, packed, before }))
     }
 
     /// The samples of this process in a batch of `samples`.
@@ -108,7 +114,21 @@ impl<T: Scalar> Slices<T> {
         let before = before.filter_map(|(i, matrix)| {
             Some((format!("layers.{i}.statistics.before"), matrix.as_ref()?))
         });
-        sums.chain(before)
+        let pieces = self.devices.iter().flat_map(Devices::buffers).enumerate();
+        let pieces = pieces.map(|(k, piece)| (format!("slices.received.{k}"), piece));
+        sums.chain(before).chain(pieces)
+    }
+
+    /// Whether the devices of the processes exchange sums by themselves. Collective in the first step.
+    pub(super) fn has_devices(&mut self) -> Result<bool> {
+        if !self.has_asked {
+            let sum = self.own.first_mut().ok_or_else(nothing)?;
+            let engine = sum.scores[0].engine().clone();
+            let lengths = sum.matrices().map(|matrix| matrix.rows() * matrix.columns());
+            self.devices = Devices::connect(&engine, &self.exchange, lengths)?;
+            self.has_asked = true;
+        }
+        Ok(self.devices.is_some())
     }
 
     pub(super) fn keep_statistics(&mut self, layers: &[Training<'_, T>]) -> Result<()> {
@@ -164,4 +184,8 @@ impl<T: Scalar> Sum<T> {
 /// The running statistics of a batch normalization.
 pub(super) fn normalizes<'a, T: Scalar>(layer: &'a Training<'_, T>) -> Option<MatrixRef<'a, T>> {
     layer.statistics().filter(|_| layer.kind() == LayerKind::BatchNorm)
+}
+
+pub(super) fn nothing() -> Error {
+    Error::argument("exchange", "a process has no slices")
 }

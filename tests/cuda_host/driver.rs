@@ -1,4 +1,4 @@
-//! A CUDA driver, an NVRTC and a cuBLASLt that compute on the host; README.md says what they show. Environment variables
+//! A CUDA driver, an NVRTC, a cuBLASLt and an NCCL that compute on the host; README.md says what they show. Environment variables
 //! whose names begin with HOST_ make them fail, check or count.
 
 #![allow(non_snake_case, reason = "the names are those of CUDA")]
@@ -25,6 +25,7 @@ mod compiler;
 mod cublaslt;
 mod graph;
 mod memory;
+mod nccl;
 mod numbers;
 mod translate;
 mod work;
@@ -32,6 +33,8 @@ mod work;
 use memory::{MEMORY, is_memory, note_pinned};
 use work::{Function, HostLaunch, Module, NUMBER, STREAMS, Work, finish_all, stream_of, submit};
 
+/// That of device 0; those of the others follow.
+const FIRST_CONTEXT: usize = 1000;
 const INVALID_VALUE: u32 = 1;
 const OUT_OF_MEMORY: u32 = 2;
 const INVALID_CONTEXT: u32 = 201;
@@ -118,6 +121,7 @@ struct Event {
 
 /// At the end of the last context.
 fn report() {
+    nccl::leave();
     let left = LEFT.each_ref().map(|count| count.load(SeqCst));
     let (live, allocations) = lock(&MEMORY).counts();
     if (left != [0; 6] || live > 0) && LOST.load(SeqCst) == 0 {
@@ -136,10 +140,11 @@ fn report() {
     let [launches, graphs, products, waits, complaints] =
         [&work::LAUNCHES, &graph::LAUNCHES, &work::PRODUCTS, &WAITS, &COMPLAINTS]
             .map(|x| x.load(SeqCst));
+    let messages = nccl::SENT.load(SeqCst);
     let (unpinned, history) = (memory::unpinned(), lock(&work::HISTORY).finish() >> 1);
     eprintln!(
         "counts launches={launches} graphs={graphs} waits={waits} allocations={allocations} history={history} \
-         products={products} unpinned={unpinned} complaints={complaints}"
+         products={products} unpinned={unpinned} messages={messages} complaints={complaints}"
     );
 }
 
@@ -153,6 +158,13 @@ calls! {
         let bytes = text.as_bytes_with_nul();
         if bytes.len() > size as usize { return INVALID_VALUE; }
         name.copy_from(text.as_ptr(), bytes.len());
+        0
+    }
+    cuDeviceGetPCIBusId(text: *mut c_char, size: c_int, device: c_int) {
+        let address = CString::new(format!("0000:{:02X}:00.0", device + 1)).unwrap_or_default();
+        let bytes = address.as_bytes_with_nul();
+        if bytes.len() > size as usize { return INVALID_VALUE; }
+        text.copy_from(address.as_ptr(), bytes.len());
         0
     }
     cuDeviceTotalMem_v2(bytes: *mut usize, _device: c_int) { *bytes = memory::total(); 0 }
@@ -171,7 +183,7 @@ calls! {
     }
     cuDevicePrimaryCtxRetain(context: *mut usize, device: c_int) {
         CONTEXTS.fetch_add(1, SeqCst);
-        *context = 1000 + device as usize;
+        *context = FIRST_CONTEXT + device as usize;
         0
     }
     cuDevicePrimaryCtxRelease_v2(_device: c_int) {

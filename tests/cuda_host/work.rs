@@ -12,7 +12,9 @@ use std::sync::{Arc, LazyLock, Mutex};
 use std::time::Instant;
 
 use super::memory::{ARENA, MEMORY, is_memory, reserve};
-use super::{CHECK, COMPUTE, INVALID_VALUE, LAUNCH_FAILED, complain, cublaslt, flag, in_context};
+use super::{
+    CHECK, COMPUTE, INVALID_VALUE, LAUNCH_FAILED, complain, cublaslt, flag, in_context, nccl,
+};
 use super::{ILLEGAL_ADDRESS, lock, lose, setting};
 
 pub static LAUNCHES: AtomicI64 = AtomicI64::new(0);
@@ -83,6 +85,7 @@ pub enum Work {
     Copy { from: usize, to: usize, bytes: usize },
     Set { to: usize, byte: u8, bytes: usize },
     Free(u64),
+    Messages(Vec<nccl::Message>),
 }
 
 impl Work {
@@ -181,6 +184,7 @@ impl Work {
             Work::Set { to, byte, bytes } => {
                 return unsafe { (*to as *mut u8).write_bytes(*byte, *bytes) };
             }
+            Work::Messages(messages) => return unsafe { nccl::receive(messages) },
             Work::Free(address) => {
                 if !lock(&MEMORY).free(*address) {
                     complain(&format!("{address:#x} is given back and was not allocated"));

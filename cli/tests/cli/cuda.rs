@@ -8,7 +8,7 @@ use std::sync::LazyLock;
 use crate::run::{Folder, Run};
 
 /// The folder of the stand-ins, which are built where they are older than their sources.
-static BUILT: LazyLock<Result<String, String>> = LazyLock::new(|| {
+pub(crate) static BUILT: LazyLock<Result<String, String>> = LazyLock::new(|| {
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../scripts/cuda-host");
     let built = Command::new("bash").arg(script).output().map_err(|error| error.to_string())?;
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).trim().to_owned();
@@ -16,7 +16,7 @@ static BUILT: LazyLock<Result<String, String>> = LazyLock::new(|| {
 });
 
 /// A folder with stand-ins for driver and compiler; `None` where they cannot be built.
-fn with_driver() -> Option<Folder> {
+pub(crate) fn with_driver() -> Option<Folder> {
     let built = BUILT.as_ref().map_err(|error| {
         assert!(std::env::var_os("TRAVERTINE_ENSURE_CUDA").is_none(), "scripts/cuda-host: {error}");
         eprintln!("LEFT OUT: scripts/cuda-host: {error}");
@@ -125,7 +125,7 @@ fn training_is_the_cpus() {
 }
 
 /// A count that the stand-ins print at their end.
-fn count(run: &Run, name: &str) -> u64 {
+pub(crate) fn count(run: &Run, name: &str) -> u64 {
     let line = run.err.lines().rfind(|line| line.starts_with("counts")).unwrap();
     let value = line
         .split_whitespace()

@@ -15,6 +15,8 @@ mod ensembles;
 mod evaluate;
 mod first_weights;
 mod history;
+#[cfg(target_os = "linux")]
+mod nccl;
 mod opencl;
 mod optimizers;
 mod output_folder;

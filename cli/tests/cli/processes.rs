@@ -8,7 +8,7 @@ use std::{fs, thread};
 use crate::run::{Folder, Run};
 
 /// `mpiexec` of MPICH, where it is installed. It comes with the library that the program opens.
-fn mpiexec() -> Option<PathBuf> {
+pub(crate) fn mpiexec() -> Option<PathBuf> {
     let beside = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../target/python/bin/mpiexec");
     let path = std::env::var_os("TRAVERTINE_MPIEXEC").map_or(beside, PathBuf::from);
     if path.exists() {
@@ -21,7 +21,7 @@ fn mpiexec() -> Option<PathBuf> {
 }
 
 /// `mpiexec` and its arguments, with each `PROGRAM` replaced; a colon is between different processes.
-fn command(mpiexec: &PathBuf, folder: &Folder, arguments: &str) -> Command {
+pub(crate) fn command(mpiexec: &PathBuf, folder: &Folder, arguments: &str) -> Command {
     let mut command = Command::new(mpiexec);
     let program = env!("CARGO_BIN_EXE_travertine");
     command.args(

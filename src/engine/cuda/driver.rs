@@ -14,13 +14,15 @@ use super::devices::Found;
 use super::failure::{Failure, device_error};
 use super::graph::{self, Launch, Steps};
 use super::launch::{self, MAX_PITCH, address};
+use super::nccl::Link;
 use super::nvrtc::Target;
 use super::staging::Staging;
 use crate::engine::cache::Cache;
 use crate::engine::gpu::driver::{Argument, LibraryProduct};
 use crate::engine::gpu::{Driver, Rectangle, Traits};
-use crate::engine::{Device, Handle, unavailable};
+use crate::engine::{Device, Handle, Message, unavailable};
 use crate::error::{Error, ErrorKind, Result};
+use crate::processes::Group;
 
 /// Bytes of cuBLASLt's workspace, as NVIDIA recommends them: from compute capability 9.0 (Hopper) on, and before.
 const WORKSPACE_BYTES: [usize; 2] = [32 << 20, 4 << 20];
@@ -39,6 +41,8 @@ pub(super) struct Cuda {
     staging: Mutex<Option<Staging>>,
     /// cuBLASLt's version and workspace, where it is used.
     library: Option<(String, Handle)>,
+    /// To the devices of other processes.
+    link: Mutex<Link>,
     /// A failure of a call that returns nothing, for the next call that can return it.
     pending: Mutex<Option<Error>>,
 }
@@ -67,9 +71,10 @@ impl Cuda {
             });
         let (context, stream) =
             made.map_err(|(call, code)| device_error(&found.device.name, call, code))?;
-        let (steps, staging, pending) =
-            (Mutex::default(), Mutex::new(Staging::new()), Mutex::new(None));
-        Ok(Cuda { found, target, context, stream, cache, steps, staging, library: None, pending })
+        let (steps, staging, link, pending) =
+            (Mutex::default(), Mutex::new(Staging::new()), Mutex::default(), Mutex::new(None));
+        let library = None;
+        Ok(Cuda { found, target, context, stream, cache, steps, staging, library, link, pending })
     }
 
     /// Opens cuBLASLt. Where it does not start, that is an error only if it `is_required`.
@@ -119,6 +124,11 @@ impl Cuda {
     /// A poisoned lock is taken: both halves can be used as before.
     fn staging(&self) -> MutexGuard<'_, Option<Staging>> {
         self.staging.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A poisoned lock is taken: a call that panicked has left no group of messages open.
+    fn link(&self) -> MutexGuard<'_, Link> {
+        self.link.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Starts the work that a step holds back.
@@ -303,6 +313,18 @@ impl Driver for Cuda {
     fn end_step(&self) -> Result<()> {
         self.enter()?;
         self.steps().end(self.stream).map_err(|failure| self.failed(failure))
+    }
+
+    fn connect(&self, group: &Group, note: Option<fn(&str)>) -> Result<bool> {
+        self.enter()?;
+        self.link().connect(group, &self.found, note)
+    }
+
+    unsafe fn exchange(&self, sent: &[Message], received: &[Message]) -> Result<()> {
+        self.enter()?;
+        self.flush()?;
+        unsafe { self.link().exchange(sent, received, self.stream) }?;
+        self.pending()
     }
 
     fn finish(&self) -> Result<()> {

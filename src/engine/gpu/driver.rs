@@ -1,7 +1,8 @@
 //! The interface between the mathematics of GPUs and an API: seven calls, an optional library of products, and what they take.
 
-use crate::engine::{Device, Handle, Span};
+use crate::engine::{Device, Handle, Message, Span};
 use crate::error::Result;
+use crate::processes::Group;
 
 /// A device behind an API: memory, kernels, launches. Work is done in the order of the calls. Calls enqueue; `read` and `finish` wait.
 pub(in crate::engine) trait Driver: Send + Sync {
@@ -75,6 +76,19 @@ pub(in crate::engine) trait Driver: Send + Sync {
     fn begin_step(&self) {}
     /// Starts the launches that were held back.
     fn end_step(&self) -> Result<()> {
+        Ok(())
+    }
+    /// Connects the devices of a group, as [`Engine::connect`](crate::engine::Engine::connect). `note` is called with a line for people
+    /// where they cannot be connected.
+    fn connect(&self, group: &Group, _note: Option<fn(&str)>) -> Result<bool> {
+        let is_missing = true;
+        group.any(is_missing).map(|_| false)
+    }
+    /// Sends and receives messages, as [`Engine::exchange`](crate::engine::Engine::exchange).
+    ///
+    /// # Safety
+    /// The messages are memory of this driver that is alive until they have arrived.
+    unsafe fn exchange(&self, _sent: &[Message], _received: &[Message]) -> Result<()> {
         Ok(())
     }
     /// Waits until all enqueued work is done.

@@ -7,11 +7,12 @@ use super::program::Text;
 use super::transfer;
 use crate::engine::{
     Blend, BlendGradient, BlendPropagate, DenseForward, DenseGradient, Derivative, Device, Embed,
-    EmbedGradient, Engine, Handle, LookUp, LookUpGradient, LossCall, Map, NetworkForward,
+    EmbedGradient, Engine, Handle, LookUp, LookUpGradient, LossCall, Map, Message, NetworkForward,
     NetworkStep, Normalize, NormalizePropagate, Reduction, Span, Transfer, TunedTile, UpdateCall,
     Zip,
 };
 use crate::error::Result;
+use crate::processes::Group;
 use crate::random::Philox;
 use crate::scalar::Scalar;
 
@@ -74,6 +75,18 @@ impl<T: Scalar, D: Driver> Engine<T> for Gpu<T, D> {
 
     fn end_step(&self) -> Result<()> {
         self.driver.end_step()
+    }
+
+    fn connect(&self, group: &Group) -> Result<bool> {
+        self.driver.connect(group, self.note)
+    }
+
+    unsafe fn exchange(&self, sent: &[Message], received: &[Message]) -> Result<()> {
+        for message in sent.iter().chain(received) {
+            unsafe { self.update_numbers(message.handle)? };
+        }
+        received.iter().for_each(|message| self.invalidate_copy(message.handle));
+        unsafe { self.driver.exchange(sent, received) }
     }
 
     unsafe fn map(&self, f: &'static Map, p: [f64; 4], x: Span, y: Span) -> Result<()> {
