@@ -9,7 +9,7 @@ use travertine::Result;
 
 use crate::args::device::Precision;
 use crate::args::memory::Memory;
-use crate::args::processes::is_superfluous;
+use crate::args::processes::{end_all, is_superfluous};
 use crate::commands::bench::{self, BenchArgs};
 use crate::commands::devices::{self, DevicesArgs};
 use crate::commands::evaluate::{self, EvaluateArgs};
@@ -80,10 +80,14 @@ enum Command {
 impl Cli {
     /// The arguments of a command line. Ends the process where they are wrong.
     pub(crate) fn read(arguments: impl IntoIterator<Item = OsString>) -> Self {
-        Cli::try_read(arguments).unwrap_or_else(|error| match is_superfluous() {
-            // Process 0 prints the same.
-            true => std::process::exit(error.exit_code()),
-            false => error.exit(),
+        Cli::try_read(arguments).unwrap_or_else(|error| {
+            let status = error.exit_code();
+            if status != 0 {
+                end_all(status as u8, || drop(error.print()));
+            } else if !is_superfluous() {
+                drop(error.print());
+            }
+            std::process::exit(status)
         })
     }
 

@@ -2,6 +2,8 @@
 
 use std::env;
 use std::ffi::OsStr;
+use std::fs::File;
+use std::io::Write;
 
 /// The variable that names the library of MPI, or is `off` where this process works alone.
 pub(super) const LIBRARY: &str = "TRAVERTINE_MPI";
@@ -36,6 +38,18 @@ pub fn launched() -> Launched {
     }
     let number = |name: &str| env::var(name).ok()?.parse::<usize>().ok();
     launched_by(number)
+}
+
+/// Asks the launcher to end all processes that it has started, from one that cannot join them: they may wait for it for ever. Only Hydra's
+/// interface (PMI) can be asked without MPI; it is a line on the file descriptor that the launcher has given.
+pub fn abort_launched(status: i32) {
+    #[cfg(unix)]
+    if let Some(descriptor) = env::var("PMI_FD").ok().and_then(|text| text.parse().ok()) {
+        use std::os::fd::FromRawFd;
+        // SAFETY: the launcher has opened it for this process, which ends after this line and uses it for nothing else.
+        let mut launcher = unsafe { File::from_raw_fd(descriptor) };
+        drop(writeln!(launcher, "cmd=abort exitcode={status}"));
+    }
 }
 
 /// `number`: the value of a variable.

@@ -16,16 +16,23 @@ mod tree;
 
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::error::{Error, Result};
 
-pub use launcher::{Launched, launched};
+pub use launcher::{Launched, abort_launched, launched};
 use mpi::Mpi;
 pub use tree::Exchange;
 pub(crate) use tree::{TreeSum, slices_of, sum_tree};
 
-/// Slices of a batch where MPI connects the processes, unless another number is chosen.
-pub const DEFAULT_SLICES: usize = 8;
+/// The most slices of a batch where MPI connects the processes and no number is chosen.
+const DEFAULT_SLICES: usize = 8;
+
+/// Slices of a batch where MPI connects the processes and no number is chosen: 8, or the largest power of two that is no larger than the
+/// batch.
+pub fn default_slices(batch: usize) -> usize {
+    DEFAULT_SLICES.min(1 << batch.max(1).ilog2())
+}
 
 /// The most processes that an error describes.
 const LISTED: usize = 8;
@@ -213,6 +220,12 @@ impl Group {
             (here != there).then(|| format!("{name} is {there}, not {here}"))
         });
         different.collect()
+    }
+
+    /// Whether all processes of the group call this within so much time, because all have failed: then each may end by itself. Otherwise
+    /// only [`Group::abort`] ends those that wait for this one.
+    pub fn have_all_failed(&self, patience: Duration) -> bool {
+        self.link().is_none_or(|mpi| mpi.have_all_failed(patience))
     }
 
     /// Ends every process of the group at once, with this exit status; this one too.

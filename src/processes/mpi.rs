@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::ptr;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use libloading::Library;
 
@@ -27,6 +28,9 @@ const MAX_ERROR_STRING: usize = 512;
 const MAX_LIBRARY_VERSION_STRING: usize = 8192;
 
 const THREAD_SERIALIZED: c_int = 2048;
+
+/// Between two looks at a barrier.
+const PAUSE: Duration = Duration::from_millis(5);
 
 /// Programs between a launcher and this one, at most.
 #[cfg(target_os = "linux")]
@@ -83,6 +87,9 @@ functions! {
     all_gather = "MPI_Allgatherv_c": fn(
         *const c_void, Count, Handle, *mut c_void, *const Count, *const Count, Handle, Handle
     );
+    duplicate = "MPI_Comm_dup": fn(Handle, *mut Handle);
+    begin_barrier = "MPI_Ibarrier": fn(Handle, *mut Handle);
+    test = "MPI_Test": fn(*mut Handle, *mut c_int, *mut c_void);
     abort = "MPI_Abort": fn(Handle, c_int);
     finalize = "MPI_Finalize": fn();
 }
@@ -94,6 +101,8 @@ pub(super) struct Mpi {
     turn: Mutex<()>,
     /// After a call that failed the others may wait for ever: MPI is then not ended in order.
     has_failed: AtomicBool,
+    /// For processes that fail: what they exchange there meets nothing else.
+    failures: usize,
     rank: usize,
     size: usize,
     version: String,
@@ -118,6 +127,7 @@ impl Mpi {
             functions,
             turn: Mutex::new(()),
             has_failed: AtomicBool::new(true),
+            failures: COMM_WORLD.addr(),
             rank: 0,
             size: 1,
             version,
@@ -138,6 +148,11 @@ impl Mpi {
             mpi.check("MPI_Comm_rank", (mpi.functions.rank)(COMM_WORLD, &mut rank))?;
             mpi.check("MPI_Comm_size", (mpi.functions.size)(COMM_WORLD, &mut size))?;
         }
+        let mut failures = COMM_WORLD;
+        // SAFETY: as above; the handle is written.
+        let duplicated = unsafe { (mpi.functions.duplicate)(COMM_WORLD, &mut failures) };
+        mpi.check("MPI_Comm_dup", duplicated)?;
+        mpi.failures = failures.expose_provenance();
         (mpi.rank, mpi.size) = (rank as usize, size as usize);
         if provided < THREAD_SERIALIZED {
             let reason = format!("{} allows calls of one thread only", mpi.version);
@@ -276,6 +291,32 @@ impl Mpi {
         Ok(any != 0)
     }
 
+    /// Whether all processes say within this time that they have failed.
+    pub(super) fn have_all_failed(&self, patience: Duration) -> bool {
+        let (mut request, mut is_done) = (ptr::null_mut(), 0);
+        let failures = ptr::with_exposed_provenance_mut(self.failures);
+        let turn = self.turn();
+        // SAFETY: MPI has begun, and the communicator is a copy of its own; the request is written.
+        if unsafe { (self.functions.begin_barrier)(failures, &mut request) } != 0 {
+            return false;
+        }
+        drop(turn);
+        let begin = Instant::now();
+        while begin.elapsed() < patience {
+            let turn = self.turn();
+            // SAFETY: the request is that of the barrier; a status may be null.
+            let code =
+                unsafe { (self.functions.test)(&mut request, &mut is_done, ptr::null_mut()) };
+            drop(turn);
+            if code != 0 || is_done != 0 {
+                return code == 0;
+            }
+            std::thread::sleep(PAUSE);
+        }
+        self.has_failed.store(true, Ordering::SeqCst);
+        false
+    }
+
     /// Ends all processes.
     pub(super) fn abort(&self, status: i32) {
         // SAFETY: MPI has begun. A thread that waits in another call does not keep this one from ending the process.
@@ -332,7 +373,7 @@ fn load() -> Result<(Library, PathBuf)> {
 
 /// Files to try: the one that the user names; else the one beside the launcher, whose processes it knows, then the system's.
 fn candidates() -> Vec<PathBuf> {
-    if let Some(path) = env::var_os(LIBRARY).filter(|path| path != "off") {
+    if let Some(path) = env::var_os(LIBRARY).filter(|path| !path.is_empty() && path != "off") {
         return vec![path.into()];
     }
     let programs = ancestors().into_iter().chain(in_path("mpiexec"));

@@ -158,7 +158,7 @@ impl<'n, T: Scalar> TrainerBuilder<'n, T> {
     }
 
     /// Parts of a batch whose gradients are computed one by one and then added up in a fixed order; by default 8 where MPI connects
-    /// processes, else 1. The bits of a training depend on the number of slices, and not on the number of processes, which must
+    /// processes and the batch is as large, else 1. The bits of a training depend on the number of slices, and not on the number of processes, which must
     /// divide it. Training then needs memory for
     /// every gradient, and for up to `log2(slices) + 1` sums of them; NCCL needs one more.
     #[must_use]

@@ -13,7 +13,7 @@ use crate::error::{Error, Result};
 use crate::layer::{LayerKind, Training};
 use crate::matrix::{Matrix, MatrixRef};
 use crate::ops;
-use crate::processes::{DEFAULT_SLICES, Exchange, Group, slices_of};
+use crate::processes::{Exchange, Group, default_slices, slices_of};
 use crate::scalar::Scalar;
 
 /// The most slices: each has a stream of random numbers of its own in each layer.
@@ -50,15 +50,20 @@ pub(super) struct Sum<T: Scalar> {
 
 /// The number of slices of a trainer.
 pub(super) fn count(chosen: Option<usize>, group: &Group, batch: usize) -> Result<usize> {
-    let default = if group.is_mpi() { DEFAULT_SLICES } else { 1 };
+    let default = if group.is_mpi() { default_slices(batch) } else { 1 };
     let (slices, size) = (chosen.unwrap_or(default), group.size());
     let refuse = |reason| Err(Error::argument("slices", reason));
     if slices == 0 || slices > MAX_SLICES {
         return refuse(format!("a batch has from 1 to {MAX_SLICES} slices, not {slices}"));
     }
     if slices > batch {
+        let fit = (1..=batch).rev().find(|fit| fit.is_multiple_of(size));
+        let cure = match fit {
+            Some(fit) => format!("choose {fit} slices, or a larger batch"),
+            None => format!("start at most {batch} processes, or choose a larger batch"),
+        };
         return refuse(format!(
-            "a batch of {batch} samples cannot have {slices} slices; choose at most {batch} slices, or a larger batch"
+            "a batch (or all samples, if they are fewer) of {batch} cannot have {slices} slices; {cure}"
         ));
     }
     if !slices.is_multiple_of(size) {

@@ -77,6 +77,7 @@ fn mpi() -> DeviceLine {
                 usable: true,
                 reason: None,
                 cure: None,
+                fp64: true,
                 ..DeviceLine::broken(MPI, name, String::new(), "")
             };
         }

@@ -7,14 +7,17 @@ use std::{env, thread};
 use clap::Args;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use travertine::processes::{DEFAULT_SLICES, Group, launched};
+use travertine::processes::{Group, abort_launched, default_slices, launched};
 use travertine::{Error, Result, Scalar, TrainerBuilder};
 
+use crate::args::device::DeviceArgs;
 use crate::args::values::at_least_one;
-use crate::message::{self, be_silent, wrong};
+use crate::message::{self, be_silent, counted, warn, wrong};
 
-/// The time that process 0 has to print an error before the others print theirs, which often is the same.
-const FIRST_SPEAKS: Duration = Duration::from_secs(3);
+/// The time that the other processes have to fail as well. Process 0 often says the same.
+const PATIENCE: Duration = Duration::from_secs(3);
+/// The time that process 0 has to print an error and end all.
+const FIRST_PRINTS: Duration = Duration::from_millis(1500);
 /// The time that a launcher has to pass an error on before it ends all processes.
 const PASSED_ON: Duration = Duration::from_millis(500);
 
@@ -35,10 +38,15 @@ pub(crate) struct ProcessesArgs {
 
 impl ProcessesArgs {
     /// Finds the processes that the launcher has started together with this one. Of these, process 0 prints and writes files.
-    pub(crate) fn join(&mut self) -> Result<()> {
+    fn join(&mut self) -> Result<()> {
         let launched = launched();
         if launched.by.is_none() && self.require_mpi {
-            let reason = "no launcher has started this program; begin the command with `mpiexec -n 4` or `srun`";
+            let reason = match env::var_os("TRAVERTINE_MPI").is_some_and(|value| value == "off") {
+                true => "the environment variable TRAVERTINE_MPI is `off`",
+                false => {
+                    "no launcher has started this program; begin the command with `mpiexec -n 4` or `srun`"
+                }
+            };
             return Err(wrong("--require-mpi", reason));
         }
         if launched.rank > 0 {
@@ -53,11 +61,32 @@ impl ProcessesArgs {
         if !self.group.is_first() {
             be_silent();
         }
+        let (sharers, cores) = (self.sharers()?, cores());
+        if sharers > cores {
+            warn(&format!(
+                "{sharers} processes share {}, and each waits for the others by computing: start at most {cores} here",
+                counted(cores, "core", "cores")
+            ));
+        }
         Ok(())
     }
 
+    /// Joins the other processes for a command whose device is `device`. `Some` is the exit status where this process cannot.
+    pub(crate) fn start(&mut self, device: &mut DeviceArgs) -> Result<Option<ExitCode>> {
+        if let Err(error) = self.join() {
+            if launched().by.is_none() {
+                return Err(error);
+            }
+            let status = if error.is_input() { 2 } else { 1 };
+            end_all(status, || message::fault(&message::with_options(&error)));
+            return Ok(Some(ExitCode::from(status)));
+        }
+        device.share(self.group.on_this_host().0, self.sharers()?);
+        Ok(None)
+    }
+
     /// How many processes run on the same cores as this one. Collective.
-    pub(crate) fn sharers(&self) -> Result<usize> {
+    fn sharers(&self) -> Result<usize> {
         if self.group.size() == 1 {
             return Ok(1);
         }
@@ -71,7 +100,7 @@ impl ProcessesArgs {
         travertine::processes::mpi_library().is_ok()
     }
 
-    /// Ends the training in every process, where it has failed in this one.
+    /// Ends the training in every process, where it has failed in this one. What fails in all is printed by process 0 alone.
     pub(crate) fn end(
         &self,
         done: Result<ExitCode>,
@@ -81,16 +110,19 @@ impl ProcessesArgs {
             Err(error) if self.group.size() > 1 => error,
             done => return done,
         };
-        let text = explain(&error);
+        let (text, status) = (explain(&error), if error.is_input() { 2 } else { 1 });
         if self.group.is_first() {
             message::fault(&text);
-        } else {
-            thread::sleep(FIRST_SPEAKS);
+        }
+        if self.group.have_all_failed(PATIENCE) {
+            return Ok(ExitCode::from(status));
+        }
+        if !self.group.is_first() {
             message::speak();
             message::fault(&format!("{}: {text}", self.group.describe(self.group.rank())));
         }
         thread::sleep(PASSED_ON);
-        self.group.abort(if error.is_input() { 2 } else { 1 })
+        self.group.abort(status.into())
     }
 
     /// What each process has, by rank. Collective.
@@ -110,8 +142,8 @@ impl ProcessesArgs {
     }
 
     /// The number of slices of a batch, where it is not 1.
-    pub(crate) fn slices(&self) -> Option<usize> {
-        let default = self.group.is_mpi().then_some(DEFAULT_SLICES);
+    pub(crate) fn slices(&self, batch: usize) -> Option<usize> {
+        let default = self.group.is_mpi().then(|| default_slices(batch));
         self.slices.or(default).filter(|slices| *slices > 1)
     }
 
@@ -124,11 +156,28 @@ impl ProcessesArgs {
     }
 }
 
+fn cores() -> usize {
+    thread::available_parallelism().map_or(1, usize::from)
+}
+
 /// The cores that the launcher has bound this process to, as Linux lists them: "0-7". Elsewhere nothing is known.
 fn allowed_cores() -> String {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let list = status.lines().find_map(|line| line.strip_prefix("Cpus_allowed_list:"));
     list.unwrap_or_default().trim().to_owned()
+}
+
+/// Ends all processes of the launcher from one that has not joined them. Process 0 prints its error first, and the others only if it had none.
+pub(crate) fn end_all(status: u8, print: impl FnOnce()) {
+    if launched().rank > 0 {
+        thread::sleep(FIRST_PRINTS);
+    }
+    message::speak();
+    print();
+    if launched().by.is_some() {
+        thread::sleep(PASSED_ON);
+        abort_launched(status.into());
+    }
 }
 
 /// Whether this process is not the first of those that a launcher has started, for a command that one process does alone.

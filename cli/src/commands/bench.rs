@@ -81,9 +81,9 @@ struct BenchResult<'a> {
 pub(crate) fn run(args: &BenchArgs) -> Result<ExitCode> {
     let mut args = args.clone();
     if matches!(args.task, BenchTask::Train | BenchTask::Exchange) {
-        args.processes.join()?;
-        let group = &args.processes.group;
-        args.device.share(group.on_this_host().0, args.processes.sharers()?);
+        if let Some(status) = args.processes.start(&mut args.device)? {
+            return Ok(status);
+        }
     } else if is_superfluous() {
         return Ok(ExitCode::SUCCESS);
     }

@@ -48,10 +48,10 @@ mod time_limit;
 pub(crate) fn run<T: Scalar>(args: &TrainArgs) -> Result<ExitCode> {
     let mut args = args.clone();
     // A program that gives a table in memory is no process of a launcher's.
-    if args.data.memory.is_none() {
-        args.processes.join()?;
-        let group = &args.processes.group;
-        args.device.share(group.on_this_host().0, args.processes.sharers()?);
+    if args.data.memory.is_none()
+        && let Some(status) = args.processes.start(&mut args.device)?
+    {
+        return Ok(status);
     }
     args.processes.end(run_in_group::<T>(&args), message::with_options)
 }

@@ -11,7 +11,7 @@ use crate::args::checkpoint::{CheckpointArgs, Keep};
 use crate::args::history::HistoryArgs;
 use crate::args::memory::Memory;
 use crate::args::source::Source;
-use crate::message::{counted, note, wrong};
+use crate::message::{counted, note, warn, wrong};
 use crate::output::file;
 use crate::output::history::History;
 use crate::train::args::{DataArgs, TrainArgs};
@@ -29,6 +29,9 @@ use crate::train::record::{checkpoint_metadata, fingerprint, model_info};
 use crate::train::session::{Monitor, Outcome, Session};
 use crate::train::stream::{self, StreamFeed};
 use crate::train::time_limit;
+
+/// Samples of a slice below which batch normalization gets a warning.
+const FEW: usize = 16;
 
 /// A training before its first step.
 pub(crate) struct Plan<T: Scalar> {
@@ -180,6 +183,11 @@ impl<T: Scalar> Plan<T> {
 
     /// Refuses to begin where another process has other data or options. Collective.
     pub(crate) fn agree(&self, args: &TrainArgs) -> Result<()> {
+        if let Some(few) = self.recipe.samples_of_moments(self.samples()).filter(|n| *n < FEW) {
+            warn(&format!(
+                "batch normalization takes mean and variance of each slice, which has {few} of a batch's samples; choose a larger --batch, or fewer --slices"
+            ));
+        }
         agree(args, (&self.recipe, &self.data, &self.output), &self.network)
     }
 
@@ -269,15 +277,24 @@ pub(crate) fn agree<T: Scalar>(
     let kept = (args.checkpoint.early_stopping, args.checkpoint.keep_epoch);
     let mut facts = checkpoint_metadata(recipe, data, output, network, kept)?;
     facts.iter_mut().for_each(|(name, _)| *name = name.replace('_', " "));
+    let mut parameters = Vec::new();
+    for layer in network.layers() {
+        for matrix in [layer.weights(), layer.bias()].into_iter().chain(layer.statistics()) {
+            parameters.extend(matrix.to_vec()?);
+        }
+    }
     // Each process may have its own of a machine's devices of one kind.
     for (_, device) in facts.iter_mut().filter(|(name, _)| name == "device") {
         device.truncate(device.find(':').unwrap_or(device.len()));
     }
     facts.extend([
-        ("options".to_owned(), args.given.iter().cloned().collect::<Vec<_>>().join(", ")),
         ("epochs".to_owned(), recipe.epochs().to_string()),
         ("columns".to_owned(), fingerprint(format!("{:?}", data.encoder).bytes().map(f64::from))),
-        ("every".to_owned(), format!("{:?}", args.checkpoint.every)),
+        (
+            "every".to_owned(),
+            args.checkpoint.every.map_or("an epoch".to_owned(), |every| every.to_string()),
+        ),
+        ("initial weights (--init, --seed)".to_owned(), fingerprint(parameters)),
     ]);
     args.processes.group.agree("train", &facts)
 }

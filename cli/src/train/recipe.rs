@@ -262,30 +262,45 @@ impl Recipe {
     /// The entries of optimizer, schedule and regularization.
     pub(crate) fn metadata(&self) -> Entries {
         let optimizer = self.optimizer.metadata(self.rate.value()).into_iter();
-        let slices = self.processes.slices().map(|slices| ("slices", slices.to_string()));
-        let schedule = self.schedule.metadata().into_iter().chain(slices);
-        optimizer.chain(schedule).chain(self.regularization.metadata()).collect()
+        optimizer.chain(self.schedule.metadata()).chain(self.regularization.metadata()).collect()
     }
 
     /// The entries of a checkpoint that decide the bytes of a model beside [`Recipe::metadata`]; `samples`: to train on.
     pub(crate) fn checkpoint_metadata(&self, samples: usize) -> Entries {
-        vec![
+        let mut entries = vec![
             ("batch", self.batch.to_string()),
             ("init", self.init_text()),
             ("seed", self.seed.to_string()),
             ("precision", self.precision.name().to_owned()),
             // In steps: some schedules are as long as the training.
             ("schedule in steps", format!("{:?}", self.schedule_in_steps(samples))),
-        ]
+        ];
+        entries.extend(self.slices(samples));
+        entries
     }
 
     /// The entries at the end of a model file's list; `samples`: to train on, `epochs`: trained.
     pub(crate) fn model_metadata(&self, samples: usize, epochs: u64) -> Entries {
-        vec![
+        let mut entries = vec![
             ("batch", self.batch(samples).to_string()),
             ("epochs", epochs.to_string()),
             ("init", self.init_text()),
             ("seed", self.seed.to_string()),
-        ]
+        ];
+        entries.extend(self.slices(samples));
+        entries
+    }
+
+    /// The number of slices of a step's batch, where there are several.
+    fn slices(&self, samples: usize) -> Option<(&'static str, String)> {
+        let slices = self.processes.slices(self.batch(samples))?;
+        Some(("slices", slices.to_string()))
+    }
+
+    /// The samples of a slice, where batch normalization takes its moments of them.
+    pub(crate) fn samples_of_moments(&self, samples: usize) -> Option<usize> {
+        let normalizes = self.regularization.normalization == Normalization::Batch;
+        let batch = self.batch(samples);
+        self.processes.slices(batch).filter(|_| normalizes).map(|slices| batch / slices)
     }
 }

@@ -277,8 +277,12 @@ fn numbers_of_processes_that_do_not_divide_the_slices_are_refused() {
     let three = refused(run(&mpiexec, &folder, &format!("-n 3 PROGRAM train {DIGITS}")));
     let wanted = "8 slices cannot be shared out evenly among 3 processes; start 2 or 4 processes, or choose 9 slices";
     assert!(three.contains(wanted), "{three}");
-    let few = refused(run(&mpiexec, &folder, "-n 2 PROGRAM train digits --batch 4 --epochs 1"));
-    assert!(few.contains("a batch of 4 samples cannot have 8 slices"), "{few}");
+    let few = refused(run(
+        &mpiexec,
+        &folder,
+        "-n 2 PROGRAM train digits --batch 4 --slices 8 --epochs 1",
+    ));
+    assert!(few.contains("cannot have 8 slices; choose 4 slices"), "{few}");
 }
 
 #[test]
@@ -301,6 +305,48 @@ fn an_mpi_that_is_missing_or_old_is_refused_with_the_cure() {
     let device = Run::new("devices", device).ok();
     let mpi = device.out.lines().find(|line| line.contains("\"device\":\"mpi\"")).unwrap();
     assert!(mpi.contains("\"usable\":true") && mpi.contains("MPICH"), "{mpi}");
+}
+
+#[test]
+fn a_process_that_cannot_join_ends_those_that_wait_for_it() {
+    let Some(mpiexec) = mpiexec() else { return };
+    let folder = Folder::new();
+    let train = "PROGRAM train digits --epochs 1";
+    let both = format!("-n 1 {train} : -n 1 env TRAVERTINE_MPI=/none/libmpi_abi.so {train}");
+    let library = refused(run(&mpiexec, &folder, &both));
+    assert!(library.contains("/none/libmpi_abi.so"), "{library}");
+    let usage = refused(run(&mpiexec, &folder, &format!("-n 1 {train} : -n 1 {train} --bogus")));
+    assert!(usage.contains("--bogus"), "{usage}");
+}
+
+#[test]
+fn other_initial_weights_are_refused_for_ensembles_too() {
+    let Some(mpiexec) = mpiexec() else { return };
+    let folder = Folder::new();
+    folder.write("t.csv", table(100));
+    for seed in [1, 2] {
+        let options =
+            format!("t.csv --preset plain --epochs 1 --seed {seed} --out {seed}.safetensors");
+        folder.run(&format!("train {options}")).ok();
+    }
+    for task in ["--quality best", "--folds 2", "--batch 16"] {
+        let train = |seed| {
+            format!(
+                "-n 1 PROGRAM train t.csv --preset plain --epochs 1 {task} --init {seed}.safetensors"
+            )
+        };
+        let both = format!("{} : {}", train(1), train(2));
+        let error = refused(run(&mpiexec, &folder, &both));
+        assert!(error.contains("initial weights (--init, --seed)"), "{task}: {error}");
+    }
+}
+
+#[test]
+fn few_samples_train_with_fewer_slices() {
+    let Some(mpiexec) = mpiexec() else { return };
+    let folder = Folder::new();
+    folder.write("t.csv", table(7));
+    are_the_same(&mpiexec, &folder, &[1, 2], "t.csv --epochs 1 --held-out 0");
 }
 
 #[test]

@@ -291,3 +291,19 @@ fn a_report_does_not_wait_for_the_importance_of_many_columns() {
     let page = fs::read_to_string(folder.join("w/report.html")).unwrap();
     assert!(page.contains("Not measured for 501 columns"), "{page}");
 }
+
+#[test]
+fn weights_behind_embeddings_are_shown() {
+    let folder = Folder::new();
+    // Numbers, and texts of which there are enough for an embedding.
+    let row = |i: usize| format!("{}.5,t{},{}\n", i * 7 % 31, i % 12, ["a", "b"][i % 3 % 2]);
+    let rows: String = (0..240).map(row).collect();
+    folder.write("t.csv", format!("size,text,class\n{rows}"));
+    for options in ["", " --preset tabm", " --quality best"] {
+        let train = format!("train t.csv --epochs 1 --report r --out m.safetensors{options}");
+        folder.run(&train).ok();
+        let page = std::fs::read_to_string(folder.join("r/report.html")).unwrap();
+        assert!(page.contains("First-layer weights"), "{options}");
+        assert!(page.contains("title=\"size\""), "{options}");
+    }
+}

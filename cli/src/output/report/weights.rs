@@ -1,6 +1,7 @@
-//! The weights of the first layer.
+//! The weights of the first layer that multiplies.
 
 use maud::{Markup, html};
+use travertine::layer::LayerKind;
 use travertine::{Result, Scalar};
 
 use super::{Story, picture, plain, shown};
@@ -8,7 +9,7 @@ use super::{Story, picture, plain, shown};
 const MOST_NEURONS: usize = 64;
 const MOST_FEATURES: usize = 40;
 
-/// The first layer's weights, and which of them are shown.
+/// The weights of the first layer that multiplies, and which of them are shown. Behind embeddings its first inputs are the features.
 struct Weights {
     neurons: usize,
     inputs: usize,
@@ -25,11 +26,18 @@ impl Weights {
     /// The neurons with the largest weights come first, unless they are outputs.
     fn of<T: Scalar>(story: &Story<'_, T>) -> Result<Option<Self>> {
         let layers = story.model.network().layers();
-        let Some(first) = layers.first() else { return Ok(None) };
-        let (neurons, inputs) = (first.outputs(), first.inputs());
-        let shares = first.weights().to_vec()?.iter().map(|w| w.to_f64()).collect();
+        let multiplies = |kind| {
+            matches!(kind, LayerKind::Dense | LayerKind::MemberDense | LayerKind::MemberHeads)
+        };
+        let Some(place) = layers.iter().position(|layer| multiplies(layer.kind())) else {
+            return Ok(None);
+        };
+        // Members share the weights of a layer, or have each rows of their own.
+        let first = layers[place].weights();
+        let (neurons, inputs) = (first.rows(), first.columns());
+        let shares = first.to_vec()?.iter().map(|w| w.to_f64()).collect();
         let order = (0..neurons).collect();
-        let is_output = layers.len() == 1;
+        let is_output = place + 1 == layers.len();
         let mut weights = Weights { neurons, inputs, shares, limit: 1.0, order, is_output };
         if !is_output {
             let norm = |neuron| weights.of_neuron(neuron).map(|w| w * w).sum::<f64>();
@@ -74,7 +82,11 @@ impl Weights {
         let values: Vec<f64> = features.iter().flat_map(row).collect();
         let source = picture::diverging(self.order.len(), &values);
         let label = |&feature: &usize| {
-            names.get(feature).map_or(format!("feature {}", feature + 1), |name| plain(name))
+            let nameless = || match names.is_empty() {
+                true => format!("feature {}", feature + 1),
+                false => format!("input {}, of an embedding", feature + 1),
+            };
+            names.get(feature).map_or_else(nameless, |name| plain(name))
         };
         html! {
             div.heat style=(format!("height:{}px", 20 * features.len())) {
