@@ -62,9 +62,7 @@ pub(super) fn count(chosen: Option<usize>, group: &Group, batch: usize) -> Resul
             Some(fit) => format!("choose {fit} slices, or a larger batch"),
             None => format!("start at most {batch} processes, or choose a larger batch"),
         };
-        return refuse(format!(
-            "a batch (or all samples, if they are fewer) of {batch} cannot have {slices} slices; {cure}"
-        ));
+        return refuse(format!("a batch of {batch} samples cannot have {slices} slices; {cure}"));
     }
     if !slices.is_multiple_of(size) {
         let divides = |size: &usize| slices.is_multiple_of(*size);
