@@ -178,6 +178,8 @@ def test_threads_share_an_estimator(digits):
 def test_an_interrupted_training_leaves_a_model(digits):
     X, y = digits
     classifier = MLPClassifier((500, 500), max_iter=100_000, tol=0, n_iter_no_change=100_000, random_state=1)
+    # A shell starts background jobs with this signal ignored, and then Python has no handler for it.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     timer = threading.Timer(1.0, lambda: os.kill(os.getpid(), signal.SIGINT))
     timer.start()
     with pytest.warns(UserWarning, match="interrupted by user"):

@@ -153,6 +153,8 @@ def test_what_is_wrong_is_said(frame):
 @pytest.mark.skipif(sys.platform == "win32", reason="signals are of Unix")
 def test_an_interrupt_ends_the_training(tmp_path):
     program = (
+        # A shell starts background jobs with this signal ignored.
+        "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)\n"
         "import numpy as np; from travertine import TabularRegressor; X = np.random.rand(20000, 20); print('on', flush=True)\n"
         "try: TabularRegressor(max_iter=10000).fit(X, X[:, 0])\nexcept KeyboardInterrupt: print('interrupted')"
     )
