@@ -152,6 +152,18 @@ impl<T: Scalar> Stepper<'_, T> {
         }
     }
 
+    /// What the sums of a step are written to, but for losses and hits: gradients, and statistics where `before` has some.
+    fn sums_mut(&mut self, before: &[Option<Matrix<T>>]) -> Vec<MatrixMut<'_, T>> {
+        let mut all = Vec::new();
+        if let Some(collected) = &mut self.collected {
+            all.extend(collected.gradients.iter_mut().flatten().map(Matrix::view_mut));
+        }
+        for (layer, before) in self.layers.iter_mut().zip(before) {
+            all.extend(layer.parts_mut().statistics.filter(|_| before.is_some()));
+        }
+        all
+    }
+
     /// As [`Stepper::exchange`], through the memory of the hosts. Large matrices are exchanged where they are, if the engine computes in
     /// the host's memory; all others in one piece. Collective.
     fn exchange_on_hosts(
@@ -162,13 +174,7 @@ impl<T: Scalar> Stepper<'_, T> {
     ) -> Result<()> {
         let Slices { exchange, own, before, packed, batch, .. } = slices;
         let processes = exchange.processes();
-        let mut all: Vec<MatrixMut<'_, T>> = Vec::new();
-        if let Some(collected) = &mut self.collected {
-            all.extend(collected.gradients.iter_mut().flatten().map(Matrix::view_mut));
-        }
-        for (layer, before) in self.layers.iter_mut().zip(before) {
-            all.extend(layer.parts_mut().statistics.filter(|_| before.is_some()));
-        }
+        let mut all = self.sums_mut(before);
         // The rows of losses and hits are as long as a batch.
         let (samples, rows) = (losses.columns(), all.len()..all.len() + 2);
         packed.resize_with(own.len() + 1, Vec::new);
@@ -229,13 +235,7 @@ impl<T: Scalar> Stepper<'_, T> {
                 Ok(all)
             })
             .collect::<Result<_>>()?;
-        let mut to: Vec<MatrixMut<'_, T>> = Vec::new();
-        if let Some(collected) = &mut self.collected {
-            to.extend(collected.gradients.iter_mut().flatten().map(Matrix::view_mut));
-        }
-        for (layer, before) in self.layers.iter_mut().zip(before) {
-            to.extend(layer.parts_mut().statistics.filter(|_| before.is_some()));
-        }
+        let mut to = self.sums_mut(before);
         to.push(losses);
         to.extend(hits);
         devices.sum(exchange, &own, to)

@@ -157,7 +157,7 @@ impl Failure {
 /// The connection of a device with those of the other processes.
 #[derive(Default)]
 pub(super) enum Link {
-    /// Nobody has asked for it.
+    /// Not asked for yet.
     #[default]
     Unknown,
     /// The devices cannot be connected.
@@ -328,7 +328,7 @@ fn obstacle(group: &Group, all: &[Vec<u8>]) -> Option<String> {
 /// The address of a GPU on the PCI bus of its machine.
 fn bus_id(found: &Found) -> Result<String> {
     let mut text: [c_char; BUS_ID_BYTES] = [0; BUS_ID_BYTES];
-    // SAFETY: the text has as many bytes as the call is told; the id is the driver's.
+    // SAFETY: the text has the length that is passed; the id is the driver's.
     let result =
         unsafe { sys::cuDeviceGetPCIBusId(text.as_mut_ptr(), BUS_ID_BYTES as c_int, found.id) };
     let refused = |error: cudarc::driver::DriverError| {
