@@ -3,6 +3,7 @@
 
 use std::env;
 use std::ffi::{CStr, c_char, c_int, c_void};
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::ptr;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -48,6 +49,7 @@ const ERRORS_RETURN: Handle = handle(0x143);
 const INT: Handle = handle(0x209);
 const BYTE: Handle = handle(0x247);
 const LOGICAL_OR: Handle = handle(0x31);
+const IN_PLACE: *const c_void = ptr::without_provenance(1);
 
 /// Whether this process has opened MPI: it can be begun once.
 static IS_OPENED: AtomicBool = AtomicBool::new(false);
@@ -220,20 +222,32 @@ impl Mpi {
     }
 
     /// The bytes of every process one after the other, of lengths that all know.
-    pub(super) fn all_gather_into(
+    fn all_gather_into(&self, own: &[u8], to: &mut [u8], lengths: &[usize]) -> Result<()> {
+        assert!(own.len() == lengths[self.rank]);
+        self.gather(own.as_ptr().cast(), own.len(), to, lengths)
+    }
+
+    /// As [`Mpi::all_gather_into`], where this process's bytes are in their place.
+    pub(super) fn complete(&self, to: &mut [u8], lengths: &[usize]) -> Result<()> {
+        self.gather(IN_PLACE, 0, to, lengths)
+    }
+
+    /// `own`: as many bytes as `count`, or [`IN_PLACE`].
+    fn gather(
         &self,
-        own: &[u8],
+        own: *const c_void,
+        count: usize,
         to: &mut [u8],
         lengths: &[usize],
     ) -> Result<()> {
         let (counts, places, end) = places(lengths);
-        assert!(counts.len() == self.size && end == to.len() && own.len() == lengths[self.rank]);
+        assert!(counts.len() == self.size && end == to.len());
         let turn = self.turn();
         // SAFETY: the memory of both is as long as the counts say, which is asserted.
         let code = unsafe {
             (self.functions.all_gather)(
-                own.as_ptr().cast(),
-                own.len() as Count,
+                own,
+                count as Count,
                 BYTE,
                 to.as_mut_ptr().cast(),
                 counts.as_ptr(),
@@ -246,18 +260,19 @@ impl Mpi {
         self.check("MPI_Allgatherv", code)
     }
 
-    /// Gives process i the i-th part of `from`, of `sent_i` bytes, and gets `received_i` bytes of it.
+    /// Gives process i the i-th part of `from`, and gets `received_i` bytes of it.
     pub(super) fn all_to_all(
         &self,
         from: &[u8],
-        sent: &[usize],
+        parts: &[Range<usize>],
         to: &mut [u8],
         received: &[usize],
     ) -> Result<()> {
-        let (sent, sent_places, sent_end) = places(sent);
+        let sent: Vec<Count> = parts.iter().map(|part| part.len() as Count).collect();
+        let sent_places: Vec<Count> = parts.iter().map(|part| part.start as Count).collect();
         let (received, received_places, received_end) = places(received);
         assert!(sent.len() == self.size && received.len() == self.size);
-        assert!(sent_end == from.len() && received_end == to.len());
+        assert!(parts.iter().all(|part| part.end <= from.len()) && received_end == to.len());
         let turn = self.turn();
         // SAFETY: the memory of both is as long as the counts say, which is asserted.
         let code = unsafe {

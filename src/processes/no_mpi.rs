@@ -46,19 +46,14 @@ impl Mpi {
     pub(super) fn all_to_all(
         &self,
         _from: &[u8],
-        _sent: &[usize],
+        _parts: &[std::ops::Range<usize>],
         _to: &mut [u8],
         _received: &[usize],
     ) -> Result<()> {
         match *self {}
     }
 
-    pub(super) fn all_gather_into(
-        &self,
-        _own: &[u8],
-        _to: &mut [u8],
-        _lengths: &[usize],
-    ) -> Result<()> {
+    pub(super) fn complete(&self, _to: &mut [u8], _lengths: &[usize]) -> Result<()> {
         match *self {}
     }
 

@@ -76,12 +76,10 @@ pub struct Exchange<T> {
     slices: usize,
     /// The subtrees that each process adds up by itself.
     subtrees: Vec<Vec<Range<usize>>>,
-    /// This process's part of a block of the k-th sum of every process that has so many.
+    /// This process's part of a block of the k-th sum of every other process that has so many.
     received: Vec<Vec<T>>,
     /// Sums of subtrees that wait for their other side, `BLOCK` numbers each.
     waiting: Vec<T>,
-    /// This process's part of a block of the sum of all.
-    part: Vec<T>,
 }
 
 /// A sum that this process has received a part of.
@@ -107,7 +105,6 @@ impl<T: Scalar> Exchange<T> {
         Exchange {
             received: vec![Vec::new(); rounds],
             waiting: vec![T::default(); levels * BLOCK],
-            part: Vec::new(),
             group: group.clone(),
             slices,
             subtrees,
@@ -175,56 +172,62 @@ impl<T: Scalar> Exchange<T> {
         let block = EXCHANGED.max(EXCHANGED_WITH_EACH * group.size()) / size_of::<T>();
         for (i, to) in to.chunks_mut(block).enumerate() {
             let numbers = i * block..i * block + to.len();
-            self.sum_block(mpi, own, numbers, to)?;
+            let own: Vec<&[T]> = own.iter().map(|own| &own[numbers.clone()]).collect();
+            self.sum_block(mpi, &own, to)?;
         }
         Ok(())
     }
 
-    /// The sum of some of the numbers.
-    fn sum_block(
-        &mut self,
-        mpi: &Mpi,
-        own: &[&[T]],
-        numbers: Range<usize>,
-        to: &mut [T],
-    ) -> Result<()> {
+    /// As [`Exchange::sum`]. What a process gives to itself is read where it is.
+    fn sum_block(&mut self, mpi: &Mpi, own: &[&[T]], to: &mut [T]) -> Result<()> {
         let (rank, size) = (self.group.rank(), self.group.size());
-        let length = |rank: usize| part_of(to.len(), size, rank).len();
-        let parts: Vec<usize> = (0..size).map(|rank| length(rank) * size_of::<T>()).collect();
+        let parts: Vec<Range<usize>> = (0..size).map(|rank| self.part(to.len(), rank)).collect();
+        let bytes_of = |part: &Range<usize>| part.start * size_of::<T>()..part.end * size_of::<T>();
+        let length = parts[rank].len();
         for (round, received) in self.received.iter_mut().enumerate() {
-            let own = own.get(round).map_or(&[][..], |own| &own[numbers.clone()]);
-            let sent = if own.is_empty() { vec![0; size] } else { parts.clone() };
-            let has = |subtrees: &Vec<_>| if subtrees.len() > round { parts[rank] } else { 0 };
-            let counts: Vec<usize> = self.subtrees.iter().map(has).collect();
-            let senders = self.subtrees.iter().filter(|own| own.len() > round).count();
+            let own = own.get(round).copied().unwrap_or_default();
+            let to_other = |(other, part)| {
+                if own.is_empty() || other == rank { 0..0 } else { bytes_of(part) }
+            };
+            let sent: Vec<Range<usize>> = parts.iter().enumerate().map(to_other).collect();
+            let senders: Vec<bool> = (0..size)
+                .map(|other| other != rank && self.subtrees[other].len() > round)
+                .collect();
+            let counts: Vec<usize> =
+                senders.iter().map(|sends| usize::from(*sends) * length * size_of::<T>()).collect();
+            let all = senders.iter().filter(|sends| **sends).count() * length;
             // As long as the longest block so far.
-            received.resize(received.len().max(senders * length(rank)), T::default());
-            let received = &mut received[..senders * length(rank)];
-            mpi.all_to_all(as_bytes(own), &sent, as_bytes_mut(received), &counts)?;
+            received.resize(received.len().max(all), T::default());
+            mpi.all_to_all(as_bytes(own), &sent, as_bytes_mut(&mut received[..all]), &counts)?;
         }
-        self.part.resize(self.part.len().max(length(rank)), T::default());
-        self.add_up(length(rank));
-        let part = &self.part[..length(rank)];
-        mpi.all_gather_into(as_bytes(part), as_bytes_mut(to), &parts)
+        self.add_up(own, parts[rank].clone(), &mut to[parts[rank].clone()]);
+        let lengths: Vec<usize> = parts.iter().map(|part| bytes_of(part).len()).collect();
+        mpi.complete(as_bytes_mut(to), &lengths)
     }
 
-    /// This process's part of the sum of all slices.
-    fn add_up(&mut self, length: usize) {
+    /// The sum of all slices of this process's part, `mine` of the numbers of `own`.
+    fn add_up(&mut self, own: &[&[T]], mine: Range<usize>, sum: &mut [T]) {
+        let (own_rank, length) = (self.group.rank(), mine.len());
         for first in (0..length).step_by(BLOCK) {
             let block = first..length.min(first + BLOCK);
             let mut pieces = Vec::new();
             for (rank, subtrees) in self.subtrees.iter().enumerate() {
                 for (round, node) in subtrees.iter().enumerate() {
-                    let before =
-                        self.subtrees[..rank].iter().filter(|other| other.len() > round).count();
-                    let place = before * length;
-                    let numbers = &self.received[round][place + block.start..place + block.end];
+                    let numbers = if rank == own_rank {
+                        &own[round][mine.start + block.start..mine.start + block.end]
+                    } else {
+                        let others = self.subtrees[..rank].iter().enumerate();
+                        let before = others
+                            .filter(|(other, nodes)| *other != own_rank && nodes.len() > round);
+                        let place = before.count() * length;
+                        &self.received[round][place + block.start..place + block.end]
+                    };
                     pieces.push(Piece { node, numbers });
                 }
             }
             let mut pieces = pieces.into_iter();
             let (next, root) = (&mut pieces, 0..self.slices);
-            add_block(&root, next, &mut self.part[block], &mut self.waiting);
+            add_block(&root, next, &mut sum[block], &mut self.waiting);
         }
     }
 }

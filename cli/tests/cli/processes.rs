@@ -358,3 +358,28 @@ fn time_limits_are_decided_by_one_process() {
         run(&mpiexec, &folder, &format!("-n 2 PROGRAM train {options} --out m.safetensors")).ok();
     }
 }
+
+/// Each of R processes sends `2 (R - 1) / R` of the gradient's bytes a step, and of 8 bytes a sample for losses and hits.
+#[test]
+fn a_step_sends_the_bytes_that_are_reckoned() {
+    let Some(mpiexec) = mpiexec() else { return };
+    let folder = Folder::new();
+    let library = folder.join("libcounting.so");
+    let mpi = mpiexec.parent().unwrap().join("../lib").canonicalize().unwrap();
+    let source = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/mpi/counting.rs");
+    let compiler = std::env::var_os("RUSTC").unwrap_or_else(|| "rustc".into());
+    let mut compile = Command::new(compiler);
+    compile.args(["--edition", "2024", "--crate-type", "cdylib", "-lmpi_abi", "-L"]).arg(&mpi);
+    compile.arg(format!("-Clink-arg=-Wl,-rpath,{}", mpi.display()));
+    assert!(compile.arg("-o").arg(&library).arg(source).status().unwrap().success());
+    // 64-24-10 has 1,810 parameters; 400 samples are 8 steps an epoch.
+    let (steps, bytes) = (2 * 8, size_of::<f32>() * 1810 + 8 * 50);
+    for size in [1, 2, 4, 8] {
+        let train = format!("-n {size} PROGRAM train {DIGITS} --held-out 0 --plain --out model");
+        let mut command = command(&mpiexec, &folder, &train);
+        Run::new(&train, command.env("TRAVERTINE_MPI", &library).output().unwrap()).ok();
+        let sent = |rank| fs::read_to_string(folder.join(format!("sent-{rank}"))).unwrap();
+        let sent: usize = (0..size).map(|rank| sent(rank).parse::<usize>().unwrap()).sum();
+        assert_eq!(sent, steps * 2 * (size - 1) * bytes, "{size} processes");
+    }
+}
