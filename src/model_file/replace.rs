@@ -3,12 +3,13 @@
 use std::ffi::OsString;
 use std::fs::File;
 use std::io::{self, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use crate::error::{Error, Result};
 
 /// Writes a file whole: to a temporary file in the same folder, which is synced and then renamed. `path` holds the old or the
-/// new content at any moment, even if the process is killed. Models and checkpoints are written this way.
+/// new content at any moment, even if the process is killed. Models and checkpoints are written this way. A symbolic link stays, and
+/// the file that it leads to is replaced.
 ///
 /// ```
 /// use travertine::model_file::replace_file;
@@ -21,16 +22,16 @@ use crate::error::{Error, Result};
 /// ```
 ///
 /// # Errors
-/// A folder that is missing, full or not writable; a path that is a folder. The old file is then unchanged, and no temporary
-/// file is left.
+/// A folder that is missing, full or not writable; a path that is no regular file, such as a folder or a device. The old file is then
+/// unchanged, and no temporary file is left.
 pub fn replace_file(path: impl AsRef<Path>, bytes: &[u8]) -> Result<()> {
     let path = path.as_ref();
     write_and_rename(path, bytes).map_err(|source| Error::io("write", path, source))
 }
 
 fn write_and_rename(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
-    let folder = folder.unwrap_or(Path::new("."));
+    let path = &followed(path)?;
+    let folder = folder_of(path);
     let mut prefix = OsString::from(".");
     prefix.push(path.file_name().unwrap_or_default());
     prefix.push(".");
@@ -47,4 +48,23 @@ fn write_and_rename(path: &Path, bytes: &[u8]) -> io::Result<()> {
     file.persist(path).map_err(|error| error.error)?;
     // The new name is on disk once its folder is.
     if cfg!(unix) { File::open(folder)?.sync_all() } else { Ok(()) }
+}
+
+/// The file that a path leads to; itself where nothing is there.
+fn followed(path: &Path) -> io::Result<PathBuf> {
+    match path.metadata() {
+        // A rename would put a file in the place of a device or a pipe.
+        Ok(metadata) if !metadata.is_file() && !metadata.is_dir() => {
+            Err(io::Error::new(io::ErrorKind::InvalidInput, "it is not a regular file"))
+        }
+        Ok(_) => path.canonicalize(),
+        // A link may lead to a file that is not there yet.
+        Err(_) => {
+            Ok(path.read_link().map_or_else(|_| path.to_owned(), |to| folder_of(path).join(to)))
+        }
+    }
+}
+
+fn folder_of(path: &Path) -> &Path {
+    path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }

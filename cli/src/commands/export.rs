@@ -117,10 +117,7 @@ fn export<T: Scalar>(args: &ExportArgs, format: Format) -> Result<()> {
         }
     };
     file::check("--to", &args.to, bytes.len())?;
-    if args.to.exists() {
-        note(&format!("replaces {}", args.to.display()));
-    }
-    model_file::replace_file(&args.to, &bytes)
+    file::write_whole(&args.to, &bytes)
 }
 
 fn onnx<T: Scalar>(args: &ExportArgs, model: &Model<T>) -> Result<Vec<u8>> {

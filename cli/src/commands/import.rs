@@ -34,9 +34,7 @@ pub(crate) fn run(args: &ImportArgs) -> Result<()> {
 fn import<T: Scalar>(args: &ImportArgs) -> Result<()> {
     let model = Model::<T>::load(&args.model, &engine::open("cpu")?)?;
     file::check("--out", &args.out, model.parameters() * size_of::<T>())?;
-    if args.out.exists() {
-        note(&format!("replaces {}", args.out.display()));
-    }
+    file::name_replaced(&args.out);
     model.save(&args.out)?;
     note(&format!("{model}"));
     Ok(())

@@ -9,13 +9,13 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use serde::Serialize;
 use serde_json::Value;
+use travertine::Result;
 use travertine::data::{Coding, Encoder, Schema, Table, TableOptions, Task};
 use travertine::model_file::{self, Description, ModelInfo};
-use travertine::{ErrorKind, Result};
 
 use crate::args::table::TableArgs;
 use crate::args::values::task;
-use crate::message::{counted, note, wrong};
+use crate::message::{counted, wrong};
 use crate::output::text::table;
 use crate::output::{Output, file};
 
@@ -101,15 +101,7 @@ fn inspect_table(args: &InspectArgs) -> Result<()> {
     let Some(path) = &args.table.schema else { return Ok(()) };
     let text = toml::to_string(schema).map_err(|error| wrong("--schema", error.to_string()))?;
     file::check("--schema", path, 0)?;
-    if path.exists() {
-        note(&format!("replaces {}", path.display()));
-    }
-    file::write_whole(path, text.as_bytes()).map_err(|source| ErrorKind::Io {
-        action: "write",
-        path: path.clone(),
-        source,
-    })?;
-    Ok(())
+    file::write_whole(path, text.as_bytes())
 }
 
 /// The line of `inspect --json`.

@@ -75,6 +75,9 @@ fn predict<T: Scalar>(args: &PredictArgs) -> Result<()> {
         Some(path) => {
             let inputs = [PathBuf::from(model_and_data.data.name()), model_and_data.model.clone()];
             file::check_is_not("--out", path, &inputs)?;
+            if model_and_data.data.name() == STANDARD_INPUT {
+                file::check_is_not_standard_input("--out", path)?;
+            }
             Target::File(path)
         }
         None if model_and_data.json => Target::JsonLines,

@@ -55,6 +55,7 @@ impl History {
             format(path)?;
             file::check_is_not("--history", path, inputs)?;
             file::check("--history", path, 0)?;
+            file::check_is_own(("--history", "a history"), path, is_history)?;
         }
         for (option, folder) in [("--tensorboard", &args.tensorboard), ("--report", &args.report)] {
             folder.as_ref().map_or(Ok(()), |folder| file::make_folder(option, folder))?;
@@ -99,11 +100,7 @@ impl History {
             return Ok(());
         }
         if let Some(path) = &self.file {
-            let refused = |source| {
-                let path = path.clone();
-                ErrorKind::Io { action: "write the history to", path, source }
-            };
-            write_lines(path, &mut self.open, records).map_err(refused)?;
+            write_lines(path, &mut self.open, records)?;
         }
         if let Some(folder) = &self.tensorboard {
             let refused = |source| {
@@ -122,7 +119,11 @@ fn write_lines(
     path: &Path,
     open: &mut Option<(File, usize)>,
     records: &[EpochRecord],
-) -> io::Result<()> {
+) -> Result<()> {
+    let refused = |source| {
+        let path = path.to_owned();
+        ErrorKind::Io { action: "write the history to", path, source }
+    };
     let is_csv = format(path).is_ok_and(|format| format == Format::Csv);
     let line = |record: &EpochRecord, norms| match is_csv {
         true => csv(record, norms),
@@ -130,13 +131,15 @@ fn write_lines(
     };
     if let Some((file, norms)) = open {
         let last = records.last().map(|record| line(record, *norms));
-        return writeln!(file, "{}", last.unwrap_or_default());
+        return Ok(writeln!(file, "{}", last.unwrap_or_default()).map_err(refused)?);
     }
     let norms = records.iter().map(|record| record.gradient_norms.len()).max().unwrap_or(0);
     let head = is_csv.then(|| csv_head(norms));
     let lines = head.into_iter().chain(records.iter().map(|record| line(record, norms)));
     let text: String = lines.map(|line| line + "\n").collect();
-    *open = Some((file::write_whole(path, text.as_bytes())?, norms));
+    file::write_whole(path, text.as_bytes())?;
+    let file = File::options().append(true).open(path).map_err(refused)?;
+    *open = Some((file, norms));
     Ok(())
 }
 
@@ -187,10 +190,18 @@ fn format(path: &Path) -> Result<Format> {
     }
 }
 
+/// The columns of a CSV file, but for those of gradient norms.
+const COLUMNS: &str =
+    "epoch,step,train_loss,train_accuracy,test_loss,test_accuracy,learning_rate,seconds";
+
+/// Whether a file begins as the ones that are written here.
+fn is_history(head: &str) -> bool {
+    let first = head.lines().next().unwrap_or_default();
+    first.starts_with(COLUMNS) || serde_json::from_str::<EpochRecord>(first).is_ok()
+}
+
 fn csv_head(layers: usize) -> String {
-    let fixed =
-        "epoch,step,train_loss,train_accuracy,test_loss,test_accuracy,learning_rate,seconds";
-    (0..layers).fold(fixed.to_owned(), |head, layer| format!("{head},gradient_norm_{layer}"))
+    (0..layers).fold(COLUMNS.to_owned(), |head, layer| format!("{head},gradient_norm_{layer}"))
 }
 
 /// Unknown values are empty fields; epochs from before a resumption may have no gradient norms.

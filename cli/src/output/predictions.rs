@@ -7,7 +7,7 @@ use std::path::Path;
 use serde::Serialize;
 use travertine::{ErrorKind, Model, Prediction, Result, Scalar};
 
-use crate::message::{note, wrong};
+use crate::message::wrong;
 use crate::output::columns::{self, Columns};
 use crate::output::file;
 use crate::output::{Output, shortest};
@@ -201,10 +201,7 @@ impl<'a> PredictionOutput<'a> {
     pub(crate) fn finish(mut self) -> Result<()> {
         let Some((path, content)) = self.file.take() else { return self.output.flush() };
         let content = content.into_bytes().map_err(|source| failed(path, source))?;
-        if path.exists() {
-            note(&format!("replaces {}", path.display()));
-        }
-        file::write_whole(path, &content).map(|_| ()).map_err(|source| failed(path, source))
+        file::write_whole(path, &content)
     }
 }
 

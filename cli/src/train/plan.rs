@@ -12,8 +12,8 @@ use crate::args::history::HistoryArgs;
 use crate::args::memory::Memory;
 use crate::args::source::Source;
 use crate::message::{counted, note, warn, wrong};
-use crate::output::file;
 use crate::output::history::History;
+use crate::output::{file, report};
 use crate::train::args::{DataArgs, TrainArgs};
 use crate::train::attempt::{self, Watch};
 use crate::train::augment::MemoryFeed;
@@ -94,6 +94,7 @@ impl<T: Scalar> Plan<T> {
         };
         let args = preset::resolve(preset, &args, &data);
         let mut recipe = Recipe::new(&args)?;
+        args.check_effects(!data.classes().is_empty())?;
         recipe.check(!data.classes().is_empty())?;
         let output = OutputLayer::new(&args.layers, &data)?;
         let description = match (&stream, args.stream) {
@@ -314,15 +315,17 @@ impl Files {
         }
     }
 
-    /// Refuses a path that a model of `bytes` bytes cannot be saved at.
+    /// Refuses paths that a model of `bytes` bytes and its report cannot be saved at.
     pub(crate) fn check_model(&self, bytes: usize) -> Result<()> {
+        self.report().map_or(Ok(()), report::check)?;
         file::check_is_not("--out", &self.model, &self.inputs)?;
         file::check("--out", &self.model, bytes)?;
         if !self.model.exists() {
             return Ok(());
         }
         let name = self.model.display();
-        if model_file::describe(&self.model).is_err() {
+        // Reading a pipe would wait for its writer.
+        if !self.model.is_file() || model_file::describe(&self.model).is_err() {
             let reason =
                 format!("{name} exists and is not a model of travertine; it is not replaced");
             return Err(wrong("--out", reason));

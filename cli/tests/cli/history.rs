@@ -41,7 +41,8 @@ fn lines(folder: &Folder, name: &str) -> Vec<Value> {
 #[test]
 fn history_is_what_training_printed() {
     let folder = Folder::new();
-    folder.write("h.jsonl", "from before");
+    let before = r#"{"epoch":9,"step":9,"train_loss":1.0,"learning_rate":0.1,"seconds":0.1,"gradient_norms":[]}"#;
+    folder.write("h.jsonl", before);
     let options = "--epochs 4 --schedule step(2,0.5) --learning-rate 0.2 --hidden 20 --json";
     let printed = folder
         .run(&format!("train digits {options} --history h.jsonl --tensorboard logs/deep"))
@@ -181,9 +182,11 @@ fn files_that_cannot_be_written_are_told_before_training() {
     assert!(!folder.join("data.safetensors").exists());
 
     // A training that never gets to its first row leaves what was there.
-    folder.write("h.csv", "precious");
+    let precious =
+        "epoch,step,train_loss,train_accuracy,test_loss,test_accuracy,learning_rate,seconds\n";
+    folder.write("h.csv", precious);
     folder
         .run("train digits --output linear --learning-rate 1e30 --history h.csv")
         .fails(1, &["diverged"]);
-    assert_eq!(fs::read_to_string(folder.join("h.csv")).unwrap(), "precious");
+    assert_eq!(fs::read_to_string(folder.join("h.csv")).unwrap(), precious);
 }

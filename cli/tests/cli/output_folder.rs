@@ -99,10 +99,95 @@ fn a_report_without_room_tells_that_the_model_is_saved() {
     );
     assert_eq!(run.status, Some(1), "{}", run.err);
     assert!(
-        run.err.contains("the model is saved as m") && run.err.contains("cannot write the report"),
+        run.err.contains("the model is saved as m")
+            && run.err.contains("cannot write r/report.html"),
         "{}",
         run.err
     );
     assert!(folder.join("m").exists());
     assert_eq!(fs::read_dir(folder.join("r")).unwrap().count(), 0, "no part of a page");
+}
+
+/// A table, and a model of it.
+#[cfg(unix)]
+fn with_model() -> Folder {
+    let folder = Folder::new();
+    let rows: String = (0..60).map(|i| format!("{i},{}\n", 2 * i)).collect();
+    folder.write("data.csv", &format!("a,y\n{rows}"));
+    folder.run("train data.csv --task values --hidden none --epochs 2 --out m").ok();
+    folder
+}
+
+#[test]
+#[cfg(unix)]
+fn pipes_are_written_into_and_links_are_followed() {
+    use std::os::unix::fs::{FileTypeExt, symlink};
+    use std::process::Command;
+
+    let folder = with_model();
+    assert!(Command::new("mkfifo").arg(folder.join("pipe.csv")).status().unwrap().success());
+    let reader = {
+        let pipe = folder.join("pipe.csv");
+        std::thread::spawn(move || fs::read_to_string(pipe).unwrap())
+    };
+    folder.run("predict m data.csv --out pipe.csv").ok();
+    assert_eq!(reader.join().unwrap().lines().count(), 61);
+    assert!(fs::metadata(folder.join("pipe.csv")).unwrap().file_type().is_fifo());
+    // A pipe is no model, and has no reader now.
+    folder
+        .run("train data.csv --task values --epochs 1 --out pipe.csv")
+        .fails(2, &["--out", "not replaced"]);
+
+    folder.write("real.csv", "old");
+    symlink("real.csv", folder.join("link.csv")).unwrap();
+    symlink("new.csv", folder.join("dangling.csv")).unwrap();
+    for (link, file) in [("link.csv", "real.csv"), ("dangling.csv", "new.csv")] {
+        folder.run(&format!("predict m data.csv --out {link}")).ok();
+        assert!(fs::symlink_metadata(folder.join(link)).unwrap().is_symlink(), "{link}");
+        assert_eq!(fs::read_to_string(folder.join(file)).unwrap().lines().count(), 61, "{file}");
+    }
+    symlink("m", folder.join("current")).unwrap();
+    let before = fs::read(folder.join("m")).unwrap();
+    folder.run("train data.csv --task values --hidden none --epochs 3 --out current").ok();
+    assert!(fs::symlink_metadata(folder.join("current")).unwrap().is_symlink());
+    assert!(fs::read(folder.join("m")).unwrap() != before);
+}
+
+#[test]
+fn histories_and_reports_replace_their_own_kind_alone() {
+    let folder = Folder::new();
+    for (option, path) in [
+        ("--history results.csv", "results.csv"),
+        ("--history results.jsonl", "results.jsonl"),
+        ("--report .", "report.html"),
+    ] {
+        folder.write(path, "my,data\n1,2\n");
+        folder
+            .run(&format!("{SHORT} --out m {option}"))
+            .fails(2, &["not replaced", path, &option[..8]]);
+        assert_eq!(fs::read_to_string(folder.join(path)).unwrap(), "my,data\n1,2\n");
+        assert!(!folder.join("m").exists());
+        fs::remove_file(folder.join(path)).unwrap();
+        folder.run(&format!("{SHORT} --out m2 {option}")).ok();
+        let run = folder.run(&format!("{SHORT} --out m2 {option}")).ok();
+        assert!(
+            run.err.contains(&format!("replaces {path}"))
+                || run.err.contains(&format!("replaces ./{path}")),
+            "{}",
+            run.err
+        );
+    }
+}
+
+#[test]
+#[cfg(unix)]
+fn what_standard_input_is_read_from_is_not_replaced() {
+    let folder = with_model();
+    let before = fs::read(folder.join("data.csv")).unwrap();
+    let input = fs::File::open(folder.join("data.csv")).unwrap();
+    let output = folder.command("predict m - --out data.csv").stdin(input).output().unwrap();
+    let message = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(2), "{message}");
+    assert!(message.contains("--out") && message.contains("standard input"), "{message}");
+    assert_eq!(fs::read(folder.join("data.csv")).unwrap(), before);
 }

@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 use travertine::data::Dataset;
 use travertine::layer::LayerKind;
-use travertine::{ErrorKind, Model, Network, Result, Scalar};
+use travertine::{Model, Network, Result, Scalar};
 
 use self::chart::{Chart, Form, Series, exact};
 use crate::output::file;
@@ -54,14 +54,21 @@ impl<T: Scalar> Story<'_, T> {
     }
 }
 
-/// Writes `report.html` into a folder, whole or not at all.
+/// The file in the folder of a report.
+const NAME: &str = "report.html";
+/// The end of the title of every page.
+const TITLE_END: &str = ": travertine";
+
+/// Refuses a folder with a page of the same name that is no report.
+pub(crate) fn check(folder: &Path) -> Result<()> {
+    let is_report = |head: &str| head.contains(&format!("{TITLE_END}</title>"));
+    file::check_is_own(("--report", "a report"), &folder.join(NAME), is_report)
+}
+
+/// Writes a page into a folder, whole or not at all.
 pub(crate) fn write<T: Scalar>(folder: &Path, story: &Story<'_, T>) -> Result<PathBuf> {
-    let path = folder.join("report.html");
-    let written = file::write_whole(&path, page(story)?.into_string().as_bytes());
-    written.map_err(|source| {
-        let path = path.clone();
-        ErrorKind::Io { action: "write the report to", path, source }
-    })?;
+    let path = folder.join(NAME);
+    file::write_whole(&path, page(story)?.into_string().as_bytes())?;
     Ok(path)
 }
 
@@ -74,7 +81,7 @@ fn page<T: Scalar>(story: &Story<'_, T>) -> Result<Markup> {
             head {
                 meta charset="utf-8";
                 meta name="viewport" content="width=device-width, initial-scale=1";
-                title { (title) ": travertine" }
+                title { (title) (TITLE_END) }
                 style { (PreEscaped(include_str!("style.css"))) }
             }
             body {
