@@ -32,7 +32,12 @@ impl FromStr for ClassWeights {
         };
         let pairs: Option<Vec<_>> = text.split(',').map(pair).collect();
         let expected = "expected balanced or CLASS=WEIGHT,CLASS=WEIGHT with weights above 0";
-        pairs.map(ClassWeights::Named).ok_or_else(|| format!("{expected}, found '{text}'"))
+        let pairs = pairs.ok_or_else(|| format!("{expected}, found '{text}'"))?;
+        let is_again = |i: usize| pairs[..i].iter().any(|(name, _)| *name == pairs[i].0);
+        match (0..pairs.len()).find(|&i| is_again(i)) {
+            Some(i) => Err(format!("expected each class once, found '{}' twice", pairs[i].0)),
+            None => Ok(ClassWeights::Named(pairs)),
+        }
     }
 }
 

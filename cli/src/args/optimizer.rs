@@ -57,6 +57,11 @@ impl OptimizerArgs {
         }
     }
 
+    /// Whether weights decay.
+    pub(crate) fn decays(&self) -> bool {
+        self.weight_decay() > 0.0
+    }
+
     fn weight_decay(&self) -> f64 {
         self.weight_decay.unwrap_or(if self.optimizer == OptimizerName::Adamw {
             DECOUPLED_DECAY

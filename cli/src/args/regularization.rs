@@ -88,6 +88,11 @@ impl RegularizationArgs {
         Ok(())
     }
 
+    /// Whether units or inputs are left out in training.
+    pub(crate) fn has_dropout(&self) -> bool {
+        self.dropout > 0.0 || self.input_dropout > 0.0
+    }
+
     /// The factors of the parameters of this network.
     pub(crate) fn factors<T: Scalar>(&self, network: &Network<T>) -> Option<Vec<[Factors; 2]>> {
         if self.rates == Rates::Standard {

@@ -5,10 +5,10 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 use travertine::data::Task;
-use travertine::{Activation, Quantiles};
+use travertine::{Activation, Init, Quantiles, Result};
 
 use crate::args::augment::Augment;
-use crate::args::checkpoint::CheckpointArgs;
+use crate::args::checkpoint::{CheckpointArgs, CheckpointFolder, Keep};
 use crate::args::device::{DeviceArgs, Precision};
 use crate::args::history::HistoryArgs;
 use crate::args::init::FirstWeights;
@@ -24,6 +24,7 @@ use crate::args::table::{Scaling, TableArgs};
 use crate::args::values::{
     at_least_one, at_least_two, not_negative, positive, quantiles, share, task,
 };
+use crate::message::wrong;
 
 /// `train`
 #[derive(Args, Clone, Debug)]
@@ -97,7 +98,7 @@ pub(crate) struct TrainArgs {
         default_missing_value = "32",
         value_parser = at_least_one,
         conflicts_with_all = [
-            "folds", "samples", "report", "checkpoint", "resume", "every", "early_stopping", "augment",
+            "folds", "samples", "report", "checkpoint", "resume", "every", "early_stopping", "keep_epoch", "augment",
         ]
     )]
     pub(crate) stream: Option<usize>,
@@ -210,6 +211,43 @@ pub(crate) struct DataArgs {
 }
 
 impl TrainArgs {
+    /// Refuses options that have no effect beside the others.
+    pub(crate) fn check_effects(&self, has_classes: bool) -> Result<()> {
+        let (checkpoint, is_given) = (&self.checkpoint, |option| self.is_given(option));
+        let keeps_last = is_given("keep_epoch") && checkpoint.keep_epoch == Keep::Last;
+        if keeps_last && checkpoint.early_stopping.is_some() {
+            return Err(wrong(
+                "--keep-epoch",
+                "last contradicts --early-stopping, which saves the best epoch",
+            ));
+        }
+        if checkpoint.keep_epoch == Keep::Accuracy && !has_classes {
+            return Err(wrong("--keep-epoch", "accuracy is of classes, but the label is values"));
+        }
+        if is_given("on_checkpoint_error") && matches!(checkpoint.folder()?, CheckpointFolder::None)
+        {
+            return Err(wrong("--on-checkpoint-error", "is for checkpoints; add --checkpoint DIR"));
+        }
+        if is_given("activation") && self.layers.hidden.0.is_empty() {
+            let reason = "is of hidden layers, and --hidden none leaves none; --output is the activation of the outputs";
+            return Err(wrong("--activation", reason));
+        }
+        let has_zeros = self.layers.init == FirstWeights::Rule(Init::Zeros);
+        if self.layers.fit_init && has_zeros {
+            return Err(wrong(
+                "--fit-init",
+                "scales the first weights, and --init zeros leaves nothing to scale",
+            ));
+        }
+        let fades = self.regularization.has_dropout() || self.optimizer.decays();
+        if is_given("fade_regularization") && !fades {
+            let reason =
+                "is for --dropout, --input-dropout and --weight-decay; none of them is given";
+            return Err(wrong("--fade-regularization", reason));
+        }
+        Ok(())
+    }
+
     /// Whether an option with a default was given.
     pub(crate) fn is_given(&self, option: &str) -> bool {
         self.given.contains(option)

@@ -11,6 +11,8 @@ use crate::train::output_layer::OutputLayer;
 
 /// The least probability whose logarithm is taken.
 const LEAST: f64 = 1e-30;
+/// Samples below which their best temperature is chance.
+const LEAST_SAMPLES: usize = 20;
 
 /// An entry of the model file.
 pub(crate) type Entry = (&'static str, String);
@@ -31,6 +33,12 @@ pub(crate) fn check(
         (None, ..) if classes == 0 => "is for classes and --quantiles, but the label is values",
         (None, ..) if has_members => {
             "is for one network: the mean of members has no logits to divide"
+        }
+        (None, Activation::Softmax, Some(samples)) if samples < LEAST_SAMPLES => {
+            let reason = format!(
+                "{samples} samples held out are too few for a temperature; at least {LEAST_SAMPLES} are needed"
+            );
+            return Err(wrong("--calibrate", reason));
         }
         (None, Activation::Softmax, Some(_)) => return Ok(()),
         (None, Activation::Softmax, None) => UNTESTED,
@@ -77,6 +85,16 @@ fn divide_logits<T: Scalar>(
     probabilities: &[f64],
     (labels, classes): (&[u32], usize),
 ) -> Result<Entry> {
+    let samples = labels.len();
+    let is_right =
+        |(answer, &label): (&[f64], &u32)| answer.iter().all(|p| *p <= answer[label as usize]);
+    if probabilities.chunks_exact(classes).zip(labels).all(is_right) {
+        // The lower the temperature, the better it would seem.
+        note(&format!(
+            "--calibrate: the probabilities stay as they are, because all {samples} samples held out are answered right: they do not say how sure the model should be"
+        ));
+        return Ok(("temperature", "1".to_owned()));
+    }
     let logits: Vec<f64> = probabilities.iter().map(|p| p.max(LEAST).ln()).collect();
     let temperature = metrics::temperature(classes, labels, &logits)?;
     let divided = |values: Vec<T>| -> Vec<T> {
@@ -87,9 +105,9 @@ fn divide_logits<T: Scalar>(
         last.weights_mut().write(&weights)?;
         last.bias_mut().write(&bias)?;
     }
-    let (text, samples) = (digits(temperature), labels.len());
+    let text = digits(temperature);
     note(&format!(
-        "--calibrate: the logits are divided by {text}, the temperature of {samples} samples held out"
+        "--calibrate: the logits are divided by {text}, the temperature of {samples} samples held out; only other samples can judge that"
     ));
     Ok(("temperature", temperature.to_string()))
 }

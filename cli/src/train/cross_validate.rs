@@ -69,6 +69,7 @@ fn each_fold<T: Scalar>(
         let place = (fold - 1) % size;
         if fold == 1 || place == rank {
             let data = data?;
+            args.check_effects(!data.classes().is_empty())?;
             recipe.check(!data.classes().is_empty())?;
             let output = OutputLayer::new(&args.layers, &data)?;
             if fold == 1 && !recipe.rate().is_lowered() {

@@ -134,7 +134,11 @@ impl<T: Scalar> TrainingData<T> {
     /// The samples of a split: encoded, cut and standardized.
     fn of(args: &DataArgs, whole: &Whole<T>, split: &Split) -> Result<Self> {
         let train = match args.samples {
-            Some(samples) => &split.train[..samples.min(split.train.len())],
+            Some(samples) if samples > split.train.len() => {
+                let reason = format!("there are {} samples to train on", split.train.len());
+                return Err(wrong("--samples", reason));
+            }
+            Some(samples) => &split.train[..samples],
             None => &split.train[..],
         };
         let (train, held_out) = (in_order(train), in_order(&split.held_out));

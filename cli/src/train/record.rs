@@ -1,6 +1,6 @@
 //! What checkpoints and model files hold about a training.
 
-use travertine::data::Dataset;
+use travertine::data::{Dataset, TargetScale};
 use travertine::layer::LayerKind;
 use travertine::model_file::ModelInfo;
 use travertine::{Network, Result, Scalar};
@@ -35,6 +35,9 @@ pub(crate) fn checkpoint_metadata<T: Scalar>(
     ];
     if keep != Keep::Last {
         entries.push(("keep", format!("{keep:?}").to_lowercase()));
+    }
+    if let Some(bounds) = output.scale.as_ref().and_then(TargetScale::bounds) {
+        entries.push(("bounds of the values", format!("{bounds:?}")));
     }
     entries.extend(recipe.checkpoint_metadata(data.train.samples()));
     entries.extend(recipe.metadata());

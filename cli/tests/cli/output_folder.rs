@@ -113,7 +113,7 @@ fn a_report_without_room_tells_that_the_model_is_saved() {
 fn with_model() -> Folder {
     let folder = Folder::new();
     let rows: String = (0..60).map(|i| format!("{i},{}\n", 2 * i)).collect();
-    folder.write("data.csv", &format!("a,y\n{rows}"));
+    folder.write("data.csv", format!("a,y\n{rows}"));
     folder.run("train data.csv --task values --hidden none --epochs 2 --out m").ok();
     folder
 }

@@ -85,3 +85,43 @@ fn balanced_classes_find_the_rare_one() {
     let (plain, balanced) = (recall(""), recall("--class-weights balanced"));
     assert!(balanced > 0.7 && balanced > plain, "{balanced} beside {plain}");
 }
+
+#[test]
+fn options_without_effect_are_refused() {
+    let folder = Folder::new();
+    let rows: String = (0..60).map(|i| format!("{},{},{i}\n", i % 7, ["a", "b"][i % 2])).collect();
+    folder.write("t.csv", format!("x,class,value\n{rows}"));
+    let classes = "t.csv --label class --epochs 2";
+    let values = "t.csv --label value --task values --epochs 2";
+    for (options, words) in [
+        (format!("{classes} --class-weights a=1,a=5"), ["--class-weights", "'a' twice"]),
+        (
+            format!("{classes} --early-stopping 2 --keep-epoch last"),
+            ["--keep-epoch", "--early-stopping"],
+        ),
+        (format!("{values} --keep-epoch accuracy"), ["--keep-epoch", "values"]),
+        (
+            format!("{classes} --on-checkpoint-error continue"),
+            ["--on-checkpoint-error", "--checkpoint DIR"],
+        ),
+        (format!("{classes} --hidden none --activation tanh"), ["--activation", "--hidden none"]),
+        (
+            format!("{classes} --hidden 4 --fade-regularization"),
+            ["--fade-regularization", "--dropout"],
+        ),
+        (format!("{classes} --init zeros --fit-init"), ["--fit-init", "--init zeros"]),
+        (format!("{classes} --samples 9999"), ["--samples", "48 samples"]),
+        (format!("{classes} --stream 1 --keep-epoch loss"), ["--stream", "--keep-epoch"]),
+        (format!("{classes} --calibrate --held-out 0.1"), ["--calibrate", "at least 20"]),
+        (
+            format!("{classes} --folds 3 --fade-regularization --hidden 4"),
+            ["--fade-regularization", "--dropout"],
+        ),
+    ] {
+        folder.run(&format!("train {options}")).fails(2, &words);
+    }
+    folder.run(&format!("train {values} --checkpoint points --hidden 4")).ok();
+    folder
+        .run(&format!("train {values} --resume points --hidden 4 --bound-values"))
+        .fails(2, &["bounds of the values"]);
+}

@@ -104,6 +104,7 @@ pub(crate) fn run<T: Scalar>(args: &TrainArgs) -> Result<ExitCode> {
     let args = preset::resolve(preset, &args, &data);
     // Each network is a task of one process.
     let mut recipe = Recipe::new(&args)?.of_task();
+    args.check_effects(!data.classes().is_empty())?;
     recipe.check(!data.classes().is_empty())?;
     let output = OutputLayer::new(&args.layers, &data)?;
     if args.calibrate {
