@@ -318,10 +318,10 @@ impl Signals {
         memory.map_or_else(Signals::listen, |memory| Ok(Signals(Arc::clone(&memory.interrupt))))
     }
 
-    /// Registers SIGINT and SIGTERM: the first ends the training after the step, a second one ends the process at once.
+    /// Registers the signals that end a training: the first after the step, a second one ends the process at once.
     fn listen() -> Result<Self> {
         let (signal, asked) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicBool::new(false)));
-        for number in [SIGINT, SIGTERM] {
+        for number in endings() {
             flag::register_conditional_shutdown(number, 128 + number, Arc::clone(&asked))
                 .and_then(|_| flag::register(number, Arc::clone(&asked)))
                 .and_then(|_| flag::register_usize(number, Arc::clone(&signal), number as usize))
@@ -333,4 +333,22 @@ impl Signals {
         }
         Ok(Signals(signal))
     }
+}
+
+/// SIGINT, SIGTERM, and SIGHUP of a terminal that is gone, unless `nohup` has started the program.
+fn endings() -> Vec<i32> {
+    let mut endings = vec![SIGINT, SIGTERM];
+    #[cfg(target_os = "linux")]
+    endings.extend([signal_hook::consts::SIGHUP].into_iter().filter(|number| !is_ignored(*number)));
+    endings
+}
+
+/// Whether this process was started with the signal ignored.
+#[cfg(target_os = "linux")]
+fn is_ignored(number: i32) -> bool {
+    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let ignored = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    let ignored = ignored.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok());
+    // Without an answer the signal keeps its usual effect.
+    ignored.is_none_or(|mask| mask >> (number - 1) & 1 == 1)
 }

@@ -190,6 +190,30 @@ fn signals_finish_the_step_and_leave_a_checkpoint() {
     assert!(run.err.contains("nothing is saved (see --checkpoint)"), "{}", run.err);
 }
 
+/// A lost terminal ends a training as a signal does, unless `nohup` has started it.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_lost_terminal_leaves_a_checkpoint_and_nohup_goes_on() {
+    let train = format!("{TRAIN} --epochs 100000 --checkpoint c");
+    for (start, signals, status) in [
+        ("--default-signal=HUP", &["HUP"][..], 129),
+        ("--ignore-signal=HUP", &["HUP", "TERM"], 143),
+    ] {
+        let folder = Folder::new();
+        let mut command = Command::new("env");
+        command.args([start, env!("CARGO_BIN_EXE_travertine")]).args(train.split_whitespace());
+        command.current_dir(&*folder).env("XDG_CACHE_HOME", &*folder);
+        let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        while !folder.join("c").is_dir() || files(&folder).is_empty() {
+            thread::sleep(Duration::from_millis(5));
+        }
+        signals.iter().for_each(|signal| send(signal, child.id()));
+        let run = Run::new(&train, child.wait_with_output().unwrap());
+        assert_eq!(run.status, Some(status), "{start}: {}", run.err);
+        assert!(run.err.contains("is saved"), "{start}: {}", run.err);
+    }
+}
+
 #[test]
 fn a_longer_training_goes_on_where_a_shorter_one_ended() {
     let folder = Folder::new();
