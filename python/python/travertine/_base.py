@@ -16,6 +16,7 @@ from sklearn.utils._param_validation import Interval, Options, StrOptions
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
 
 from ._travertine import Network
+from ._watch import Watch
 
 ACTIVATIONS = {
     "logistic": "sigmoid",
@@ -225,7 +226,7 @@ class BaseMLP(BaseEstimator):
         }
         if weights is not None:
             weights = np.ascontiguousarray(weights, dtype=np.float64)
-        watch = _Watch(self, X.shape[0], options["l2"], (targets_val, weights_val), incremental)
+        watch = Watch(self, X.shape[0], options["l2"], (targets_val, weights_val), incremental)
         try:
             interrupted = self._network.fit(
                 options,
@@ -240,13 +241,13 @@ class BaseMLP(BaseEstimator):
         except FloatingPointError as error:
             raise ValueError(f"{NOT_FINITE} ({error})") from None
         if interrupted:
-            warnings.warn("Training interrupted by user.", stacklevel=4)
+            warnings.warn("Training interrupted by user.", stacklevel=5)
         elif watch.ended_by_max_iter and not incremental:
             warnings.warn(
                 f"Stochastic Optimizer: Maximum iterations ({self.max_iter}) reached and the optimization hasn't "
                 "converged yet.",
                 ConvergenceWarning,
-                stacklevel=4,
+                stacklevel=5,
             )
 
     def _fit_lbfgs(self, X: np.ndarray, targets: np.ndarray, weights: np.ndarray | None) -> None:
@@ -279,13 +280,13 @@ class BaseMLP(BaseEstimator):
         self.best_loss_ = self.loss_
         self.t_ += self.n_iter_ * X.shape[0]
         if end == "interrupted":
-            warnings.warn("Training interrupted by user.", stacklevel=4)
+            warnings.warn("Training interrupted by user.", stacklevel=5)
         elif end in ("iterations", "evaluations"):
             warnings.warn(
                 f"lbfgs failed to converge after {self.n_iter_} iteration(s): it reached the limit of {end}. Increase "
                 "max_iter or max_fun, or scale the data.",
                 ConvergenceWarning,
-                stacklevel=4,
+                stacklevel=5,
             )
 
     def _batch(self, samples: int, incremental: bool) -> int:
@@ -294,7 +295,7 @@ class BaseMLP(BaseEstimator):
             return 200 if incremental else min(200, samples)
         if self.batch_size > samples and not incremental:
             warnings.warn(
-                "Got `batch_size` less than 1 or larger than sample size. It is going to be clipped", stacklevel=5
+                "Got `batch_size` less than 1 or larger than sample size. It is going to be clipped", stacklevel=6
             )
             return samples
         return int(self.batch_size)
@@ -398,93 +399,6 @@ class BaseMLP(BaseEstimator):
         tags = super().__sklearn_tags__()
         tags.input_tags.sparse = True
         return tags
-
-
-class _Watch:
-    """Keeps the histories of an estimator, and answers after each epoch how the training goes on."""
-
-    def __init__(
-        self,
-        estimator: Any,
-        samples: int,
-        l2: float,
-        validation: tuple[np.ndarray | None, np.ndarray | None],
-        incremental: bool,
-    ) -> None:
-        self.estimator = estimator
-        self.samples = samples
-        self.l2 = l2
-        self.validation = validation
-        self.incremental = incremental
-        self.rate = estimator.learning_rate_init
-        self.ended_by_max_iter = False
-        estimator.n_iter_ = 0
-
-    def __call__(self, loss: float, squares: float, outputs: np.ndarray | None) -> str:
-        estimator = self.estimator
-        loss = estimator._unit_of_loss() * loss + 0.5 * self.l2 * squares
-        estimator.n_iter_ += 1
-        estimator.t_ += self.samples
-        estimator.loss_ = loss
-        estimator.loss_curve_.append(loss)
-        if estimator.verbose:
-            print(f"Iteration {estimator.n_iter_}, loss = {loss:.8f}")
-        answer = "go on"
-        if outputs is not None:
-            answer = self._observe_score(outputs)
-        else:
-            self._observe_loss(loss)
-        if self._asked_to_stop(loss):
-            return "stop"
-        if estimator._no_improvement_count > estimator.n_iter_no_change:
-            if not self._lowers():
-                return "stop"
-            estimator._no_improvement_count = 0
-            return "lower"
-        self.ended_by_max_iter = estimator.n_iter_ == estimator.max_iter
-        return answer
-
-    def _observe_score(self, outputs: np.ndarray) -> str:
-        estimator = self.estimator
-        score = estimator._score_outputs(outputs, *self.validation) if np.isfinite(outputs).all() else np.nan
-        estimator.validation_scores_.append(score)
-        if estimator.verbose:
-            print(f"Validation score: {score:.6f}")
-        is_better = score >= estimator.best_validation_score_ + estimator.tol
-        estimator._no_improvement_count = 0 if is_better else estimator._no_improvement_count + 1
-        if score > estimator.best_validation_score_:
-            estimator.best_validation_score_ = score
-            return "keep"
-        return "go on"
-
-    def _observe_loss(self, loss: float) -> None:
-        estimator = self.estimator
-        is_better = loss <= estimator.best_loss_ - estimator.tol
-        estimator._no_improvement_count = 0 if is_better else estimator._no_improvement_count + 1
-        estimator.best_loss_ = min(loss, estimator.best_loss_)
-
-    def _asked_to_stop(self, loss: float) -> bool:
-        estimator = self.estimator
-        scores = estimator.validation_scores_
-        epoch = {"epoch": estimator.n_iter_, "loss": loss, "score": scores[-1] if scores else None}
-        return any([callback(epoch) for callback in estimator.callbacks or []])
-
-    def _lowers(self) -> bool:
-        """Whether an adaptive rate becomes smaller; else the training has converged."""
-        estimator = self.estimator
-        what = "Validation score" if estimator.early_stopping else "Training loss"
-        message = (
-            f"{what} did not improve more than tol={estimator.tol:f} for {estimator.n_iter_no_change} consecutive "
-            "epochs."
-        )
-        if estimator._schedule() != "adaptive" or self.rate <= 1e-6:
-            if estimator.verbose:
-                print(message + " Stopping.")
-            return False
-        self.rate /= 5.0
-        if estimator.verbose:
-            print(f"{message} Setting learning rate to {self.rate:f}")
-        return True
 
 
 def dense(X: Any, dtype: np.dtype[Any]) -> np.ndarray:

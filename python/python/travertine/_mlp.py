@@ -14,6 +14,7 @@ from sklearn.utils.metaestimators import available_if
 from sklearn.utils.multiclass import type_of_target, unique_labels
 
 from ._base import BaseMLP
+from ._transaction import all_or_nothing
 
 _PARAMETERS = """
     Parameters
@@ -191,6 +192,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         self.precision = precision
         self.callbacks = callbacks
 
+    @all_or_nothing
     def fit(self, X: Any, y: Any, sample_weight: Any = None) -> MLPClassifier:
         """Trains the network.
 
@@ -210,6 +212,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         return self._fit(X, y, sample_weight)
 
     @available_if(_can_partial_fit)
+    @all_or_nothing
     def partial_fit(self, X: Any, y: Any, sample_weight: Any = None, classes: Any = None) -> MLPClassifier:
         """One pass over these samples; the optimizer goes on from the last call.
 
@@ -443,6 +446,7 @@ class MLPRegressor(RegressorMixin, BaseMLP):
         self.precision = precision
         self.callbacks = callbacks
 
+    @all_or_nothing
     def fit(self, X: Any, y: Any, sample_weight: Any = None) -> MLPRegressor:
         """Trains the network.
 
@@ -462,6 +466,7 @@ class MLPRegressor(RegressorMixin, BaseMLP):
         return self._fit(X, y, sample_weight)
 
     @available_if(_can_partial_fit)
+    @all_or_nothing
     def partial_fit(self, X: Any, y: Any, sample_weight: Any = None) -> MLPRegressor:
         """One pass over these samples; the optimizer goes on from the last call.
 

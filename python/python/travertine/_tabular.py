@@ -27,6 +27,7 @@ from sklearn.utils.validation import (
 
 from ._base import seed_of, threads_of
 from ._model import Model, is_missing, values_of
+from ._transaction import all_or_nothing
 from ._travertine import train_table
 
 _PARAMETERS = """
@@ -127,7 +128,7 @@ class _BaseTabular(BaseEstimator):
             self._columns(X), learned, None if weights is None else weights.tolist(), self._options() + options, tell
         )
         for complaint in complaints:
-            warnings.warn(complaint, UserWarning, stacklevel=3)
+            warnings.warn(complaint, UserWarning, stacklevel=4)
         precision = {"float32": "f32", "float64": "f64"}[self.precision]
         self.model_ = Model._from_bytes(model, precision, self.device, threads_of(self.n_jobs))
         self.held_out_ = json.loads(result)["held_out"]
@@ -247,6 +248,7 @@ class TabularClassifier(ClassifierMixin, _BaseTabular):
         self.precision = precision
         self.verbose = verbose
 
+    @all_or_nothing
     def fit(self, X: Any, y: Any, sample_weight: Any = None) -> TabularClassifier:
         """Trains the model.
 
@@ -369,6 +371,7 @@ class TabularRegressor(RegressorMixin, _BaseTabular):
         self.precision = precision
         self.verbose = verbose
 
+    @all_or_nothing
     def fit(self, X: Any, y: Any, sample_weight: Any = None) -> TabularRegressor:
         """Trains the model.
 
@@ -469,7 +472,7 @@ def _warn_of_identifiers(name: str, kind: str, values: Any) -> None:
             f"column '{name}' has {distinct} different texts in {len(known)} rows; nothing is learned from names of rows: leave it "
             "out, unless rows to come have the same texts",
             UserWarning,
-            stacklevel=4,
+            stacklevel=5,
         )
 
 
