@@ -3,7 +3,7 @@
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
-use pyo3::exceptions::PyKeyboardInterrupt;
+use pyo3::exceptions::{PyKeyboardInterrupt, PyMemoryError};
 use pyo3::prelude::*;
 use travertine::optimizer::{Lbfgs, LbfgsEnd};
 use travertine::{Loss, Network, Scalar};
@@ -33,6 +33,7 @@ pub(crate) fn minimize<T: Scalar>(
     data: &Data<'_, T>,
     watch: &(dyn Fn(Python<'_>, u64, f64) -> PyResult<bool> + Send + Sync),
 ) -> PyResult<Minimum> {
+    check_memory(network.parameters())?;
     let engine = Arc::clone(network.engine());
     let mut samples = samples(&engine, network, data, limits.is_classes).map_err(raised)?;
     let mut failure = None;
@@ -62,4 +63,18 @@ pub(crate) fn minimize<T: Scalar>(
         _ => "converged",
     };
     Ok((end, minimum.last.iterations, minimum.last.cost))
+}
+
+/// Whether the vectors of a minimization can be had: they are of f64, and a process that cannot have them would end.
+fn check_memory(parameters: usize) -> PyResult<()> {
+    // The pairs of steps and gradients that are kept, and two points with a gradient, a direction and their differences.
+    const VECTORS: usize = 2 * 10 + 8;
+    let numbers = parameters.saturating_mul(VECTORS);
+    Vec::<f64>::new().try_reserve_exact(numbers).map_err(|_| {
+        let bytes = numbers.saturating_mul(size_of::<f64>());
+        let reason = format!(
+            "solver='lbfgs' needs {bytes} bytes for {parameters} parameters, which cannot be had; use 'adam'"
+        );
+        PyMemoryError::new_err(reason)
+    })
 }

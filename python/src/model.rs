@@ -101,7 +101,8 @@ impl Model {
 
     fn answers(&self, py: Python<'_>, x: &Bound<'_, PyAny>) -> PyResult<Answers> {
         if let Ok(columns) = x.cast::<PyList>() {
-            let frame = crate::table::frame(columns, Targets::None)?;
+            let schema = of_both!(self, model => model.schema());
+            let frame = crate::table::frame(columns, Targets::None, Some(schema))?;
             return py.detach(|| {
                 of_both!(self, model => {
                     let table = model.encode_frame(&frame).map_err(raised)?;

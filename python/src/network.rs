@@ -1,6 +1,7 @@
 //! Networks that estimators train: the class `Network` of the compiled module.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError, TryLockError};
 use std::thread::{self, ThreadId};
 
 use numpy::{
@@ -32,6 +33,8 @@ pub(crate) struct Network {
     core: Mutex<Box<dyn Core>>,
     /// The thread that trains it, whose functions of Python must not ask it anything.
     trained_by: Mutex<Option<ThreadId>>,
+    /// How often this process and its parents had been forked when `core` was last taken.
+    taken_in: AtomicU64,
 }
 
 /// A network in one of the precisions.
@@ -51,7 +54,7 @@ trait Core: Send {
         data: &Arrays<'_>,
         watch: &Py<PyAny>,
     ) -> PyResult<Minimum>;
-    fn predict<'py>(&mut self, x: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>>;
+    fn predict<'py>(&mut self, x: &Bound<'py, PyAny>, first: usize) -> PyResult<Bound<'py, PyAny>>;
     fn parameters<'py>(&self, py: Python<'py>) -> PyResult<Vec<Bound<'py, PyList>>>;
     fn set_parameters(&mut self, parameters: &Bound<'_, PyList>) -> PyResult<()>;
     fn model(&self, info: ModelInfo) -> PyResult<Vec<u8>>;
@@ -177,7 +180,7 @@ impl<T: Scalar + Element> Core for Of<T> {
         py.detach(|| lbfgs::minimize(layers, *loss, limits, &data, &watch))
     }
 
-    fn predict<'py>(&mut self, x: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+    fn predict<'py>(&mut self, x: &Bound<'py, PyAny>, first: usize) -> PyResult<Bound<'py, PyAny>> {
         let py = x.py();
         let x = samples::<T>(x)?;
         let values = slice(&x)?;
@@ -197,7 +200,15 @@ impl<T: Scalar + Element> Core for Of<T> {
             true => py.detach(|| self.outputs(values)),
             false => self.outputs(values),
         };
-        Ok(matrix(py, values.map_err(raised)?, outputs)?.into_any())
+        let values = values.map_err(raised)?;
+        if let Some(i) = values.iter().position(|x| !x.to_f64().is_finite()) {
+            let row = first + i / outputs.max(1);
+            let reason = format!(
+                "the network's outputs for row {row} are not finite: its values are too large"
+            );
+            return Err(PyValueError::new_err(reason));
+        }
+        Ok(matrix(py, values, outputs)?.into_any())
     }
 
     fn parameters<'py>(&self, py: Python<'py>) -> PyResult<Vec<Bound<'py, PyList>>> {
@@ -274,7 +285,23 @@ impl Network {
                 "the network is being trained by the caller of this function",
             ));
         }
-        Ok(self.core.lock_py_attached(py).unwrap_or_else(PoisonError::into_inner))
+        let process = devices::forks();
+        let core = match self.core.try_lock() {
+            Ok(core) => core,
+            Err(TryLockError::Poisoned(core)) => core.into_inner(),
+            // The thread that has taken it is not in this process.
+            Err(TryLockError::WouldBlock) if self.taken_in.load(Ordering::SeqCst) != process => {
+                return Err(PyRuntimeError::new_err(
+                    "another thread was using this estimator when the process was forked; fork while no thread uses it, or give the child \
+                     a copy",
+                ));
+            }
+            Err(TryLockError::WouldBlock) => {
+                self.core.lock_py_attached(py).unwrap_or_else(PoisonError::into_inner)
+            }
+        };
+        self.taken_in.store(process, Ordering::SeqCst);
+        Ok(core)
     }
 
     fn set_trained_by(&self, thread: Option<ThreadId>) {
@@ -298,7 +325,11 @@ impl Network {
             "float64" => Box::new(py.detach(|| Of::<f64>::new(&shape, device, threads))?),
             _ => Box::new(py.detach(|| Of::<f32>::new(&shape, device, threads))?),
         };
-        Ok(Network { core: Mutex::new(core), trained_by: Mutex::new(None) })
+        Ok(Network {
+            core: Mutex::new(core),
+            trained_by: Mutex::new(None),
+            taken_in: AtomicU64::new(devices::forks()),
+        })
     }
 
     /// "float32" or "float64"
@@ -340,9 +371,11 @@ impl Network {
         ended
     }
 
-    /// The outputs (samples x outputs) for an array (samples x features) of the network's precision.
-    fn predict<'py>(&self, x: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
-        self.core(x.py())?.predict(x)
+    /// The outputs (samples x outputs) for an array (samples x features) of the network's precision; `first`: the number of its first
+    /// row, for messages.
+    #[pyo3(signature = (x, first = 0))]
+    fn predict<'py>(&self, x: &Bound<'py, PyAny>, first: usize) -> PyResult<Bound<'py, PyAny>> {
+        self.core(x.py())?.predict(x, first)
     }
 
     /// For each layer its weights, its bias and, where it has them, its running statistics; weights of dense layers are inputs x outputs.

@@ -1,6 +1,5 @@
 //! Tables: columns of Python as frames, and their training by the options of the command line.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{self, RecvTimeoutError};
@@ -10,7 +9,7 @@ use std::time::Duration;
 use pyo3::exceptions::{PyKeyboardInterrupt, PyRuntimeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyList};
-use travertine::data::{Column, Frame, MISSING, Targets, Values};
+use travertine::data::{Column, ColumnType, Frame, Role, Schema, SchemaColumn, Targets, Values};
 use travertine_cli::in_memory::{Ended, Training, train};
 
 use crate::fault::raised;
@@ -46,7 +45,7 @@ pub(crate) fn train_table<'py>(
         Learned::Values(values, names) => Targets::Values { values, names },
     };
     let interrupt = Arc::new(AtomicUsize::new(0));
-    let frame = frame(columns, targets)?;
+    let frame = frame(columns, targets, None)?;
     let training = Training { frame, weights, options, interrupt: Arc::clone(&interrupt) };
     let tell = move |line: &str| {
         // A function of Python that fails does not end a training.
@@ -78,14 +77,20 @@ pub(crate) fn train_table<'py>(
     }
 }
 
-/// The columns of a data frame: names, and numbers or texts.
-pub(crate) fn frame(columns: &Bound<'_, PyList>, targets: Targets) -> PyResult<Frame> {
+/// The columns of a data frame: names, and numbers, dates or texts. Texts are read as those of a file: by the schema of the model that
+/// is asked, or as categories.
+pub(crate) fn frame(
+    columns: &Bound<'_, PyList>,
+    targets: Targets,
+    schema: Option<&Schema>,
+) -> PyResult<Frame> {
     let column = |item: Bound<'_, PyAny>| {
         let (name, kind, values): (String, String, Bound<'_, PyAny>) = item.extract()?;
+        let known = schema.and_then(|schema| feature(schema, &name));
         let values = match &*kind {
-            "texts" => texts(values.extract()?),
+            "texts" => read_texts(&name, known, schema, &values.extract::<Vec<_>>()?)?,
             "dates" => Values::Dates(values.extract()?),
-            _ => Values::Numbers(values.extract()?),
+            _ => Values::Numbers(numbers(&name, known, &values)?),
         };
         Ok(Column { name, values })
     };
@@ -93,16 +98,57 @@ pub(crate) fn frame(columns: &Bound<'_, PyList>, targets: Targets) -> PyResult<F
     Frame::new(columns, targets).map_err(raised)
 }
 
-fn texts(values: Vec<Option<String>>) -> Values {
-    let mut names: Vec<String> = Vec::new();
-    let mut known = HashMap::new();
-    let code = |value: Option<String>| match value {
-        None => MISSING,
-        Some(text) => *known.entry(text).or_insert_with_key(|text: &String| {
-            names.push(text.clone());
-            names.len() as u32 - 1
-        }),
+fn feature<'s>(schema: &'s Schema, name: &str) -> Option<&'s SchemaColumn> {
+    schema.columns.iter().find(|column| column.role == Role::Feature && column.name == name)
+}
+
+fn numbers(
+    name: &str,
+    known: Option<&SchemaColumn>,
+    values: &Bound<'_, PyAny>,
+) -> PyResult<Vec<f64>> {
+    if let Some(ColumnType::Number(format)) = known.map(|known| known.column_type)
+        && format.unit == Some('%')
+    {
+        let reason = "expected texts with %, as in training: 0.9 alone may be 90% or 0.9%";
+        return Err(PyValueError::new_err(format!("column '{name}': {reason}")));
+    }
+    values.extract()
+}
+
+fn read_texts(
+    name: &str,
+    known: Option<&SchemaColumn>,
+    schema: Option<&Schema>,
+    texts: &[Option<String>],
+) -> PyResult<Values> {
+    let category = SchemaColumn {
+        name: name.to_owned(),
+        role: Role::Feature,
+        column_type: ColumnType::Text,
+        missing: 0,
+        missing_word: None,
+        zones: None,
+        whole: None,
+        constant: None,
+        note: String::new(),
     };
-    let codes = values.into_iter().map(code).collect();
-    Values::Texts { codes, names }
+    let dialect = schema.and_then(|schema| schema.dialect.as_ref());
+    let words = dialect.map_or(&[][..], |dialect| &dialect.missing[..]);
+    let column = known.unwrap_or(&category);
+    column.read_texts(texts, words).map_err(|(row, _, found)| {
+        let what = match column.column_type {
+            ColumnType::Number(_) => "a number",
+            ColumnType::Truth => "true or false",
+            ColumnType::Date(_) => "a date",
+            ColumnType::Text => "a text",
+        };
+        let form = match column.column_type {
+            ColumnType::Date(order) => format!(" in the order {order}"),
+            _ => String::new(),
+        };
+        let reason =
+            format!("column '{name}' is {what}{form} for the model; row {row} has {found}");
+        PyValueError::new_err(reason)
+    })
 }

@@ -26,6 +26,8 @@ pub(crate) struct Options {
     /// sgd or adam
     solver: String,
     rate: f64,
+    /// Of the rate, for a training that goes on with another one than it began with.
+    rate_factor: f64,
     momentum: f64,
     nesterov: bool,
     beta_1: f64,
@@ -145,12 +147,21 @@ pub(crate) fn train<T: Scalar>(
     if let Some(best) = best {
         trainer.set_parameters(&best).map_err(raised)?;
     }
-    if options.goes_on && interruption.is_none() {
-        *state = Some(trainer.snapshot(&mut samples).map_err(raised)?);
+    let is_signal =
+        |error: &PyErr| Python::attach(|py| error.is_instance_of::<PyKeyboardInterrupt>(py));
+    let (interrupted, failure) = match interruption {
+        Some(error) if is_signal(&error) => (true, None),
+        failure => (false, failure),
+    };
+    if let Some(error) = failure {
+        return Err(error);
     }
-    let Some(error) = interruption else { return Ok(false) };
-    let is_signal = |py: Python<'_>| error.is_instance_of::<PyKeyboardInterrupt>(py);
-    if Python::attach(is_signal) { Ok(true) } else { Err(error) }
+    // A training that goes on later takes its weights from this state.
+    *state = match options.goes_on {
+        true => Some(trainer.snapshot(&mut samples).map_err(raised)?),
+        false => None,
+    };
+    Ok(interrupted)
 }
 
 fn lower(factor: &AtomicU64) {
@@ -225,11 +236,14 @@ fn trainer<'n, T: Scalar>(
 fn schedule(options: &Options, count: usize, lowered: &Arc<AtomicU64>) -> Result<Schedule> {
     let steps_of_epoch = count.div_ceil(options.batch.max(1)) as u64;
     let steps = steps_of_epoch * options.epochs as u64;
+    let factor = options.rate_factor;
     Ok(match &*options.schedule {
+        // A function, so that the next call may have another rate.
+        "constant" if options.goes_on => Schedule::from_fn(move |_| factor),
         "constant" => Schedule::Constant,
         "adaptive" => {
             let lowered = Arc::clone(lowered);
-            Schedule::from_fn(move |_| f64::from_bits(lowered.load(Ordering::Relaxed)))
+            Schedule::from_fn(move |_| factor * f64::from_bits(lowered.load(Ordering::Relaxed)))
         }
         // The rate changes after each epoch: 1 / (samples seen + 1)^power.
         "invscaling" => {
@@ -237,7 +251,7 @@ fn schedule(options: &Options, count: usize, lowered: &Arc<AtomicU64>) -> Result
             Schedule::from_fn(move |step| {
                 let epochs = step / steps_of_epoch.max(1);
                 let seen = seen + (epochs * count as u64) as f64;
-                if epochs == 0 && seen == 0.0 { 1.0 } else { (seen + 1.0).powf(-power) }
+                factor * if epochs == 0 && seen == 0.0 { 1.0 } else { (seen + 1.0).powf(-power) }
             })
         }
         "cosine" => Schedule::Cosine { steps, last: 0.0 },

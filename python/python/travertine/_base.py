@@ -11,10 +11,10 @@ import numpy as np
 from sklearn.base import BaseEstimator, is_regressor
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.model_selection import train_test_split
-from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import Interval, Options, StrOptions
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
 
+from ._common import MOST, dense, seed_of, threads_of
 from ._travertine import Network
 from ._watch import Watch
 
@@ -35,31 +35,13 @@ NOT_FINITE = (
     "Solver produced non-finite parameter weights. The input data may contain large values and need to be "
     "preprocessed."
 )
+# Where a layer has them.
+PLACES = {"coefs_": 0, "intercepts_": 1}
+NO_WEIGHT = "Sample weights must contain at least one non-zero number."
 # Rows of a sparse matrix that are made dense at a time.
 SPARSE_ROWS = 4096
-
-
-def threads_of(n_jobs: int | None) -> int | None:
-    """The threads that ``n_jobs`` means; ``None`` for all cores.
-
-    Without ``n_jobs``, ``OMP_NUM_THREADS`` counts: joblib sets it in its processes, so that they share the cores.
-    """
-    if n_jobs is None:
-        limit = os.environ.get("OMP_NUM_THREADS", "")
-        return int(limit) if limit.isdigit() and int(limit) > 0 else None
-    if n_jobs == -1:
-        return None
-    if n_jobs < 0:
-        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-        return max(1, cores + 1 + n_jobs)
-    return n_jobs
-
-
-def seed_of(random_state: Any) -> int:
-    """A seed from what scikit-learn takes as ``random_state``."""
-    if isinstance(random_state, (int, np.integer)) and not isinstance(random_state, bool) and random_state >= 0:
-        return int(random_state)
-    return int(check_random_state(random_state).randint(np.iinfo(np.int32).max))
+# Rows that are predicted at a time.
+PREDICTED_ROWS = 65536
 
 
 class BaseMLP(BaseEstimator):
@@ -121,7 +103,7 @@ class BaseMLP(BaseEstimator):
     def _fit(self, X: Any, y: Any, sample_weight: Any = None, *, incremental: bool = False) -> Any:
         self._validate_params()
         sizes = self._hidden_sizes()
-        is_new = not hasattr(self, "coefs_") or (not self.warm_start and not incremental)
+        is_new = "_network" not in self.__dict__ or (not self.warm_start and not incremental)
         X, y = validate_data(
             self,
             X,
@@ -139,9 +121,11 @@ class BaseMLP(BaseEstimator):
         weights = self._weights(y, sample_weight)
         if weights is not None and not np.any(weights > 0):
             # Newer versions of scikit-learn say the same.
-            raise ValueError("Sample weights must contain at least one non-zero number.")
+            raise ValueError(NO_WEIGHT)
         if is_new:
             self._begin(X.shape[1], sizes, targets.shape[1])
+        else:
+            self._check_unchanged(self._made, self._made_of(sizes), "warm_start and partial_fit go on with the same network")
         if self.solver == "lbfgs":
             self._fit_lbfgs(dense(X, dtype), targets, weights)
         else:
@@ -151,10 +135,23 @@ class BaseMLP(BaseEstimator):
 
     def _hidden_sizes(self) -> list[int]:
         sizes = self.hidden_layer_sizes
-        sizes = [int(size) for size in (sizes if hasattr(sizes, "__iter__") else [sizes])]
-        if any(size <= 0 for size in sizes):
-            raise ValueError(f"hidden_layer_sizes must be > 0, got {sizes}.")
-        return sizes
+        sizes = list(sizes) if hasattr(sizes, "__iter__") else [sizes]
+        for size in sizes:
+            if isinstance(size, (bool, np.bool_)) or not isinstance(size, Integral):
+                raise TypeError(f"hidden_layer_sizes must be integers, got {size!r} of type {type(size).__name__}.")
+            if not 0 < size < MOST:
+                raise ValueError(f"hidden_layer_sizes must be > 0 and < {MOST}, got {sizes}.")
+        return [int(size) for size in sizes]
+
+    def _made_of(self, sizes: list[int]) -> dict[str, Any]:
+        """The parameters that a network keeps from when it was made."""
+        kept = {name: getattr(self, name) for name in ["activation", "normalization", "device", "precision"]}
+        return {"hidden_layer_sizes": sizes, **kept}
+
+    def _check_unchanged(self, before: dict[str, Any], now: dict[str, Any], what: str) -> None:
+        changed = [f"{name} was {before.get(name)!r} and is {now[name]!r}" for name in now if before.get(name) != now[name]]
+        if changed:
+            raise ValueError(f"{what}, which cannot change: {'; '.join(changed)}. Set it back, or call fit with warm_start=False.")
 
     def _begin(self, inputs: int, sizes: list[int], outputs: int) -> None:
         """A network with new weights, and histories of no epoch."""
@@ -173,20 +170,29 @@ class BaseMLP(BaseEstimator):
         }
         self._network_arguments = (shape, self.device, threads_of(self.n_jobs), self.precision)
         self._network = Network(*self._network_arguments)
+        self._made = self._made_of(sizes)
+        self._optimizer: dict[str, Any] | None = None
         self.n_iter_ = 0
         self.t_ = 0
         self.loss_curve_: list[float] = []
+        # Until an epoch ends.
+        self.loss_ = np.nan
+        self._observe_from_now(self.early_stopping)
+
+    def _observe_from_now(self, early_stopping: bool) -> None:
+        """Histories of what ends the training: the score of held-out samples, or the loss."""
         self._no_improvement_count = 0
-        self.__dict__.pop("_first_penalty", None)
-        self.validation_scores_: list[float] | None = [] if self.early_stopping else None
-        self.best_validation_score_ = -np.inf if self.early_stopping else None
-        self.best_loss_ = None if self.early_stopping else np.inf
+        self.validation_scores_: list[float] | None = [] if early_stopping else None
+        self.best_validation_score_ = -np.inf if early_stopping else None
+        self.best_loss_ = None if early_stopping else np.inf
 
     def _fit_epochs(
         self, X: np.ndarray, targets: np.ndarray, weights: np.ndarray | None, *, incremental: bool
     ) -> None:
-        if self.early_stopping and incremental:
-            raise ValueError("partial_fit does not support early_stopping=True")
+        if incremental:
+            self._check_partial()
+        elif self.early_stopping != (self.best_loss_ is None):
+            self._observe_from_now(self.early_stopping)
         X_val = targets_val = weights_val = None
         if self.early_stopping:
             parts = [X, targets] if weights is None else [X, targets, weights]
@@ -202,22 +208,34 @@ class BaseMLP(BaseEstimator):
                 raise ValueError(
                     "The validation set is too small. Increase 'validation_fraction' or the size of your dataset."
                 )
+            for part in (weights, weights_val):
+                if part is not None and not np.any(part > 0):
+                    raise ValueError(
+                        f"{NO_WEIGHT} Those that early_stopping draws for training, or for validation, are all zero."
+                    )
         dtype = np.dtype(self.precision)
         batch = self._batch(X.shape[0], incremental)
+        l2 = self._penalty(min(batch, X.shape[0]), weights, incremental)
+        rate = float(self.learning_rate_init)
+        if incremental:
+            self._optimizer = self._optimizer or {"rate": rate, "settings": self._optimizer_settings()}
+        else:
+            self._optimizer = None
         options = {
             "solver": self.solver,
-            "rate": float(self.learning_rate_init),
+            "rate": self._optimizer["rate"] if self._optimizer else rate,
+            "rate_factor": rate / self._optimizer["rate"] if self._optimizer else 1.0,
             "momentum": float(self.momentum),
             "nesterov": bool(self.nesterovs_momentum),
             "beta_1": float(self.beta_1),
             "beta_2": float(self.beta_2),
             "epsilon": float(self.epsilon),
-            "l2": self._penalty(min(batch, X.shape[0]), weights, incremental),
+            "l2": l2,
             "dropout": float(self.dropout),
             "batch": batch,
             "shuffle": bool(self.shuffle),
             "seed": self._seed,
-            "epochs": 1 if incremental else int(self.max_iter),
+            "epochs": 1 if incremental else min(int(self.max_iter), MOST),
             "schedule": self._schedule(),
             "power": float(self.power_t),
             "seen": 0.0 if incremental else float(self.t_),
@@ -241,6 +259,9 @@ class BaseMLP(BaseEstimator):
         except FloatingPointError as error:
             raise ValueError(f"{NOT_FINITE} ({error})") from None
         if interrupted:
+            if self.best_loss_ == np.inf:
+                # No epoch has ended.
+                self.best_loss_ = np.nan
             warnings.warn("Training interrupted by user.", stacklevel=5)
         elif watch.ended_by_max_iter and not incremental:
             warnings.warn(
@@ -255,10 +276,11 @@ class BaseMLP(BaseEstimator):
             if getattr(self, name) != default and not (name == "normalization" and self.normalization == "layer"):
                 raise ValueError(f"solver='lbfgs' trains on all samples at once, without {name}={getattr(self, name)!r}")
         self.loss_curve_ = []
+        self._optimizer = None
         limits = {
             "alpha": float(self.alpha),
-            "iterations": int(self.max_iter),
-            "evaluations": int(self.max_fun),
+            "iterations": min(int(self.max_iter), MOST),
+            "evaluations": min(int(self.max_fun), MOST),
             "tolerance": float(self.tol),
             "is_classes": self.out_activation_ == "softmax",
         }
@@ -298,14 +320,28 @@ class BaseMLP(BaseEstimator):
                 "Got `batch_size` less than 1 or larger than sample size. It is going to be clipped", stacklevel=6
             )
             return samples
-        return int(self.batch_size)
+        return min(int(self.batch_size), MOST)
+
+    def _check_partial(self) -> None:
+        if self.early_stopping:
+            raise ValueError("partial_fit does not support early_stopping=True")
+        if self.schedule is not None:
+            raise ValueError(f"partial_fit does not support schedule={self.schedule!r}, which is made for max_iter epochs")
+        if self._optimizer is not None:
+            what = "partial_fit goes on with the optimizer of its first call"
+            self._check_unchanged(self._optimizer["settings"], self._optimizer_settings(), what)
+
+    def _optimizer_settings(self) -> dict[str, Any]:
+        """The parameters that an optimizer keeps; its rate may change."""
+        own = {"adam": ["beta_1", "beta_2", "epsilon"], "sgd": ["momentum", "nesterovs_momentum"]}[self.solver]
+        return {name: getattr(self, name) for name in ["solver", "alpha", "batch_size", "dropout", *own]}
 
     def _penalty(self, samples: int, weights: np.ndarray | None, incremental: bool) -> float:
         """The factor of half the squared weights: alpha, divided by the samples of a step as the loss is."""
         if not incremental:
             return float(self.alpha) / (samples * (1.0 if weights is None else float(np.mean(weights))))
         # One optimizer makes all steps of partial_fit, with the penalty of the first.
-        if not hasattr(self, "_first_penalty"):
+        if self._optimizer is None:
             self._first_penalty = float(self.alpha) / samples
         return self._first_penalty
 
@@ -315,37 +351,82 @@ class BaseMLP(BaseEstimator):
         # As in scikit-learn, the rate of adam is its own.
         return str(self.learning_rate) if self.solver == "sgd" else "constant"
 
+    # --- Weights ---
+
+    @property
+    def coefs_(self) -> tuple[np.ndarray, ...]:
+        return self._parameters_of("coefs_")
+
+    @coefs_.setter
+    def coefs_(self, values: Any) -> None:
+        self._replace("coefs_", values)
+
+    @property
+    def intercepts_(self) -> tuple[np.ndarray, ...]:
+        return self._parameters_of("intercepts_")
+
+    @intercepts_.setter
+    def intercepts_(self, values: Any) -> None:
+        self._replace("intercepts_", values)
+
+    def _parameters_of(self, name: str) -> tuple[np.ndarray, ...]:
+        try:
+            return self.__dict__["_parameters"][PLACES[name]]
+        except KeyError:
+            raise AttributeError(f"'{type(self).__name__}' object has no attribute '{name}' before it is fitted") from None
+
+    def _replace(self, name: str, values: Any) -> None:
+        """Weights or biases of all layers become those of the network; the optimizer begins anew."""
+        place = PLACES[name]
+        layers = self._network.parameters()
+        own = [layer for layer in layers if layer[0].ndim == 2]
+        shapes = [layer[place].shape for layer in own]
+        with np.errstate(over="ignore"):
+            arrays = [np.array(value, dtype=layers[0][0].dtype, order="C") for value in values]
+        if [array.shape for array in arrays] != shapes:
+            raise ValueError(f"{name} has arrays of shapes {shapes}, got {[array.shape for array in arrays]}")
+        if not all(np.isfinite(array).all() for array in arrays):
+            raise ValueError(f"{name} has numbers that are not finite, or too large for {layers[0][0].dtype!r}")
+        for layer, array in zip(own, arrays, strict=True):
+            layer[place] = array
+        self._network.set_parameters(layers)
+        self._optimizer = None
+        self._read_parameters()
+
     def _read_parameters(self) -> None:
-        layers = [layer for layer in self._network.parameters() if layer[0].ndim == 2]
-        self.coefs_ = [layer[0] for layer in layers]
-        self.intercepts_ = [layer[1] for layer in layers]
-        if not all(np.isfinite(values).all() for values in self.coefs_ + self.intercepts_):
-            raise ValueError(NOT_FINITE)
+        layers = [layer[:2] for layer in self._network.parameters() if layer[0].ndim == 2]
+        for values in sum(layers, []):
+            if not np.isfinite(values).all():
+                raise ValueError(NOT_FINITE)
+            values.flags.writeable = False
+        self._parameters = tuple(zip(*layers, strict=True))
 
     # --- Prediction ---
 
     def _outputs(self, X: Any) -> np.ndarray:
         """The network's outputs, ``(n_samples, n_outputs)``."""
         network = self.__dict__.get("_network")
-        # An array that needs no conversion, with nothing to check but its numbers.
-        if (
+        # An array that needs no conversion, with nothing to check but its numbers, which the cast checks.
+        is_plain = (
             network is not None
             and type(X) is np.ndarray
             and X.ndim == 2
             and X.dtype.kind == "f"
+            and X.dtype.itemsize <= 8
             and X.shape[1] == self.n_features_in_
             and X.shape[0] > 0
             and "feature_names_in_" not in self.__dict__
-            and np.isfinite(X).all()
-        ):
-            return network.predict(dense(X, np.dtype(self._network_arguments[3])))
-        check_is_fitted(self)
-        X = validate_data(self, X, accept_sparse="csr", dtype=(np.float64, np.float32), reset=False)
+        )
+        if not is_plain:
+            check_is_fitted(self)
+            X = validate_data(self, X, accept_sparse="csr", dtype=(np.float64, np.float32), reset=False)
         dtype = np.dtype(self._network_arguments[3])
-        if not hasattr(X, "toarray"):
+        rows = SPARSE_ROWS if hasattr(X, "toarray") else PREDICTED_ROWS
+        if X.shape[0] <= rows:
             return self._network.predict(dense(X, dtype))
-        parts = range(0, X.shape[0], SPARSE_ROWS)
-        return np.concatenate([self._network.predict(dense(X[i : i + SPARSE_ROWS], dtype)) for i in parts])
+        # Python runs handlers of signals between the parts.
+        parts = range(0, X.shape[0], rows)
+        return np.concatenate([self._network.predict(dense(X[i : i + rows], dtype), first=i) for i in parts])
 
     # --- Files and copies ---
 
@@ -353,6 +434,7 @@ class BaseMLP(BaseEstimator):
         state = super().__getstate__().copy()
         if "_network" in state:
             state["_network"] = (self._network.parameters(), self._network.optimizer_state())
+            state.pop("_parameters", None)
         return state
 
     def __setstate__(self, state: dict[str, Any]) -> None:
@@ -363,6 +445,7 @@ class BaseMLP(BaseEstimator):
             self._network.set_parameters(parameters)
             if optimizer_state is not None:
                 self._network.set_optimizer_state(optimizer_state)
+            self._read_parameters()
 
     def _model_info(self) -> dict[str, Any]:
         raise NotImplementedError
@@ -399,10 +482,3 @@ class BaseMLP(BaseEstimator):
         tags = super().__sklearn_tags__()
         tags.input_tags.sparse = True
         return tags
-
-
-def dense(X: Any, dtype: np.dtype[Any]) -> np.ndarray:
-    """The matrix as an aligned array in C order, without a copy where it is one."""
-    if hasattr(X, "toarray"):
-        X = X.toarray()
-    return np.require(X, dtype=dtype, requirements=["C", "A"])

@@ -9,74 +9,22 @@ from sklearn.base import ClassifierMixin, RegressorMixin
 from sklearn.metrics import accuracy_score, r2_score
 from sklearn.preprocessing import LabelBinarizer
 from sklearn.utils import column_or_1d
+from sklearn.utils._param_validation import StrOptions
 from sklearn.utils.class_weight import compute_sample_weight
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.multiclass import type_of_target, unique_labels
 
 from ._base import BaseMLP
+from ._common import check_labels
+from ._parameters import PARAMETERS
 from ._transaction import all_or_nothing
 
-_PARAMETERS = """
-    Parameters
-    ----------
-    hidden_layer_sizes : int or array-like of int, default=(100,)
-        Units of each hidden layer.
-    activation : {'identity', 'logistic', 'tanh', 'relu', 'selu', 'mish', 'gelu', 'elu', 'silu', 'softplus'}, \
-default='relu'
-        Of hidden layers.
-    solver : {'adam', 'sgd', 'lbfgs'}, default='adam'
-        How gradients change the weights.
-    alpha : float, default=0.0001
-        Strength of the L2 penalty of weights.
-    batch_size : int or 'auto', default='auto'
-        Samples of a step; 'auto' is ``min(200, n_samples)``.
-    learning_rate : {'constant', 'invscaling', 'adaptive'}, default='constant'
-        How the rate of 'sgd' changes: not; as ``learning_rate_init / t ** power_t``; or divided by 5 whenever
-        ``n_iter_no_change`` epochs bring no progress.
-    learning_rate_init : float, default=0.001
-        The learning rate.
-    power_t : float, default=0.5
-        Exponent of 'invscaling'.
-    max_iter : int, default=200
-        Epochs at most.
-    shuffle : bool, default=True
-        Whether each epoch has an order of its own.
-    random_state : int, RandomState instance or None, default=None
-        Decides weights, order and dropout. The same number gives the same bits, for any ``n_jobs``.
-    tol : float, default=1e-4
-        Progress that is smaller counts as none.
-    verbose : bool, default=False
-        Whether a line is printed for each epoch.
-    warm_start : bool, default=False
-        Whether ``fit`` goes on from the weights of the last one.
-    momentum : float, default=0.9
-        Of 'sgd'.
-    nesterovs_momentum : bool, default=True
-        Whether the momentum of 'sgd' is Nesterov's.
-    early_stopping : bool, default=False
-        Whether a part of the samples is held out to stop by, and the weights of the best epoch are kept.
-    validation_fraction : float, default=0.1
-        The share that is held out.
-    beta_1, beta_2, epsilon : float, default=0.9, 0.999, 1e-8
-        Of 'adam'.
-    n_iter_no_change : int, default=10
-        Epochs without progress that end the training.
-    max_fun : int, default=15000
-        Of 'lbfgs': the most evaluations of the loss.
-    dropout : float, default=0
-        Share of the outputs of hidden layers that are dropped in training.
-    normalization : {'batch', 'layer'} or None, default=None
-        What stands between hidden layers and their activation.
-    schedule : {'cosine', 'one_cycle', 'coslog', 'flat_cosine'} or None, default=None
-        A learning rate that changes from step to step, over ``max_iter`` epochs, instead of ``learning_rate``.
-    device : str, default='cpu'
-        'cpu', or a name from :func:`travertine.devices`, such as 'cuda:0'.
-    n_jobs : int or None, default=None
-        Threads of the CPU; None and -1 are all cores.
-    precision : {'float32', 'float64'}, default='float32'
-        Of the weights and of all computations.
-    callbacks : list of callables or None, default=None
-        Each is called after every epoch with a dict of ``epoch``, ``loss`` and ``score``; a true answer ends the training."""
+# The words of scikit-learn's SGDClassifier.
+BALANCED = (
+    "class_weight 'balanced' is not supported for partial_fit. In order to use 'balanced' weights, use "
+    "compute_class_weight('balanced', classes=classes, y=y). In place of y you can use a large enough sample of the full training "
+    "set target to properly estimate the class frequency distributions. Pass the resulting weights as the class_weight parameter."
+)
 
 
 def _can_partial_fit(estimator: BaseMLP) -> bool:
@@ -89,7 +37,7 @@ def _can_partial_fit(estimator: BaseMLP) -> bool:
 
 class MLPClassifier(ClassifierMixin, BaseMLP):
     __doc__ = f"""A multilayer perceptron for classes; the interface is that of scikit-learn's.
-{_PARAMETERS}
+{PARAMETERS}
     class_weight : dict, 'balanced' or None, default=None
         Factors of the losses of classes.
 
@@ -97,8 +45,9 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
     ----------
     classes_ : ndarray of shape (n_classes,)
         The labels, sorted.
-    coefs_, intercepts_ : list of ndarray
-        Weights, inputs x outputs, and biases of each layer.
+    coefs_, intercepts_ : tuple of ndarray
+        Weights, inputs x outputs, and biases of each layer. The arrays are read-only copies; a list of other arrays that is
+        assigned replaces those of the network.
     loss_curve_ : list of float
         The loss of each epoch.
     loss_, best_loss_ : float
@@ -122,7 +71,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
 
     _parameter_constraints: dict[str, list[Any]] = {
         **BaseMLP._parameter_constraints,
-        "class_weight": [dict, list, None, str],
+        "class_weight": [dict, list, StrOptions({"balanced"}), None],
     }
 
     def __init__(
@@ -209,6 +158,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         -------
         self
         """
+        check_labels(y)
         return self._fit(X, y, sample_weight)
 
     @available_if(_can_partial_fit)
@@ -227,6 +177,9 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         -------
         self
         """
+        check_labels(y)
+        if isinstance(self.class_weight, str) and self.class_weight == "balanced":
+            raise ValueError(BALANCED)
         if not hasattr(self, "classes_"):
             if classes is None:
                 raise ValueError("classes must be passed on the first call to partial_fit.")
@@ -344,6 +297,8 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
             names = [f"label {i}" for i in range(self.n_outputs_)]
             return {"loss": "binary_cross_entropy", "classes": [], "target": ", ".join(names)}
         loss = "softmax_cross_entropy" if self.out_activation_ == "softmax" else "binary_cross_entropy"
+        if len(self.classes_) < 2:
+            raise ValueError(f"there is 1 class, {self.classes_[0]!s}; a model file needs 2 or more")
         return {"loss": loss, "classes": [str(name) for name in self.classes_], "target": None}
 
     def __sklearn_tags__(self) -> Any:
@@ -354,12 +309,13 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
 
 class MLPRegressor(RegressorMixin, BaseMLP):
     __doc__ = f"""A multilayer perceptron for values; the interface is that of scikit-learn's.
-{_PARAMETERS}
+{PARAMETERS}
 
     Attributes
     ----------
-    coefs_, intercepts_ : list of ndarray
-        Weights, inputs x outputs, and biases of each layer.
+    coefs_, intercepts_ : tuple of ndarray
+        Weights, inputs x outputs, and biases of each layer. The arrays are read-only copies; a list of other arrays that is
+        assigned replaces those of the network.
     loss_curve_ : list of float
         The loss of each epoch: half the mean squared error.
     loss_, best_loss_ : float

@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 
 from . import _travertine
-from ._base import threads_of
+from ._columns import Column, check_distinct, is_frame, names_of, values_of
+from ._common import check_answers, threads_of
 
 
 class Model:
@@ -169,24 +170,32 @@ class Model:
         return self._answer(X)[1]
 
     def _answer(self, X: Any) -> tuple[list[str], np.ndarray]:
-        if hasattr(X, "columns") and hasattr(X, "__getitem__"):
-            return self._model.answer(self._columns_of(X))
+        columns = self._columns_of(X) if is_frame(X) else self._array_of(X)
+        labels, numbers = self._model.answer(columns)
+        check_answers(numbers, len(X))
+        return labels, numbers
+
+    def _array_of(self, X: Any) -> np.ndarray:
         if any(kind != "number" for _, kind in self.columns):
             raise TypeError("this model has columns of texts or dates; give a data frame with its columns' names")
+        X = np.asarray(X)
+        if X.dtype.kind in "cmM":
+            raise ValueError(f"X has values of {X.dtype}, and the model takes numbers")
         X = np.require(X, dtype=np.float64, requirements=["C", "A"])
         if X.ndim != 2:
             raise ValueError(f"Expected 2D array, got {X.ndim}D array instead; reshape one row with X.reshape(1, -1)")
         if X.shape[1] != len(self.columns):
             raise ValueError(f"X has {X.shape[1]} features, but the model is expecting {len(self.columns)} features")
-        return self._model.answer(X)
+        return X
 
-    def _columns_of(self, frame: Any) -> list[tuple[str, str, Any]]:
-        names = [str(name) for name in frame.columns]
+    def _columns_of(self, frame: Any) -> list[Column]:
+        names = names_of(frame)
         missing = [name for name, _ in self.columns if name not in names]
         if missing:
             raise ValueError(f"the columns {missing} of the model are missing; the frame has {names}")
+        check_distinct(names, [name for name, _ in self.columns])
         places = [(name, kind, frame.columns[names.index(name)]) for name, kind in self.columns]
-        return [(name, *values_of(kind, name, frame[place])) for name, kind, place in places]
+        return [values_of(kind, name, frame[place]) for name, kind, place in places]
 
     def __reduce__(self) -> Any:
         return Model._from_bytes, (bytes(self._model.to_bytes()), self._model.precision, *self._place)
@@ -194,52 +203,3 @@ class Model:
     def __repr__(self) -> str:
         what = f"{len(self.classes)} classes" if self.classes else f"values of {', '.join(self.value_names)}"
         return f"<travertine.Model: {len(self.columns)} columns, {what}, {self.parameters} parameters>"
-
-
-def _numbers(name: str, column: Any) -> tuple[str, np.ndarray]:
-    try:
-        if isinstance(column, np.ndarray) and column.dtype.kind in "fiub":
-            values = column.astype(np.float64)
-        else:
-            values = np.array([np.nan if is_missing(value) else value for value in _listed(column)], dtype=np.float64)
-    except (TypeError, ValueError) as error:
-        raise ValueError(f"column '{name}' is a number for the model: {error}") from None
-    return "numbers", np.ascontiguousarray(values)
-
-
-def _listed(column: Any) -> list[Any]:
-    if isinstance(column, np.ndarray):
-        return list(column)
-    if hasattr(column, "to_list"):
-        return list(column.to_list())
-    return list(column)
-
-
-def is_missing(value: Any) -> bool:
-    # pandas' own gaps refuse to be compared.
-    return value is None or type(value).__name__ in ("NAType", "NaTType") or bool(value != value)
-
-
-def _texts(name: str, column: Any) -> tuple[str, list[str | None]]:
-    return "texts", [None if is_missing(value) else _text(value) for value in _listed(column)]
-
-
-def _text(value: Any) -> str:
-    """A value as a table of text has it."""
-    if isinstance(value, (float, np.floating)) and float(value).is_integer():
-        return str(int(value))
-    return str(value)
-
-
-def _dates(name: str, column: Any) -> tuple[str, np.ndarray]:
-    stamps = [None if is_missing(value) else np.datetime64(value, "us") for value in _listed(column)]
-    seconds = [np.nan if stamp is None else stamp.astype("int64") / 1e6 for stamp in stamps]
-    return "dates", np.array(seconds, dtype=np.float64)
-
-
-_VALUES = {"number": _numbers, "texts": _texts, "date": _dates}
-
-
-def values_of(kind: str, name: str, column: Any) -> tuple[str, Any]:
-    """The values of a column as the compiled module takes them."""
-    return _VALUES[kind](name, column)

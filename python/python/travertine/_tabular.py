@@ -5,8 +5,6 @@ from __future__ import annotations
 import json
 import os
 import warnings
-from datetime import date
-from decimal import Decimal
 from numbers import Integral, Real
 from typing import Any
 
@@ -25,10 +23,12 @@ from sklearn.utils.validation import (
     validate_data,
 )
 
-from ._base import seed_of, threads_of
-from ._model import Model, is_missing, values_of
+from ._columns import Column, check_distinct, each_column, is_frame, is_missing, kind_of, names_of, values_of, warn_of_identifiers
+from ._common import MOST, check_answers, check_labels, seed_of, threads_of, with_types
+from ._model import Model
 from ._transaction import all_or_nothing
 from ._travertine import train_table
+from ._words import in_python
 
 _PARAMETERS = """
     Parameters
@@ -93,7 +93,7 @@ class _BaseTabular(BaseEstimator):
         if self.time_limit is not None:
             options += ["--time-limit", str(float(self.time_limit))]
         if self.max_iter is not None:
-            options += ["--epochs", str(int(self.max_iter))]
+            options += ["--epochs", str(min(int(self.max_iter), MOST))]
         threads = threads_of(self.n_jobs)
         return options if threads is None else [*options, "--threads", str(threads)]
 
@@ -102,7 +102,7 @@ class _BaseTabular(BaseEstimator):
         if sample_weight is None:
             return None
         # The rows of a frame count as those of its first column, whatever the types of the others.
-        rows = X[list(X.columns)[0]] if _is_frame(X) else X
+        rows = X[list(X.columns)[0]] if is_frame(X) else X
         weights: np.ndarray = _check_sample_weight(sample_weight, rows, dtype=np.float64, ensure_non_negative=True)
         if not np.any(weights > 0):
             # Newer versions of scikit-learn say the same.
@@ -124,11 +124,14 @@ class _BaseTabular(BaseEstimator):
             if self.verbose:
                 print(line)
 
-        model, result = train_table(
-            self._columns(X), learned, None if weights is None else weights.tolist(), self._options() + options, tell
-        )
+        listed = None if weights is None else weights.tolist()
+        columns = self._columns(X)
+        try:
+            model, result = train_table(columns, learned, listed, self._options() + options, tell)
+        except ValueError as error:
+            raise ValueError(in_python(str(error))) from None
         for complaint in complaints:
-            warnings.warn(complaint, UserWarning, stacklevel=4)
+            warnings.warn(in_python(complaint), UserWarning, stacklevel=4)
         precision = {"float32": "f32", "float64": "f64"}[self.precision]
         self.model_ = Model._from_bytes(model, precision, self.device, threads_of(self.n_jobs))
         self.held_out_ = json.loads(result)["held_out"]
@@ -136,39 +139,57 @@ class _BaseTabular(BaseEstimator):
 
     def _check(self, X: Any, *, reset: bool) -> Any:
         """The samples as a data frame, or as an array; sets or checks what is known of the columns."""
-        if _is_frame(X):
-            if reset:
-                repeated = sorted({str(name) for name in X.columns if list(X.columns).count(name) > 1})
-                if repeated:
-                    raise ValueError(f"several columns are named {repeated}; a column is found by its name")
-            _check_feature_names(self, X, reset=reset)
-            if len(X) < (2 if reset else 1):
-                raise ValueError(f"Found array with {len(X)} sample(s) while a minimum of {2 if reset else 1} is required.")
-            _check_n_features(self, X, reset=reset)
-        else:
-            X = validate_data(
-                self,
-                X,
-                dtype=None,
-                ensure_all_finite="allow-nan" if np.asarray(X).dtype.kind in "fiub" else False,
-                ensure_min_samples=2 if reset else 1,
-                reset=reset,
-            )
-            if X.dtype.kind in "cmM":
-                raise ValueError("Complex data not supported" if X.dtype.kind == "c" else "dates need a data frame")
+        X = self._checked_frame(X, reset) if is_frame(X) else self._checked_array(X, reset)
         if reset:
-            self._kinds = [(name, _kind(name, values)) for name, values in _each(X)]
-            for (name, kind), (_, values) in zip(self._kinds, _each(X), strict=True):
-                _warn_of_identifiers(name, kind, values)
+            self._kinds = [(name, kind_of(name, values)) for name, values in each_column(X)]
+            for (name, kind), (_, values) in zip(self._kinds, each_column(X), strict=True):
+                warn_of_identifiers(name, kind, values, stacklevel=4)
         return X
 
-    def _columns(self, X: Any) -> list[tuple[str, str, Any]]:
-        columns = zip(self._kinds, _each(X), strict=True)
-        return [(name, *values_of(kind, name, values)) for (name, kind), (_, values) in columns]
+    def _checked_frame(self, X: Any, reset: bool) -> Any:
+        names = names_of(X)
+        if reset:
+            check_distinct(names, names)
+        _check_feature_names(self, X, reset=reset)
+        least = 2 if reset else 1
+        if len(X) < least:
+            raise ValueError(f"Found array with {len(X)} sample(s) while a minimum of {least} is required.")
+        _check_n_features(self, X, reset=reset)
+        if reset:
+            self._names = names
+        elif self._names is not None and names != self._names:
+            # scikit-learn compares names that are texts alone.
+            raise ValueError(
+                f"The feature names should match those that were passed during fit: they were {self._names}, they are {names}"
+            )
+        return X
+
+    def _checked_array(self, X: Any, reset: bool) -> np.ndarray:
+        X = with_types(X)
+        X = validate_data(
+            self,
+            X,
+            dtype=None,
+            ensure_all_finite="allow-nan" if np.asarray(X).dtype.kind in "fiub" else False,
+            ensure_min_samples=2 if reset else 1,
+            reset=reset,
+        )
+        if X.dtype.kind in "cmM":
+            raise ValueError("Complex data not supported" if X.dtype.kind == "c" else "dates need a data frame")
+        if reset:
+            self._names = None
+        return X
+
+    def _columns(self, X: Any) -> list[Column]:
+        columns = zip(self._kinds, each_column(X), strict=True)
+        return [values_of(kind, name, values) for (name, kind), (_, values) in columns]
 
     def _answer(self, X: Any) -> np.ndarray:
         check_is_fitted(self)
-        return self.model_._model.answer(self._columns(self._check(X, reset=False)))[1]
+        X = self._check(X, reset=False)
+        answers: np.ndarray = self.model_._model.answer(self._columns(X))[1]
+        check_answers(answers, len(X))
+        return answers
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Writes a model file for ``travertine predict``, :meth:`Model.load` and Rust.
@@ -273,7 +294,7 @@ class TabularClassifier(ClassifierMixin, _BaseTabular):
         check_classification_targets(y)
         self.classes_, labels = np.unique(y, return_inverse=True)
         if len(self.classes_) < 2:
-            raise ValueError(f"there is 1 class, {self.classes_[0]!r}; at least 2 classes are needed to learn from")
+            raise ValueError(f"there is 1 class, {self.classes_[0]!s}; at least 2 classes are needed to learn from")
         weights = self._sample_weight(sample_weight, X)
         if self.class_weight is not None:
             of_class = compute_sample_weight(self.class_weight, y)
@@ -392,6 +413,8 @@ class TabularRegressor(RegressorMixin, _BaseTabular):
         self._validate_params()
         X = self._check(X, reset=True)
         y = np.asarray(_known(y), dtype=np.float64)
+        if y.ndim not in (1, 2):
+            raise ValueError(f"Found array with dim {y.ndim}, while dim <= 2 is required for y.")
         if y.ndim == 2 and y.shape[1] == 1:
             y = column_or_1d(y, warn=True)
         if not np.isfinite(y).all():
@@ -425,65 +448,16 @@ class TabularRegressor(RegressorMixin, _BaseTabular):
         return tags
 
 
-def _is_frame(X: Any) -> bool:
-    return hasattr(X, "columns") and hasattr(X, "__getitem__") and hasattr(X, "shape")
-
-
-def _each(X: Any) -> list[tuple[str, Any]]:
-    """Name and values of each column."""
-    if _is_frame(X):
-        return [(str(name), X[name]) for name in X.columns]
-    return [(f"x{i}", X[:, i]) for i in range(X.shape[1])]
-
-
-def _kind(title: str, values: Any) -> str:
-    """'number', 'date' or 'texts', by the type of a column, or by all its values where the type says nothing."""
-    name = str(values.dtype).lower()
-    if name.startswith(("datetime", "date")):
-        return "date"
-    if name.startswith(("int", "uint", "float", "bool")):
-        return "number"
-    if name.startswith("decimal"):
-        return "number"
-    if name.startswith(("str", "string", "category", "categorical", "enum", "<u")):
-        return "texts"
-    known = {type(value) for value in values if not is_missing(value)}
-    if known and all(issubclass(kind, (Real, Decimal, np.bool_)) for kind in known):
-        return "number"
-    if known and all(issubclass(kind, (date, np.datetime64)) for kind in known):
-        return "date"
-    other = sorted(kind.__name__ for kind in known if not issubclass(kind, (str, Real, Decimal, np.bool_)))
-    if other:
-        raise ValueError(
-            f"column '{title}' has values of {', '.join(other)}; numbers, texts, booleans and dates are learned from: convert it, or "
-            "leave it out"
-        )
-    return "texts"
-
-
-def _warn_of_identifiers(name: str, kind: str, values: Any) -> None:
-    """Warns of texts that nearly all differ: the command line leaves such a column of a file out."""
-    if kind != "texts":
-        return
-    known = [value for value in values if not is_missing(value)]
-    distinct = len(set(map(str, known)))
-    if distinct > 20 and 2 * distinct > len(known):
-        warnings.warn(
-            f"column '{name}' has {distinct} different texts in {len(known)} rows; nothing is learned from names of rows: leave it "
-            "out, unless rows to come have the same texts",
-            UserWarning,
-            stacklevel=5,
-        )
-
-
 def _known(y: Any) -> Any:
     if y is None:
         raise ValueError("requires y to be passed, but the target y is None")
-    y = np.asarray(y)
+    is_list = not hasattr(y, "dtype")
+    y = np.asarray(with_types(y))
     if y.dtype.kind == "c":
         raise ValueError("Complex data not supported")
     if y.dtype.kind in "fO" and any(is_missing(value) for value in y.ravel()):
         raise ValueError("Input y contains NaN.")
     if y.dtype.kind == "f" and not np.isfinite(y).all():
         raise ValueError("Input y contains infinity.")
-    return y
+    check_labels(y)
+    return y.astype(str) if is_list and y.dtype.kind == "O" and isinstance(y.flat[0], str) else y

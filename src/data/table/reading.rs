@@ -279,3 +279,23 @@ impl Builder {
         }
     }
 }
+
+impl SchemaColumn {
+    /// The values that texts of this column mean; `None` is a missing one, and blanks around a text do not count. `missing`: words for
+    /// missing values, beside the usual ones.
+    ///
+    /// # Errors
+    /// The place of the first text that is no value of this column, what is expected, and what it is.
+    pub fn read_texts(
+        &self,
+        texts: &[Option<String>],
+        missing: &[String],
+    ) -> std::result::Result<Values, (usize, String, String)> {
+        let mut builder = Builder::new(self);
+        for (i, text) in texts.iter().enumerate() {
+            let cell = text.as_deref().map_or(Cell::Missing, |text| Cell::Text(text.trim()));
+            builder.add(cell, missing).map_err(|(expected, found)| (i, expected, found))?;
+        }
+        Ok(builder.finish())
+    }
+}
