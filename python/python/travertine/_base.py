@@ -139,7 +139,7 @@ class BaseMLP(BaseEstimator):
         for size in sizes:
             if isinstance(size, (bool, np.bool_)) or not isinstance(size, Integral):
                 raise TypeError(f"hidden_layer_sizes must be integers, got {size!r} of type {type(size).__name__}.")
-            if not 0 < size < MOST:
+            if not 0 < int(size) < MOST:
                 raise ValueError(f"hidden_layer_sizes must be > 0 and < {MOST}, got {sizes}.")
         return [int(size) for size in sizes]
 

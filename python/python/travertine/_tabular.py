@@ -156,7 +156,7 @@ class _BaseTabular(BaseEstimator):
             raise ValueError(f"Found array with {len(X)} sample(s) while a minimum of {least} is required.")
         _check_n_features(self, X, reset=reset)
         if reset:
-            self._names = names
+            self._names: list[str] | None = names
         elif self._names is not None and names != self._names:
             # scikit-learn compares names that are texts alone.
             raise ValueError(
