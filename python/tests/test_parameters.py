@@ -2,11 +2,8 @@
 
 import os
 import pickle
-import signal
 import subprocess
 import sys
-import threading
-import time
 
 import numpy as np
 import pytest
@@ -31,8 +28,8 @@ def test_numbers_beyond_float32_are_refused(rows, value):
     for form in [large, large[5:6], large.tolist(), csr_matrix(large), np.asfortranarray(large)]:
         with pytest.raises(ValueError, match=r"Input X contains infinity or a value too large for dtype\('float32'\).*row [05], column 2"):
             classifier.predict(form)
-        with pytest.raises(ValueError, match="precision='float64'"):
-            MLPClassifier().fit(form, (y > 0)[: len(large[5:6]) if len(form.tolist() if isinstance(form, np.ndarray) else [0] * 300) == 1 else 300])
+    with pytest.raises(ValueError, match="precision='float64'"):
+        MLPClassifier().fit(large, y > 0)
     MLPClassifier(precision="float64", max_iter=1).fit(X, y > 0).predict(large if abs(value) < 1e100 else X)
 
 
@@ -66,7 +63,14 @@ def test_weights_are_read_only_and_can_be_assigned(rows):
 
 
 @pytest.mark.parametrize(
-    "change", [{"activation": "tanh"}, {"normalization": "layer"}, {"hidden_layer_sizes": (9,)}, {"device": "cuda:0"}, {"precision": "float64"}]
+    "change",
+    [
+        {"activation": "tanh"},
+        {"normalization": "layer"},
+        {"hidden_layer_sizes": (9,)},
+        {"device": "cuda:0"},
+        {"precision": "float64"},
+    ],
 )
 def test_a_network_keeps_its_shape(rows, change):
     X, y = rows
@@ -159,7 +163,10 @@ def test_large_parameters_are_taken_or_named(rows, monkeypatch, tmp_path):
 
 def test_errors_have_the_words_of_python(rows):
     X, y = rows
+    regressor = TabularRegressor(max_iter=1).fit(X, y)
     for wrong in [
+        lambda: regressor.model_.predict(X + np.inf),
+        lambda: regressor.predict((X + np.inf).astype(object)),
         lambda: TabularRegressor(quantiles=[2.0]).fit(X, y),
         lambda: TabularRegressor(quality="best", quantiles=[0.1], calibrate=True).fit(X[:3], y[:3]),
         lambda: TabularClassifier().fit(X[:2], ["a", "b"]),
@@ -213,7 +220,7 @@ def test_an_interrupt_ends_a_prediction():
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
-def test_a_child_does_not_wait_for_a_thread_of_its_parent(rows):
+def test_a_child_does_not_wait_for_a_thread_of_its_parent():
     program = """
 import os, sys, threading, time, warnings
 import numpy as np

@@ -100,7 +100,10 @@ def listed(column: Any) -> list[Any]:
 
 
 def values_of(kind: str, name: str, column: Any) -> Column:
-    """A column as the compiled module takes it. Texts in a column of numbers or dates are read as the model's training read its own."""
+    """A column as the compiled module takes it.
+
+    Texts in a column of numbers or dates are read as the model's training read its own.
+    """
     if kind == "number" and isinstance(column, np.ndarray) and column.dtype.kind in "fiub":
         return name, "numbers", np.ascontiguousarray(column, dtype=np.float64)
     values = listed(column)

@@ -10,6 +10,7 @@ import numpy as np
 from . import _travertine
 from ._columns import Column, check_distinct, is_frame, names_of, values_of
 from ._common import check_answers, threads_of
+from ._words import in_python
 
 
 class Model:
@@ -171,8 +172,14 @@ class Model:
 
     def _answer(self, X: Any) -> tuple[list[str], np.ndarray]:
         columns = self._columns_of(X) if is_frame(X) else self._array_of(X)
-        labels, numbers = self._model.answer(columns)
-        check_answers(numbers, len(X))
+        return self._answers_for(columns, len(X))
+
+    def _answers_for(self, columns: Any, rows: int) -> tuple[list[str], np.ndarray]:
+        try:
+            labels, numbers = self._model.answer(columns)
+        except ValueError as error:
+            raise ValueError(in_python(str(error))) from None
+        check_answers(numbers, rows)
         return labels, numbers
 
     def _array_of(self, X: Any) -> np.ndarray:

@@ -24,7 +24,7 @@ from sklearn.utils.validation import (
 )
 
 from ._columns import Column, check_distinct, each_column, is_frame, is_missing, kind_of, names_of, values_of, warn_of_identifiers
-from ._common import MOST, check_answers, check_labels, seed_of, threads_of, with_types
+from ._common import MOST, check_labels, seed_of, threads_of, with_types
 from ._model import Model
 from ._transaction import all_or_nothing
 from ._travertine import train_table
@@ -187,9 +187,7 @@ class _BaseTabular(BaseEstimator):
     def _answer(self, X: Any) -> np.ndarray:
         check_is_fitted(self)
         X = self._check(X, reset=False)
-        answers: np.ndarray = self.model_._model.answer(self._columns(X))[1]
-        check_answers(answers, len(X))
-        return answers
+        return self.model_._answers_for(self._columns(X), len(X))[1]
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Writes a model file for ``travertine predict``, :meth:`Model.load` and Rust.
