@@ -154,7 +154,13 @@ const OF_USE: &[&str] =
 /// The message of an error, with options in place of the library's names for them.
 pub(crate) fn with_options(error: &travertine::Error) -> String {
     let name_option = |text: String, &(name, option): &(&str, &str)| text.replace(name, option);
-    OPTIONS.iter().chain(VALUES).fold(error.to_string(), name_option)
+    OPTIONS.iter().chain(VALUES).fold(without_function(error), name_option)
+}
+
+/// The message of an error, without the function of the library that opens tables.
+fn without_function(error: &travertine::Error) -> String {
+    let text = error.to_string();
+    text.strip_prefix("Table::open: ").map(str::to_owned).unwrap_or(text)
 }
 
 /// As [`with_options`]; of options that only training has, it says so.
@@ -164,7 +170,7 @@ fn with_options_of_use(error: &travertine::Error) -> String {
         true => text.replace(name, option),
         false => text.replace(name, &format!("train {option}")),
     };
-    OPTIONS.iter().chain(VALUES).fold(error.to_string(), name_option)
+    OPTIONS.iter().chain(VALUES).fold(without_function(error), name_option)
 }
 
 #[cfg(test)]

@@ -58,11 +58,11 @@ pub use label::{Label, Task};
 pub use split::Split;
 pub use standardization::Standardization;
 pub use stream::{Stream, StreamOptions};
-pub(crate) use table::has_zone;
 pub use table::{
     ColumnType, DateOrder, Dates, Delimiter, Dialect, NumberFormat, Role, RowReader, Schema,
     SchemaColumn, Table, TableOptions, read_dataset, read_frame,
 };
+pub(crate) use table::{has_zone, without_zero_decimals};
 pub use target_scale::TargetScale;
 pub use text::MISSING;
 pub(crate) use weights::check_weights;

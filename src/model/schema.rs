@@ -7,7 +7,7 @@ use std::fmt;
 use crate::data::text::{counted, is_missing, listed, quoted, truth};
 use crate::data::{
     Coding, ColumnType, Cycle, DateOrder, EncodedColumn, Encoder, NumberFormat,
-    Schema as TableSchema, Standardization, has_zone,
+    Schema as TableSchema, Standardization, has_zone, without_zero_decimals,
 };
 use crate::error::{Error, Result};
 use crate::model_file::ModelInfo;
@@ -424,15 +424,25 @@ enum Category {
     Unknown,
 }
 
+/// All whole numbers below are exact.
+const MOST_EXACT: f64 = (1u64 << 53) as f64;
+
 /// The category of a value. Whole numbers and truth values are looked up by their text, as a CSV file has it.
 fn category(value: Value<'_>, texts: &HashMap<String, usize>) -> Result<Category, Misfit> {
     let find =
         |text: &str| texts.get(text).map_or(Category::Unknown, |&text| Category::Known(text));
     match value {
         Value::Text(text) if is_missing(text) => Ok(Category::Missing),
-        Value::Text(text) => Ok(find(text.trim())),
+        Value::Text(text) => Ok(match find(text.trim()) {
+            Category::Unknown => find(without_zero_decimals(text.trim())),
+            known => known,
+        }),
         Value::Bool(value) => Ok(find(if value { "true" } else { "false" })),
         Value::Integer(x) => Ok(find(Digits::of(x).text())),
+        // 1 and 1.0 are one category, as in a table.
+        Value::Number(x) if x.fract() == 0.0 && x.abs() < MOST_EXACT => {
+            Ok(find(Digits::of(x as i128).text()))
+        }
         Value::Missing => Ok(Category::Missing),
         Value::Number(_) => Err(("a text".to_owned(), value.to_string())),
     }

@@ -33,6 +33,8 @@ pub struct ModelTable<T: Scalar> {
     encoded: Encoded<T>,
     ids: Option<Vec<String>>,
     unlabeled: usize,
+    /// Where the file differs from that of the training.
+    notes: Vec<String>,
 }
 
 impl<T: Scalar> ModelTable<T> {
@@ -51,10 +53,10 @@ impl<T: Scalar> ModelTable<T> {
         self.unlabeled
     }
 
-    /// What a person should know before trusting predictions for these samples: texts and gaps that training did not see, numbers
-    /// far outside those of the training.
+    /// What a person should know before trusting predictions for these samples: where the file differs from that of the training,
+    /// texts and gaps that training did not see, numbers far outside those of the training.
     pub fn warnings(&self) -> Vec<String> {
-        self.encoded.warnings()
+        [self.notes.clone(), self.encoded.warnings()].concat()
     }
 }
 
@@ -94,7 +96,8 @@ impl<T: Scalar> Model<T> {
     }
 
     fn encode(&self, table: &Table) -> Result<ModelTable<T>> {
-        self.encode_frame(&table.read()?)
+        let encoded = self.encode_frame(&table.read()?)?;
+        Ok(ModelTable { notes: table.notes().to_vec(), ..encoded })
     }
 
     /// Encodes and standardizes the rows of a table with the columns of [`Model::schema`].
@@ -113,7 +116,7 @@ impl<T: Scalar> Model<T> {
             return Err(Error::argument("Model::encode_frame", reason));
         }
         let ids = frame.ids().map(<[String]>::to_vec);
-        Ok(ModelTable { encoded, ids, unlabeled: frame.unlabeled() })
+        Ok(ModelTable { encoded, ids, unlabeled: frame.unlabeled(), notes: Vec::new() })
     }
 
     /// The predictions for a table that was read for this model.

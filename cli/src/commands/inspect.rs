@@ -15,6 +15,8 @@ use travertine::model_file::{self, Description, ModelInfo};
 
 use crate::args::table::TableArgs;
 use crate::args::values::task;
+use crate::input::refuse_standard_input;
+use crate::input::table::name_words_of_classes;
 use crate::message::{counted, wrong};
 use crate::output::text::table;
 use crate::output::{Output, file};
@@ -54,7 +56,10 @@ pub(crate) fn run(args: &InspectArgs) -> Result<()> {
 fn is_model(path: &Path) -> bool {
     const LENGTH_BYTES: usize = 8;
     let mut start = [0; LENGTH_BYTES + 1];
-    let begins_as_model = File::open(path).and_then(|mut file| file.read_exact(&mut start)).is_ok()
+    // A pipe is not opened, as it may wait for ever.
+    let is_file = path.metadata().is_ok_and(|file| file.is_file());
+    let begins_as_model = is_file
+        && File::open(path).and_then(|mut file| file.read_exact(&mut start)).is_ok()
         && start[LENGTH_BYTES] == b'{'
         && start[LENGTH_BYTES - 1] == 0;
     let is_named =
@@ -80,6 +85,7 @@ fn inspect_table(args: &InspectArgs) -> Result<()> {
     }
     // As `train` without options does, which embeds them.
     let options = TableOptions { many_categories: true, ..args.table.options(args.task)? };
+    refuse_standard_input(&args.file)?;
     let table = Table::open(&args.file, &options)?;
     let frame = table.read()?;
     let schema = table.schema();
@@ -98,6 +104,7 @@ fn inspect_table(args: &InspectArgs) -> Result<()> {
         notes.push(format!("{} of empty fields left out", counted(line.empty_rows, "row", "rows")));
     }
     Output::new(args.json).print(&line, &format!("{}, {schema}", notes.join(", ")))?;
+    name_words_of_classes(schema);
     let Some(path) = &args.table.schema else { return Ok(()) };
     let text = toml::to_string(schema).map_err(|error| wrong("--schema", error.to_string()))?;
     file::check("--schema", path, 0)?;

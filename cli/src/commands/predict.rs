@@ -13,13 +13,10 @@ use crate::args::device::Precision;
 use crate::args::source::Source;
 use crate::commands::json::{self, Unseen};
 use crate::commands::use_args::UseArgs;
-use crate::input::{ModelInput, warn_of};
+use crate::input::{ModelInput, STANDARD_INPUT, warn_of};
 use crate::message::wrong;
 use crate::output::file;
 use crate::output::predictions::{PredictionOutput, Target};
-
-/// The name of standard input.
-const STANDARD_INPUT: &str = "-";
 
 /// `predict`
 #[derive(Args, Debug)]

@@ -1,5 +1,7 @@
 //! Reading samples.
 
+use std::path::Path;
+
 use travertine::data::{self, Dataset, TableOptions, Targets, Task};
 use travertine::{Model, ModelTable, Result, Scalar};
 
@@ -8,6 +10,8 @@ use crate::message::{counted, note, warn, wrong};
 
 pub(crate) mod table;
 
+/// The name of standard input.
+pub(crate) const STANDARD_INPUT: &str = "-";
 /// Warnings about a table that are printed; more are counted.
 const MOST_WARNINGS: usize = 8;
 
@@ -80,6 +84,7 @@ impl<T: Scalar> ModelInput<T> {
             };
             return Ok(ModelInput::Samples(data));
         };
+        refuse_standard_input(path)?;
         let table = match labeled {
             true => model.read_labeled_table(path, options),
             false => model.read_table(path, options),
@@ -91,6 +96,14 @@ impl<T: Scalar> ModelInput<T> {
         warn_of(&table.warnings());
         Ok(ModelInput::Table(table))
     }
+}
+
+/// Refuses `-`, which `predict` alone reads, where a file is expected.
+pub(crate) fn refuse_standard_input(path: &Path) -> Result<()> {
+    if path.as_os_str() != STANDARD_INPUT || path.exists() {
+        return Ok(());
+    }
+    Err(wrong("-", "is standard input, which predict alone reads; write it to a file first"))
 }
 
 /// Prints the first warnings, and how many more there are.

@@ -31,8 +31,16 @@ pub(crate) fn describe(name: &str, schema: &Schema, rows: usize, left_out: LeftO
         };
         note(&format!("  {option}{name} keeps digits as they are written, as codes have them"));
     }
+    name_words_of_classes(schema);
     let by_guess = |place: usize| schema.columns[place].note != "as you say";
     if schema.with_role(Role::LeftOut).any(by_guess) {
         note("  --keep NAME learns from a column that is left out");
+    }
+}
+
+/// Says how rows whose label is a usual word for a missing value are left out.
+pub(crate) fn name_words_of_classes(schema: &Schema) {
+    if schema.columns.iter().any(|column| column.note.contains("counts as a class")) {
+        note("  --missing WORDS leaves rows with such a label out");
     }
 }

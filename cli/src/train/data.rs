@@ -13,7 +13,7 @@ use crate::args::augment::{self, Deformation};
 use crate::args::source::Source;
 use crate::args::table::Scaling;
 use crate::input::table::{LeftOutRows, describe};
-use crate::input::warn_of;
+use crate::input::{refuse_standard_input, warn_of};
 use crate::message::{counted, note, warn, wrong};
 use crate::train::args::DataArgs;
 
@@ -241,6 +241,7 @@ impl<T: Scalar> TrainingData<T> {
             (Source::Table(path), Some(schema), Some(encoder)) => {
                 let options = TableOptions::default();
                 let table = Table::open_as(path, schema, classes, &options)?;
+                warn_of(table.notes());
                 let encoded = encoder.encode(&table.read()?, self.standardization.as_ref())?;
                 warn_of(&encoded.warnings());
                 Ok(encoded.data)
@@ -387,6 +388,7 @@ fn read<T: Scalar>(args: &DataArgs) -> Result<(Whole<T>, Option<Dataset<T>>)> {
         check_targets(&args.source, memory.frame.targets())?;
         return Ok((Whole::Table((*memory.frame).clone(), None), None));
     }
+    refuse_standard_input(path)?;
     let table = Table::open(path, &table_options(args)?)?;
     let frame = table.read()?;
     let left_out = LeftOutRows { empty: table.empty_rows(), unlabeled: frame.unlabeled() };

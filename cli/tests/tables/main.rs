@@ -4,6 +4,7 @@ mod bins;
 mod certainty;
 mod columns;
 mod complaints;
+mod damage;
 mod dialects;
 mod embedded;
 mod freeze;

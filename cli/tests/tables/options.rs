@@ -13,7 +13,7 @@ fn options_without_effect_are_refused() {
         ("--decimal ,", "\"x\""),
         ("--thousands ,", "--thousands has no effect"),
         ("--dates D/M/Y", "--dates has no effect"),
-        ("--no-dates", "--dates has no effect"),
+        ("--no-dates", "--no-dates has no effect"),
         ("--comment %", "--comment has no effect"),
         ("--missing zzz", "--missing has no effect"),
         ("--keep x", "--keep has no effect"),

@@ -37,7 +37,7 @@ pub(super) fn is_written_by_programs(word: &str) -> bool {
 }
 
 /// The same text for 1 and 1.0, the two ways in which programs write a whole number that is a code.
-pub(in crate::data) fn without_zero_decimals(text: &str) -> &str {
+pub(crate) fn without_zero_decimals(text: &str) -> &str {
     match text.split_once('.') {
         Some((whole, zeros))
             if !whole.is_empty()

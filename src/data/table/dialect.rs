@@ -1,12 +1,17 @@
 //! The dialect of a text file, from its first rows. Rows that do not fit it later are errors.
 
+use memchr::memchr_iter;
+
 use super::cell::missing_word;
 use super::date::DateOrder;
+use super::file::line_in;
 use super::number::{Written, plain};
 use super::options::TableOptions;
+use super::other_formats::other_text;
 use super::rows::{EmptyRows, Rows};
 use super::schema::{Delimiter, Dialect};
-use crate::data::text::truth;
+use super::short_header::{self, BelowShortHeader};
+use crate::data::text::{counted, listed, truth};
 use crate::{Error, Result};
 
 /// Rows that are looked at.
@@ -14,13 +19,17 @@ const MAX_ROWS: usize = 2000;
 /// What lines of comments usually begin with.
 pub(super) const COMMENT: char = '#';
 
-/// The dialect of a text; whether its first row is a header is not known yet.
+/// The dialect of a text; whether its first row is a header is not known yet. `named_rows`: whether rows have names for certain, as
+/// in the training of a model.
 pub(super) fn detect(
     file: &str,
     head: &str,
     options: &TableOptions,
-    encoding: &str,
+    (encoding, named_rows): (&str, bool),
 ) -> Result<Dialect> {
+    if let Some(found) = other_text(head) {
+        return Err(Error::format(file, "line 1", "a text with rows and fields", found));
+    }
     let (declared, mut skip) = match declared_delimiter(head) {
         Some(delimiter) => (Some(delimiter), 1),
         None => (None, 0),
@@ -38,14 +47,28 @@ pub(super) fn detect(
     let Some(best) = best else {
         return Err(Error::format(file, "line 1", "a header or a sample", "an empty file"));
     };
+    let line = |at: usize| format!("line {}", skip + line_in(head.as_bytes(), at));
+    if let Some(stray) = best.rows.stray {
+        return Err(stray.error(file, line(stray.at), head));
+    }
     let mut dialect = best.dialect.clone();
     dialect.missing = options.missing.clone();
     dialect.skip_rows = skip;
-    if options.skip_rows.is_none() {
-        dialect.skip_rows += best.banner_lines(head);
+    dialect.row_names = options.header != Some(false)
+        && best.lacks_a_name()
+        && (named_rows || best.below_short_header(head).have_row_names());
+    if options.skip_rows.is_none() && !dialect.row_names {
+        let titles = best.titles();
+        if titles > 0 && !best.are_clearly_titles(titles) {
+            return Err(best.unclear_title(file, line(best.rows.start(0))));
+        }
+        dialect.skip_rows += lines_in(&head[..best.rows.start(titles)]);
     }
-    dialect.row_names = best.lacks_first_name();
     Ok(dialect)
+}
+
+fn lines_in(text: &str) -> usize {
+    memchr_iter(b'\n', text.as_bytes()).count()
 }
 
 fn dialect(delimiter: Delimiter, comment: Option<char>, encoding: &str) -> Dialect {
@@ -152,9 +175,9 @@ impl Candidate {
         }
     }
 
-    /// Lines in front of the first row of the table: texts with fewer fields, or with nothing but a first field.
-    fn banner_lines(&self, head: &str) -> usize {
-        if self.width < 2 || self.lacks_first_name() {
+    /// Rows in front of the first row of the table: texts with fewer fields, or with nothing but a first field.
+    fn titles(&self) -> usize {
+        if self.width < 2 {
             return 0;
         }
         let is_title = |row: usize| {
@@ -165,32 +188,49 @@ impl Candidate {
             (is_short || self.width > 2 && fields().skip(1).all(str::is_empty))
                 && fields().any(|field| !is_typed(field))
         };
-        let titles = (0..self.rows.len().min(MAX_ROWS)).take_while(|&row| is_title(row)).count();
-        if titles == 0 || titles == self.rows.len() {
-            return 0;
-        }
-        head[..self.rows.start(titles)].bytes().filter(|&b| b == b'\n').count()
+        let titles = (0..self.seen()).take_while(|&row| is_title(row)).count();
+        if titles == self.rows.len() { 0 } else { titles }
     }
 
-    /// Whether the first row has one field less than all others, as R writes names of rows.
-    fn lacks_first_name(&self) -> bool {
-        let seen = self.rows.len().min(MAX_ROWS);
+    fn seen(&self) -> usize {
+        self.rows.len().min(MAX_ROWS)
+    }
+
+    /// Whether the first rows cannot be a header that lacks a name: a single text above several columns, or rows above names.
+    fn are_clearly_titles(&self, titles: usize) -> bool {
+        let texts = |row| self.rows.fields(row).filter(|field| !field.is_empty()).count();
+        self.width > 2 && texts(titles - 1) == 1
+            || short_header::is_row_of_names((&self.rows, self.seen()), titles, is_typed)
+    }
+
+    fn unclear_title(&self, file: &str, line: String) -> Error {
+        let fields = counted(self.width, "field");
+        let expected = format!(
+            "a name for each of the {fields} below, or a title above a header; TableOptions::skip_rows says how many lines are above the table"
+        );
+        let names: Vec<String> = self.rows.fields(0).map(str::to_owned).collect();
+        let found = format!(
+            "{}, {}, above rows of {fields}: one of them may be cut in two by a delimiter, such as a decimal comma that is not in quotes",
+            counted(names.len(), "field"),
+            listed(&names)
+        );
+        Error::format(file, line, expected, found)
+    }
+
+    /// Whether the first row has one field less than all others, as where R writes names of rows.
+    fn lacks_a_name(&self) -> bool {
         let is_text = |field: &str| plain(field).is_none();
         self.width > 1
-            && seen > 1
+            && self.seen() > 1
             && !self.dialect.ends_with_delimiter
             && self.rows.width(0) + 1 == self.width
             && self.rows.fields(0).all(is_text)
-            && (1..seen).all(|row| self.rows.width(row) == self.width)
-            && self.has_row_names(seen)
+            && (1..self.seen()).all(|row| self.rows.width(row) == self.width)
     }
 
-    /// Whether the first fields below the first row are all different, as names of rows are.
-    fn has_row_names(&self, seen: usize) -> bool {
-        let mut names: Vec<&str> =
-            (1..seen).filter_map(|row| self.rows.fields(row).next()).collect();
-        names.sort_unstable();
-        names.windows(2).all(|pair| pair[0] != pair[1])
+    fn below_short_header<'a>(&'a self, source: &'a str) -> BelowShortHeader<'a> {
+        let has_commas = self.dialect.delimiter == Delimiter::Comma;
+        BelowShortHeader { rows: &self.rows, seen: self.seen(), source, has_commas }
     }
 }
 

@@ -85,7 +85,7 @@ fn check_effects(schema: &Schema, table: &Surveyed<'_>, options: &TableOptions) 
         ),
         (
             !have_dates_effect(schema, table, options),
-            "TableOptions::dates",
+            if options.dates == Dates::No { "Dates::No" } else { "TableOptions::dates" },
             "no column has such dates",
         ),
     ];

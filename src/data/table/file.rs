@@ -9,6 +9,7 @@ use encoding_rs::{DecoderResult, Encoding};
 use memchr::{memchr, memchr_iter, memrchr};
 use tempfile::NamedTempFile;
 
+use super::other_formats::other_format;
 use super::parallel::in_order;
 use super::schema::Dialect;
 use crate::{Error, Result};
@@ -45,6 +46,10 @@ impl TextFile {
         let mut file = File::open(path).map_err(io)?;
         let mut start = Vec::new();
         Read::by_ref(&mut file).take(4096).read_to_end(&mut start).map_err(io)?;
+        if let Some(found) = other_format(&start) {
+            let name = path.display().to_string();
+            return Err(Error::format(name, "the first bytes", "a text, such as CSV", found));
+        }
         let marked = Encoding::for_bom(&start);
         let said = said.map(|label| said_encoding(path, label, &start)).transpose()?;
         let known = known.and_then(encoding_of).filter(|known| may_be(known, &start));
@@ -203,7 +208,8 @@ impl TextFile {
 
 /// The line of a byte of a text, counted from 1.
 pub(super) fn line_in(text: &[u8], offset: usize) -> usize {
-    1 + memchr_iter(b'\n', &text[..offset.min(text.len())]).count()
+    let end = if memchr(b'\n', text).is_none() { b'\r' } else { b'\n' };
+    1 + memchr_iter(end, &text[..offset.min(text.len())]).count()
 }
 
 /// The encoding of a label, also as Python spells it: latin-1, utf_8.

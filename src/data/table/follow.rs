@@ -1,5 +1,6 @@
 //! A file that is read as a schema says: the columns are found by their names, or by their places where they have none.
 
+use std::collections::HashSet;
 use std::path::Path;
 
 use super::cell::without_zero_decimals;
@@ -11,7 +12,9 @@ use super::header;
 use super::number::plain;
 use super::options::TableOptions;
 use super::reading::Reading;
-use super::schema::{ColumnType, Delimiter, Dialect, Role, Schema, SchemaColumn, find_column};
+use super::schema::{
+    ColumnType, Delimiter, Dialect, Role, Schema, SchemaColumn, find_column, repeated_names,
+};
 use super::source::Source;
 use super::survey::ColumnSurvey;
 use super::text::TextSource;
@@ -59,7 +62,7 @@ impl Reading {
         let constants = schema.columns.iter().enumerate().filter(|(_, c)| c.constant.is_some());
         reading.constants = constants.map(|(place, column)| (place, column.clone())).collect();
         match source.names() {
-            Some(names) if schema.has_names() => reading.by_name(source, &names)?,
+            Some(names) if schema.has_names() => reading.by_name(source, (schema, &names))?,
             _ => reading.by_place(source, schema)?,
         }
         reading.constants.retain(|(place, _)| source.unreadable(*place).is_none());
@@ -78,8 +81,13 @@ impl Reading {
         Ok(reading)
     }
 
-    fn by_name(&mut self, source: &dyn Source, names: &[String]) -> Result<()> {
+    fn by_name(
+        &mut self,
+        source: &dyn Source,
+        (schema, names): (&Schema, &[String]),
+    ) -> Result<()> {
         let find = |name: &str| names.iter().position(|found| found == name);
+        self.refuse_repeated(source, (schema, names))?;
         let mut missing = Vec::new();
         for (place, column) in self.features.iter_mut().chain(&mut self.targets) {
             match find(&column.name) {
@@ -100,6 +108,30 @@ impl Reading {
         let expected =
             format!("the columns that the model learned, {} among them", listed(&missing));
         Err(Error::format(source.name(), "the columns", expected, listed(names)))
+    }
+
+    /// Refuses a name that is there twice, unless it was in training.
+    fn refuse_repeated(
+        &self,
+        source: &dyn Source,
+        (schema, names): (&Schema, &[String]),
+    ) -> Result<()> {
+        let repeated = repeated_names(names.iter().map(String::as_str));
+        if repeated.is_empty() {
+            return Ok(());
+        }
+        let known: HashSet<&str> = schema.columns.iter().map(|column| &*column.name).collect();
+        let read = self.features.iter().chain(&self.targets).map(|(_, column)| &column.name);
+        for name in read {
+            let Some(&second) = repeated.get(&**name) else { continue };
+            if !known.contains(&*names[second]) {
+                let first = names.iter().position(|found| found == name).unwrap_or_default() + 1;
+                let expected = format!("one column {}", quoted(name));
+                let found = format!("columns #{first} and #{} of that name", second + 1);
+                return Err(Error::format(source.name(), "the columns", expected, found));
+            }
+        }
+        Ok(())
     }
 
     /// A file without names has all columns of the schema, or those without the labels, or the features alone. Labels of a file of
@@ -257,7 +289,9 @@ pub(super) fn open_text(
         ..TableOptions::default()
     };
     let head = file.head(super::HEAD_BYTES)?;
-    let dialect = dialect::detect(&file.name(), &head, &known_options, &file.encoding)?;
+    let named_rows = known.is_some_and(|dialect| dialect.row_names);
+    let dialect =
+        dialect::detect(&file.name(), &head, &known_options, (&file.encoding, named_rows))?;
     let mut source = TextSource::new(file, dialect, block_bytes)?;
     if source.dialect.ends_with_delimiter
         && !known.is_some_and(|dialect| dialect.ends_with_delimiter)
@@ -283,6 +317,19 @@ pub(super) fn open_text(
         return Err(without_names(source.name(), 1, schema, (&first, delimiter), &missing));
     }
     source.set_header(has_header)?;
+    if has_header && !schema.has_names() && options.header.is_none() {
+        source.notes.push(format!(
+            "{}: the first row, {}, is taken for names; the model learned columns without names, so that columns are taken by their places",
+            source.name(),
+            listed(&first)
+        ));
+    }
+    if source.dialect.row_names && !named_rows {
+        source.notes.push(format!(
+            "{}: the first field of each row has no name in the header and is taken for a name of the row",
+            source.name()
+        ));
+    }
     Ok(source)
 }
 

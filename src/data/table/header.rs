@@ -6,7 +6,7 @@ use super::number::{Written, plain};
 use super::options::TableOptions;
 use super::survey::ColumnSurvey;
 use crate::data::Label;
-use crate::data::text::truth;
+use crate::data::text::{listed, truth};
 
 /// Rows from which on the range of a column says something.
 const MIN_ROWS: usize = 10;
@@ -35,13 +35,20 @@ pub(super) fn is_text(field: &str) -> bool {
         && !DateOrder::ALL.iter().any(|order| order.parse(field).is_some())
 }
 
-/// Whether a field may name a column: a text, also a truth value where the column holds none.
+/// Whether a field may name a column: a text, also a truth value where the column holds none, or `t` and `f` where it holds words.
 fn is_name(field: &str, below: &ColumnSurvey) -> bool {
-    is_text(field) || truth(field).is_some() && below.truths == 0
+    let has_letters =
+        || below.texts.known.keys().any(|text| text.len() == 1 && truth(text).is_some());
+    is_text(field)
+        || truth(field).is_some() && (below.truths == 0 || field.len() == 1 && !has_letters())
 }
 
-/// Decides by the first row and by all rows below it.
-pub(super) fn judge(first: &[String], below: &[ColumnSurvey], options: &TableOptions) -> FirstRow {
+/// Decides by the first row and by all rows below it, among which it comes again `repeats` times.
+pub(super) fn judge(
+    first: &[String],
+    (below, repeats): (&[ColumnSurvey], usize),
+    options: &TableOptions,
+) -> FirstRow {
     if let Some(header) = options.header {
         return if header { FirstRow::Header } else { FirstRow::Sample };
     }
@@ -60,7 +67,7 @@ pub(super) fn judge(first: &[String], below: &[ColumnSurvey], options: &TableOpt
     let far = numbers.iter().filter(|pair| is_far(pair)).count();
     let is_whole = |field: &String| plain(field).is_none() || !field.contains(['.', 'e', 'E']);
     let are_steps = first.iter().all(is_whole) && is_progression(&numbers);
-    match text_above_numbers {
+    let judged = match text_above_numbers {
         Some((text, _)) if inside > 0 && !are_steps => {
             let (x, survey) =
                 numbers.iter().find(|pair| is_inside(pair)).copied().unwrap_or((0.0, &below[0]));
@@ -78,11 +85,43 @@ pub(super) fn judge(first: &[String], below: &[ColumnSurvey], options: &TableOpt
                 numbers.join(", ")
             ))
         }
-        None if numbers.is_empty() && has_names_that_never_come_again(first, below) => {
-            FirstRow::Header
+        None if numbers.is_empty() && has_names_of_its_own(first, (below, repeats)) => {
+            match repeats {
+                0 => FirstRow::Header,
+                _ => FirstRow::Unclear(format!(
+                    "{}, whose words stand in no other row, and which comes again as a whole: samples, or the header of files that were joined",
+                    listed(first)
+                )),
+            }
         }
         None => FirstRow::Sample,
+    };
+    match (judged, names_like_values(first, below, &numbers)) {
+        (FirstRow::Sample, Some(found)) => FirstRow::Unclear(found),
+        (judged, _) => judged,
     }
+}
+
+/// Why a first row that looks like a sample may be a header with numbers, such as years.
+fn names_like_values(
+    first: &[String],
+    below: &[ColumnSurvey],
+    numbers: &[(f64, &ColumnSurvey)],
+) -> Option<String> {
+    if numbers.len() < 2 || numbers.windows(2).any(|pair| pair[0].0 >= pair[1].0) {
+        return None;
+    }
+    if are_years(numbers) {
+        let years: Vec<String> = numbers.iter().take(3).map(|(x, _)| x.to_string()).collect();
+        return Some(format!(
+            "numbers that may be years as names, {} ..., or values as those below them",
+            years.join(", ")
+        ));
+    }
+    let are_whole = numbers.iter().all(|(x, _)| x.fract() == 0.0);
+    lone_text(first, below).filter(|_| are_whole && is_long(numbers)).map(|text| {
+        format!("{text:?}, which stands in no other row, and rising whole numbers: names or values as those below them")
+    })
 }
 
 /// Decides on a first row whose numbers have equal steps, as years in a header have. `inside` and `far`: how many are
@@ -153,13 +192,40 @@ fn counts_columns(numbers: &[(f64, &ColumnSurvey)]) -> bool {
     numbers.len() >= MIN_COLUMNS && (0..).zip(numbers).all(|(i, (x, _))| *x == f64::from(i))
 }
 
-fn has_names_that_never_come_again(first: &[String], below: &[ColumnSurvey]) -> bool {
+/// A text of the first row above a column of few texts that all come again.
+fn lone_text<'f>(first: &'f [String], below: &[ColumnSurvey]) -> Option<&'f String> {
+    let has_few_texts = |survey: &ColumnSurvey| {
+        let texts = &survey.texts;
+        survey.numbers.count == 0
+            && !texts.overflows
+            && 5 * texts.known.len() <= survey.present()
+            && texts.known.values().all(|text| text.count > 1)
+    };
+    let is_lone = |(field, survey): &(&String, &ColumnSurvey)| {
+        is_text(field) && has_few_texts(survey) && !survey.texts.known.contains_key(*field)
+    };
+    first.iter().zip(below).find(is_lone).map(|(field, _)| field)
+}
+
+/// Whether numbers are those of years, and the columns hold others.
+fn are_years(numbers: &[(f64, &ColumnSurvey)]) -> bool {
+    const YEARS: std::ops::RangeInclusive<f64> = 1900.0..=2100.0;
+    let holds_others = |survey: &ColumnSurvey| {
+        let numbers = &survey.numbers;
+        numbers.count > 0 && !(YEARS.contains(&numbers.min) && YEARS.contains(&numbers.max))
+    };
+    numbers.iter().all(|(x, survey)| x.fract() == 0.0 && YEARS.contains(x) && holds_others(survey))
+}
+
+/// Whether the words of the first row are different names that stand in no row but those that equal it.
+fn has_names_of_its_own(first: &[String], (below, repeats): (&[ColumnSurvey], usize)) -> bool {
     let mut names: Vec<&String> = first.iter().filter(|name| !name.is_empty()).collect();
     let all = names.len();
     names.sort_unstable();
     names.dedup();
-    let comes_again =
-        |(name, survey): (&String, &ColumnSurvey)| survey.texts.known.contains_key(name);
+    let comes_again = |(name, survey): (&String, &ColumnSurvey)| {
+        survey.texts.known.get(name).is_some_and(|known| known.count > repeats)
+    };
     all > 0
         && names.len() == all
         && first

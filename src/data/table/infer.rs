@@ -144,23 +144,30 @@ impl Column<'_> {
 
     /// "2 categories: no yes"; 1 and 1.0 are the same.
     fn categories_note(&self) -> String {
-        self.values_note(["category", "categories"], without_zero_decimals)
+        self.values_note(["category", "categories"], without_zero_decimals, &[])
     }
 
-    /// "2 classes: 007 7"; each keeps its spelling.
-    pub(super) fn classes_note(&self) -> String {
-        self.values_note(["class", "classes"], |text| text)
+    /// "2 classes: 007 7"; each keeps its spelling. `words`: usual words for missing values that are classes.
+    pub(super) fn classes_note(&self, words: &[&str]) -> String {
+        self.values_note(["class", "classes"], |text| text, words)
     }
 
-    fn values_note(&self, [one, many]: [&str; 2], shown: fn(&str) -> &str) -> String {
+    fn values_note(
+        &self,
+        [one, many]: [&str; 2],
+        shown: fn(&str) -> &str,
+        words: &[&str],
+    ) -> String {
         const MOST_SHOWN: usize = 6;
         let (different, more) = self.survey.different();
+        let different = different + words.len();
         if more || different > MOST_SHOWN {
             let more_than = if more { "more than " } else { "" };
             return format!("{more_than}{different} {many}");
         }
         let mut values: Vec<&str> =
             self.survey.texts.known.keys().map(|text| shown(text)).collect();
+        values.extend(words);
         values.sort_unstable();
         values.dedup();
         let noun = if values.len() == 1 { one } else { many };
@@ -366,7 +373,13 @@ impl Column<'_> {
             return Some("no values".to_owned());
         }
         if let Some(value) = self.constant() {
-            return Some(format!("constant, {value}"));
+            let are_alike = different > 1 && survey.numbers.integral == survey.numbers.count;
+            return Some(match are_alike {
+                true => format!(
+                    "whole numbers alike in their first 12 digits, as {value}; in categories they differ"
+                ),
+                false => format!("constant, {value}"),
+            });
         }
         if self.is_row_number() {
             return Some("it numbers the rows".to_owned());

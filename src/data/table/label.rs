@@ -8,6 +8,8 @@ use crate::data::Task;
 use crate::data::text::{counted, quoted};
 use crate::{Error, Result};
 
+/// Behind words for missing values that are classes, in a note.
+const COUNTS_AS_CLASS: &str = "counts as a class, though it is a usual word for a missing value";
 /// Whole numbers with more different values are values, not classes.
 const MAX_WHOLE_CLASSES: usize = 20;
 
@@ -89,7 +91,14 @@ impl Column<'_> {
         let kept: usize = words.iter().map(|(_, occurrence)| occurrence.count).sum();
         let mut column = self.column(Role::Class, ColumnType::Text, "");
         column.missing -= kept;
-        column.note = if words.is_empty() && !more { self.classes_note() } else { String::new() };
+        let mut words: Vec<&str> = words.into_iter().map(|(word, _)| word.as_str()).collect();
+        words.sort_unstable();
+        column.note = if more { String::new() } else { self.classes_note(&words) };
+        if !words.is_empty() {
+            let separator = if column.note.is_empty() { "" } else { "; " };
+            let words: Vec<String> = words.into_iter().map(quoted).collect();
+            column.note += &format!("{separator}{} {COUNTS_AS_CLASS}", words.join(" and "));
+        }
         Ok(column)
     }
 

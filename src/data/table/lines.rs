@@ -1,13 +1,17 @@
 //! Rows of a text that arrives bit by bit, such as standard input.
 
-use std::io::{BufRead, BufReader, Read};
+use std::io::{self, BufRead, BufReader, Read};
 use std::ops::Range;
 use std::path::Path;
 
-use super::dialect::declared_delimiter;
+use encoding_rs::Encoding;
+
+use super::dialect::{COMMENT, declared_delimiter};
 use super::file::{Cutter, line_in};
 use super::follow::{Labels, has_names, without_names};
+use super::other_formats::other_format;
 use super::reading::Reading;
+use super::repeats::{self, Repeats};
 use super::rows::{EmptyRows, Rows};
 use super::schema::{Delimiter, Dialect, Schema};
 use super::source::{ColumnCells, Source, Visit};
@@ -45,6 +49,10 @@ pub struct RowReader<R> {
     dialect: Dialect,
     reading: Reading,
     width: usize,
+    /// Rows that equal the header, which are errors.
+    header: Option<Repeats>,
+    /// The byte that ends a line, once the first has ended.
+    line_end: Option<u8>,
     /// Lines that are read.
     lines: usize,
     /// A row that was read to find the columns, and the lines in front of it.
@@ -82,10 +90,13 @@ impl<R: Read> RowReader<R> {
             dialect,
             reading: Reading::of(schema),
             width: 0,
+            header: None,
+            line_end: None,
             lines: 0,
             first: None,
             fault: None,
         };
+        rows.check_start()?;
         let skipped = schema.dialect.as_ref().map_or(0, |dialect| dialect.skip_rows);
         rows.find_columns(schema, options, skipped)?;
         Ok(rows)
@@ -104,21 +115,24 @@ impl<R: Read> RowReader<R> {
         let has_header = options.header.unwrap_or(schema.has_names());
         let needs_names = has_header && schema.has_names();
         let mut first = self.first_row(options)?;
+        let mut comments = 0;
         while needs_names && !has_names(schema, &first.0) {
-            if self.lines > skipped {
+            // As in a file, a comment may stand above the header.
+            comments += usize::from(is_comment(&first.1.0));
+            if self.lines > skipped + comments {
                 return Err(self.without_names(schema, &first.0));
             }
             first = self.first_row(options)?;
         }
         let (mut fields, text) = first;
+        self.header = has_header.then(|| Repeats::of(&fields)).flatten();
         if !has_header {
             self.first = Some(text);
         } else if schema.dialect.as_ref().is_some_and(|dialect| dialect.row_names) {
             let before = self.lines;
             let mut text = Vec::new();
             self.row(&mut text)?;
-            let rows =
-                Rows::of(utf8(&self.name, before, &text)?, &self.dialect, EmptyRows::LeaveOut);
+            let rows = self.rows(utf8(&self.name, before, &text)?, before, EmptyRows::LeaveOut)?;
             if rows.len() > 0 && rows.width(0) == fields.len() + 1 {
                 fields.insert(0, String::new());
             }
@@ -131,7 +145,7 @@ impl<R: Read> RowReader<R> {
             (None, Some((text, before))) => utf8(&self.name, *before, text)?,
             _ => String::new(),
         };
-        let rows = Rows::of(text.clone(), &self.dialect, EmptyRows::Keep);
+        let rows = self.rows(text.clone(), 0, EmptyRows::Keep)?;
         let block = Block { names, ..self.block(&text, rows, 0) };
         self.reading = Reading::find(schema, &block, Labels::Ignored, options.id.as_deref())?;
         Ok(())
@@ -155,7 +169,7 @@ impl<R: Read> RowReader<R> {
                 self.dialect.delimiter = options.delimiter.unwrap_or(delimiter);
                 continue;
             }
-            let rows = Rows::of(line, &self.dialect, EmptyRows::LeaveOut);
+            let rows = self.rows(line, before, EmptyRows::LeaveOut)?;
             if rows.len() > 0 {
                 return Ok((rows.fields(0).map(str::to_owned).collect(), (text, before)));
             }
@@ -189,7 +203,7 @@ impl<R: Read> RowReader<R> {
                 return Ok(None);
             }
             let text = utf8(&self.name, before, &text)?;
-            let rows = Rows::of(text.clone(), &self.dialect, EmptyRows::Keep);
+            let rows = self.rows(text.clone(), before, EmptyRows::Keep)?;
             if rows.len() > 0 {
                 let (frame, fault) = self.read(self.block(&text, rows, before))?;
                 self.fault = fault;
@@ -219,16 +233,67 @@ impl<R: Read> RowReader<R> {
 
     fn block<'a>(&'a self, text: &'a str, rows: Rows, before: usize) -> Block<'a> {
         let (name, width, range) = (&*self.name, self.width, 0..rows.len());
-        Block { name, width, names: None, text, before, rows, range }
+        Block { name, width, header: self.header.as_ref(), names: None, text, before, rows, range }
     }
 
-    /// Appends a line; false at the end.
+    /// The rows of a text with `before` lines in front of it.
+    fn rows(&self, text: String, before: usize, empty: EmptyRows) -> Result<Rows> {
+        let rows = Rows::of(text.clone(), &self.dialect, empty);
+        let Some(stray) = rows.stray else { return Ok(rows) };
+        let line = format!("line {}", before + line_in(text.as_bytes(), stray.at));
+        Err(stray.error(&self.name, line, &text))
+    }
+
+    /// Refuses what begins as another format than text in UTF-8.
+    fn check_start(&mut self) -> Result<()> {
+        let start = self.reader.fill_buf();
+        let start = start.map_err(|source| Error::io("read", Path::new(&self.name), source))?;
+        let marked = Encoding::for_bom(start).map(|(marked, _)| marked);
+        let found = match marked.filter(|marked| *marked != encoding_rs::UTF_8) {
+            Some(marked) => {
+                format!("the byte order mark of {}; save it as UTF-8, or as a file", marked.name())
+            }
+            None => match other_format(start) {
+                Some(found) => found.to_owned(),
+                None => return Ok(()),
+            },
+        };
+        Err(Error::format(&*self.name, "the first bytes", "a text in UTF-8, such as CSV", found))
+    }
+
+    /// Appends a line, which ends with a line feed whatever ended it; false at the end.
     fn line(&mut self, text: &mut Vec<u8>) -> Result<bool> {
-        let limit = MAX_ROW_BYTES as u64;
-        let read = self.reader.by_ref().take(limit).read_until(b'\n', text);
-        let read = read.map_err(|source| Error::io("read", Path::new(&self.name), source))?;
-        self.lines += usize::from(read > 0);
-        Ok(read > 0)
+        let start = text.len();
+        let read = match self.line_end {
+            Some(end) => {
+                let limit = MAX_ROW_BYTES as u64;
+                self.reader.by_ref().take(limit).read_until(end, text).map(|_| ())
+            }
+            None => self.first_line(text),
+        };
+        read.map_err(|source| Error::io("read", Path::new(&self.name), source))?;
+        self.lines += usize::from(text.len() > start);
+        Ok(text.len() > start)
+    }
+
+    /// Appends the first line, and finds out what ends lines: a carriage return does where no line feed follows it.
+    fn first_line(&mut self, text: &mut Vec<u8>) -> io::Result<()> {
+        let mut in_quotes = false;
+        while text.len() <= MAX_ROW_BYTES {
+            let Some(&byte) = self.reader.fill_buf()?.first() else { return Ok(()) };
+            if byte != b'\n' && text.last() == Some(&b'\r') && !in_quotes {
+                self.line_end = Some(b'\r');
+                return Ok(());
+            }
+            self.reader.consume(1);
+            text.push(byte);
+            in_quotes ^= byte == b'"';
+            if byte == b'\n' {
+                self.line_end = Some(b'\n');
+                return Ok(());
+            }
+        }
+        Ok(())
     }
 
     /// Appends a row: lines until quotes are closed; false at the end.
@@ -238,8 +303,16 @@ impl<R: Read> RowReader<R> {
         let first = self.lines + 1;
         let mut found = "a quote that is not closed";
         while self.line(text)? {
+            let old_end = text.last().copied().filter(|&end| end == b'\r');
+            if let (Some(end), true) = (text.last_mut(), old_end.is_some()) {
+                *end = b'\n';
+            }
             if cutter.last_row_end(&text[start..]).is_some() {
                 return Ok(true);
+            }
+            if let (Some(end), Some(old_end)) = (text.last_mut(), old_end) {
+                // Within quotes it is part of a value.
+                *end = old_end;
             }
             if text.len() - start > MAX_ROW_BYTES {
                 (cutter.in_quotes, found) = (true, "a row that goes on");
@@ -255,16 +328,24 @@ impl<R: Read> RowReader<R> {
 }
 
 fn utf8(name: &str, lines: usize, text: &[u8]) -> Result<String> {
-    String::from_utf8(text.to_vec()).map_err(|_| {
-        let place = format!("behind line {lines}");
-        Error::format(name, place, "UTF-8 text", "other bytes")
+    String::from_utf8(text.to_vec()).map_err(|error| {
+        let at = error.utf8_error().valid_up_to();
+        let line = lines + line_in(text, at);
+        let expected = "text in UTF-8; a file may have another encoding";
+        Error::format(name, format!("line {line}"), expected, format!("byte {:#04x}", text[at]))
     })
+}
+
+/// Whether a row begins with the usual mark of comments.
+fn is_comment(row: &[u8]) -> bool {
+    row.first().is_some_and(|&first| char::from(first) == COMMENT)
 }
 
 /// Rows that have arrived.
 struct Block<'a> {
     name: &'a str,
     width: usize,
+    header: Option<&'a Repeats>,
     names: Option<Vec<String>>,
     text: &'a str,
     /// Lines in front of the text.
@@ -295,6 +376,10 @@ impl Source for Block<'_> {
         for row in self.range.clone() {
             let spot = Spot { block: 0, row: self.rows.start(row) };
             let fields = self.rows.width(row);
+            if self.header.is_some_and(|header| header.is_header(self.rows.fields(row))) {
+                let place = format!("line {}", self.line(spot));
+                return Err(Error::format(self.name, place, "a sample", repeats::FOUND));
+            }
             if fields != self.width {
                 let expected = format!("{}, as the first row has", counted(self.width, "field"));
                 let found = counted(fields, "field");
@@ -308,7 +393,12 @@ impl Source for Block<'_> {
     }
 
     fn place(&self, spot: Spot, column: usize) -> String {
-        let line = self.before + line_in(self.text.as_bytes(), spot.row);
-        format!("line {line}, column {}", column + 1)
+        format!("line {}, column {}", self.line(spot), column + 1)
+    }
+}
+
+impl Block<'_> {
+    fn line(&self, spot: Spot) -> usize {
+        self.before + line_in(self.text.as_bytes(), spot.row)
     }
 }

@@ -16,10 +16,14 @@ mod label;
 mod lines;
 mod number;
 mod options;
+mod other_formats;
 mod parallel;
+mod quotes;
 mod reading;
+mod repeats;
 mod rows;
 mod schema;
+mod short_header;
 mod source;
 mod survey;
 mod surveyed;
@@ -31,7 +35,8 @@ mod value;
 use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 
-pub(super) use self::cell::{Cell, without_zero_decimals};
+pub(super) use self::cell::Cell;
+pub(crate) use self::cell::without_zero_decimals;
 use self::count::Counted;
 pub use self::date::DateOrder;
 pub(crate) use self::date::has_zone;
@@ -143,6 +148,7 @@ pub struct Table {
     /// Rows with values, with or without a label.
     rows: usize,
     empty_rows: usize,
+    notes: Vec<String>,
     /// The columns as they were collected on the way, until they are read.
     drafts: Mutex<Option<Vec<ColumnDraft>>>,
 }
@@ -172,6 +178,7 @@ impl Table {
         (bytes, drafts): (usize, bool),
     ) -> Result<Self> {
         options.check()?;
+        check_is_regular(path)?;
         if let Some(schema) = &options.schema {
             return Table::as_schema_says(path, schema, options, bytes);
         }
@@ -195,25 +202,31 @@ impl Table {
         if head.len() < HEAD_BYTES {
             options.check_comment(path, &head)?;
         }
-        let dialect = dialect::detect(&file.name(), &head, options, &file.encoding)?;
+        let dialect = dialect::detect(&file.name(), &head, options, (&file.encoding, false))?;
         let mut source = TextSource::new(file, dialect, bytes)?;
         let first = source.first_row()?;
         // The first row is looked at apart, because it may be a header.
-        source.set_header(true)?;
+        source.try_header()?;
         let mut counted = Counted::new(&source, &options.missing, drafts)?;
-        let mut names_of = first.clone();
-        if source.dialect.row_names {
-            names_of.insert(0, String::new());
-        }
-        let has_header = source.dialect.row_names
-            || match header::judge(&names_of, &counted.columns, options) {
-                header::FirstRow::Header => true,
-                header::FirstRow::Sample => false,
-                header::FirstRow::Unclear(found) => {
-                    let expected = "a first row that is clearly names or a sample; TableOptions::header says which";
-                    return Err(Error::format(source.name(), "line 1", expected, found));
-                }
-            };
+        let repeats = source.repeats();
+        let judged = match source.dialect.row_names {
+            true => header::FirstRow::Header,
+            false => {
+                let times = repeats.map_or(0, |(_, times)| times);
+                header::judge(&first, (&counted.columns, times), options)
+            }
+        };
+        let has_header = match judged {
+            header::FirstRow::Header => match repeats {
+                Some((spot, _)) => return Err(source.repeated_header(spot)),
+                None => true,
+            },
+            header::FirstRow::Sample => false,
+            header::FirstRow::Unclear(found) => {
+                let expected = "a first row that is clearly names or a sample; TableOptions::header says which";
+                return Err(Error::format(source.name(), "line 1", expected, found));
+            }
+        };
         source.set_header(has_header)?;
         if !has_header {
             counted = counted.with_first_row(&first, &options.missing);
@@ -251,6 +264,7 @@ impl Table {
         options: &TableOptions,
     ) -> Result<Self> {
         options.check()?;
+        check_is_regular(path.as_ref())?;
         let labels = if options.label == Label::None { Labels::Ignored } else { Labels::Required };
         let table =
             Table::follow(path.as_ref(), schema, labels, options, block_bytes(path.as_ref()))?;
@@ -264,9 +278,11 @@ impl Table {
         options: &TableOptions,
         bytes: usize,
     ) -> Result<Self> {
+        let mut notes = Vec::new();
         let source: Box<dyn Source> = match Format::of(path) {
             Format::Text => {
                 let mut source = follow::open_text(path, schema, options, bytes)?;
+                notes.append(&mut source.notes);
                 if labels == Labels::Ignored {
                     source.on_empty = EmptyRows::Keep;
                 }
@@ -281,6 +297,7 @@ impl Table {
             reading,
             rows: 0,
             empty_rows: 0,
+            notes,
             drafts: Mutex::default(),
         })
     }
@@ -328,7 +345,7 @@ impl Table {
         totals::check_last_row(&*source, &surveyed.columns, &mut schema)?;
         let reading = Reading::of(&schema);
         let drafts = Mutex::new(drafts);
-        Ok(Table { source, schema, reading, rows, empty_rows, drafts })
+        Ok(Table { source, schema, reading, rows, empty_rows, notes: Vec::new(), drafts })
     }
 
     /// How the table is read.
@@ -359,6 +376,11 @@ impl Table {
     /// Rows of empty fields, which are left out.
     pub fn empty_rows(&self) -> usize {
         self.empty_rows
+    }
+
+    /// What a reader should know about a file that is read as the schema of a model says: where it differs from that of the training.
+    pub fn notes(&self) -> &[String] {
+        &self.notes
     }
 
     /// Reads all rows that have a label.
@@ -394,6 +416,17 @@ impl Table {
             }
         })
     }
+}
+
+/// Refuses what can be read only once, such as a pipe, and would never end where nobody writes to it.
+fn check_is_regular(path: &Path) -> Result<()> {
+    let found = std::fs::metadata(path).map_err(|source| Error::io("read", path, source))?;
+    if found.is_file() {
+        return Ok(());
+    }
+    let found = if found.is_dir() { "a folder" } else { "a pipe or a device" };
+    let expected = "a regular file, as a table is read more than once";
+    Err(Error::format(path.display().to_string(), "the file", expected, found))
 }
 
 /// Bytes of a block of this file.

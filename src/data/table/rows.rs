@@ -6,6 +6,7 @@ use csv_core::{ReadRecordResult, Reader, ReaderBuilder};
 use memchr::{memchr, memchr_iter};
 
 use super::bytes::each_mark;
+use super::quotes::Stray;
 use super::schema::{Delimiter, Dialect};
 
 /// The rows of a text. Blank lines, comments and rows of empty fields are left out.
@@ -20,6 +21,8 @@ pub(super) struct Rows {
     pub(super) empty: usize,
     /// Blank lines with a row below them.
     pub(super) blank: usize,
+    /// Text behind a closing quote: rows with it are none that can be read for certain.
+    pub(super) stray: Option<Stray>,
 }
 
 /// What becomes of a row whose fields are all empty.
@@ -63,7 +66,8 @@ impl Rows {
             dialect,
         };
         *self = if has_quotes || has_old_line_ends || dialect.delimiter == Delimiter::Blanks {
-            parse_quoted(&source, collector)
+            let stray = has_quotes.then(|| Stray::find(&source, dialect)).flatten();
+            Rows { stray, ..parse_quoted(&source, collector) }
         } else {
             split(source, collector)
         };
@@ -181,7 +185,8 @@ impl Collector<'_> {
     }
 
     fn finish(self, text: String) -> Rows {
-        Rows { text, fields: self.fields, rows: self.rows, empty: self.empty, blank: self.blank.1 }
+        let (fields, rows, empty, blank) = (self.fields, self.rows, self.empty, self.blank.1);
+        Rows { text, fields, rows, empty, blank, stray: None }
     }
 }
 

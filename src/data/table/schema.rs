@@ -1,5 +1,6 @@
 //! What a table is: its dialect, its columns and their types, what is learned and what is left out.
 
+use std::collections::HashMap;
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
@@ -7,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::date::DateOrder;
 use super::number::NumberFormat;
 use crate::data::Task;
-use crate::data::text::{counted, quoted};
+use crate::data::text::{counted, listed, quoted};
 
 /// How a table is read: decided once, from the whole file ([`Table::open`](super::Table::open)), shown, saved in the model, and followed
 /// whenever the model reads a table.
@@ -220,6 +221,13 @@ pub(in crate::data) fn find_column<'n>(
         return Ok(place);
     }
     let by_name = names.clone().position(|column| column == name);
+    if let (Some(first), Some(second)) = (by_name, repeated_names(names.clone()).get(name)) {
+        let (first, second) = (first + 1, second + 1);
+        let name = quoted(name);
+        return Err(format!(
+            "{name} is the name of columns {first} and {second}; write #{first} or #{second}"
+        ));
+    }
     match (by_name, by_number(name)) {
         (Some(place), Some(number)) if place != number => Err(format!(
             "{} is the name of column {} and the number of another; write #{} or #{}",
@@ -231,13 +239,25 @@ pub(in crate::data) fn find_column<'n>(
         (Some(place), _) | (None, Some(place)) => Ok(place),
         (None, None) => {
             let names: Vec<String> = names.map(str::to_owned).collect();
-            Err(format!(
-                "no column {}; there are {}",
-                quoted(name),
-                crate::data::text::listed(&names)
-            ))
+            let cut = names.iter().position(|column| column.contains(',') && column.contains(name));
+            let cure = cut.map_or(String::new(), |place| {
+                format!("; write #{} for a name with a comma", place + 1)
+            });
+            Err(format!("no column {}; there are {}{cure}", quoted(name), listed(&names)))
         }
     }
+}
+
+/// For each name that comes again in a file the place where it does first. Behind such a name its number was written.
+pub(super) fn repeated_names<'n>(names: impl Iterator<Item = &'n str>) -> HashMap<&'n str, usize> {
+    let mut repeated = HashMap::new();
+    for (place, name) in names.enumerate() {
+        let Some((base, number)) = name.rsplit_once(" #") else { continue };
+        if number.parse() == Ok(place + 1) {
+            repeated.entry(base).or_insert(place);
+        }
+    }
+    repeated
 }
 
 impl ColumnType {
@@ -337,6 +357,9 @@ impl fmt::Display for Dialect {
         }
         if let Some(comment) = self.comment {
             write!(f, ", lines with {comment} are comments")?;
+        }
+        if self.row_names {
+            f.write_str(", names of rows in front of the columns that it names")?;
         }
         if self.ends_with_delimiter {
             f.write_str(", an empty last column left out")?;

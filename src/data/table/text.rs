@@ -4,6 +4,7 @@ use std::collections::HashSet;
 use std::sync::{Mutex, PoisonError};
 
 use super::file::{TextBlock, TextFile};
+use super::repeats::{self, Repeats};
 use super::rows::{EmptyRows, Rows};
 use super::schema::Dialect;
 use super::source::{ColumnCells, Source, Visit};
@@ -22,6 +23,12 @@ pub(super) struct TextSource {
     width: usize,
     /// The names of the columns, where there is a header.
     names: Option<Vec<String>>,
+    /// Rows that equal the header, where that is certain or possible.
+    repeats: Option<Repeats>,
+    /// Whether such a row is an error.
+    refuses_repeats: bool,
+    /// What a reader should know about this file, where it is read as the schema of another says.
+    pub(super) notes: Vec<String>,
     pub(super) on_empty: EmptyRows,
     /// The first block that has rows.
     first_block: usize,
@@ -39,6 +46,9 @@ impl TextSource {
             blocks,
             width: 0,
             names: None,
+            repeats: None,
+            refuses_repeats: false,
+            notes: Vec::new(),
             first_block: 0,
             spare: Mutex::default(),
             on_empty: EmptyRows::LeaveOut,
@@ -62,13 +72,46 @@ impl TextSource {
         Ok(source)
     }
 
+    /// Takes the first row for a header, until all rows below it are counted.
+    pub(super) fn try_header(&mut self) -> Result<()> {
+        self.set_header(true)?;
+        self.refuses_repeats = false;
+        Ok(())
+    }
+
     /// Whether the first row names the columns.
     pub(super) fn set_header(&mut self, has_header: bool) -> Result<()> {
         self.dialect.header = has_header;
-        self.names = has_header.then(|| self.first_row()).transpose()?.map(|first| {
+        let first = has_header.then(|| self.first_row()).transpose()?;
+        self.repeats = first.as_deref().and_then(Repeats::of);
+        self.refuses_repeats = true;
+        self.names = first.map(|first| {
             let unnamed = self.dialect.row_names.then(String::new);
             column_names(unnamed.into_iter().chain(first))
         });
+        Ok(())
+    }
+
+    /// The first row that equals the header, and how many there are, where all rows were read behind [`TextSource::try_header`].
+    pub(super) fn repeats(&self) -> Option<(Spot, usize)> {
+        self.repeats.as_ref().and_then(Repeats::found)
+    }
+
+    /// The error for a row that equals the header.
+    pub(super) fn repeated_header(&self, spot: Spot) -> Error {
+        Error::format(self.file.name(), self.line(spot), "a sample", repeats::FOUND)
+    }
+
+    /// Looks for the header among the rows below it.
+    fn check_repeats(&self, block: usize, rows: &Rows, first: usize) -> Result<()> {
+        let Some(repeats) = &self.repeats else { return Ok(()) };
+        for row in (first..rows.len()).filter(|&row| repeats.is_header(rows.fields(row))) {
+            let spot = Spot { block, row: rows.start(row) };
+            if self.refuses_repeats {
+                return Err(self.repeated_header(spot));
+            }
+            repeats.add(spot);
+        }
         Ok(())
     }
 
@@ -86,7 +129,13 @@ impl TextSource {
         let mut rows = spare.unwrap_or_default();
         let text = self.file.read(&self.blocks[block], rows.take_text())?;
         rows.parse(text, &self.dialect, self.on_empty);
-        Ok(rows)
+        match rows.stray {
+            None => Ok(rows),
+            Some(stray) => {
+                let text = self.file.read(&self.blocks[block], String::new())?;
+                Err(stray.error(&self.name(), self.line(Spot { block, row: stray.at }), &text))
+            }
+        }
     }
 
     /// Refuses a row with other fields than the first.
@@ -137,6 +186,7 @@ impl Source for TextSource {
         for row in skipped..rows.len() {
             self.check_width(Spot { block, row: rows.start(row) }, rows.width(row))?;
         }
+        self.check_repeats(block, &rows, skipped)?;
         for (place, &column) in columns.iter().enumerate() {
             visit(place, &ColumnCells::Fields(rows.column(column, skipped..rows.len())))?;
         }
