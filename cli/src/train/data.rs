@@ -471,7 +471,8 @@ fn split<T: Scalar>(
         Some(0.0) => return Ok(all()),
         None if has_own_test => return Ok(all()),
         None if has_too_few => {
-            note(&format!("nothing is held out to test on: there are only {samples} samples"));
+            let samples = counted(samples, "sample", "samples");
+            note(&format!("nothing is held out to test on: the data has only {samples}"));
             return Ok(all());
         }
         share => share.unwrap_or(HELD_OUT),
