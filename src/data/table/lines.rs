@@ -376,9 +376,11 @@ impl Source for Block<'_> {
         for row in self.range.clone() {
             let spot = Spot { block: 0, row: self.rows.start(row) };
             let fields = self.rows.width(row);
-            if self.header.is_some_and(|header| header.is_header(self.rows.fields(row))) {
+            let is_again = self.header.is_some_and(|h| h.is_header(self.rows.fields(row)));
+            if is_again || repeats::is_rule(self.width, self.rows.fields(row)) {
                 let place = format!("line {}", self.line(spot));
-                return Err(Error::format(self.name, place, "a sample", repeats::FOUND));
+                let found = if is_again { repeats::FOUND } else { repeats::DASHES };
+                return Err(Error::format(self.name, place, "a sample", found));
             }
             if fields != self.width {
                 let expected = format!("{}, as the first row has", counted(self.width, "field"));

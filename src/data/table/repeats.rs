@@ -1,4 +1,4 @@
-//! Rows that are the header again, as in files that were joined.
+//! Rows that are no samples: the header again, as in files that were joined, and lines of dashes.
 
 use std::sync::{Mutex, PoisonError};
 
@@ -14,6 +14,22 @@ pub(super) struct Repeats {
 
 /// What is found where a sample is expected.
 pub(super) const FOUND: &str = "the header again, as in files that were joined; delete the line";
+
+/// What is found where a line of dashes stands among rows, as reports have it.
+pub(super) const DASHES: &str = "a line of dashes; delete it";
+
+/// Whether a row of a table of several columns is a line between others: dashes alone, at least three in a field.
+pub(super) fn is_rule<'f>(width: usize, mut row: impl Iterator<Item = &'f str>) -> bool {
+    const SHORTEST: usize = 3;
+    let mut found = false;
+    width > 1
+        && row.all(|field| {
+            let are_dashes = field.bytes().all(|byte| b"-=+|:".contains(&byte));
+            found |= are_dashes && field.len() >= SHORTEST;
+            are_dashes && (field.is_empty() || field.len() >= SHORTEST)
+        })
+        && found
+}
 
 impl Repeats {
     /// `None` where a sample may equal the header: numbers alone, or a single text.

@@ -184,7 +184,12 @@ impl Source for TextSource {
         }
         let skipped = usize::from(self.dialect.header && block == self.first_block);
         for row in skipped..rows.len() {
-            self.check_width(Spot { block, row: rows.start(row) }, rows.width(row))?;
+            let spot = Spot { block, row: rows.start(row) };
+            if repeats::is_rule(self.width, rows.fields(row)) {
+                let place = self.line(spot);
+                return Err(Error::format(self.file.name(), place, "a sample", repeats::DASHES));
+            }
+            self.check_width(spot, rows.width(row))?;
         }
         self.check_repeats(block, &rows, skipped)?;
         for (place, &column) in columns.iter().enumerate() {
