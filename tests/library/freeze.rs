@@ -14,10 +14,10 @@ use travertine::{Activation, Loss, Model, Network, Predictions, Scalar, engine};
 use crate::networks::{features, networks, shuffled};
 use crate::tables::folder::Folder;
 
-const STRICT: [&str; 5] = ["-std=c99", "-pedantic", "-Wall", "-Wextra", "-Werror"];
+pub(crate) const STRICT: [&str; 5] = ["-std=c99", "-pedantic", "-Wall", "-Wextra", "-Werror"];
 
 /// Whether this compiler is there. Where it has to be and is not, the test fails.
-fn has(compiler: &str) -> bool {
+pub(crate) fn has(compiler: &str) -> bool {
     let found = Command::new(compiler).arg("--version").output();
     if found.is_ok_and(|output| output.status.success()) {
         return true;
@@ -31,12 +31,12 @@ fn has(compiler: &str) -> bool {
     false
 }
 
-fn rustc() -> String {
+pub(crate) fn rustc() -> String {
     std::env::var("RUSTC").unwrap_or("rustc".to_owned())
 }
 
 /// Runs a command in the folder, which must succeed in silence; returns what it prints.
-fn run(folder: &Folder, command: &[&str]) -> String {
+pub(crate) fn run(folder: &Folder, command: &[&str]) -> String {
     let output = Command::new(command[0])
         .args(&command[1..])
         .current_dir(folder.as_ref() as &std::path::Path)

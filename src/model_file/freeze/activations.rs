@@ -19,7 +19,7 @@ const SINE_TERMS: u32 = 12;
 const ATANH_TERMS: u32 = 17;
 
 /// The function of an activation.
-fn name(activation: Activation) -> String {
+pub(super) fn name(activation: Activation) -> String {
     let text = activation.to_string().replace(|c: char| !c.is_ascii_alphanumeric(), "_");
     text.trim_end_matches('_').to_owned()
 }

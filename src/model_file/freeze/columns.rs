@@ -1,7 +1,7 @@
 //! What a frozen model takes: a row with a field for each column, or an array of features; and how it becomes the network's input.
 
 use super::Language;
-use super::names::{Names, for_comment, literal};
+use super::names::{Enumeration, Names, for_comment, literal};
 use super::samples;
 use super::writer::{Kind, SourceWriter};
 use crate::data::{Coding, EncodedColumn, Encoder, Standardization};
@@ -28,31 +28,33 @@ pub(super) struct Input<'m> {
 pub(super) struct Field<'m> {
     pub(super) column: &'m EncodedColumn,
     pub(super) name: String,
-    type_name: String,
-    /// Names of the values of texts, the first of which stands for no category.
-    values: Vec<String>,
+    /// Of a column of texts; the first of its values stands for no category.
+    enumeration: Enumeration,
+    tables: Tables,
+}
+
+/// The names of the tables of a column.
+struct Tables {
+    texts: String,
+    own: String,
+    others: String,
+    edges: String,
 }
 
 impl Field<'_> {
     /// The texts of a column of texts.
     pub(super) fn texts(&self) -> Option<&[String]> {
-        match &self.column.coding {
-            Coding::Categories(texts) | Coding::Codes(texts) => Some(texts),
-            _ => None,
-        }
+        texts(self.column)
     }
 
     /// The value of a text by its number, counted from 1; 0 is no category.
     pub(super) fn value(&self, language: Language, number: usize) -> String {
         match language {
-            Language::C => self.enumerator(number),
-            Language::Rust => format!("{}::{}", self.type_name, self.values[number]),
+            Language::C => self.enumeration.values[number].clone(),
+            Language::Rust => {
+                format!("{}::{}", self.enumeration.type_name, self.enumeration.values[number])
+            }
         }
-    }
-
-    /// As C has it.
-    fn enumerator(&self, number: usize) -> String {
-        format!("{}_{}", self.type_name.to_uppercase(), self.values[number])
     }
 
     fn describe(&self) -> String {
@@ -71,6 +73,14 @@ impl Field<'_> {
     }
 }
 
+/// The texts of a column of texts.
+fn texts(column: &EncodedColumn) -> Option<&[String]> {
+    match &column.coding {
+        Coding::Categories(texts) | Coding::Codes(texts) => Some(texts),
+        _ => None,
+    }
+}
+
 /// The scale of a feature: its mean and deviation.
 type Scale = (f64, f64);
 
@@ -79,22 +89,30 @@ impl<'m> Input<'m> {
         info: &'m ModelInfo,
         layers: &[LayerDescription],
         number: Kind,
-        names: &Names,
+        names: &mut Names,
     ) -> Self {
         let inputs = layers[0].inputs;
         let categories = layers.iter().flat_map(|layer| layer.categories.clone()).collect();
         let columns = info.encoder.as_ref().map_or(&[][..], Encoder::columns);
         let titles: Vec<String> = columns.iter().map(|column| column.name.clone()).collect();
         let fields = Names::fields(&titles);
-        let types = names.types(&fields);
-        let field = |((column, name), type_name): ((&'m EncodedColumn, String), String)| {
-            let values = match &column.coding {
-                Coding::Categories(texts) | Coding::Codes(texts) => names.values("unknown", texts),
-                _ => Vec::new(),
-            };
-            Field { column, name, type_name, values }
+        let enumerations: Vec<Enumeration> = columns
+            .iter()
+            .zip(&fields)
+            .map(|(column, name)| match texts(column) {
+                Some(texts) => names.enumeration(name, texts),
+                None => Enumeration::default(),
+            })
+            .collect();
+        // Behind the names that programs use, so that a table takes none of them.
+        let mut field = |((column, name), enumeration): ((&'m EncodedColumn, String), _)| {
+            let mut table = |of: &str| names.table(&format!("{name}_{of}"));
+            let (texts, own) = (table("texts"), table("own"));
+            let (others, edges) = (table("others"), table("edges"));
+            let tables = Tables { texts, own, others, edges };
+            Field { column, name, enumeration, tables }
         };
-        let fields = columns.iter().zip(fields).zip(types).map(field).collect();
+        let fields = columns.iter().zip(fields).zip(enumerations).map(&mut field).collect();
         let standardization = info.standardization.as_ref();
         let kind = if standardization.is_some() { Kind::Double } else { number };
         Input { fields, standardization, features: &info.features, inputs, categories, kind }
@@ -139,10 +157,10 @@ impl<'m> Input<'m> {
     fn declare_in_c(&self, writer: &mut SourceWriter) {
         let has_texts = self.fields.iter().any(|field| field.texts().is_some());
         for field in self.fields.iter().filter(|field| field.texts().is_some()) {
-            writer.declaration(&format!("enum {} {{", field.type_name));
-            writer.declaration(&format!("    {} = 0,", field.enumerator(0)));
+            writer.declaration(&format!("enum {} {{", field.enumeration.type_name));
+            writer.declaration(&format!("    {} = 0,", field.enumeration.values[0]));
             for (number, text) in (1..).zip(field.texts().unwrap_or_default()) {
-                let name = field.enumerator(number);
+                let name = &field.enumeration.values[number];
                 writer.declaration(&format!("    {name} = {number}, /* {} */", for_comment(text)));
             }
             writer.declaration("};\n");
@@ -150,7 +168,7 @@ impl<'m> Input<'m> {
         writer.declaration(&format!("struct {} {{", writer.name("row")));
         for field in &self.fields {
             let of = match field.texts() {
-                Some(_) => format!("enum {}", field.type_name),
+                Some(_) => format!("enum {}", field.enumeration.type_name),
                 None => "double".to_owned(),
             };
             writer.declaration(&format!("    {of} {}; /* {} */", field.name, field.describe()));
@@ -164,8 +182,8 @@ impl<'m> Input<'m> {
         }
         for field in &self.fields {
             let Some(texts) = field.texts() else { continue };
-            let (of, count) = (&field.type_name, texts.len());
-            let table = format!("{}_TEXTS", of.to_uppercase());
+            let (of, count) = (&field.enumeration.type_name, texts.len());
+            let table = &field.tables.texts;
             writer.raw(&format!("\nstatic const char *const {table}[{count}] = {{\n"));
             for text in texts {
                 writer.raw(&format!("    {},\n", literal(Language::C, text)));
@@ -174,12 +192,12 @@ impl<'m> Input<'m> {
             let head = format!("enum {of} {of}_of(const char *text)");
             writer.declaration(&format!(
                 "/* The value of a text as the training data wrote it; {} for any other. */\n{head};",
-                field.enumerator(0)
+                field.enumeration.values[0]
             ));
             let same = writer.name("same");
             writer.raw(&format!(
                 "\n{head}\n{{\n    for (int i = 0; i < {count}; i++) {{\n        if ({same}(text, {table}[i])) {{\n            return (enum {of})(i + 1);\n        }}\n    }}\n    return {};\n}}\n",
-                field.enumerator(0)
+                field.enumeration.values[0]
             ));
         }
     }
@@ -187,23 +205,23 @@ impl<'m> Input<'m> {
     fn declare_in_rust(&self, writer: &mut SourceWriter) {
         for field in &self.fields {
             let Some(texts) = field.texts() else { continue };
-            let of = &field.type_name;
+            let of = &field.enumeration.type_name;
             writer.raw(&format!(
                 "\n/// Values of \"{}\".\n#[derive(Clone, Copy, Debug, PartialEq, Eq)]\npub enum {of} {{\n",
                 for_comment(&field.column.name)
             ));
             writer.raw(&format!(
                 "    /// Missing, or a text that was not in the training data.\n    {} = 0,\n",
-                field.values[0]
+                field.enumeration.values[0]
             ));
-            for (name, text) in field.values[1..].iter().zip(texts) {
+            for (name, text) in field.enumeration.values[1..].iter().zip(texts) {
                 writer.raw(&format!("    /// {}\n    {name},\n", for_comment(text)));
             }
             writer.raw("}\n");
             writer.raw(&format!(
                 "\nimpl {of} {{\n    /// The value of a text as the training data wrote it.\n    pub fn of(text: &str) -> Self {{\n        match text {{\n"
             ));
-            for (name, text) in field.values[1..].iter().zip(texts) {
+            for (name, text) in field.enumeration.values[1..].iter().zip(texts) {
                 writer.raw(&format!(
                     "            {} => {of}::{name},\n",
                     literal(Language::Rust, text)
@@ -211,12 +229,12 @@ impl<'m> Input<'m> {
             }
             writer.raw(&format!(
                 "            _ => {of}::{},\n        }}\n    }}\n}}\n",
-                field.values[0]
+                field.enumeration.values[0]
             ));
         }
         writer.raw("\n/// A sample.\n#[derive(Clone, Copy, Debug, PartialEq)]\npub struct Row {\n");
         for field in &self.fields {
-            let of = if field.texts().is_some() { &field.type_name } else { "f64" };
+            let of = if field.texts().is_some() { &field.enumeration.type_name } else { "f64" };
             writer.raw(&format!("    /// {}\n    pub {}: {of},\n", field.describe(), field.name));
         }
         writer.raw("}\n");
@@ -226,8 +244,9 @@ impl<'m> Input<'m> {
     pub(super) fn encoder(&self, writer: &mut SourceWriter) {
         if !self.has_row() {
             if let Some(scale) = self.standardization {
-                writer.table("mean", Kind::Double, &scale.mean);
-                writer.table("deviation", Kind::Double, &scale.deviation);
+                let [mean, deviation] = ["mean", "deviation"].map(|of| writer.constant_name(of));
+                writer.table(&mean, Kind::Double, &scale.mean);
+                writer.table(&deviation, Kind::Double, &scale.deviation);
             }
             return;
         }
@@ -237,7 +256,7 @@ impl<'m> Input<'m> {
             first = features.end;
             match &field.column.coding {
                 Coding::Bins { edges, .. } => {
-                    writer.table(&format!("{}_edges", field.name), Kind::Double, edges);
+                    writer.table(&field.tables.edges, Kind::Double, edges);
                 }
                 Coding::Categories(_) if features.clone().any(|i| self.scale(i).is_some()) => {
                     let scaled = |x: f64| {
@@ -245,8 +264,8 @@ impl<'m> Input<'m> {
                         features.clone().map(of).collect::<Vec<f64>>()
                     };
                     let number = writer.number;
-                    writer.table(&format!("{}_others", field.name), number, &scaled(0.0));
-                    writer.table(&format!("{}_own", field.name), number, &scaled(1.0));
+                    writer.table(&field.tables.others, number, &scaled(0.0));
+                    writer.table(&field.tables.own, number, &scaled(1.0));
                 }
                 _ => {}
             }
@@ -326,11 +345,7 @@ impl<'m> Input<'m> {
                         (writer.literal(writer.number, 0.0), writer.literal(writer.number, 1.0))
                     }
                     Some(_) => {
-                        let table = |name: &str| {
-                            let name = format!("{}_{name}", field.name);
-                            format!("{}[i]", writer.constant_name(&name))
-                        };
-                        (table("others"), table("own"))
+                        (format!("{}[i]", field.tables.others), format!("{}[i]", field.tables.own))
                     }
                 };
                 let chosen = writer.choice(&format!("i + 1 == {code}"), &own, &others);
@@ -340,7 +355,7 @@ impl<'m> Input<'m> {
                 let known = self.known(writer, &value, *mean);
                 let (number, bins) = (format!("{}_number", field.name), edges.len() - 1);
                 writer.variable(&number, Kind::Double, &known, false);
-                let edges = writer.constant_name(&format!("{}_edges", field.name));
+                let edges = &field.tables.edges;
                 writer.begin_for("i", bins);
                 let share = format!("({number} - {edges}[i]) / ({edges}[i + 1] - {edges}[i])");
                 writer.variable("share", Kind::Double, &share, true);
@@ -403,20 +418,37 @@ impl<'m> Input<'m> {
 
     /// What a program passes.
     pub(super) fn describe(&self) -> Vec<String> {
-        if self.has_row() {
-            return vec![format!(
+        let mut lines = if self.has_row() {
+            vec![format!(
                 "Input: a row of {} columns; its type says what they are.",
                 self.fields.len()
-            )];
-        }
+            )]
+        } else {
+            self.describe_features()
+        };
+        lines.push(self.describe_limits());
+        lines
+    }
+
+    fn describe_features(&self) -> Vec<String> {
         let names = self.features.iter().map(|name| for_comment(name)).collect::<Vec<_>>();
-        let mut lines = vec![format!(
-            "Input: {} numbers{}",
-            self.inputs,
-            if names.is_empty() { "." } else { ":" }
-        )];
+        let end = if names.is_empty() { "." } else { ":" };
+        let mut lines = vec![format!("Input: {} numbers{end}", self.inputs)];
         lines.extend(names.chunks(6).map(|some| format!("  {}", some.join(", "))));
         lines
+    }
+
+    /// What becomes of numbers that the library refuses.
+    fn describe_limits(&self) -> String {
+        let what = match self.bound() {
+            Some(_) => {
+                "Infinite numbers are not refused: they count as the largest ones, which the scale bounds."
+            }
+            None => {
+                "Numbers that are infinite or so large that sums overflow are not refused: check them, or the answers."
+            }
+        };
+        what.to_owned()
     }
 
     /// One of the samples of a self-test as a constant.

@@ -10,6 +10,9 @@ use crate::layer::{EPSILON, Layer, LayerKind};
 use crate::model_file::LayerDescription;
 use crate::scalar::Scalar;
 
+/// The tables of a layer.
+pub(super) const TABLES: [&str; 2] = ["weights", "bias"];
+
 /// The parameters of a layer in f64, column-major.
 struct Parameters {
     weights: Vec<f64>,
@@ -39,8 +42,8 @@ fn write(writer: &mut SourceWriter, layer: &LayerDescription, own: &Parameters, 
     let Parameters { weights, bias, statistics } = own;
     let number = writer.number;
     let &LayerDescription { inputs, outputs, activation, members, .. } = layer;
-    let names = ["weights", "bias"].map(|of| format!("{name}_{of}"));
-    let [w, b] = [&names[0], &names[1]].map(|of| writer.constant_name(of));
+    let [w, b] = TABLES.map(|of| writer.constant_name(&format!("{name}_{of}")));
+    let names = [w.clone(), b.clone()];
     let mut table = |place: usize, values: &[f64]| writer.table(&names[place], number, values);
     match layer.kind {
         LayerKind::Dense => {

@@ -52,10 +52,11 @@ pub(crate) fn to_source<T: Scalar>(
         pairs.map(|(folded, network)| folded.as_ref().unwrap_or(network)).collect();
     // Refuses what a model file would not hold, such as weights that are not finite.
     let layers = write::Parts::of(OPERATION, &networks, info)?.layers;
-    let names = Names::new(language, name)
+    let mut names = Names::new(language, name)
         .ok_or_else(|| Error::argument(OPERATION, names::refusal(name)))?;
+    keep_own(&mut names, &layers, networks.len());
     let number = if size_of::<T>() == size_of::<f32>() { Kind::Single } else { Kind::Double };
-    let input = Input::of(info, &layers, number, &names);
+    let input = Input::of(info, &layers, number, &mut names);
     let answer = answers::Answer::of(info, &layers, number);
     let mut writer = SourceWriter::new(language, number, names.prefix().to_owned());
     input.declare(&mut writer);
@@ -75,6 +76,20 @@ pub(crate) fn to_source<T: Scalar>(
         buffers: buffers(&layers, networks.len(), number),
     };
     Ok(writer.finish(&head(info, (&input, &answer), &layers, &bytes, (language, name))))
+}
+
+/// Keeps the names that the file has for itself.
+fn keep_own(names: &mut Names, layers: &[LayerDescription], members: usize) {
+    let own = ["predict", "class", "self_test", "row", "same", "bounded", "sin_turns", "cos_turns"];
+    own.iter().chain(&["declarations_only"]).for_each(|name| names.keep(name));
+    layers.iter().for_each(|layer| names.keep(&activations::name(layer.activation)));
+    for member in 0..members {
+        for number in 0..layers.len() {
+            let layer = layer_name((member, members), number);
+            layers::TABLES.iter().for_each(|table| names.keep(&format!("{layer}_{table}")));
+            names.keep(&layer);
+        }
+    }
 }
 
 fn layer_name((member, members): (usize, usize), number: usize) -> String {

@@ -168,10 +168,10 @@ impl SourceWriter {
         }
     }
 
-    /// A table of constants.
+    /// A table of constants, by its whole name.
     pub(super) fn table(&mut self, name: &str, kind: Kind, values: &[f64]) {
         self.constant_bytes += values.len() * kind.bytes();
-        let (name, count, of) = (self.constant_name(name), values.len(), self.type_name(kind));
+        let (count, of) = (values.len(), self.type_name(kind));
         let (head, end) = match self.language {
             Language::C => (format!("static const {of} {name}[{count}] = {{"), "};"),
             Language::Rust => (format!("static {name}: [{of}; {count}] = ["), "];"),
