@@ -7,6 +7,7 @@ mod data;
 mod ensemble;
 mod errors;
 mod freeze;
+mod freeze_limits;
 mod freeze_names;
 mod metrics;
 mod model;

@@ -150,11 +150,11 @@ impl<'m> Answer<'m> {
                 let head = format!("int {function}(const {of} answers[{width}])");
                 writer.declaration(&format!("{head};"));
                 writer.raw(&format!(
-                    "\n/* The number of the class with the highest score. */\n{head}\n{{\n    int best = 0;\n    for (int i = 1; i < {width}; i++) {{\n        best = answers[i] > answers[best] ? i : best;\n    }}\n    return best;\n}}\n"
+                    "\n/* The number of the class with the highest score; -1 where a score is infinite or not a number. */\n{head}\n{{\n    int best = 0;\n    for (int i = 0; i < {width}; i++) {{\n        if (!isfinite(answers[i])) {{\n            return -1;\n        }}\n        best = answers[i] > answers[best] ? i : best;\n    }}\n    return best;\n}}\n"
                 ));
             }
             Language::Rust => writer.raw(&format!(
-                "\n/// The number of the class with the highest score.\npub fn {function}(answers: &[{of}; {width}]) -> usize {{\n    let mut best = 0;\n    for i in 1..{width} {{\n        best = if answers[i] > answers[best] {{ i }} else {{ best }};\n    }}\n    best\n}}\n"
+                "\n/// The number of the class with the highest score; `None` where a score is infinite or not a number.\npub fn {function}(answers: &[{of}; {width}]) -> Option<usize> {{\n    let mut best = 0;\n    for i in 0..{width} {{\n        if !answers[i].is_finite() {{\n            return None;\n        }}\n        best = if answers[i] > answers[best] {{ i }} else {{ best }};\n    }}\n    Some(best)\n}}\n"
             )),
         }
     }
@@ -169,13 +169,19 @@ impl<'m> Answer<'m> {
                 Some(quantiles) => format!("the quantiles {:?}", quantiles.levels()),
                 None => format!("{} value{}", self.width, if self.width == 1 { "" } else { "s" }),
             };
-            return vec![format!("Answers: {what}{target}, in the units of the training data.")];
+            return vec![
+                format!("Answers: {what}{target}, in the units of the training data."),
+                "An answer that is infinite or not a number is none.".to_owned(),
+            ];
         }
         let what = match self.decoding {
             Decoding::Plain => "a score, no probability,",
             _ => "the probability",
         };
-        vec![format!("Answers: {what} of each of {} classes.", self.width)]
+        vec![
+            format!("Answers: {what} of each of {} classes.", self.width),
+            "Where one is infinite or not a number, there is no answer, and no class.".to_owned(),
+        ]
     }
 }
 
