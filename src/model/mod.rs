@@ -122,7 +122,7 @@ impl<T: Scalar> Model<T> {
         let encoder = reading::encoder(&info, inputs);
         let schema = Schema::new(&info, &encoder);
         let table_schema = reading::table_schema(&info, &encoder, outputs);
-        let answers = Arc::new(Answers::new(&networks[0], &info));
+        let answers = Arc::new(Answers::new(&networks[0], &info, &table_schema));
         let shared = Arc::new(Shared { schema, table_schema, encoder, answers });
         let networks = networks.into_iter().map(Arc::new).collect();
         Ok(Model { networks, info, shared, prepared: Mutex::new(Vec::new()) })
@@ -252,16 +252,7 @@ impl<T: Scalar> Model<T> {
     /// The names of the predicted values: those of the targets, or of their quantiles ([`Quantiles::names`]); empty for a
     /// model of classes.
     pub fn value_names(&self) -> Vec<String> {
-        if !self.classes().is_empty() {
-            return Vec::new();
-        }
-        let schema = self.schema();
-        let name = |place: usize| schema.columns[place].name.clone();
-        let targets: Vec<String> = schema.targets().into_iter().map(name).collect();
-        match (self.quantiles(), &targets[..]) {
-            (Some(quantiles), [target]) => quantiles.names(target),
-            _ => targets,
-        }
+        self.shared.answers.values().to_vec()
     }
 
     /// Whether a prediction of a class comes with a probability.

@@ -3,7 +3,9 @@
 use std::fmt;
 use std::sync::Arc;
 
-use crate::data::{TargetScale, Unknown};
+use super::schema::Origin;
+use crate::data::{Schema as TableSchema, TargetScale, Unknown};
+use crate::error::{Error, Result};
 use crate::metrics::predicted_class;
 use crate::model_file::{Decoding, ModelInfo};
 use crate::network::Network;
@@ -164,12 +166,43 @@ impl<T: Scalar> Predictions<T> {
         &mut self.outputs[first..]
     }
 
-    /// Computes the scores of the samples that were added since it was last called.
+    /// Computes the scores of the samples that were added since it was last called. Answers that are not finite stay as they are.
     pub(super) fn finish(&mut self) {
         for outputs in self.outputs.chunks_exact(self.answers.outputs).skip(self.samples) {
             self.answers.decode(outputs, &mut self.scores);
             self.samples += 1;
         }
+    }
+
+    /// As [`Predictions::finish`], for samples that `origin` names by their place among those that are added.
+    ///
+    /// # Errors
+    /// An answer that is not finite.
+    pub(super) fn finish_finite(&mut self, origin: impl Fn(usize) -> Origin) -> Result<()> {
+        let first = self.samples;
+        self.finish();
+        let (outputs, width) = (self.answers.outputs, self.answers.width());
+        // A bound of values would hide that an output has overflowed.
+        let output = self.outputs[first * outputs..].iter().position(|x| !x.is_finite());
+        let score = self.scores[first * width..].iter().position(|x| !x.is_finite());
+        let (sample, found) = match (output, score) {
+            (None, None) => return Ok(()),
+            (Some(place), _) => {
+                let found = self.outputs[first * outputs + place].to_string();
+                ((place / outputs, place % outputs), found)
+            }
+            (None, Some(place)) => {
+                ((place / width, place % width), self.scores[first * width + place].to_string())
+            }
+        };
+        let (sample, place) = sample;
+        let found = format!("{found}: the network's sums overflow {} for these inputs", T::NAME);
+        Err(Error::format(
+            origin(sample).to_string(),
+            format!("answer for {}", self.answers.noun(place)),
+            "a finite number",
+            found,
+        ))
     }
 
     pub(super) fn with_unseen(self, unknown: Vec<Unknown>, warnings: Vec<String>) -> Self {
@@ -245,10 +278,29 @@ pub(super) struct Answers {
     has_quantiles: bool,
     /// The units of values.
     target_scale: Option<TargetScale>,
+    /// The names of the values.
+    values: Vec<String>,
+}
+
+/// The names of the predicted values: those of the targets, or of their quantiles.
+fn value_names(info: &ModelInfo, schema: &TableSchema) -> Vec<String> {
+    if !info.classes.is_empty() {
+        return Vec::new();
+    }
+    let name = |place: usize| schema.columns[place].name.clone();
+    let targets: Vec<String> = schema.targets().into_iter().map(name).collect();
+    match (info.loss.quantiles(), &targets[..]) {
+        (Some(quantiles), [target]) => quantiles.names(target),
+        _ => targets,
+    }
 }
 
 impl Answers {
-    pub(super) fn new<T: Scalar>(network: &Network<T>, info: &ModelInfo) -> Self {
+    pub(super) fn new<T: Scalar>(
+        network: &Network<T>,
+        info: &ModelInfo,
+        schema: &TableSchema,
+    ) -> Self {
         let decoding = Decoding::of(network.output_activation(), info.loss);
         Answers {
             classes: info.classes.clone(),
@@ -256,6 +308,23 @@ impl Answers {
             decoding,
             has_quantiles: info.loss.quantiles().is_some(),
             target_scale: info.target_scale.clone(),
+            values: value_names(info, schema),
+        }
+    }
+
+    /// The names of the values; none for a model of classes.
+    pub(super) fn values(&self) -> &[String] {
+        &self.values
+    }
+
+    /// An output, for messages.
+    fn noun(&self, output: usize) -> String {
+        // One output is the score of the second of two classes.
+        let class = if self.outputs == 1 { self.classes.last() } else { self.classes.get(output) };
+        match (class, self.values.get(output)) {
+            (Some(class), _) => format!("class '{class}'"),
+            (None, Some(name)) => format!("'{name}'"),
+            (None, None) => format!("output {output} (counted from 0)"),
         }
     }
 

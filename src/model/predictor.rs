@@ -102,10 +102,11 @@ impl<T: Scalar> Predictor<T> {
     ///
     /// # Errors
     /// Another number of values than columns; a value that is not finite; a model with columns of texts, whose rows are
-    /// records; a device that fails.
+    /// records; an answer that is not finite, as sums overflow; a device that fails.
     pub fn predict(&mut self, row: &[f64]) -> Result<Prediction<'_, T>> {
-        self.write_row(0, row, Origin { noun: "row", number: None })?;
-        self.first()
+        let origin = Origin { noun: "row", number: None };
+        self.write_row(0, row, origin)?;
+        self.first(origin)
     }
 
     /// The predictions for up to `batch` raw rows, each as for [`Predictor::predict`], one after the other.
@@ -127,7 +128,7 @@ impl<T: Scalar> Predictor<T> {
         for (i, row) in rows.chunks_exact(columns).enumerate() {
             self.write_row(i, row, Origin { noun: "row", number: Some(i) })?;
         }
-        self.run(samples)
+        self.run(samples, |i| Origin { noun: "row", number: Some(i) })
     }
 
     /// The prediction for one raw row by column name: a struct, a map, a `serde_json::Value` or anything else that
@@ -141,14 +142,16 @@ impl<T: Scalar> Predictor<T> {
     ///
     /// # Errors
     /// A column that the record lacks; a value of another type, or none where training had no gaps; a number that is not
-    /// finite; a text that training did not see, unless [accepted](Predictor::accept_unknown_categories); a device that fails.
+    /// finite; a text that training did not see, unless [accepted](Predictor::accept_unknown_categories); an answer that is not finite,
+    /// as sums overflow; a device that fails.
     /// The message names the column, what was expected and what was found.
     pub fn predict_record<R: Serialize + ?Sized>(
         &mut self,
         record: &R,
     ) -> Result<Prediction<'_, T>> {
-        self.write_record(0, record, Origin { noun: "record", number: None })?;
-        self.first()
+        let origin = Origin { noun: "record", number: None };
+        self.write_record(0, record, origin)?;
+        self.first(origin)
     }
 
     /// The predictions for up to `batch` records, each as for [`Predictor::predict_record`].
@@ -164,7 +167,7 @@ impl<T: Scalar> Predictor<T> {
         for (i, record) in records.iter().enumerate() {
             self.write_record(i, record, Origin { noun: "record", number: Some(i) })?;
         }
-        self.run(samples)
+        self.run(samples, |i| Origin { noun: "record", number: Some(i) })
     }
 
     fn write_row(&mut self, sample: usize, row: &[f64], origin: Origin) -> Result<()> {
@@ -182,7 +185,8 @@ impl<T: Scalar> Predictor<T> {
         self.encoder.write_record(record, origin, features)
     }
 
-    /// The predictions for up to `batch` samples that [`RowEncoder`] encoded, with the same bits as those of their rows.
+    /// The predictions for up to `batch` samples that [`RowEncoder`] encoded, with the same bits as those of their rows. An answer that is
+    /// not finite spoils no other one: [`Model::decode`](super::Model::decode) refuses it, for the outputs of each request.
     ///
     /// # Errors
     /// No samples, more than the batch, or a length that is not a whole number of samples; a device that fails.
@@ -201,18 +205,18 @@ impl<T: Scalar> Predictor<T> {
     }
 
     /// The prediction for the one sample that was written.
-    fn first(&mut self) -> Result<Prediction<'_, T>> {
+    fn first(&mut self, origin: Origin) -> Result<Prediction<'_, T>> {
         let nothing = || Error::argument("predict", "the network returned no outputs");
-        self.run(1)?.get(0).ok_or_else(nothing)
+        self.run(1, |_| origin)?.get(0).ok_or_else(nothing)
     }
 
     /// The predictions for the samples that were written.
-    fn run(&mut self, samples: usize) -> Result<&Predictions<T>> {
+    fn run(&mut self, samples: usize, origin: impl Fn(usize) -> Origin) -> Result<&Predictions<T>> {
         self.predictions.clear();
         let outputs = self.predictions.more(samples);
         let features = &self.features[..self.runner.inputs * samples];
         self.runner.run(features, outputs)?;
-        self.predictions.finish();
+        self.predictions.finish_finite(origin)?;
         Ok(&self.predictions)
     }
 
@@ -224,9 +228,10 @@ impl<T: Scalar> Predictor<T> {
     ) -> Result<()> {
         let inputs = self.runner.inputs;
         for part in features.chunks(inputs * self.batch) {
+            let first = all.len();
             let outputs = all.more(part.len() / inputs);
             self.runner.run(part, outputs)?;
-            all.finish();
+            all.finish_finite(|i| Origin { noun: "row", number: Some(first + i) })?;
         }
         Ok(())
     }
@@ -237,17 +242,17 @@ impl<T: Scalar> Predictor<T> {
         features: &[T],
         all: &mut Predictions<T>,
     ) -> Result<()> {
-        let inputs = self.runner.inputs;
-        for (number, part) in features.chunks(inputs * self.batch).enumerate() {
+        let (inputs, batch) = (self.runner.inputs, self.batch);
+        for (number, part) in features.chunks(inputs * batch).enumerate() {
             let buffer = &mut self.features[..part.len()];
             buffer.copy_from_slice(part);
             for (i, sample) in buffer.chunks_exact_mut(inputs).enumerate() {
-                let origin = Origin { noun: "sample", number: Some(number * self.batch + i) };
+                let origin = Origin { noun: "sample", number: Some(number * batch + i) };
                 self.shared.schema.standardize(sample, origin)?;
             }
             let outputs = all.more(part.len() / inputs);
             self.runner.run(buffer, outputs)?;
-            all.finish();
+            all.finish_finite(|i| Origin { noun: "sample", number: Some(number * batch + i) })?;
         }
         Ok(())
     }

@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use super::prediction::Predictions;
+use super::schema::Origin;
 use super::{Model, Predictor};
 use crate::activation::Activation;
 use crate::data::{
@@ -122,7 +123,7 @@ impl<T: Scalar> Model<T> {
     /// The predictions for a table that was read for this model.
     ///
     /// # Errors
-    /// A device that fails.
+    /// An answer that is not finite, as sums overflow; the row is named. A device that fails.
     pub fn predict_table(&self, table: &ModelTable<T>) -> Result<Predictions<T>> {
         let predictions = self.predict_standardized(&table.encoded.data)?;
         Ok(predictions.with_unseen(table.encoded.unknown.clone(), table.warnings()))
@@ -156,7 +157,8 @@ impl<T: Scalar> Model<T> {
     /// The predictions for samples as the network takes them: encoded and standardized already.
     ///
     /// # Errors
-    /// Samples with another number of features, or features of other names; a device that fails.
+    /// Samples with another number of features, or features of other names; an answer that is not finite, as sums
+    /// overflow; a device that fails.
     pub fn predict_standardized(&self, data: &Dataset<T>) -> Result<Predictions<T>> {
         self.check_features("Model::predict_standardized", data)?;
         let mut predictions = Predictions::with_capacity(&self.shared.answers, data.samples());
@@ -168,7 +170,8 @@ impl<T: Scalar> Model<T> {
     /// The predictions for samples that are encoded, where the model has an encoder, and not standardized.
     ///
     /// # Errors
-    /// Samples with another number of features, or features of other names; a feature that overflows; a device that fails.
+    /// Samples with another number of features, or features of other names; a feature or an answer that overflows; a
+    /// device that fails.
     pub fn predict(&self, data: &Dataset<T>) -> Result<Predictions<T>> {
         self.check_features("Model::predict", data)?;
         let samples = data.samples();
@@ -182,7 +185,7 @@ impl<T: Scalar> Model<T> {
     /// network itself, on samples that are standardized already.
     ///
     /// # Errors
-    /// A number of outputs that is not a whole number of samples.
+    /// A number of outputs that is not a whole number of samples; an answer that is not finite.
     pub fn decode(&self, outputs: &[T]) -> Result<Predictions<T>> {
         let of_a_sample = self.network().outputs();
         if !outputs.len().is_multiple_of(of_a_sample) {
@@ -192,7 +195,7 @@ impl<T: Scalar> Model<T> {
         let samples = outputs.len() / of_a_sample;
         let mut predictions = Predictions::with_capacity(&self.shared.answers, samples);
         predictions.more(samples).copy_from_slice(outputs);
-        predictions.finish();
+        predictions.finish_finite(|i| Origin { noun: "row", number: Some(i) })?;
         Ok(predictions)
     }
 

@@ -6,6 +6,7 @@ mod behavior;
 mod browser;
 mod client;
 mod hostile;
+mod overflow;
 mod page;
 mod predict;
 mod protocol;

@@ -236,3 +236,23 @@ fn names_of_rows_are_read_from_standard_input_as_from_a_file() {
     assert_eq!(from_input(&folder, "", &text).ok().out, from_file.out);
     assert_eq!(classes(&from_input(&folder, "", "x\n1\n11\n").ok()), ["a", "b"]);
 }
+
+#[test]
+fn answers_that_overflow_are_refused_with_row_and_target() {
+    let folder = Folder::new();
+    folder.write("t.csv", rows("n,price", 60, |i| format!("{i},{}", 30 * i)));
+    let options = "--epochs 4 --hidden 32 --activation gelu --preset plain --scaling none --seed 2";
+    folder.run(&format!("train t.csv {options}")).ok();
+    let parts = ["row 1 (counted from 0)", "answer for 'price'", "a finite number", "overflow"];
+    for arguments in ["", "--json", "--out o.csv"] {
+        predict(&folder, "n\n1\n3e38\n2\n", arguments).fails(2, &parts);
+    }
+    assert!(!folder.join("o.csv").exists());
+    from_input(&folder, "", "n\n1\n3e38\n").fails(2, &parts[1..]);
+    folder.write("rows.jsonl", "{\"n\": 1}\n{\"n\": 3e38}\n");
+    folder
+        .run("predict t.safetensors rows.jsonl --jsonl")
+        .fails(2, &["rows.jsonl", "line 2", parts[1]]);
+    folder.write("new.csv", "n,price\n1,30\n3e38,1\n");
+    folder.run("evaluate t.safetensors new.csv").fails(2, &parts);
+}

@@ -1,6 +1,7 @@
 //! Models as programs use them: raw rows and records in, classes and values out, and nothing wrong gets through in silence.
 
 mod importance;
+mod overflow;
 mod records;
 
 use std::path::PathBuf;
