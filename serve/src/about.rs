@@ -18,6 +18,9 @@ pub(crate) struct About {
     /// The target's name, where it is known.
     pub(crate) target: Option<String>,
     pub(crate) parameters: usize,
+    /// How pixels become numbers, for images.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) pixels: Option<String>,
 }
 
 /// A column of the rows.
@@ -82,6 +85,7 @@ impl About {
             values: model.value_names(),
             target: info.target.clone(),
             parameters: model.parameters(),
+            pixels: info.pixels().map(str::to_owned),
         }
     }
 

@@ -97,7 +97,17 @@ impl ModelInfo {
             training: Vec::new(),
         }
     }
+
+    /// How pixels become features, as the training with the key [`PIXELS`] says, for models of images that the program trained: other programs
+    /// do the same before they pass an image.
+    pub fn pixels(&self) -> Option<&str> {
+        let entry = self.training.iter().find(|(key, _)| key == PIXELS);
+        entry.map(|(_, pixels)| &**pixels)
+    }
 }
+
+/// The key of [`ModelInfo::training`] that says how pixels become features: "0 to 255, divided by 255".
+pub const PIXELS: &str = "pixels";
 
 /// What is in a model file.
 #[derive(Clone, Debug, PartialEq)]

@@ -85,6 +85,15 @@ impl Source {
         }
     }
 
+    /// How the pixels of images become features.
+    pub(crate) fn pixels(&self) -> Option<&'static str> {
+        match self {
+            Source::Digits => Some("0 (white) to 16 (black), divided by 16"),
+            Source::Mnist(_) | Source::Idx(..) => Some("0 to 255, divided by 255"),
+            Source::Table(_) => None,
+        }
+    }
+
     /// Whether it is a table of measurements, whose features have different scales.
     pub(crate) fn is_table(&self) -> bool {
         matches!(self, Source::Table(_))

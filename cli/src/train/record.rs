@@ -2,7 +2,7 @@
 
 use travertine::data::{Dataset, TargetScale};
 use travertine::layer::LayerKind;
-use travertine::model_file::ModelInfo;
+use travertine::model_file::{ModelInfo, PIXELS};
 use travertine::{Network, Result, Scalar};
 
 use crate::args::augment::Deformation;
@@ -87,6 +87,7 @@ pub(crate) fn model_info<T: Scalar>(
         ("samples", samples.to_string()),
         ("output", output.activation.to_string()),
     ];
+    training.extend(source.pixels().map(|pixels| (PIXELS, pixels.to_owned())));
     training.extend(recipe.metadata());
     training.extend(data.deformation.as_ref().map(Deformation::metadata));
     training.extend(recipe.model_metadata(samples, epochs));

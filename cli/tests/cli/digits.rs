@@ -227,3 +227,20 @@ fn a_reader_that_goes_early_harms_nothing() {
         "the model is saved after the reader has closed the pipe"
     );
 }
+
+#[test]
+fn files_for_other_programs_say_how_pixels_become_numbers() {
+    let folder = Folder::new();
+    folder.run("train digits --hidden none --epochs 1").ok();
+    let pixels = "0 (white) to 16 (black), divided by 16";
+    let said = folder.run("inspect digits.safetensors").ok().out;
+    assert!(said.contains(&format!("pixels: {pixels}")), "{said}");
+    for file in ["digits.onnx", "digits.c", "digits.rs"] {
+        folder.run(&format!("export digits.safetensors --to {file}")).ok();
+        let bytes = std::fs::read(folder.join(file)).unwrap();
+        assert!(String::from_utf8_lossy(&bytes).contains(pixels), "{file}");
+    }
+    // The ONNX file is still the model that it was made of.
+    let again = folder.run("inspect digits.onnx").ok().out;
+    assert!(again.contains(pixels), "{again}");
+}

@@ -188,3 +188,12 @@ fn several_models_are_told_apart_by_name() {
     folder.run("serve a/b=flowers.safetensors").fails(2, &["'a/b'", "NAME="]);
     folder.run("serve none.safetensors").fails(2, &["none.safetensors"]);
 }
+
+#[test]
+fn models_of_images_say_how_pixels_become_numbers() {
+    let folder = Folder::new();
+    folder.run("train digits --hidden none --epochs 1").ok();
+    let server = Server::start(&folder, "digits.safetensors");
+    let models = server.get("/models").text();
+    assert!(models.contains("\"pixels\":\"0 (white) to 16 (black), divided by 16\""), "{models}");
+}

@@ -22,6 +22,8 @@ pub(super) struct Input<'m> {
     categories: Vec<Categories>,
     /// Of the features that a program passes.
     kind: Kind,
+    /// How pixels become features.
+    pixels: Option<&'m str>,
 }
 
 /// A column as a field of a row.
@@ -115,7 +117,8 @@ impl<'m> Input<'m> {
         let fields = columns.iter().zip(fields).zip(enumerations).map(&mut field).collect();
         let standardization = info.standardization.as_ref();
         let kind = if standardization.is_some() { Kind::Double } else { number };
-        Input { fields, standardization, features: &info.features, inputs, categories, kind }
+        let (features, pixels) = (&*info.features, info.pixels());
+        Input { fields, standardization, features, inputs, categories, kind, pixels }
     }
 
     fn has_row(&self) -> bool {
@@ -426,6 +429,7 @@ impl<'m> Input<'m> {
         } else {
             self.describe_features()
         };
+        lines.extend(self.pixels.map(|pixels| format!("Pixels: {}", for_comment(pixels))));
         lines.push(self.describe_limits());
         lines
     }

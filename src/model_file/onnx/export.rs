@@ -15,9 +15,9 @@ use crate::activation::Activation;
 use crate::data::Encoder;
 use crate::error::{Error, Result};
 use crate::layer::LayerKind;
-use crate::model_file::ModelInfo;
 use crate::model_file::header::KEY;
 use crate::model_file::write::{Parts, metadata};
+use crate::model_file::{ModelInfo, PIXELS};
 use crate::network::Network;
 use crate::scalar::Scalar;
 
@@ -149,7 +149,8 @@ fn of_features(
         (None, true) => "the features of a sample, encoded",
         _ => "the features of a sample",
     };
-    graph.input(FEATURES, kind, inputs as i64, doc.to_owned());
+    let pixels = info.pixels().map_or(String::new(), |pixels| format!("; pixels: {pixels}"));
+    graph.input(FEATURES, kind, inputs as i64, format!("{doc}{pixels}"));
     let standardization = info.standardization.as_ref().filter(|_| !options.numbers_only);
     if standardization.is_none() {
         return FEATURES.to_owned();
@@ -202,6 +203,9 @@ fn entries(parts: &Parts, info: &ModelInfo, has_columns: bool) -> Result<Vec<Ent
     }
     if let Some(target) = &info.target {
         entries.push(("target", target.clone()));
+    }
+    if let Some(pixels) = info.pixels() {
+        entries.push((PIXELS, pixels.to_owned()));
     }
     entries.push((KEY, own));
     entries.push((INPUTS_KEY, if has_columns { COLUMNS } else { FEATURES }.to_owned()));
