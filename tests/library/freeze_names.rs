@@ -10,7 +10,7 @@ use crate::freeze::{STRICT, has, run, rustc};
 use crate::tables::folder::Folder;
 
 /// A model of classes from columns of these texts and a column of numbers.
-fn model(columns: &[(&str, &[&str])], bins: Option<usize>) -> Model<f32> {
+pub(crate) fn model(columns: &[(&str, &[&str])], bins: Option<usize>) -> Model<f32> {
     const SAMPLES: usize = 24;
     let texts = |(name, texts): &(&str, &[&str])| Column {
         name: (*name).to_owned(),

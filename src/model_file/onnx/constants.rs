@@ -25,7 +25,6 @@ pub(super) fn fold(
     }
     Ok(match op {
         "Identity" | "Dropout" => (**first).clone(),
-        "Cast" | "CastLike" => cast(first, attributes.int("to", 1)),
         "Reshape" => {
             let shape = inputs.get(1).and_then(|shape| shape.to_integers());
             let shape = shape.ok_or_else(|| Fault::new("a shape of whole numbers", "none"))?;
@@ -79,20 +78,6 @@ fn with_shape(constant: &Constant, shape: Vec<usize>) -> Constant {
         true => Constant { shape, data: constant.data.clone() },
         false => constant.clone(),
     }
-}
-
-fn cast(constant: &Constant, to: i64) -> Constant {
-    use super::message::data_type::{BFLOAT16, BOOL, DOUBLE, FLOAT, FLOAT16, STRING};
-    let is = |kind: i32| to == i64::from(kind);
-    let data = if [FLOAT, DOUBLE, FLOAT16, BFLOAT16].into_iter().any(is) {
-        constant.to_numbers().map(Data::Numbers)
-    } else if is(STRING) {
-        constant.to_texts().map(Data::Texts)
-    } else {
-        let whole = |x: f64| if is(BOOL) { i64::from(x != 0.0) } else { x as i64 };
-        constant.to_numbers().map(|all| Data::Integers(all.into_iter().map(whole).collect()))
-    };
-    Constant { shape: constant.shape.clone(), data: data.unwrap_or(constant.data.clone()) }
 }
 
 /// The shape that a Reshape gives; 0 copies a dimension and -1 is what is left.
@@ -241,7 +226,7 @@ pub(super) fn of_sizes(op: &str, inputs: &[Value]) -> Found<Value> {
     };
     let first = sizes(&inputs[0])?;
     Ok(match (op, inputs) {
-        ("Identity" | "Cast" | "Reshape", _) => inputs[0].clone(),
+        ("Identity" | "Reshape", _) => inputs[0].clone(),
         ("Unsqueeze" | "Squeeze", _) => Value::Sizes(first),
         ("Gather", [_, at]) => {
             let places = at.integers()?;

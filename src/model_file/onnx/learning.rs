@@ -112,9 +112,11 @@ fn imputer(call: &Call<'_>, expressions: &Expressions, columns: &mut [Column]) -
         _ => call.attributes.floats("imputed_value_floats"),
     };
     let values = each(values, features.len(), f64::NAN)?;
-    let replaced = call.attributes.get("replaced_value_float").and_then(|value| value.f);
+    let replaced = call.attributes.get("replaced_value_float");
+    let replaced = replaced.map(|value| value.f.unwrap_or_default());
     if !replaced.is_some_and(f32::is_nan) {
-        return Err(Fault::new("NaN as what is replaced", format!("{replaced:?}")));
+        let found = replaced.map_or("none".to_owned(), |x| x.to_string());
+        return Err(Fault::new("NaN as replaced_value_float", found));
     }
     for (feature, value) in features.iter().zip(values) {
         let Some(column) = raw_column(feature) else {
@@ -163,10 +165,12 @@ fn linear(call: &Call<'_>, expressions: &mut Expressions) -> Found<Value> {
     let inputs = x.vector()?;
     let outputs = usize::try_from(call.attributes.int("targets", 1)).unwrap_or(0);
     let weights = call.attributes.floats("coefficients").unwrap_or_default();
-    let none = call.attributes.text("post_transform").is_none_or(|text| text == "NONE");
-    if outputs == 0 || inputs.checked_mul(outputs) != Some(weights.len()) || !none {
-        let expected = format!("coefficients for {inputs} inputs, and no transformation behind");
-        return Err(Fault::new(expected, format!("{} for {outputs} outputs", weights.len())));
+    if let Some(other) = call.attributes.text("post_transform").filter(|text| *text != "NONE") {
+        return Err(Fault::new("the post_transform NONE", other));
+    }
+    if outputs == 0 || inputs.checked_mul(outputs) != Some(weights.len()) {
+        let expected = format!("{inputs} coefficients for each of the targets");
+        return Err(Fault::new(expected, format!("{} for {outputs} targets", weights.len())));
     }
     let bias = each(call.attributes.floats("intercepts"), outputs, 0.0)?;
     let of = expressions.push(x.of, outputs, Op::Dense { weights, bias })?;

@@ -20,10 +20,46 @@ pub(super) mod data_type {
     pub(in crate::model_file) const BFLOAT16: i32 = 16;
 }
 
+/// The name of a type of tensors, for messages.
+pub(super) fn type_name(kind: i32) -> String {
+    const NAMES: [&str; 25] = [
+        "no type",
+        "FLOAT",
+        "UINT8",
+        "INT8",
+        "UINT16",
+        "INT16",
+        "INT32",
+        "INT64",
+        "STRING",
+        "BOOL",
+        "FLOAT16",
+        "DOUBLE",
+        "UINT32",
+        "UINT64",
+        "COMPLEX64",
+        "COMPLEX128",
+        "BFLOAT16",
+        "FLOAT8E4M3FN",
+        "FLOAT8E4M3FNUZ",
+        "FLOAT8E5M2",
+        "FLOAT8E5M2FNUZ",
+        "UINT4",
+        "INT4",
+        "FLOAT4E2M1",
+        "FLOAT8E8M0",
+    ];
+    let name = usize::try_from(kind).ok().and_then(|kind| NAMES.get(kind));
+    name.map_or(format!("type {kind}"), |name| (*name).to_owned())
+}
+
 /// Types of attributes, as [`Attribute::kind`] numbers them.
 pub(super) mod attribute_type {
     pub(in crate::model_file) const FLOAT: i32 = 1;
     pub(in crate::model_file) const INT: i32 = 2;
+    pub(in crate::model_file) const STRING: i32 = 3;
+    pub(in crate::model_file) const TENSOR: i32 = 4;
+    pub(in crate::model_file) const FLOATS: i32 = 6;
     pub(in crate::model_file) const INTS: i32 = 7;
     pub(in crate::model_file) const STRINGS: i32 = 8;
 }

@@ -12,6 +12,8 @@ mod assemble;
 #[cfg(feature = "onnx")]
 mod call;
 #[cfg(feature = "onnx")]
+mod casts;
+#[cfg(feature = "onnx")]
 mod columns;
 #[cfg(feature = "onnx")]
 mod constants;
@@ -31,6 +33,8 @@ mod learning;
 mod message;
 #[cfg(feature = "onnx")]
 mod nodes;
+#[cfg(feature = "onnx")]
+mod operators;
 #[cfg(feature = "onnx")]
 mod own;
 #[cfg(feature = "onnx")]

@@ -30,7 +30,7 @@ pub(super) fn apply(call: &Call<'_>, expressions: &mut Expressions) -> Found<Val
     let float = |name, default| call.attributes.float(name, default);
     let mut activate = |f| Ok(rows(expressions.activation(of, f)?, x.dims.clone()));
     match call.op {
-        "Identity" | "Cast" | "CastLike" => cast(call, x),
+        "Identity" => Ok(Value::Rows(x)),
         "Dropout" => dropout(call, x),
         "Relu" => activate(Activation::Relu),
         "Sigmoid" => activate(Activation::Sigmoid),
@@ -46,7 +46,10 @@ pub(super) fn apply(call: &Call<'_>, expressions: &mut Expressions) -> Found<Val
             let elu = expressions.activation(inner, Activation::Elu(1.0))?;
             Ok(rows(scaled(expressions, elu, alpha, 0.0)?, x.dims))
         }
-        "Swish" if float("alpha", 1.0) == 1.0 => activate(Activation::Silu),
+        "Swish" => match float("alpha", 1.0) {
+            1.0 => activate(Activation::Silu),
+            other => Err(Fault::new("alpha 1", other.to_string())),
+        },
         "Selu" => {
             let (alpha, gamma) = (float("alpha", SELU[0]), float("gamma", SELU[1]));
             let is_usual = (alpha - SELU[0]).abs() < 1e-6 && (gamma - SELU[1]).abs() < 1e-6;
@@ -90,8 +93,14 @@ pub(super) fn apply(call: &Call<'_>, expressions: &mut Expressions) -> Found<Val
         "Shape" => {
             let dims = x.dims.iter().map(|rows| Some(*rows as i64));
             let batch = call.batch.map(|batch| batch as i64);
-            let sizes = [batch].into_iter().chain(dims).collect();
-            Ok(Value::Sizes(sizes))
+            let sizes: Vec<_> = [batch].into_iter().chain(dims).collect();
+            let count = sizes.len() as i64;
+            let bound = |name, default| {
+                let place = call.attributes.int(name, default);
+                (if place < 0 { place + count } else { place }).clamp(0, count) as usize
+            };
+            let (start, end) = (bound("start", 0), bound("end", count));
+            Ok(Value::Sizes(sizes.get(start..end).unwrap_or_default().to_vec()))
         }
         _ => Err(Fault::new(
             "dense layers, activations, normalizations, operations by constants and changes of shape, one behind the other",
@@ -123,18 +132,6 @@ fn part(found: Option<usize>, x: Rows, expected: &str) -> Found<Value> {
     match found {
         Some(id) => Ok(rows(id, x.dims)),
         None => Err(Fault::new(expected, "another value")),
-    }
-}
-
-/// Numbers stay numbers.
-fn cast(call: &Call<'_>, x: Rows) -> Found<Value> {
-    use super::message::data_type::{BFLOAT16, DOUBLE, FLOAT, FLOAT16};
-    let to = call.attributes.int("to", i64::from(FLOAT));
-    let is_number =
-        [FLOAT, DOUBLE, FLOAT16, BFLOAT16].into_iter().any(|kind| to == i64::from(kind));
-    match call.op != "Cast" || is_number {
-        true => Ok(Value::Rows(x)),
-        false => Err(Fault::new("a cast to numbers with a fraction", format!("type {to}"))),
     }
 }
 
@@ -350,6 +347,9 @@ fn batch_norm(call: &Call<'_>, expressions: &mut Expressions, x: Rows) -> Found<
         return Err(Fault::new("rows of numbers, [N, K]", x.shape()));
     };
     let of_channel: usize = rest.iter().product();
+    if call.attributes.int("spatial", 1) != 1 && of_channel != 1 {
+        return Err(Fault::new("statistics of channels", "spatial 0"));
+    }
     let mut parameters = Vec::new();
     for place in 1..5 {
         let values = call.input(place)?.numbers()?;

@@ -10,7 +10,7 @@ use super::OnnxOptions;
 use super::export::{COLUMNS, INPUTS_KEY, model};
 use super::message::{Graph, Model, Tensor, data_type};
 use super::tensor::{Constant, Data, Place, constant};
-use crate::error::Result;
+use crate::error::{Error, ErrorKind, Result};
 use crate::model_file::header::{Header, KEY, tensors_of};
 use crate::model_file::numbers::bytes_of;
 use crate::model_file::source::Source;
@@ -65,6 +65,22 @@ pub(super) fn read(file: &Model, place: &Place) -> Option<Vec<u8>> {
         Ok(again.graph.is_some_and(|again| again == own))
     };
     tries.iter().any(|options| is_same(options).unwrap_or(false)).then_some(bytes)
+}
+
+/// Whether this library wrote a file.
+pub(super) fn is_own(file: &Model) -> bool {
+    file.metadata_props.iter().any(|entry| entry.key == KEY)
+}
+
+/// Why a file of this library that was changed is not read.
+pub(super) fn changed(error: Error) -> Error {
+    match error.kind() {
+        ErrorKind::Format { file, place, expected, found } => {
+            let why = "travertine wrote this file, and its graph was changed since then, so that it is read as another program's";
+            Error::format(file.clone(), place.clone(), expected.clone(), format!("{found}; {why}"))
+        }
+        _ => error,
+    }
 }
 
 /// The parameters in the order in which they are written.

@@ -12,11 +12,11 @@ use super::assemble::{Built, Outputs, assemble};
 use super::call::Call;
 use super::expression::{Expressions, Id};
 use super::front::{Base, Column, Feature};
-use super::message::{Attribute, Graph, Model, Node, ValueInfo, data_type};
+use super::message::{Attribute, Graph, Model, Node, ValueInfo, data_type, type_name};
 use super::tensor::{Constant, Data, MOST_AXES, Place, constant, is_double};
 use super::value::{Attributes, Fault, Found, Rows, Value};
 use super::writer::ML_DOMAIN;
-use super::{constants, guard, learning, nodes, own};
+use super::{casts, constants, guard, learning, nodes, operators, own};
 use crate::error::{Error, Result};
 use crate::model_file::header::tensors_of;
 use crate::model_file::numbers;
@@ -49,6 +49,15 @@ pub(in crate::model_file) fn to_safetensors(
     if let Some(bytes) = own::read(&model, &place) {
         return Ok(bytes);
     }
+    let read = read_model(&model, (&file, &place), length);
+    if own::is_own(&model) { read.map_err(own::changed) } else { read }
+}
+
+/// The model file of a file of another program.
+fn read_model(model: &Model, (file, place): (&str, &Place), length: usize) -> Result<Vec<u8>> {
+    let bad = |place: &str, expected: &str, found: String| {
+        Error::format(file.to_owned(), place, expected, found)
+    };
     let Some(graph) = &model.graph else {
         return Err(bad("graph", "a graph", "none".to_owned()));
     };
@@ -63,12 +72,13 @@ pub(in crate::model_file) fn to_safetensors(
         return Err(bad("opset", &format!("{least} to {most}"), opset.to_string()));
     }
     let mut reader = Reader {
-        file: &file,
-        place: &place,
+        file,
+        place,
         opset,
         batch: None,
         expressions: Expressions::new(guard::numbers(length)),
         values: HashMap::new(),
+        types: HashMap::new(),
         columns: Vec::new(),
         are_named: true,
         numbers: 0,
@@ -83,6 +93,8 @@ struct Reader<'f> {
     batch: Option<usize>,
     expressions: Expressions,
     values: HashMap<&'f str, Value>,
+    /// The types of the elements of values, where they are known.
+    types: HashMap<&'f str, i32>,
     columns: Vec<Column>,
     /// Whether each column is an input of its own.
     are_named: bool,
@@ -104,6 +116,7 @@ impl<'f> Reader<'f> {
                 dtype = dtype.max(Some(own == Dtype::F64));
             }
             self.define(&tensor.name, Value::Constant(Rc::new(value)), &place)?;
+            self.types.extend(tensor.data_type.map(|kind| (&*tensor.name, kind)));
         }
         let constants: Vec<&str> = graph.initializer.iter().map(|t| &*t.name).collect();
         let is_input = |input: &&ValueInfo| !constants.contains(&&*input.name);
@@ -212,8 +225,9 @@ impl<'f> Reader<'f> {
         ];
         if !is_text && !numbers.contains(&kind) {
             let expected = "numbers or texts".to_owned();
-            return refused(self, expected, format!("elements of type {kind}"));
+            return refused(self, expected, format!("elements of type {}", type_name(kind)));
         }
+        self.types.insert(&input.name, kind);
         for column in 0..width {
             let name = match (width, of) {
                 (1, _) => input.name.clone(),
@@ -235,7 +249,21 @@ impl<'f> Reader<'f> {
         Ok(kind == data_type::DOUBLE)
     }
 
-    fn node(&mut self, node: &Node) -> Found<Value> {
+    /// The value of a node, whose type is noted.
+    fn node(&mut self, node: &'f Node) -> Found<Value> {
+        let needed = operators::check(node, self.opset)?;
+        let types: Vec<Option<i32>> =
+            node.input.iter().map(|name| self.types.get(&**name).copied()).collect();
+        let is_rows = |name: &String| matches!(self.values.get(&**name), Some(Value::Rows(_)));
+        operators::check_types(needed, &types, node.input.iter().any(is_rows))?;
+        let value = self.value(node, &types)?;
+        if let (Some(output), Some(kind)) = (node.output.first(), casts::result(node, &types)) {
+            self.types.insert(output, kind);
+        }
+        Ok(value)
+    }
+
+    fn value(&mut self, node: &Node, types: &[Option<i32>]) -> Found<Value> {
         let attributes = Attributes(node);
         if node.op_type == "Constant" && is_core(node) {
             return of_attributes(&node.attribute, self.place);
@@ -251,6 +279,13 @@ impl<'f> Reader<'f> {
         let inputs = node.input.iter().map(value).collect::<Found<Vec<_>>>()?;
         let op = &*node.op_type;
         let given: Vec<Value> = inputs.iter().flatten().cloned().collect();
+        if let ("Cast" | "CastLike", Some(first), true) = (op, given.first(), is_core(node)) {
+            let Some(to) = casts::result(node, types) else {
+                return Err(Fault::new("a cast to a type that is known", "another"));
+            };
+            self.expressions.spend(first.constant().map_or(0, |one| one.len()))?;
+            return casts::cast(first, types.first().copied().flatten(), to);
+        }
         let constants: Option<Vec<Rc<Constant>>> =
             given.iter().map(|value| value.constant().ok().cloned()).collect();
         if let (true, Some(all)) = (is_core(node), constants.filter(|all| !all.is_empty())) {
@@ -265,7 +300,7 @@ impl<'f> Reader<'f> {
         match (op, first) {
             // Changes of shape and type of what is chosen.
             (
-                "Identity" | "Cast" | "Reshape" | "Squeeze" | "Unsqueeze" | "Flatten",
+                "Identity" | "Reshape" | "Squeeze" | "Unsqueeze" | "Flatten",
                 Some(
                     value @ (Value::Class(_)
                     | Value::Label { .. }

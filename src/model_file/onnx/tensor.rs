@@ -7,7 +7,7 @@ use std::path::{Component, Path, PathBuf};
 use prost::bytes::Bytes;
 use safetensors::Dtype;
 
-use super::message::{Tensor, data_type};
+use super::message::{Tensor, data_type, type_name};
 use crate::model_file::numbers::from_bytes;
 
 /// Dimensions of a tensor.
@@ -150,7 +150,7 @@ fn element_bytes(kind: i32) -> Result<usize, (String, String)> {
 
 fn unknown(kind: i32) -> (String, String) {
     let expected = "elements of type float, double, float16, bfloat16, int8, uint8, int32, int64, bool or string";
-    (expected.to_owned(), format!("type {kind}"))
+    (expected.to_owned(), format!("type {}", type_name(kind)))
 }
 
 fn of_bytes(kind: i32, bytes: &[u8]) -> Result<Data, (String, String)> {
@@ -219,7 +219,9 @@ fn external(
         let found = format!("'{location}', which bytes in memory have no folder for");
         return Err((beside(), found));
     };
-    let is_inside = Path::new(location).components().all(|c| matches!(c, Component::Normal(_)));
+    let is_inside = Path::new(location)
+        .components()
+        .all(|c| matches!(c, Component::Normal(_) | Component::CurDir));
     let path = folder.join(location);
     // A link may lead elsewhere.
     let real = path.canonicalize().map_err(|error| (beside(), format!("'{location}': {error}")))?;

@@ -188,12 +188,13 @@ impl<'n> Attributes<'n> {
     }
 
     pub(super) fn int(&self, name: &str, default: i64) -> i64 {
-        self.get(name).and_then(|attribute| attribute.i).unwrap_or(default)
+        self.get(name).map_or(default, |attribute| attribute.i.unwrap_or_default())
     }
 
     /// A number as it was meant: 0.2 in single precision is 0.2.
     pub(super) fn float(&self, name: &str, default: f64) -> f64 {
-        let value = self.get(name).and_then(|attribute| attribute.f);
+        // A field of 0 may be left out.
+        let value = self.get(name).map(|attribute| attribute.f.unwrap_or_default());
         value.map_or(default, |x| x.to_string().parse().unwrap_or_else(|_| f64::from(x)))
     }
 

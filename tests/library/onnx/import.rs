@@ -4,6 +4,7 @@ use std::fs;
 use std::path::Path;
 
 use serde_json::{Map, Value};
+use travertine::model_file::OnnxOptions;
 use travertine::{Model, Scalar, engine, model_file};
 
 use super::{python, run};
@@ -103,7 +104,7 @@ fn networks_and_pipelines_of_scikit_learn_answer_as_it_does() {
     run(&python, "sklearn_models.py", &[folder.as_ref()]);
     let cases = fs::read_to_string(folder.join("cases.json")).unwrap();
     let cases: Vec<Value> = serde_json::from_str(&cases).unwrap();
-    assert_eq!(cases.len(), 12);
+    assert_eq!(cases.len(), 13);
     for case in &cases {
         let name = case["file"].as_str().unwrap();
         let worst = difference(&folder.join(name), case);
@@ -111,6 +112,41 @@ fn networks_and_pipelines_of_scikit_learn_answer_as_it_does() {
         // scikit-learn computes in double precision what the file has in single.
         assert!(worst < 1e-5, "{name}: {worst}");
     }
+}
+
+#[test]
+fn a_changed_file_of_ours_says_so() {
+    let texts: &[&str] = &["a", "b"];
+    let model = crate::freeze_names::model(&[("town", texts)], None);
+    let mut bytes = model.to_onnx_bytes(&OnnxOptions::default()).unwrap();
+    let cpu = engine::open::<f32>("cpu").unwrap();
+    assert!(Model::<f32>::load_from_bytes(&bytes, &cpu).is_ok());
+    let place = bytes.windows(3).position(|part| part == b"Sub").unwrap();
+    bytes[place..place + 3].copy_from_slice(b"Mod");
+    let error = Model::<f32>::load_from_bytes(&bytes, &cpu).unwrap_err().to_string();
+    let parts = ["travertine wrote this file", "changed since then"];
+    assert!(parts.iter().all(|part| error.contains(part)), "{error}");
+}
+
+/// `./name` is a file of the model's folder, `../name` is none.
+#[test]
+fn constants_beside_the_model_may_be_named_with_a_dot() {
+    let folder = Folder::new();
+    let data = "wide_external.onnx.data";
+    let bytes = fs::read(producers().join("wide_external.onnx")).unwrap();
+    let renamed = |to: &str| {
+        assert_eq!(to.len(), data.len());
+        let mut bytes = bytes.clone();
+        while let Some(place) = bytes.windows(data.len()).position(|part| part == data.as_bytes()) {
+            bytes[place..place + data.len()].copy_from_slice(to.as_bytes());
+        }
+        fs::write(folder.join("m.onnx"), bytes).unwrap();
+        model_file::describe(folder.join("m.onnx"))
+    };
+    fs::copy(producers().join(data), folder.join("de_external.onnx.data")).unwrap();
+    renamed("./de_external.onnx.data").unwrap();
+    let error = renamed("../e_external.onnx.data").unwrap_err().to_string();
+    assert!(error.contains("not in the model's folder") || error.contains("No such"), "{error}");
 }
 
 /// What is no chain of layers is refused by the node, its operator, and what it would take.

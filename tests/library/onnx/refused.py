@@ -51,4 +51,63 @@ add("training", [node("BatchNormalization", ["x", "b", "b", "b", "b"], ["y"], tr
 add("softmax_axis", [node("Softmax", ["x"], ["y"], axis=1)], [], ["(Softmax)", "axis 1"], shape=("N", 3, 2))
 add("partial", [node("Erf", ["x"], ["y"])], [], ["part of a formula"])
 add("nothing", [], [], ["output 'y'", "none"])
+
+# Files that break the specification, which ONNX Runtime refuses too.
+breaks = len(cases)
+gemm = node("Gemm", ["x", "w", "b"], ["h"])
+add("int_alpha", [node("Gemm", ["x", "w"], ["y"], alpha=3)], [w], ["(Gemm)", "'alpha' of type FLOAT", "found INT"])
+add("float_flag", [node("Gemm", ["x", "w"], ["y"], transB=1.0)], [w], ["(Gemm)", "'transB' of type INT", "found FLOAT"])
+add("int_slope", [gemm, node("LeakyRelu", ["h"], ["y"], alpha=2)], [w, b], ["(LeakyRelu)", "'alpha'", "FLOAT"])
+add("int_epsilon", [node("LayerNormalization", ["x", "b"], ["y"], epsilon=1)], [b], ["(LayerNormalization)", "'epsilon'"])
+add("misspelled", [gemm, node("LeakyRelu", ["h"], ["y"], Alpha=0.5)], [w, b], ["(LeakyRelu)", "no attribute but alpha", "'Alpha'"])
+add("no_attributes", [node("Relu", ["x"], ["y"], foo=3)], [], ["(Relu)", "no attribute", "'foo'"])
+add("old_bounds", [gemm, node("Clip", ["h"], ["y"], min=0.0, max=1.0)], [w, b], ["(Clip)", "no attribute", "'m"])
+for op in ("Add", "Sub", "Mul", "Div", "Pow"):
+    add(f"one_input_{op}", [node(op, ["x"], ["y"])], [], [f"({op})", "2 inputs", "found 1"])
+add("gap", [node("Sub", ["", "b"], ["y"])], [b], ["(Sub)", "2 inputs", "found 1"])
+add("two_for_relu", [node("Relu", ["x", "w"], ["y"])], [w], ["(Relu)", "1 input", "found 2"])
+add("three_for_matmul", [node("MatMul", ["x", "w", "b"], ["y"])], [w, b], ["(MatMul)", "2 inputs", "found 3"])
+add("four_for_layer_norm", [node("LayerNormalization", ["x", "b", "b", "b"], ["y"])], [b], ["2 to 3 inputs", "found 4"])
+add("three_for_prelu", [node("PRelu", ["x", "b", "b"], ["y"])], [b], ["(PRelu)", "2 inputs"])
+add("two_for_flatten", [node("Flatten", ["x", "b"], ["y"])], [b], ["(Flatten)", "1 input"])
+add("two_for_cast", [node("Cast", ["x", "b"], ["y"], to=1)], [b], ["(Cast)", "1 input"])
+add("cast_to_nothing", [node("Cast", ["x"], ["y"])], [], ["(Cast)", "the attribute 'to'", "none"])
+add("no_axes", [node("Unsqueeze", ["x"], ["y"])], [], ["(Unsqueeze)", "2 inputs"])
+add("no_parts", [node("Concat", [], ["y"], axis=1)], [], ["node 0 (Concat)", "1 input or more", "found 0"])
+add("no_axis", [node("Concat", ["x"], ["y"])], [], ["(Concat)", "the attribute 'axis'"])
+add("whole_weights", [node("Gemm", ["x", "k"], ["y"])], [numpy_helper.from_array(np.eye(3, dtype=np.int64), "k")],
+    ["(Gemm)", "inputs of one type", "FLOAT and INT64"])
+add("doubles", [node("Mul", ["x", "d"], ["y"])], [numpy_helper.from_array(np.ones(3), "d")], ["(Mul)", "FLOAT and DOUBLE"])
+add("too_new", [node("Gelu", ["x"], ["y"])], [], ["(Gelu)", "opset 20 or later", "17"])
+twice = node("LeakyRelu", ["x"], ["y"], alpha=0.5)
+twice.attribute.append(helper.make_attribute("alpha", 0.25))
+add("twice", [twice], [], ["(LeakyRelu)", "once", "twice"])
+broken = [name for name, _ in cases[breaks:]]
+
+# Valid, and more than this library computes.
+for kind in ("FLOAT16", "BFLOAT16", "INT64"):
+    add(f"cast_{kind}", [node("Cast", ["x"], ["h"], to=getattr(TensorProto, kind)), node("Cast", ["h"], ["k"], to=1),
+                         node("Gemm", ["k", "w"], ["y"])], [w], ["node 0 (Cast)", "keeps all numbers", f"from FLOAT to {kind}"])
+add("slow", [node("Swish", ["x"], ["y"], alpha=0.5)], [], ["(Swish)", "alpha 1", "0.5"], opset=24)
+learning = {"domain": "ai.onnx.ml"}
+add("zeros", [node("Imputer", ["x"], ["s"], imputed_value_floats=[1.0, 2.0, 3.0], replaced_value_float=0.0, **learning)], [],
+    ["(Imputer)", "NaN as replaced_value_float", "found 0"], outputs=("s",))
+add("post", [node("LinearRegressor", ["x"], ["y"], coefficients=[1.0] * 6, targets=2, post_transform="SOFTMAX", **learning)], [],
+    ["(LinearRegressor)", "post_transform NONE", "SOFTMAX"])
+add("coefficients", [node("LinearRegressor", ["x"], ["y"], coefficients=[1.0] * 5, targets=2, **learning)], [],
+    ["(LinearRegressor)", "3 coefficients for each", "5 for 2 targets"])
+
+try:
+    import onnxruntime
+except ImportError:
+    onnxruntime = None
+for name in broken if onnxruntime else []:
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 4
+    try:
+        onnxruntime.InferenceSession(str(folder / name), options, providers=["CPUExecutionProvider"])
+    except Exception:
+        continue
+    # Of two attributes of a name ONNX Runtime takes one.
+    assert name == "twice.onnx", f"ONNX Runtime reads {name}"
 (folder / "cases.json").write_text(json.dumps(cases))

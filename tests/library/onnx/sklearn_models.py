@@ -10,7 +10,7 @@ import warnings
 
 import numpy as np
 from skl2onnx import convert_sklearn, to_onnx
-from skl2onnx.common.data_types import FloatTensorType, StringTensorType
+from skl2onnx.common.data_types import FloatTensorType, Int64TensorType, StringTensorType
 from sklearn.compose import ColumnTransformer
 from sklearn.impute import SimpleImputer
 from sklearn.neural_network import MLPClassifier, MLPRegressor
@@ -84,4 +84,12 @@ types = [
 ]
 records = json.loads(table.to_json(orient="records", double_precision=15))
 add("table", model, table, convert_sklearn(model, initial_types=types), records)
+
+# A column of whole numbers that are categories.
+whole = pandas.DataFrame({"size": x[:, 0], "rooms": random.integers(1, 5, 80)})
+columns = ColumnTransformer([("rooms", OneHotEncoder(handle_unknown="ignore"), ["rooms"]), ("size", MinMaxScaler(), ["size"])])
+model = make_pipeline(columns, MLPRegressor(**settings)).fit(whole, x[:, 1])
+types = [("size", FloatTensorType([None, 1])), ("rooms", Int64TensorType([None, 1]))]
+records = json.loads(whole.to_json(orient="records", double_precision=15))
+add("whole_numbers", model, whole, convert_sklearn(model, initial_types=types), records)
 (folder / "cases.json").write_text(json.dumps(cases))
