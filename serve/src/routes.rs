@@ -17,7 +17,7 @@ use crate::{openapi, pages, predict, v2};
 
 /// Paths that need no token: the page, which asks for it, and what says whether the server is well.
 const OPEN: &[&str] = &["/", "/v2/health/live", "/v2/health/ready"];
-const BEARER: &str = "Bearer ";
+const BEARER: &str = "Bearer";
 
 pub(crate) fn router(app: Arc<App>) -> Router {
     Router::new()
@@ -73,7 +73,7 @@ fn check_token(app: &App, route: &str, request: &Request) -> Result<(), Fault> {
         return Ok(());
     }
     let sent = request.headers().get(header::AUTHORIZATION);
-    let sent = sent.and_then(|value| value.as_bytes().strip_prefix(BEARER.as_bytes()));
+    let sent = sent.and_then(|value| credentials(value.as_bytes()));
     match sent {
         Some(sent) if is_same(sent, token.as_bytes()) => Ok(()),
         sent => {
@@ -82,6 +82,13 @@ fn check_token(app: &App, route: &str, request: &Request) -> Result<(), Fault> {
             Err(Fault::new(StatusCode::UNAUTHORIZED, "authorization", expected, found))
         }
     }
+}
+
+/// What follows the scheme, whose case and spaces behind do not matter (RFC 9110, 11.1 and 11.4).
+fn credentials(value: &[u8]) -> Option<&[u8]> {
+    let (scheme, rest) = value.split_at_checked(BEARER.len())?;
+    let is_bearer = scheme.eq_ignore_ascii_case(BEARER.as_bytes()) && rest.starts_with(b" ");
+    is_bearer.then(|| rest.trim_ascii_start())
 }
 
 /// Compares in a time that depends on lengths alone, so that a token cannot be found byte by byte.

@@ -12,6 +12,9 @@ impl<T: Scalar> Model<T> {
     /// (texts as an enumeration) and answers what [`Predictor`](super::Predictor) answers, but for rounding: sums are computed in another order. It
     /// contains a self-test: three samples with the answers of this model.
     ///
+    /// It does not refuse what a predictor refuses: numbers that are infinite, or so large that sums overflow, give answers that are infinite or
+    /// not a number, and no class (-1 in C, `None` in Rust).
+    ///
     /// `name` begins all names in C, and is the name of the module that Rust programs make of it.
     ///
     /// ```

@@ -87,7 +87,11 @@ fn a_token_is_asked_for_and_compared() {
         let body = json!({"sepal": 5, "petal": 1, "city": "Bern", "day": "2026-01-01"}).to_string();
         server.send(&request("/predict", &headers, body))
     };
-    assert_eq!(with("Bearer 0123456789abcdef").status, 200);
+    // The scheme's case does not matter (RFC 9110, 11.1).
+    for scheme in ["Bearer", "bearer", "BEARER"] {
+        assert_eq!(with(&format!("{scheme} 0123456789abcdef")).status, 200, "{scheme}");
+    }
+    with("Bearer0123456789abcdef").refused(401, "authorization", "Bearer", "none");
     for wrong in ["Bearer 0123456789abcdee", "Bearer 0123456789abcde", "Bearer 0123456789abcdefg"] {
         with(wrong).refused(401, "authorization", "the token", "another token");
     }

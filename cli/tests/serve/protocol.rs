@@ -179,6 +179,14 @@ fn wrong_tensors_are_refused_with_field_expected_and_found() {
         "whole",
         "text",
     );
+    let small = tensor("petal", "INT8", json!([3]), json!([1, 300, 2]));
+    let [sepal, _, city, day] = inputs().try_into().unwrap();
+    infer(&server, &[sepal, small, city, day]).refused(
+        400,
+        "inputs[1].data, element 1 (counted from 0)",
+        "from -128 to 127",
+        "300",
+    );
     with(3, "name", json!("when")).refused(
         400,
         "inputs[3].name",

@@ -54,8 +54,10 @@ impl Datatype {
         }
     }
 
-    /// An element from JSON as one of a row; or what was expected. In tensors, as in NumPy, NaN is a missing number.
-    pub(super) fn checked<'a>(self, element: Cell<'a>) -> Result<Cell<'a>, &'static str> {
+    /// An element from JSON as one of a row; or what was expected, and what was found. In tensors, as in NumPy, NaN is a missing number.
+    pub(super) fn checked<'a>(self, element: Cell<'a>) -> Result<Cell<'a>, (String, String)> {
+        let found = shown(&element);
+        let wrong = |expected: &str| Err((expected.to_owned(), found.to_owned()));
         match (self, element) {
             (_, Cell::Missing) => Ok(Cell::Missing),
             (Datatype::Bool, Cell::Bool(x)) => Ok(Cell::Bool(x)),
@@ -66,18 +68,18 @@ impl Datatype {
                 if (low..high).contains(&x) {
                     Ok(Cell::Integer(x))
                 } else {
-                    Err("a whole number within the datatype")
+                    Err((format!("a whole number from {low} to {}", high - 1), x.to_string()))
                 }
             }
-            (Datatype::Integer(..), _) => Err("a whole number"),
+            (Datatype::Integer(..), _) => wrong("a whole number"),
             (Datatype::Float(_) | Datatype::Bfloat16, Cell::Integer(x)) => {
                 Ok(Cell::Number(x as f64))
             }
             (Datatype::Float(_) | Datatype::Bfloat16, Cell::Number(x)) => Ok(Cell::Number(x)),
-            (Datatype::Float(_) | Datatype::Bfloat16, _) => Err("a number"),
+            (Datatype::Float(_) | Datatype::Bfloat16, _) => wrong("a number"),
             (Datatype::Bytes, Cell::Text(text)) => Ok(text_or_gap(text)),
-            (Datatype::Bool, _) => Err("true or false"),
-            (Datatype::Bytes, _) => Err("a text"),
+            (Datatype::Bool, _) => wrong("true or false"),
+            (Datatype::Bytes, _) => wrong("a text"),
         }
     }
 
@@ -129,6 +131,18 @@ impl Datatype {
             Datatype::Bfloat16 => number(f64::from(f32::from_bits((whole as u32) << 16))),
             Datatype::Integer(..) | Datatype::Bytes => Cell::Integer(whole),
         }
+    }
+}
+
+/// What an element of JSON is, for messages.
+fn shown(element: &Cell<'_>) -> &'static str {
+    match element {
+        Cell::Text(_) => "a text",
+        Cell::Bool(_) => "a bool",
+        Cell::Integer(_) => "a whole number",
+        Cell::Number(_) => "a number with decimals",
+        Cell::Missing => "null",
+        Cell::List | Cell::Object => "a list",
     }
 }
 

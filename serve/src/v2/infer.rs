@@ -197,8 +197,7 @@ impl<'a> Found<'a> {
             }
             Content::Json(elements) => {
                 let check = |(i, element): (usize, Cell<'a>)| {
-                    let found = shown(&element);
-                    self.datatype.checked(element).map_err(|expected| {
+                    self.datatype.checked(element).map_err(|(expected, found)| {
                         let field = format!("{}, element {i} (counted from 0)", self.field);
                         Fault::input(field, expected, found)
                     })
@@ -239,18 +238,6 @@ fn rows(place: &str, shape: &[u64], width: usize, max_rows: usize) -> Result<usi
     let rows = usize::try_from(rows).unwrap_or(usize::MAX);
     rows::check_count(rows, max_rows)?;
     Ok(rows)
-}
-
-/// What an element of JSON is, for messages.
-fn shown(element: &Cell<'_>) -> &'static str {
-    match element {
-        Cell::Text(_) => "a text",
-        Cell::Bool(_) => "a bool",
-        Cell::Integer(_) => "a whole number",
-        Cell::Number(_) => "a number with decimals",
-        Cell::Missing => "null",
-        Cell::List | Cell::Object => "a list",
-    }
 }
 
 /// Refuses bytes that belong to no tensor.
