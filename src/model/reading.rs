@@ -36,8 +36,10 @@ pub(super) fn table_schema(info: &ModelInfo, encoder: &Encoder, outputs: usize) 
     let role = if info.classes.is_empty() { Role::Value } else { Role::Class };
     let is_alone = !info.classes.is_empty() || info.loss.quantiles().is_some();
     let learned = if is_alone { 1 } else { outputs };
+    // Columns without names are known by their places, the target's too.
+    let has_names = info.encoder.is_some() || !info.features.is_empty();
     let names = (0..learned).map(|i| match &info.target {
-        Some(name) if learned == 1 => name.clone(),
+        Some(name) if learned == 1 && has_names => name.clone(),
         _ => format!("column {}", encoder.columns().len() + i + 1),
     });
     TableSchema::of_model(features, &names.collect::<Vec<_>>(), role, number)

@@ -65,6 +65,8 @@ impl Built {
 /// What a graph puts out.
 pub(super) struct Outputs {
     pub(super) of: Id,
+    /// The name of the output of numbers; none where there are labels alone.
+    pub(super) name: Option<String>,
     /// The names of the classes, where there are labels.
     pub(super) classes: Option<Vec<String>>,
 }
@@ -106,7 +108,10 @@ pub(super) fn assemble(
         layers.push(Built::scale(vec![1.0; width], vec![0.0; width]));
     }
     check(&layers)?;
-    let info = end.info(&layers, outputs.classes, front)?;
+    let mut info = end.info(&layers, outputs.classes, front)?;
+    if info.classes.is_empty() {
+        info.target = outputs.name;
+    }
     Ok((layers, info))
 }
 

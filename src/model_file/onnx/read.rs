@@ -377,7 +377,7 @@ impl<'f> Reader<'f> {
                 None => return refused("a value of the graph", "none of this name".to_owned()),
             }
         }
-        let scores = of.map(|(of, _)| of);
+        let (scores, name) = of.unzip();
         let of = scores.or(labels.as_ref().map(|(of, _)| *of));
         let Some(of) = of else {
             let fault = Fault::new("an output of numbers or labels", "none");
@@ -390,7 +390,7 @@ impl<'f> Reader<'f> {
             }
             classes = classes.or(Some(names));
         }
-        Ok(Outputs { of, classes })
+        Ok(Outputs { of, name, classes })
     }
 }
 
