@@ -249,7 +249,7 @@ fn answers_that_overflow_are_refused_with_row_and_target() {
     }
     assert!(!folder.join("o.csv").exists());
     from_input(&folder, "", "n\n1\n3e38\n").fails(2, &parts[1..]);
-    folder.write("rows.jsonl", "{\"n\": 1}\n{\"n\": 3e38}\n");
+    folder.write("rows.jsonl", "\n{\"n\": 3e38}\n");
     folder
         .run("predict t.safetensors rows.jsonl --jsonl")
         .fails(2, &["rows.jsonl", "line 2", parts[1]]);

@@ -114,6 +114,19 @@ fn networks_and_pipelines_of_scikit_learn_answer_as_it_does() {
     }
 }
 
+/// Columns without names are known by their places; a single value is called as the file's output.
+#[test]
+fn a_value_has_the_name_of_the_output() {
+    let Some(python) = python("skl2onnx, sklearn, pandas") else { return };
+    let folder = Folder::new();
+    run(&python, "sklearn_models.py", &[folder.as_ref()]);
+    let cpu = engine::open::<f32>("cpu").unwrap();
+    for file in ["one_value.onnx", "whole_numbers.onnx"] {
+        let model = Model::<f32>::load(folder.join(file), &cpu).unwrap();
+        assert_eq!(model.value_names(), ["variable"], "{file}");
+    }
+}
+
 #[test]
 fn a_changed_file_of_ours_says_so() {
     let texts: &[&str] = &["a", "b"];
