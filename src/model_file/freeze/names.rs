@@ -95,7 +95,6 @@ const MACROS: &[&str] = &[
     "linux",
     "noreturn",
     "static_assert",
-    "thread_local",
     "unix",
 ];
 
