@@ -31,6 +31,10 @@ pub(crate) struct PredictionOutput<'a> {
     probabilities: bool,
 }
 
+/// Endings of files of other kinds.
+const OTHERS: &[&str] =
+    &["json", "jsonl", "ndjson", "xls", "xlsx", "ods", "arrow", "feather", "npy", "npz"];
+
 /// What will be in a file.
 enum Content {
     Csv(Box<csv::Writer<Vec<u8>>>),
@@ -45,6 +49,13 @@ impl Content {
                 Some(reason) => Err(wrong("--out", reason)),
                 None => Ok(Content::Parquet(Columns::new(names, texts))),
             };
+        }
+        if path.extension().is_some_and(|end| OTHERS.iter().any(|o| end.eq_ignore_ascii_case(o))) {
+            let reason = format!(
+                "writes CSV, or Parquet by the ending .parquet, not {}; --json prints JSON lines",
+                path.display()
+            );
+            return Err(wrong("--out", reason));
         }
         let mut writer = csv::Writer::from_writer(Vec::new());
         writer.write_record(names).map_err(|error| failed(path, io::Error::other(error)))?;
@@ -165,7 +176,11 @@ impl<'a> PredictionOutput<'a> {
             Some((path, Content::Csv(writer))) => {
                 writer.write_record(&fields).map_err(|error| failed(path, io::Error::other(error)))
             }
-            _ => self.output.line(&self.named(fields).join("\t")),
+            _ => {
+                let fields: Vec<String> =
+                    self.named(fields).iter().map(|f| on_one_line(f)).collect();
+                self.output.line(&fields.join("\t"))
+            }
         }
     }
 
@@ -203,6 +218,15 @@ impl<'a> PredictionOutput<'a> {
         let content = content.into_bytes().map_err(|source| failed(path, source))?;
         file::write_whole(path, &content)
     }
+}
+
+/// A text whose line ends and tabs are written as escapes, so that a sample has one line.
+fn on_one_line(text: &str) -> String {
+    let shown = |c: char| match c.is_control() {
+        true => c.escape_default().to_string(),
+        false => c.to_string(),
+    };
+    text.chars().map(shown).collect()
 }
 
 /// A probability with four decimals, as `{:.4}` has them. Where the number is not near the middle of two texts, whole numbers

@@ -450,6 +450,8 @@ fn refuse_absent_classes(option: &'static str, targets: &Targets, split: &Split)
     let cure = match samples {
         // Some fold holds out the only sample of a class, however folds are chosen.
         1 if option == FOLDS => "leave that sample out, or find more of its class",
+        // The order of the samples decides.
+        _ if option == "--held-out-last" => "hold out a smaller share",
         _ => "--stratify keeps some of each class for training",
     };
     Err(wrong(option, format!("{found}, so it cannot be learned; {cure}")))

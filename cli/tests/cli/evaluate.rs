@@ -160,3 +160,21 @@ fn the_column_that_decides_is_the_most_important() {
     assert!(text.lines().nth(head + 1).unwrap().starts_with("color"), "{text}");
     folder.run("predict t.safetensors t.csv --importance").fails(2, &["--importance"]);
 }
+
+#[test]
+fn a_sample_has_one_line_whatever_its_class_is_called() {
+    let folder = Folder::new();
+    let rows: String =
+        (0..40).map(|i| format!("{},\"{}\"\n", i % 2, ["two\nlines", "a\ttab"][i % 2])).collect();
+    folder.write("t.csv", format!("x,y\n{rows}"));
+    folder.run("train t.csv --hidden none --epochs 20 --out m").ok();
+    let run = folder.run("predict m t.csv").ok();
+    assert_eq!(run.out.lines().count(), 40, "{}", run.out);
+    assert!(run.out.starts_with("two\\nlines\t") && run.out.contains("\na\\ttab\t"), "{}", run.out);
+    folder.run("predict m t.csv --out p.json").fails(2, &["--out", "CSV", "--json"]);
+    assert!(!folder.join("p.json").exists());
+    // The order of the samples decides what is held out, so --stratify would not help.
+    folder.write("late.csv", "x,y\n1,a\n2,b\n3,a\n4,b\n5,c\n");
+    let late = folder.run("train late.csv --held-out-last 0.2");
+    late.fails(2, &["--held-out-last", "'c'", "a smaller share"]);
+}
