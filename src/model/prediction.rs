@@ -290,7 +290,7 @@ fn value_names(info: &ModelInfo, schema: &TableSchema) -> Vec<String> {
     let name = |place: usize| schema.columns[place].name.clone();
     let targets: Vec<String> = schema.targets().into_iter().map(name).collect();
     match (info.loss.quantiles(), &targets[..], &info.target) {
-        (Some(quantiles), [target], _) => quantiles.names(target),
+        (Some(quantiles), [target], named) => quantiles.names(named.as_ref().unwrap_or(target)),
         (None, [_], Some(target)) => vec![target.clone()],
         _ => targets,
     }
