@@ -103,6 +103,8 @@ def test_quantiles_and_calibration(frame):
     assert (low <= middle).mean() > 0.9 and (middle <= high).mean() > 0.9
     assert 0.6 < ((low <= price) & (price <= high)).mean() <= 1.0
     labels = (price > 0).astype(int)
+    # Without wrong answers there is no temperature.
+    labels[::5] ^= 1
     plain, honest = (
         TabularClassifier(max_iter=30, calibrate=calibrate, random_state=1).fit(X, labels).predict_proba(X) for calibrate in [False, True]
     )
