@@ -134,11 +134,7 @@ impl<T: Scalar> TrainingData<T> {
     /// The samples of a split: encoded, cut and standardized.
     fn of(args: &DataArgs, whole: &Whole<T>, split: &Split) -> Result<Self> {
         let train = match args.samples {
-            Some(samples) if samples > split.train.len() => {
-                let reason = format!("there are {} samples to train on", split.train.len());
-                return Err(wrong("--samples", reason));
-            }
-            Some(samples) => &split.train[..samples],
+            Some(samples) => &split.train[..samples.min(split.train.len())],
             None => &split.train[..],
         };
         let (train, held_out) = (in_order(train), in_order(&split.held_out));
@@ -150,6 +146,10 @@ impl<T: Scalar> TrainingData<T> {
         };
         if let Some(weights) = args.memory.as_ref().and_then(|memory| memory.weights.as_deref()) {
             data = data.weighted(weights, &train, &held_out)?;
+        }
+        if let Some(most) = args.samples.filter(|most| *most > train.len()) {
+            let found = counted(train.len(), "sample", "samples");
+            note(&format!("--samples {most} leaves none out: there are {found} to train on"));
         }
         if args.samples.is_some() {
             warn_of_absent_classes(data.train.targets());
