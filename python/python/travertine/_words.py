@@ -14,7 +14,7 @@ def in_python(message: str) -> str:
     message = re.sub(r"^[A-Z]\w*::\w+: ", "", message)
     message = message.replace("see --held-out and --test", "see held_out").replace(" (--drop)", "")
     message = re.sub(r"--([a-z]+(?:-[a-z]+)*)", lambda found: _parameter(found[1]), message)
-    # Numbers that nobody counts the digits of.
+    # Numbers with more digits than help.
     return re.sub(r"-?\d{21,}(?:\.\d+)?", lambda found: f"{float(found[0]):.6g}", message)
 
 

@@ -418,7 +418,7 @@ impl Table {
     }
 }
 
-/// Refuses what can be read only once, such as a pipe, and would never end where nobody writes to it.
+/// Refuses what can be read only once, such as a pipe, and would never end without a writer.
 fn check_is_regular(path: &Path) -> Result<()> {
     let found = std::fs::metadata(path).map_err(|source| Error::io("read", path, source))?;
     if found.is_file() {

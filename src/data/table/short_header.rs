@@ -53,7 +53,7 @@ impl BelowShortHeader<'_> {
         self.names().all(|name| seen.insert(name))
     }
 
-    /// Whether two columns side by side have nothing but digits, as the halves of numbers with a decimal comma.
+    /// Whether two neighboring columns have nothing but digits, as the halves of numbers with a decimal comma.
     fn may_be_decimal_commas(&self) -> bool {
         let width = self.rows.width(1);
         let mut pairs: Vec<usize> = (1..width).collect();
