@@ -325,3 +325,18 @@ fn whole_numbers_of_categories_may_have_zero_decimals_in_json() {
     assert!(lines.len() == 4 && lines.iter().all(|line| *line == lines[0]), "{}", run.out);
     assert!(!run.err.contains("warning"), "{}", run.err);
 }
+
+/// Commas between thousands cut a number in two as decimal commas do, and the texts in front of them are no names of rows.
+#[test]
+fn a_number_that_is_cut_between_thousands_is_refused() {
+    let cut = |i: usize| format!("City {i},{},{}.5,{}", i % 9 + 1, 100 + i * 7 % 900, i % 4);
+    refused(
+        rows("city,price,rooms", 40, cut),
+        "",
+        &["a name for each of the 4 fields", "cut in two"],
+    );
+    // What stands in front of the decimals is no rest of thousands.
+    let whole = |i: usize| format!("City {i},{},{}.5,{}.25", i % 9 + 1, i % 90, i % 4);
+    let names = inspect(rows("price,rooms,y", 40, whole), "");
+    assert!(names.columns()[1].starts_with("price feature"), "{:?}", names.columns());
+}

@@ -28,7 +28,7 @@ impl BelowShortHeader<'_> {
         }
         let enough = self.count_up() && self.seen > MIN_NUMBERS
             || self.are_texts() && self.are_different() && self.seen > MIN_NAMES;
-        enough && !(self.has_commas && self.may_be_decimal_commas())
+        enough && !(self.has_commas && self.may_be_halves())
     }
 
     fn names(&self) -> impl Iterator<Item = &str> {
@@ -53,19 +53,27 @@ impl BelowShortHeader<'_> {
         self.names().all(|name| seen.insert(name))
     }
 
-    /// Whether two neighboring columns have nothing but digits, as the halves of numbers with a decimal comma.
-    fn may_be_decimal_commas(&self) -> bool {
+    /// Whether two neighboring columns may be the halves of numbers with a decimal comma, or with commas between thousands.
+    fn may_be_halves(&self) -> bool {
         let width = self.rows.width(1);
         let mut pairs: Vec<usize> = (1..width).collect();
         for row in 1..self.seen {
             let fields: Vec<&str> = self.rows.fields(row).collect();
             pairs.retain(|&right| {
                 let whole = fields[right - 1].trim_start_matches(['-', '+']);
-                is_digits(whole) && is_digits(fields[right])
+                is_digits(whole)
+                    && (is_digits(fields[right])
+                        || whole.len() <= 3 && is_below_1000(fields[right]))
             });
         }
         !pairs.is_empty()
     }
+}
+
+/// Whether a text is what stands behind a comma between thousands in front of decimals, as 234.5 in 1,234.5.
+fn is_below_1000(text: &str) -> bool {
+    text.split_once('.')
+        .is_some_and(|(whole, part)| whole.len() == 3 && is_digits(whole) && is_digits(part))
 }
 
 fn is_digits(text: &str) -> bool {
