@@ -193,8 +193,8 @@ impl<T: Scalar> Model<T> {
     ///
     /// The graph has an input `[N, 1]` for each raw column, by its name: doubles for numbers (NaN where one is missing) and for dates (seconds
     /// since 1970-01-01), strings for texts. Gaps, standardization, bins, cycles of dates and categories are computed inside it. A
-    /// model without an encoder, and [`OnnxOptions::numbers_only`], have one input `features` instead. It puts out `label` and
-    /// `probabilities` (or `scores`) for classes, else `values` in the units of the data. Names of classes and features are in the metadata,
+    /// model without an encoder, and [`OnnxOptions::numbers_only`], have one input `features` instead. It puts out `label` (or
+    /// `class`, a number, with that option) and `probabilities` (or `scores`) for classes, else `values` in the units of the data. Names of classes and features are in the metadata,
     /// with what [`Model::load`] needs to read the same model from this file.
     ///
     /// ```

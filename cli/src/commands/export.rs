@@ -20,7 +20,8 @@ pub(crate) struct ExportArgs {
     /// Version of ONNX's operators, 13 to 23 [default: 17]
     #[arg(long, value_name = "N")]
     opset: Option<u32>,
-    /// One input of numbers that are encoded and standardized already, without the columns of the table; for .onnx
+    /// One input of numbers that are encoded and standardized already, without the columns of the table; the class comes out
+    /// as a number from 0; for .onnx
     #[arg(long)]
     numbers_only: bool,
     /// What names in C begin with; of the module in Rust [default: the file's name]

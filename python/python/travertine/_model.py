@@ -104,7 +104,8 @@ class Model:
         opset : int, default=17
             The version of ONNX's operators, 13 to 23.
         numbers_only : bool, default=False
-            Whether one input of numbers that are encoded and standardized already takes the place of the columns.
+            Whether one input of numbers that are encoded and standardized already takes the place of the columns, and ``class``,
+            a number from 0, that of ``label``.
         """
         self._model.to_onnx(os.fspath(path), opset, numbers_only)
 

@@ -6,23 +6,29 @@ use crate::activation::Activation;
 use crate::model_file::{Decoding, ModelInfo};
 
 /// The outputs for those of the network (or their mean over an ensemble), `[N, outputs]`. `last`: the network's last activation, as a
-/// loss sees it. `doubles`: whether values are scaled in double precision.
+/// loss sees it. `numbers_only`: without texts, and with values scaled in the network's precision, for programs that read no others.
 pub(super) fn answer(
     graph: &mut GraphWriter,
     info: &ModelInfo,
     (outputs, last): (usize, Activation),
-    doubles: bool,
+    numbers_only: bool,
     x: &str,
 ) {
     graph.scope("answers");
     if info.classes.is_empty() {
-        values(graph, info, outputs, doubles, x);
+        values(graph, info, outputs, numbers_only, x);
     } else {
-        classes(graph, info, outputs, last, x);
+        classes(graph, info, (outputs, last), numbers_only, x);
     }
 }
 
-fn classes(graph: &mut GraphWriter, info: &ModelInfo, outputs: usize, last: Activation, x: &str) {
+fn classes(
+    graph: &mut GraphWriter,
+    info: &ModelInfo,
+    (outputs, last): (usize, Activation),
+    numbers_only: bool,
+    x: &str,
+) {
     let decoding = Decoding::of(last, info.loss);
     let mut scores = match decoding {
         Decoding::Probabilities | Decoding::Plain => x.to_owned(),
@@ -37,9 +43,15 @@ fn classes(graph: &mut GraphWriter, info: &ModelInfo, outputs: usize, last: Acti
     }
     let attributes = vec![int("axis", 1), int("keepdims", 0)];
     let class = graph.apply("ArgMax", &[&scores], attributes);
-    let names = graph.texts(&info.classes);
-    let label = graph.gather(&names, &class, 0);
-    graph.output((&label, "label"), data_type::STRING, None, "the class with the highest score");
+    if numbers_only {
+        let doc = "the place of the class with the highest score among the metadata's classes, counted from 0";
+        graph.output((&class, "class"), data_type::INT64, None, doc);
+    } else {
+        let doc = "the class with the highest score";
+        let names = graph.texts(&info.classes);
+        let label = graph.gather(&names, &class, 0);
+        graph.output((&label, "label"), data_type::STRING, None, doc);
+    }
     let (name, doc) = match decoding {
         Decoding::Plain => ("scores", "a score of each class, no probability"),
         _ => ("probabilities", "the probability of each class"),
@@ -48,10 +60,10 @@ fn classes(graph: &mut GraphWriter, info: &ModelInfo, outputs: usize, last: Acti
     graph.output((&scores, name), kind, Some(columns), doc);
 }
 
-fn values(graph: &mut GraphWriter, info: &ModelInfo, outputs: usize, doubles: bool, x: &str) {
+fn values(graph: &mut GraphWriter, info: &ModelInfo, outputs: usize, numbers_only: bool, x: &str) {
     let (mut x, mut number) = (x.to_owned(), graph.number);
     if let Some(scale) = &info.target_scale {
-        if doubles && !graph.is_double() {
+        if !numbers_only && !graph.is_double() {
             (x, number) = (graph.cast(&x, data_type::DOUBLE), Number::Double);
         }
         let mut vector = |values: &[f64]| graph.constant(number, &[outputs], values);

@@ -90,7 +90,7 @@ pub(super) fn model(parts: &Parts, info: &ModelInfo, options: &OnnxOptions) -> R
         Some(last) => (last.outputs, last.activation),
         None => (0, Activation::Identity),
     };
-    answer(&mut graph, info, (count, last), !options.numbers_only, &outputs);
+    answer(&mut graph, info, (count, last), options.numbers_only, &outputs);
     let graph = graph.finish();
     let uses_ml = graph.node.iter().any(|node| node.domain == ML_DOMAIN);
     let ml = OperatorSet { domain: ML_DOMAIN.to_owned(), version: Some(ML_VERSION) };

@@ -98,7 +98,8 @@ pub struct OnnxOptions {
     /// The version of ONNX's operators, 13 to 23; 17 by default, which most programs read.
     pub opset: u32,
     /// One input `features`, `[N, inputs]` in the network's precision, in the place of the raw columns: encoded and standardized already,
-    /// as [`ModelTable::samples`](crate::ModelTable::samples) has them. Nothing in such a file is a text but the labels.
+    /// as [`ModelTable::samples`](crate::ModelTable::samples) has them. Nothing
+    /// in such a file is a text: the output `class`, a whole number from 0, takes the place of `label`.
     pub numbers_only: bool,
 }
 
