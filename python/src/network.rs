@@ -22,7 +22,7 @@ use crate::devices;
 use crate::fault::raised;
 use crate::layers::Shape;
 use crate::lbfgs::{self, Limits, Minimum};
-use crate::training::{self, Data, Options};
+use crate::training::{self, Data, Numbers, Options};
 
 /// Rows up to which the buffers of predictions are kept from call to call.
 const KEPT_ROWS: usize = 64;
@@ -97,6 +97,28 @@ fn slice<'a, T: Element>(x: &'a PyReadonlyArray2<'_, T>) -> PyResult<&'a [T]> {
     x.as_slice().map_err(|_| PyValueError::new_err("expected an aligned array in C order"))
 }
 
+/// An array of samples of the network's precision, or of another one.
+enum Given<'py, T: Element> {
+    Own(PyReadonlyArray2<'py, T>),
+    Single(PyReadonlyArray2<'py, f32>),
+    Double(PyReadonlyArray2<'py, f64>),
+}
+
+impl<'py, T: Element> Given<'py, T> {
+    fn of(x: &Bound<'py, PyAny>) -> PyResult<Self> {
+        let own = samples(x).map(Given::Own);
+        own.or_else(|_| samples(x).map(Given::Single)).or_else(|_| samples(x).map(Given::Double))
+    }
+
+    fn numbers(&self) -> PyResult<Numbers<'_, T>> {
+        match self {
+            Given::Own(x) => slice(x).map(Numbers::Own),
+            Given::Single(x) => slice(x).map(Numbers::Single),
+            Given::Double(x) => slice(x).map(Numbers::Double),
+        }
+    }
+}
+
 fn weights<'a>(weights: &'a PyReadonlyArray1<'_, f64>) -> PyResult<&'a [f64]> {
     weights.as_slice().map_err(|_| PyValueError::new_err("expected contiguous weights"))
 }
@@ -143,11 +165,11 @@ impl<T: Scalar + Element> Core for Of<T> {
         arrays: &Arrays<'_>,
         function: &Py<PyAny>,
     ) -> PyResult<bool> {
-        let (x, t) = (samples::<T>(&arrays.x)?, samples::<T>(&arrays.t)?);
+        let (x, t) = (Given::<T>::of(&arrays.x)?, samples::<T>(&arrays.t)?);
         let validation = arrays.validation.as_ref().map(samples::<T>).transpose()?;
         let weights = arrays.weights.as_ref().map(weights).transpose()?;
         let data = Data {
-            x: slice(&x)?,
+            x: x.numbers()?,
             t: slice(&t)?,
             weights,
             validation: validation.as_ref().map(slice).transpose()?,
@@ -169,9 +191,9 @@ impl<T: Scalar + Element> Core for Of<T> {
         arrays: &Arrays<'_>,
         function: &Py<PyAny>,
     ) -> PyResult<Minimum> {
-        let (x, t) = (samples::<T>(&arrays.x)?, samples::<T>(&arrays.t)?);
+        let (x, t) = (Given::<T>::of(&arrays.x)?, samples::<T>(&arrays.t)?);
         let weights = arrays.weights.as_ref().map(weights).transpose()?;
-        let data = Data { x: slice(&x)?, t: slice(&t)?, weights, validation: None };
+        let data = Data { x: x.numbers()?, t: slice(&t)?, weights, validation: None };
         let watch = |py: Python<'_>, iterations: u64, cost: f64| {
             function.call1(py, (iterations, cost))?.extract::<bool>(py)
         };

@@ -54,11 +54,47 @@ pub(crate) struct Options {
 
 /// The data of a training: `x`: samples x features, `t`: samples x outputs, one sample after the other.
 pub(crate) struct Data<'a, T> {
-    pub(crate) x: &'a [T],
+    pub(crate) x: Numbers<'a, T>,
     pub(crate) t: &'a [T],
     pub(crate) weights: Option<&'a [f64]>,
     /// Samples to validate on.
     pub(crate) validation: Option<&'a [T]>,
+}
+
+/// Numbers of the network's precision, or of another one.
+#[derive(Clone, Copy)]
+pub(crate) enum Numbers<'a, T> {
+    Own(&'a [T]),
+    Single(&'a [f32]),
+    Double(&'a [f64]),
+}
+
+impl<T: Scalar> Numbers<'_, T> {
+    /// `rows x samples`, in the engine's memory without a copy in between where that is the host's.
+    fn matrix(self, engine: &Arc<dyn Engine<T>>, rows: usize) -> Result<Matrix<T>> {
+        match self {
+            Numbers::Own(values) => matrix(engine, rows, values),
+            Numbers::Single(values) => {
+                cast(engine, rows, values.len(), values.iter().map(|x| f64::from(*x)))
+            }
+            Numbers::Double(values) => cast(engine, rows, values.len(), values.iter().copied()),
+        }
+    }
+}
+
+fn cast<T: Scalar>(
+    engine: &Arc<dyn Engine<T>>,
+    rows: usize,
+    count: usize,
+    values: impl Iterator<Item = f64>,
+) -> Result<Matrix<T>> {
+    let values = values.map(T::from_f64);
+    let mut to = Matrix::zeros(engine, rows, count / rows)?;
+    match to.as_mut_slice() {
+        Some(to) => to.iter_mut().zip(values).for_each(|(to, x)| *to = x),
+        None => to.view_mut().write(&values.collect::<Vec<T>>())?,
+    }
+    Ok(to)
 }
 
 /// What follows an epoch, as Python answers it.
@@ -182,7 +218,7 @@ pub(crate) fn samples<T: Scalar>(
     is_classes: bool,
 ) -> Result<Samples<'static, T>> {
     let (x, t) =
-        (matrix(engine, network.inputs(), data.x)?, matrix(engine, network.outputs(), data.t)?);
+        (data.x.matrix(engine, network.inputs())?, matrix(engine, network.outputs(), data.t)?);
     let task = if is_classes { Task::Classes } else { Task::Values };
     let mut samples = Samples::from_matrices(x, t, task)?;
     if let Some(weights) = data.weights {

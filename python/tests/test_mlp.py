@@ -8,7 +8,7 @@ from contextlib import redirect_stdout
 import numpy as np
 import pytest
 from scipy.sparse import csc_matrix, csr_matrix
-from sklearn.datasets import make_multilabel_classification, make_regression
+from sklearn.datasets import load_digits, make_multilabel_classification, make_regression
 from sklearn.exceptions import ConvergenceWarning, NotFittedError
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import roc_auc_score
@@ -330,3 +330,32 @@ def test_what_is_wrong_is_said(iris):
     classifier = MLPClassifier(max_iter=2).fit(X, y)
     with pytest.raises(ValueError, match="3 features, but MLPClassifier is expecting 4"):
         classifier.predict(X[:, :3])
+
+
+def test_arrays_of_another_precision_train_the_same_bits():
+    X, y = load_digits(return_X_y=True)
+    X = X / 16
+    single = X.astype(np.float32)
+    for precision in ("float32", "float64"):
+        for solver in ("adam", "lbfgs"):
+            given = {"max_iter": 3, "random_state": 1, "precision": precision, "solver": solver}
+            made = [MLPClassifier(**given).fit(data, y) for data in (single, single.astype(np.float64), np.asfortranarray(single))]
+            for one in made[1:]:
+                for mine, other in zip(one.coefs_ + one.intercepts_, made[0].coefs_ + made[0].intercepts_, strict=True):
+                    assert mine.dtype == precision
+                    np.testing.assert_array_equal(mine, other)
+    # The cast rounds as NumPy's does.
+    own, cast = (MLPClassifier(max_iter=3, random_state=1).fit(data, y) for data in (X / 3, (X / 3).astype(np.float32)))
+    np.testing.assert_array_equal(own.coefs_[0], cast.coefs_[0])
+
+
+def test_parts_of_a_prediction_answer_as_each_row_does():
+    source = np.random.default_rng(1)
+    X, y = source.normal(size=(2500, 1000)), source.integers(0, 3, 2500)
+    model = MLPClassifier((8,), max_iter=1).fit(X, y)
+    whole = model.predict_proba(X)
+    for row in (0, 1023, 1024, 1047, 1048, 1049, 2499):
+        np.testing.assert_array_equal(model.predict_proba(X[row : row + 1])[0], whole[row])
+    X[2100, 7] = 1e39
+    with pytest.raises(ValueError, match="in row 2100, column 7"):
+        model.predict(X)

@@ -14,7 +14,7 @@ from sklearn.model_selection import train_test_split
 from sklearn.utils._param_validation import Interval, Options, StrOptions
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
 
-from ._common import MOST, dense, seed_of, threads_of
+from ._common import MOST, dense, floats, seed_of, threads_of
 from ._travertine import Network
 from ._watch import Watch
 
@@ -40,8 +40,8 @@ PLACES = {"coefs_": 0, "intercepts_": 1}
 NO_WEIGHT = "Sample weights must contain at least one non-zero number."
 # Rows of a sparse matrix that are made dense at a time.
 SPARSE_ROWS = 4096
-# Rows that are predicted at a time.
-PREDICTED_ROWS = 65536
+# Numbers that are predicted from at a time, about: memory of a few MB is used again and again, where new memory takes longer than the network.
+PREDICTED_NUMBERS = 1 << 20
 
 
 class BaseMLP(BaseEstimator):
@@ -127,9 +127,11 @@ class BaseMLP(BaseEstimator):
         else:
             self._check_unchanged(self._made, self._made_of(sizes), "warm_start and partial_fit go on with the same network")
         if self.solver == "lbfgs":
-            self._fit_lbfgs(dense(X, dtype), targets, weights)
+            self._fit_lbfgs(floats(X, dtype), targets, weights)
         else:
-            self._fit_epochs(dense(X, dtype), targets, weights, incremental=incremental)
+            # Samples that are divided into two parts are copied anyway.
+            X = dense(X, dtype) if self.early_stopping else floats(X, dtype)
+            self._fit_epochs(X, targets, weights, incremental=incremental)
         self._read_parameters()
         return self
 
@@ -286,7 +288,7 @@ class BaseMLP(BaseEstimator):
         }
         data = {
             "x": X,
-            "t": np.ascontiguousarray(targets, dtype=X.dtype),
+            "t": np.ascontiguousarray(targets, dtype=np.dtype(self.precision)),
             "weights": None if weights is None else np.ascontiguousarray(weights, dtype=np.float64),
             "validation": None,
         }
@@ -421,12 +423,12 @@ class BaseMLP(BaseEstimator):
             check_is_fitted(self)
             X = validate_data(self, X, accept_sparse="csr", dtype=(np.float64, np.float32), reset=False)
         dtype = np.dtype(self._network_arguments[3])
-        rows = SPARSE_ROWS if hasattr(X, "toarray") else PREDICTED_ROWS
+        rows = SPARSE_ROWS if hasattr(X, "toarray") else max(1024, PREDICTED_NUMBERS // X.shape[1])
         if X.shape[0] <= rows:
             return self._network.predict(dense(X, dtype))
         # Python runs handlers of signals between the parts.
         parts = range(0, X.shape[0], rows)
-        return np.concatenate([self._network.predict(dense(X[i : i + rows], dtype), first=i) for i in parts])
+        return np.concatenate([self._network.predict(dense(X[i : i + rows], dtype, i), first=i) for i in parts])
 
     # --- Files and copies ---
 
