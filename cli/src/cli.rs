@@ -1,10 +1,10 @@
 //! The list of commands.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::process::ExitCode;
 
 use clap::parser::ValueSource;
-use clap::{CommandFactory, FromArgMatches, Id, Parser, Subcommand};
+use clap::{ArgMatches, CommandFactory, FromArgMatches, Id, Parser, Subcommand};
 use travertine::Result;
 
 use crate::args::device::Precision;
@@ -95,11 +95,19 @@ impl Cli {
     pub(crate) fn try_read(
         arguments: impl IntoIterator<Item = OsString>,
     ) -> Result<Self, clap::Error> {
-        let matches = Cli::command().try_get_matches_from(arguments)?;
+        let mut command = Cli::command();
+        let matches = command.try_get_matches_from_mut(arguments)?;
         let mut cli = Cli::from_arg_matches(&matches)?;
-        if let (Command::Train(args), Some((_, train))) = (&mut cli.command, matches.subcommand()) {
-            let is_given = |id: &&str| train.value_source(id) == Some(ValueSource::CommandLine);
-            args.given = train.ids().map(Id::as_str).filter(is_given).map(str::to_owned).collect();
+        let Some((name, matches)) = matches.subcommand() else { return Ok(cli) };
+        let options = command.find_subcommand(name).map(|command| options(command, matches));
+        match &mut cli.command {
+            Command::Train(args) => {
+                let given = matches.ids().map(Id::as_str).filter(|id| is_given(matches, id));
+                args.given = given.map(str::to_owned).collect();
+                args.processes.options = options.unwrap_or_default();
+            }
+            Command::Bench(args) => args.processes.options = options.unwrap_or_default(),
+            _ => {}
         }
         Ok(cli)
     }
@@ -144,4 +152,24 @@ impl Cli {
         }
         .map(|()| ExitCode::SUCCESS)
     }
+}
+
+fn is_given(matches: &ArgMatches, id: &str) -> bool {
+    matches.value_source(id) == Some(ValueSource::CommandLine)
+}
+
+/// The options of a command line with their values, as they were given.
+fn options(command: &clap::Command, matches: &ArgMatches) -> Vec<(String, String)> {
+    let given =
+        command.get_arguments().filter(|option| is_given(matches, option.get_id().as_str()));
+    let described = given.map(|option| {
+        let id = option.get_id().as_str();
+        let name = option.get_long().map_or(id.to_uppercase(), |long| format!("--{long}"));
+        let values = matches.get_raw(id).filter(|_| option.get_action().takes_values());
+        let value = values.map_or("given".to_owned(), |values| {
+            values.map(OsStr::to_string_lossy).collect::<Vec<_>>().join(" ")
+        });
+        (name, value)
+    });
+    described.collect()
 }

@@ -37,6 +37,9 @@ pub fn default_slices(batch: usize) -> usize {
 /// The most processes that an error describes.
 const LISTED: usize = 8;
 
+/// What helps where processes differ.
+const ALIKE: &str = "start all processes as one program with the same options and the same data";
+
 /// Some processes that work together; a value, which is cheap to clone.
 ///
 /// ```
@@ -197,6 +200,7 @@ impl Group {
         if more > 0 {
             differences.push(format!("{more} more processes differ"));
         }
+        differences.push(ALIKE.to_owned());
         Err(Error::argument(operation, differences.join("; ")))
     }
 
@@ -205,7 +209,7 @@ impl Group {
         let (first, other) = (facts(first), facts(other));
         let value = |facts: &[(String, String)], name: &str| {
             let found = facts.iter().find(|(own, _)| own == name);
-            found.map_or("none".to_owned(), |(_, value)| value.clone())
+            found.map_or("left out".to_owned(), |(_, value)| value.clone())
         };
         let mut names: Vec<&String> = first.iter().chain(&other).map(|(name, _)| name).collect();
         let mut seen = Vec::new();

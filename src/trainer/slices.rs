@@ -56,23 +56,35 @@ pub(super) fn count(chosen: Option<usize>, group: &Group, batch: usize) -> Resul
     if slices == 0 || slices > MAX_SLICES {
         return refuse(format!("a batch has from 1 to {MAX_SLICES} slices, not {slices}"));
     }
+    let counted = |count: usize, one: &str, many: &str| {
+        format!("{count} {}", if count == 1 { one } else { many })
+    };
+    let few = counted(slices, "slice", "slices");
+    // The most slices, up to the wanted, that the batch has and the processes share evenly.
+    let fit = |most: usize| Some(most.min(batch) / size * size).filter(|fit| *fit > 0);
     if slices > batch {
-        let fit = (1..=batch).rev().find(|fit| fit.is_multiple_of(size));
-        let cure = match fit {
-            Some(fit) => format!("choose {fit} slices, or a larger batch"),
-            None => format!("start at most {batch} processes, or choose a larger batch"),
+        let samples = counted(batch, "sample", "samples");
+        let cure = match fit(batch) {
+            Some(fit) => format!("choose {}", counted(fit, "slice", "slices")),
+            None => format!("start at most {}", counted(batch, "process", "processes")),
         };
-        return refuse(format!("a batch of {batch} samples cannot have {slices} slices; {cure}"));
+        return refuse(format!(
+            "a batch of {samples} cannot have {few}; {cure}, or a larger batch"
+        ));
     }
     if !slices.is_multiple_of(size) {
         let divides = |size: &usize| slices.is_multiple_of(*size);
         let nearest =
             (1..size).rev().find(divides).into_iter().chain((size..=slices).find(divides));
         let nearest: Vec<String> = nearest.map(|size| size.to_string()).collect();
+        let processes = if nearest == ["1"] { "process" } else { "processes" };
+        let cure = match fit(slices.next_multiple_of(size)) {
+            Some(fit) => format!("choose {}", counted(fit, "slice", "slices")),
+            None => format!("choose a batch of at least {size} samples and {size} slices"),
+        };
         return refuse(format!(
-            "{slices} slices cannot be shared out evenly among {size} processes; start {} processes, or choose {} slices",
-            nearest.join(" or "),
-            slices.next_multiple_of(size)
+            "{few} cannot be shared out evenly among {size} processes; start {} {processes}, or {cure}",
+            nearest.join(" or ")
         ));
     }
     Ok(slices)

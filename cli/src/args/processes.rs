@@ -1,8 +1,9 @@
 //! Options of a training by several processes, and the group of them.
 
 use std::process::ExitCode;
+use std::sync::mpsc::{self, Sender};
 use std::time::Duration;
-use std::{env, thread};
+use std::{env, fs, iter, thread};
 
 use clap::Args;
 use serde::Serialize;
@@ -13,6 +14,7 @@ use travertine::{Error, Result, Scalar, TrainerBuilder};
 use crate::args::device::DeviceArgs;
 use crate::args::values::at_least_one;
 use crate::message::{self, be_silent, counted, warn, wrong};
+use crate::train::record::fingerprint;
 
 /// The time that the other processes have to fail as well. Process 0 often says the same.
 const PATIENCE: Duration = Duration::from_secs(3);
@@ -20,6 +22,18 @@ const PATIENCE: Duration = Duration::from_secs(3);
 const FIRST_PRINTS: Duration = Duration::from_millis(1500);
 /// The time that a launcher has to pass an error on before it ends all processes.
 const PASSED_ON: Duration = Duration::from_millis(500);
+
+/// The time after which process 0 says what it waits for while MPI begins.
+const WAIT: Duration = Duration::from_secs(10);
+/// The time after which each further process says the same, in case those before it have not begun MPI.
+const NEXT_WAIT: Duration = Duration::from_secs(5);
+
+/// Options that each process may have of its own: of what their files hold, the samples are compared.
+const OWN: [&str; 6] = ["DATA", "--test", "--labels", "--init", "--device", "--threads"];
+/// The program's file, without its ending.
+const PROGRAM: &str = "travertine";
+/// Keeps the communication library UCX from printing its state when a terminal is gone.
+const UCX: (&str, &str) = ("UCX_DEBUG_SIGNO", "0");
 
 /// How processes that `mpiexec` or `srun` has started share a training.
 #[derive(Args, Clone, Debug)]
@@ -31,6 +45,9 @@ pub(crate) struct ProcessesArgs {
     /// Refuse to train without MPI
     #[arg(long)]
     require_mpi: bool,
+    /// The options of the command line and their values, as they were given.
+    #[arg(skip)]
+    pub(crate) options: Vec<(String, String)>,
     /// This process alone, until it has joined the others.
     #[arg(skip = Group::alone())]
     pub(crate) group: Group,
@@ -57,10 +74,17 @@ impl ProcessesArgs {
         {
             return Ok(());
         }
+        if env::var_os(UCX.0).is_none() {
+            // SAFETY: the command has begun no thread yet, so that none reads the environment meanwhile.
+            unsafe { env::set_var(UCX.0, UCX.1) };
+        }
+        let waiting = say_what_is_waited_for(launched.rank);
         self.group = Group::mpi()?;
+        drop(waiting);
         if !self.group.is_first() {
             be_silent();
         }
+        self.agree_on_command()?;
         let (sharers, cores) = (self.sharers()?, cores());
         if sharers > cores {
             warn(&format!(
@@ -83,6 +107,19 @@ impl ProcessesArgs {
         }
         device.share(self.group.on_this_host().0, self.sharers()?);
         Ok(None)
+    }
+
+    /// Refuses another program or other options in another process, before anything follows from them. Collective.
+    fn agree_on_command(&self) -> Result<()> {
+        if self.group.size() == 1 {
+            return Ok(());
+        }
+        let version = ("version of the program".to_owned(), env!("CARGO_PKG_VERSION").to_owned());
+        let build = build().map(|build| ("fingerprint of the program".to_owned(), build));
+        let mut facts: Vec<_> = iter::once(version).chain(build).collect();
+        let options = self.options.iter().filter(|(name, _)| !OWN.contains(&&**name));
+        facts.extend(options.cloned());
+        self.group.agree("processes", &facts)
     }
 
     /// How many processes run on the same cores as this one. Collective.
@@ -156,6 +193,35 @@ impl ProcessesArgs {
     }
 }
 
+/// Says after some time that this process waits for others, until what is returned is dropped.
+fn say_what_is_waited_for(rank: usize) -> Sender<()> {
+    let (joined, is_joined) = mpsc::channel();
+    let patience = NEXT_WAIT.saturating_mul(u32::try_from(rank).unwrap_or(u32::MAX));
+    let patience = WAIT.saturating_add(patience);
+    thread::spawn(move || {
+        if is_joined.recv_timeout(patience) == Err(mpsc::RecvTimeoutError::Timeout) {
+            // The others of this group may be silent as well.
+            eprintln!(
+                "process {rank} has waited {} s for others to begin MPI: all that the launcher starts must be this program with this command, \
+                 and none of them have TRAVERTINE_MPI=off",
+                patience.as_secs()
+            );
+        }
+    });
+    joined
+}
+
+/// The fingerprint of the program's file, as two builds of one version may compute other bits. `None` in a program that runs this one as
+/// a part of its own.
+fn build() -> Option<String> {
+    let path = env::current_exe().ok().filter(|path| path.file_stem() == Some(PROGRAM.as_ref()))?;
+    let bytes = fs::read(path).ok()?;
+    let words = bytes
+        .chunks(size_of::<u64>())
+        .map(|chunk| chunk.iter().rev().fold(0, |word: u64, byte| word << 8 | u64::from(*byte)));
+    Some(fingerprint(words.map(f64::from_bits)))
+}
+
 fn cores() -> usize {
     thread::available_parallelism().map_or(1, usize::from)
 }
@@ -169,8 +235,13 @@ fn allowed_cores() -> String {
 
 /// Ends all processes of the launcher from one that has not joined them. Process 0 prints its error first, and the others only if it had none.
 pub(crate) fn end_all(status: u8, print: impl FnOnce()) {
-    if launched().rank > 0 {
+    let rank = launched().rank;
+    if rank > 0 {
         thread::sleep(FIRST_PRINTS);
+        // As far as it is known without MPI.
+        let host = fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+        let on = if host.is_empty() { String::new() } else { format!(" on {}", host.trim()) };
+        eprint!("process {rank}{on}: ");
     }
     message::speak();
     print();

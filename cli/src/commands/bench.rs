@@ -50,7 +50,7 @@ pub(crate) struct BenchArgs {
     #[command(flatten)]
     optimizer: OptimizerArgs,
     #[command(flatten)]
-    processes: ProcessesArgs,
+    pub(crate) processes: ProcessesArgs,
     #[command(flatten)]
     device: DeviceArgs,
     /// Precision of all numbers

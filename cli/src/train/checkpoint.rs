@@ -43,6 +43,8 @@ pub(crate) struct Resumed<T> {
 
 /// The entry that holds the learning rate.
 const RATE: &str = "learning_rate";
+/// The entry that holds the number of slices of a batch.
+const SLICES: &str = "slices";
 
 /// Writes checkpoints when they are due, and receives signals.
 #[derive(Clone, Default)]
@@ -151,7 +153,13 @@ impl CheckpointWriter {
         names.dedup();
         let differences = names.into_iter().filter_map(|name| {
             let (then, now) = (of(training, name), of(&self.training, name));
-            (then != now).then(|| format!("{} was {then}, is {now}", name.replace('_', " ")))
+            // One process alone has slices only where the option says so, and those of `mpiexec` always have.
+            let cure = match (&**name, &*then) {
+                (SLICES, "none") => " (go on without mpiexec)".to_owned(),
+                (SLICES, slices) => format!(" (go on with --slices {slices})"),
+                _ => String::new(),
+            };
+            (then != now).then(|| format!("{} was {then}, is {now}{cure}", name.replace('_', " ")))
         });
         let differences: Vec<String> = differences.collect();
         if differences.is_empty() {

@@ -18,7 +18,7 @@ use crate::train::attempt::{self, Watch};
 use crate::train::augment::MemoryFeed;
 use crate::train::data::TrainingData;
 use crate::train::output_layer::OutputLayer;
-use crate::train::plan::agree;
+use crate::train::plan::{agree, agree_on_data};
 use crate::train::preset;
 use crate::train::recipe::Recipe;
 use crate::train::session::{End, Monitor, Session};
@@ -75,6 +75,7 @@ fn each_fold<T: Scalar>(
             if fold == 1 && !recipe.rate().is_lowered() {
                 note(&format!("{}: {}; {folds} folds", args.data.source.name(), data.describe()));
                 let network = recipe.network(engine, &data, output.activation)?;
+                agree_on_data(args, &data)?;
                 agree(args, (recipe, &data, &output), &network)?;
             }
             if place == rank {

@@ -39,7 +39,7 @@ mod plan;
 mod preset;
 mod rate;
 mod recipe;
-mod record;
+pub(crate) mod record;
 pub(crate) mod session;
 mod stream;
 mod time_limit;

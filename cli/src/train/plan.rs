@@ -25,7 +25,7 @@ use crate::train::held_out::{self, Judgement};
 use crate::train::output_layer::OutputLayer;
 use crate::train::preset;
 use crate::train::recipe::Recipe;
-use crate::train::record::{checkpoint_metadata, fingerprint, model_info};
+use crate::train::record::{checkpoint_metadata, fingerprint, fingerprint_of, model_info};
 use crate::train::session::{Monitor, Outcome, Session};
 use crate::train::stream::{self, StreamFeed};
 use crate::train::time_limit;
@@ -92,6 +92,7 @@ impl<T: Scalar> Plan<T> {
             Some(stream) => TrainingData::of_stream(&args.data, stream)?,
             None => TrainingData::load(&args.data, args.seed)?,
         };
+        agree_on_data(&args, &data)?;
         let args = preset::resolve(preset, &args, &data);
         let mut recipe = Recipe::new(&args)?;
         args.check_effects(!data.classes().is_empty())?;
@@ -182,7 +183,7 @@ impl<T: Scalar> Plan<T> {
         Ok((writer.written_if(self.recipe.group().is_first()), resumed))
     }
 
-    /// Refuses to begin where another process has other data or options. Collective.
+    /// Refuses to begin where another process has a network or settings that differ. Collective.
     pub(crate) fn agree(&self, args: &TrainArgs) -> Result<()> {
         if let Some(few) = self.recipe.samples_of_moments(self.samples()).filter(|n| *n < FEW) {
             warn(&format!(
@@ -266,7 +267,39 @@ impl<T: Scalar> Judge<T> {
     }
 }
 
-/// Refuses to begin where another process has other data or options. Collective.
+/// Refuses to begin where another process has read other samples, before anything follows from them. Collective.
+pub(crate) fn agree_on_data<T: Scalar>(args: &TrainArgs, data: &TrainingData<T>) -> Result<()> {
+    let group = &args.processes.group;
+    if group.size() == 1 {
+        return Ok(());
+    }
+    let of = args.data.source.short_name();
+    let test = data.test.as_ref();
+    let agree = |facts: &[(&str, String)]| {
+        let named = |(what, value): &(&str, String)| (format!("{what} of {of}"), value.clone());
+        group.agree("train", &facts.iter().map(named).collect::<Vec<_>>())
+    };
+    let held_out = test.map_or(0, Dataset::samples);
+    agree(&[
+        ("the number of samples to train on", data.train.samples().to_string()),
+        ("the number of samples to test on", held_out.to_string()),
+        ("the number of features", data.train.feature_names().len().to_string()),
+    ])?;
+    let columns = format!("{:?} {:?}", data.schema, data.encoder);
+    agree(&[
+        (
+            "the fingerprint of the columns and their texts",
+            fingerprint(columns.bytes().map(f64::from)),
+        ),
+        ("the fingerprint of the samples to train on", fingerprint_of(&data.train)?),
+        (
+            "the fingerprint of the samples to test on",
+            test.map_or(Ok(String::new()), fingerprint_of)?,
+        ),
+    ])
+}
+
+/// Refuses to begin where another process has a network or settings that differ all the same. Collective.
 pub(crate) fn agree<T: Scalar>(
     args: &TrainArgs,
     (recipe, data, output): (&Recipe, &TrainingData<T>, &OutputLayer),
@@ -290,12 +323,11 @@ pub(crate) fn agree<T: Scalar>(
     }
     facts.extend([
         ("epochs".to_owned(), recipe.epochs().to_string()),
-        ("columns".to_owned(), fingerprint(format!("{:?}", data.encoder).bytes().map(f64::from))),
         (
             "every".to_owned(),
             args.checkpoint.every.map_or("an epoch".to_owned(), |every| every.to_string()),
         ),
-        ("initial weights (--init, --seed)".to_owned(), fingerprint(parameters)),
+        ("fingerprint of the initial weights (--init)".to_owned(), fingerprint(parameters)),
     ]);
     args.processes.group.agree("train", &facts)
 }

@@ -64,8 +64,12 @@ fn describe_network<T: Scalar>(network: &Network<T>) -> String {
 }
 
 fn describe_samples<T: Scalar>(data: &Dataset<T>) -> Result<String> {
-    let all = data.features().iter().copied().chain(data.target_columns()?);
-    Ok(format!("{} with fingerprint {}", data.samples(), fingerprint(all)))
+    Ok(format!("{} with fingerprint {}", data.samples(), fingerprint_of(data)?))
+}
+
+/// The fingerprint of features and targets.
+pub(crate) fn fingerprint_of<T: Scalar>(data: &Dataset<T>) -> Result<String> {
+    Ok(fingerprint(data.features().iter().copied().chain(data.target_columns()?)))
 }
 
 /// FNV-1a over the bits of numbers, which distinguishes data sets.

@@ -1,5 +1,6 @@
 //! Training by several processes, which MPICH's `mpiexec` starts.
 
+use std::io::{BufRead, BufReader};
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -232,6 +233,7 @@ fn processes_that_differ_are_refused_with_what_differs() {
     folder.write("a.csv", table(100));
     folder.write("b.csv", table(100).replace("red", "rot"));
     folder.write("c.csv", table(101));
+    folder.write("d.csv", table(100).replace("\n49,", "\n48,"));
     let options = "--epochs 1 --batch 16 --out m.safetensors";
     let pair = |first: &str, second: &str| {
         let both =
@@ -239,18 +241,35 @@ fn processes_that_differ_are_refused_with_what_differs() {
         refused(run(&mpiexec, &folder, &both))
     };
     let seeds = pair("a.csv --seed 1", "a.csv --seed 2");
-    assert!(seeds.contains("seed is 2, not 1"), "{}", seeds);
+    assert!(seeds.contains("--seed is 2, not 1; start all"), "{}", seeds);
     assert!(seeds.contains("process 1 of 2 on "), "{}", seeds);
     let rates = pair("a.csv --learning-rate 0.1", "a.csv --learning-rate 0.2");
-    assert!(rates.contains("learning rate is 0.2, not 0.1"), "{}", rates);
+    assert!(rates.contains("--learning-rate is 0.2, not 0.1; start all"), "{}", rates);
+    // The options of process 0 decide what is written, but those of the others would be left out in silence.
+    for (option, value) in [
+        ("--calibrate", "given"),
+        ("--time-limit 5", "5"),
+        ("--checkpoint d", "d"),
+        ("--stream 2", "2"),
+    ] {
+        let (name, other) =
+            (option.split(' ').next().unwrap(), pair("a.csv", &format!("a.csv {option}")));
+        assert!(other.contains(&format!("{name} is {value}, not left out; start all")), "{other}");
+    }
     // The texts have the same codes, so that the schema alone tells them apart.
-    for other in ["b.csv", "c.csv"] {
-        fs::copy(folder.join(other), folder.join("other.csv")).unwrap();
-        let data = pair("a.csv", "other.csv");
+    fs::create_dir(folder.join("other")).unwrap();
+    for (other, wanted) in [
+        ("b.csv", "the fingerprint of the columns and their texts of a.csv is "),
+        ("c.csv", "the number of samples to train on of a.csv is 81, not 80"),
+        ("d.csv", "the fingerprint of the samples to train on of a.csv is "),
+    ] {
+        fs::copy(folder.join(other), folder.join("other/a.csv")).unwrap();
+        let data = pair("a.csv", "other/a.csv");
         assert!(data.contains("differs from process 0 of 2"), "{other}: {}", data);
+        assert!(data.contains(wanted) && !data.contains("--init"), "{other}: {}", data);
     }
     let precision = pair("a.csv", "a.csv --precision f64");
-    assert!(precision.contains("precision is f64, not f32"), "{}", precision);
+    assert!(precision.contains("--precision is f64, not left out"), "{}", precision);
     assert!(!folder.join("m.safetensors").exists());
 }
 
@@ -283,6 +302,13 @@ fn numbers_of_processes_that_do_not_divide_the_slices_are_refused() {
         "-n 2 PROGRAM train digits --batch 4 --slices 8 --epochs 1",
     ));
     assert!(few.contains("cannot have 8 slices; choose 4 slices"), "{few}");
+    // A batch of 4 cannot have the 6 slices that 3 processes share evenly.
+    let small = refused(run(&mpiexec, &folder, "-n 3 PROGRAM train digits --batch 4 --epochs 1"));
+    assert!(small.contains("start 2 or 4 processes, or choose 3 slices"), "{small}");
+    let smallest =
+        refused(run(&mpiexec, &folder, "-n 3 PROGRAM train digits --batch 2 --epochs 1"));
+    let wanted = "start 2 processes, or choose a batch of at least 3 samples and 3 slices";
+    assert!(smallest.contains(wanted), "{smallest}");
 }
 
 #[test]
@@ -316,7 +342,22 @@ fn a_process_that_cannot_join_ends_those_that_wait_for_it() {
     let library = refused(run(&mpiexec, &folder, &both));
     assert!(library.contains("/none/libmpi_abi.so"), "{library}");
     let usage = refused(run(&mpiexec, &folder, &format!("-n 1 {train} : -n 1 {train} --bogus")));
-    assert!(usage.contains("--bogus"), "{usage}");
+    assert!(usage.contains("--bogus") && usage.contains("process 1 on "), "{usage}");
+}
+
+/// A program that does not begin MPI keeps the others waiting; they say so.
+#[test]
+fn a_process_that_waits_for_others_says_so() {
+    let Some(mpiexec) = mpiexec() else { return };
+    let folder = Folder::new();
+    let mut command =
+        command(&mpiexec, &folder, "-n 1 PROGRAM train digits --epochs 1 : -n 1 sleep 60");
+    let mut waiting = command.stderr(Stdio::piped()).spawn().unwrap();
+    let mut lines = BufReader::new(waiting.stderr.take().unwrap()).lines().map(Result::unwrap);
+    let said = lines.find(|line| line.contains("for others to begin MPI"));
+    waiting.kill().unwrap();
+    waiting.wait().unwrap();
+    assert!(said.unwrap().starts_with("process 0 has waited 10 s"));
 }
 
 #[test]
@@ -337,7 +378,7 @@ fn other_initial_weights_are_refused_for_ensembles_too() {
         };
         let both = format!("{} : {}", train(1), train(2));
         let error = refused(run(&mpiexec, &folder, &both));
-        assert!(error.contains("initial weights (--init, --seed)"), "{task}: {error}");
+        assert!(error.contains("fingerprint of the initial weights (--init)"), "{task}: {error}");
     }
 }
 

@@ -24,7 +24,7 @@ use crate::train::calibrate::{self, calibrate};
 use crate::train::checkpoint::{CheckpointWriter, Resumed, Signals};
 use crate::train::data::TrainingData;
 use crate::train::output_layer::OutputLayer;
-use crate::train::plan::{Files, agree};
+use crate::train::plan::{Files, agree, agree_on_data};
 use crate::train::preset;
 use crate::train::recipe::Recipe;
 use crate::train::record::checkpoint_metadata;
@@ -101,6 +101,7 @@ pub(crate) fn run<T: Scalar>(args: &TrainArgs) -> Result<ExitCode> {
     preset::encode(preset, &mut args);
     args.data.hold_out_nothing();
     let mut data = TrainingData::<T>::load(&args.data, args.seed)?;
+    agree_on_data(&args, &data)?;
     let args = preset::resolve(preset, &args, &data);
     // Each network is a task of one process.
     let mut recipe = Recipe::new(&args)?.of_task();
