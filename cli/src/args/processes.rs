@@ -1,5 +1,6 @@
 //! Options of a training by several processes, and the group of them.
 
+use std::hash::{DefaultHasher, Hasher};
 use std::process::ExitCode;
 use std::sync::mpsc::{self, Sender};
 use std::time::Duration;
@@ -14,7 +15,6 @@ use travertine::{Error, Result, Scalar, TrainerBuilder};
 use crate::args::device::DeviceArgs;
 use crate::args::values::at_least_one;
 use crate::message::{self, be_silent, counted, warn, wrong};
-use crate::train::record::fingerprint;
 
 /// The time that the other processes have to fail as well. Process 0 often says the same.
 const PATIENCE: Duration = Duration::from_secs(3);
@@ -215,11 +215,9 @@ fn say_what_is_waited_for(rank: usize) -> Sender<()> {
 /// a part of its own.
 fn build() -> Option<String> {
     let path = env::current_exe().ok().filter(|path| path.file_stem() == Some(PROGRAM.as_ref()))?;
-    let bytes = fs::read(path).ok()?;
-    let words = bytes
-        .chunks(size_of::<u64>())
-        .map(|chunk| chunk.iter().rev().fold(0, |word: u64, byte| word << 8 | u64::from(*byte)));
-    Some(fingerprint(words.map(f64::from_bits)))
+    let mut hasher = DefaultHasher::new();
+    hasher.write(&fs::read(path).ok()?);
+    Some(format!("{:016x}", hasher.finish()))
 }
 
 fn cores() -> usize {

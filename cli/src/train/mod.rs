@@ -39,7 +39,7 @@ mod plan;
 mod preset;
 mod rate;
 mod recipe;
-pub(crate) mod record;
+mod record;
 pub(crate) mod session;
 mod stream;
 mod time_limit;
