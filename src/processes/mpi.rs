@@ -115,6 +115,8 @@ pub(super) struct Mpi {
 impl Mpi {
     /// Begins MPI. Collective.
     pub(super) fn open() -> Result<Self> {
+        #[cfg(target_os = "linux")]
+        let _hangup = Hangup::now();
         let (library, path) = load()?;
         let functions = Functions::load(&library).map_err(|name| lacks(&path, name))?;
         check_version(&functions, &path)?;
@@ -364,6 +366,30 @@ impl Drop for Mpi {
             // SAFETY: MPI has begun and not ended; nothing calls it afterwards.
             unsafe { (self.functions.finalize)() };
         }
+    }
+}
+
+/// What this process does at SIGHUP, when its terminal is gone. UCX, which MPICH may use, prints its state instead.
+#[cfg(target_os = "linux")]
+struct Hangup(libc::sigaction);
+
+#[cfg(target_os = "linux")]
+impl Hangup {
+    /// What is done now, and again when this is dropped.
+    fn now() -> Option<Self> {
+        // SAFETY: all bits zero are a valid `sigaction`, which is written; a null pointer changes nothing.
+        unsafe {
+            let mut action = std::mem::zeroed();
+            (libc::sigaction(libc::SIGHUP, ptr::null(), &mut action) == 0).then_some(Hangup(action))
+        }
+    }
+}
+
+#[cfg(target_os = "linux")]
+impl Drop for Hangup {
+    fn drop(&mut self) {
+        // SAFETY: the action was that of this process before.
+        unsafe { libc::sigaction(libc::SIGHUP, &self.0, ptr::null_mut()) };
     }
 }
 

@@ -60,7 +60,7 @@ pub(super) fn count(chosen: Option<usize>, group: &Group, batch: usize) -> Resul
         format!("{count} {}", if count == 1 { one } else { many })
     };
     let few = counted(slices, "slice", "slices");
-    // The most slices, up to the wanted, that the batch has and the processes share evenly.
+    // The most slices up to this number that the batch can have and the processes share evenly.
     let fit = |most: usize| Some(most.min(batch) / size * size).filter(|fit| *fit > 0);
     if slices > batch {
         let samples = counted(batch, "sample", "samples");

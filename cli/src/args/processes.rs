@@ -28,12 +28,10 @@ const WAIT: Duration = Duration::from_secs(10);
 /// The time after which each further process says the same, in case those before it have not begun MPI.
 const NEXT_WAIT: Duration = Duration::from_secs(5);
 
-/// Options that each process may have of its own: of what their files hold, the samples are compared.
+/// Options that each process may have of its own: what their files hold, and what devices there are, is compared later.
 const OWN: [&str; 6] = ["DATA", "--test", "--labels", "--init", "--device", "--threads"];
 /// The program's file, without its ending.
 const PROGRAM: &str = "travertine";
-/// Keeps the communication library UCX from printing its state when a terminal is gone.
-const UCX: (&str, &str) = ("UCX_DEBUG_SIGNO", "0");
 
 /// How processes that `mpiexec` or `srun` has started share a training.
 #[derive(Args, Clone, Debug)]
@@ -73,10 +71,6 @@ impl ProcessesArgs {
         if launched.by.is_none() || launched.size == Some(1) && !self.require_mpi && !self.has_mpi()
         {
             return Ok(());
-        }
-        if env::var_os(UCX.0).is_none() {
-            // SAFETY: the command has begun no thread yet, so that none reads the environment meanwhile.
-            unsafe { env::set_var(UCX.0, UCX.1) };
         }
         let waiting = say_what_is_waited_for(launched.rank);
         self.group = Group::mpi()?;

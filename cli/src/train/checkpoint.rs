@@ -155,7 +155,7 @@ impl CheckpointWriter {
             let (then, now) = (of(training, name), of(&self.training, name));
             // One process alone has slices only where the option says so, and those of `mpiexec` always have.
             let cure = match (&**name, &*then) {
-                (SLICES, "none") => " (go on without mpiexec)".to_owned(),
+                (SLICES, "none") => " (go on with neither mpiexec nor --slices)".to_owned(),
                 (SLICES, slices) => format!(" (go on with --slices {slices})"),
                 _ => String::new(),
             };

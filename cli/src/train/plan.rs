@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use travertine::data::{Dataset, Stream, Targets};
 use travertine::engine::Engine;
-use travertine::{Model, Network, Result, Samples, Scalar, model_file};
+use travertine::{ErrorKind, Model, Network, Result, Samples, Scalar, model_file};
 
 use crate::args::checkpoint::{CheckpointArgs, Keep};
 use crate::args::history::HistoryArgs;
@@ -273,16 +273,20 @@ pub(crate) fn agree_on_data<T: Scalar>(args: &TrainArgs, data: &TrainingData<T>)
     if group.size() == 1 {
         return Ok(());
     }
-    let of = args.data.source.short_name();
-    let test = data.test.as_ref();
     let agree = |facts: &[(&str, String)]| {
-        let named = |(what, value): &(&str, String)| (format!("{what} of {of}"), value.clone());
-        group.agree("train", &facts.iter().map(named).collect::<Vec<_>>())
+        let facts: Vec<_> =
+            facts.iter().map(|(name, value)| ((*name).to_owned(), value.clone())).collect();
+        group.agree("train", &facts).map_err(|error| match error.kind() {
+            ErrorKind::Argument { reason, .. } => {
+                wrong("DATA", format!("{}: {reason}", args.data.source.name()))
+            }
+            _ => error,
+        })
     };
-    let held_out = test.map_or(0, Dataset::samples);
+    let test = data.test.as_ref();
     agree(&[
         ("the number of samples to train on", data.train.samples().to_string()),
-        ("the number of samples to test on", held_out.to_string()),
+        ("the number of samples to test on", test.map_or(0, Dataset::samples).to_string()),
         ("the number of features", data.train.feature_names().len().to_string()),
     ])?;
     let columns = format!("{:?} {:?}", data.schema, data.encoder);
@@ -294,7 +298,7 @@ pub(crate) fn agree_on_data<T: Scalar>(args: &TrainArgs, data: &TrainingData<T>)
         ("the fingerprint of the samples to train on", fingerprint_of(&data.train)?),
         (
             "the fingerprint of the samples to test on",
-            test.map_or(Ok(String::new()), fingerprint_of)?,
+            test.map_or(Ok("none".to_owned()), fingerprint_of)?,
         ),
     ])
 }

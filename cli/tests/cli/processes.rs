@@ -259,15 +259,23 @@ fn processes_that_differ_are_refused_with_what_differs() {
     // The texts have the same codes, so that the schema alone tells them apart.
     fs::create_dir(folder.join("other")).unwrap();
     for (other, wanted) in [
-        ("b.csv", "the fingerprint of the columns and their texts of a.csv is "),
-        ("c.csv", "the number of samples to train on of a.csv is 81, not 80"),
-        ("d.csv", "the fingerprint of the samples to train on of a.csv is "),
+        ("b.csv", "the fingerprint of the columns and their texts is "),
+        ("c.csv", "the number of samples to train on is 81, not 80"),
+        ("d.csv", "the fingerprint of the samples to train on is "),
     ] {
         fs::copy(folder.join(other), folder.join("other/a.csv")).unwrap();
         let data = pair("a.csv", "other/a.csv");
+        assert!(data.contains("DATA: a.csv: process 1 of 2 on "), "{other}: {}", data);
         assert!(data.contains("differs from process 0 of 2"), "{other}: {}", data);
         assert!(data.contains(wanted) && !data.contains("--init"), "{other}: {}", data);
     }
+    // The same samples may lie elsewhere, and each process may have threads of its own.
+    folder.write("other/b.csv", table(100));
+    let alike = format!(
+        "-n 1 PROGRAM train a.csv {options} --threads 1 : -n 1 PROGRAM train other/b.csv {options} --threads 2"
+    );
+    run(&mpiexec, &folder, &alike).ok();
+    fs::remove_file(folder.join("m.safetensors")).unwrap();
     let precision = pair("a.csv", "a.csv --precision f64");
     assert!(precision.contains("--precision is f64, not left out"), "{}", precision);
     assert!(!folder.join("m.safetensors").exists());
