@@ -24,6 +24,8 @@ pub(crate) struct Judgement {
     linear: Option<f64>,
     /// Whether the interval of what the model is better by than the constant includes 0.
     may_be_chance: bool,
+    /// Whether the interval of what the linear model is better by than the model is above 0.
+    linear_is_better: bool,
     /// Of probabilities alone.
     log_loss: Option<f64>,
     roc_auc: Option<f64>,
@@ -123,9 +125,13 @@ pub(crate) fn judge(
     let Interval { low, high } = metrics::bootstrap_mean_interval(&ours_each, seed)?;
     let interval = [low, high].map(|end| measure.figure(end));
     let sign = measure.sign();
-    let better: Vec<f64> =
-        fixed_each.iter().zip(&ours_each).map(|(fixed, ours)| sign * (ours - fixed)).collect();
-    let may_be_chance = metrics::bootstrap_mean_interval(&better, seed)?.low <= 0.0;
+    let is_ahead = |one: &[f64], other: &[f64]| -> Result<bool> {
+        let ahead: Vec<f64> = one.iter().zip(other).map(|(a, b)| sign * (a - b)).collect();
+        Ok(metrics::bootstrap_mean_interval(&ahead, seed)?.low > 0.0)
+    };
+    let may_be_chance = !is_ahead(&ours_each, &fixed_each)?;
+    let linear_is_better =
+        linear_each.as_deref().map_or(Ok(false), |linear| is_ahead(linear, &ours_each))?;
     let (log_loss, roc_auc, two_classes) = match targets {
         Targets::Classes { labels, names } => (
             // Independent probabilities, whose sum is not 1, have no log-loss.
@@ -149,6 +155,7 @@ pub(crate) fn judge(
         constant: figure(&fixed_each),
         linear: linear_each.as_deref().map(figure),
         may_be_chance,
+        linear_is_better,
         log_loss,
         roc_auc,
         two_classes,
@@ -197,13 +204,24 @@ impl Judgement {
         lines.join("\n")
     }
 
-    /// Warnings for a model that is no better than the constant, or may be so by chance alone, and for intervals that are wrong.
+    /// Warnings for a model that is no better than the constant, or may be so by chance alone, or that a linear model is better than,
+    /// and for intervals that are wrong.
     pub(crate) fn warnings(&self) -> impl Iterator<Item = String> {
         let interval = self.quantiles.as_ref().and_then(QuantileFigures::warning);
-        self.warning().into_iter().chain(interval)
+        self.beside_constant().into_iter().chain(self.beside_linear()).chain(interval)
     }
 
-    fn warning(&self) -> Option<String> {
+    fn beside_linear(&self) -> Option<String> {
+        let linear = self.linear.filter(|_| self.linear_is_better)?;
+        Some(format!(
+            "on the samples held out a linear model is better: {} {}, not {}; more epochs (--epochs) may help, and --hidden none trains a linear model",
+            self.measure.names().1,
+            self.measure.text(linear),
+            self.measure.text(self.value)
+        ))
+    }
+
+    fn beside_constant(&self) -> Option<String> {
         let ahead_of = |other: f64| self.measure.sign() * (self.value - other);
         let answer = &self.name;
         if ahead_of(self.constant) <= 0.0 {

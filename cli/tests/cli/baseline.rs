@@ -48,6 +48,29 @@ fn a_network_that_is_no_better_is_said_to_be_useless() {
     assert!(!run.err.contains("no better") && !run.err.contains("chance"), "{}", run.err);
 }
 
+/// The linear model is trained for a fixed number of steps, the network for the epochs that are asked for.
+#[test]
+fn a_network_that_is_worse_than_a_linear_model_is_named() {
+    let folder = Folder::new();
+    let table = |y: fn(i32) -> i32| {
+        let rows = (-60..60).map(|i| format!("{i}.5,{}\n", y(i)));
+        format!("a,y\n{}", rows.collect::<String>())
+    };
+    folder.write("line.csv", table(|i| 3 * i));
+    folder.write("parabola.csv", table(|i| i * i));
+    for (train, is_better) in
+        [("line.csv --epochs 1", true), ("parabola.csv --hidden 64 --epochs 300", false)]
+    {
+        let train = format!("train {train} --task values");
+        let warned = folder.run(&train).ok().err;
+        let judged = &folder.run(&format!("{train} --json")).ok().result()["held_out"];
+        assert_eq!(judged["linear_is_better"], is_better, "{judged}");
+        let (linear, own) = (judged["linear"].as_f64().unwrap(), judged["value"].as_f64().unwrap());
+        assert_eq!(linear < own, is_better, "{judged}");
+        assert_eq!(warned.contains("a linear model is better: RMSE"), is_better, "{warned}");
+    }
+}
+
 #[test]
 fn the_epoch_kept_is_told() {
     let folder = Folder::new();
