@@ -28,8 +28,8 @@ pub struct Options {
     pub ready: Box<dyn FnOnce(SocketAddr) + Send>,
 }
 
-/// What opens an engine of a precision.
-pub type Open<T> = Box<dyn Fn() -> Result<Arc<dyn Engine<T>>> + Send + Sync>;
+/// What opens an engine of a precision for a model of so many parameters.
+pub type Open<T> = Box<dyn Fn(usize) -> Result<Arc<dyn Engine<T>>> + Send + Sync>;
 
 /// What opens the engines: of each precision that a model has.
 pub struct Engines {

@@ -86,11 +86,15 @@ impl Version {
         metrics: &Arc<ModelMetrics>,
     ) -> Result<Self> {
         let start = (name, capacity, metrics);
-        let (about, loaded) = if model_file::describe(path)?.precision == "f64" {
-            let computed = Computed::<f64>::new(Model::load(path, &(engines.double)()?)?, start)?;
+        let description = model_file::describe(path)?;
+        let parameters = description.parameters;
+        let (about, loaded) = if description.precision == "f64" {
+            let engine = (engines.double)(parameters)?;
+            let computed = Computed::<f64>::new(Model::load(path, &engine)?, start)?;
             (About::new(&computed.model), Loaded::Double(computed))
         } else {
-            let computed = Computed::<f32>::new(Model::load(path, &(engines.single)()?)?, start)?;
+            let engine = (engines.single)(parameters)?;
+            let computed = Computed::<f32>::new(Model::load(path, &engine)?, start)?;
             (About::new(&computed.model), Loaded::Single(computed))
         };
         Ok(Version { number, about, loaded })

@@ -122,6 +122,12 @@ impl DeviceArgs {
         DeviceArgs { no_tune: true, ..self.clone() }
     }
 
+    /// The same options with one thread of the CPU, unless a number is given.
+    #[cfg(feature = "serve")]
+    pub(crate) fn with_one_thread_unless_given(&self) -> Self {
+        DeviceArgs { threads: self.threads.or(Some(1)), ..self.clone() }
+    }
+
     /// Shares cores and GPUs with other processes of a group: this is process `number` on this machine, and `sharers` run on its cores.
     pub(crate) fn share(&mut self, number: usize, sharers: usize) {
         self.place = (number, sharers);

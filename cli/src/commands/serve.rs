@@ -8,8 +8,8 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::Args;
-use travertine::{ErrorKind, Result};
-use travertine_serve::{Engines, Limits, Options};
+use travertine::{ErrorKind, Result, Scalar};
+use travertine_serve::{Engines, Limits, Open, Options};
 
 use crate::args::device::{DeviceArgs, Precision};
 use crate::args::values::at_least_one;
@@ -17,6 +17,9 @@ use crate::message::{note, wrong};
 
 /// How often files are looked at for a new version.
 const WATCH: Duration = Duration::from_secs(1);
+/// Parameters of a model below which its rows are computed by one thread: a row takes some tens of microseconds, and other cores are of
+/// more use to connections.
+const FEW_PARAMETERS: usize = 1 << 20;
 /// Bytes of a token: fewer can be guessed.
 const LEAST_TOKEN_BYTES: usize = 16;
 
@@ -72,8 +75,6 @@ pub(crate) fn run(args: &ServeArgs) -> Result<()> {
     }
     let models = named(&args.models)?;
     let names: Vec<String> = models.iter().map(|(name, _)| name.clone()).collect();
-    let device = args.device.clone();
-    let again = args.device.clone();
     travertine_serve::run(Options {
         models,
         listen: args.listen,
@@ -87,8 +88,8 @@ pub(crate) fn run(args: &ServeArgs) -> Result<()> {
             end_time: args.end_time,
         },
         engines: Engines {
-            single: Box::new(move || device.open(Precision::F32)),
-            double: Box::new(move || again.open(Precision::F64)),
+            single: opens(&args.device, Precision::F32),
+            double: opens(&args.device, Precision::F64),
         },
         watch: WATCH,
         note,
@@ -97,6 +98,14 @@ pub(crate) fn run(args: &ServeArgs) -> Result<()> {
             let _ = writeln!(io::stdout(), "{} on http://{address}", names.join(", "));
             let _ = io::stdout().flush();
         }),
+    })
+}
+
+/// What opens the device for a model.
+fn opens<T: Scalar>(args: &DeviceArgs, precision: Precision) -> Open<T> {
+    let (given, single) = (args.clone(), args.with_one_thread_unless_given());
+    Box::new(move |parameters| {
+        if parameters < FEW_PARAMETERS { &single } else { &given }.open(precision)
     })
 }
 
